@@ -1,0 +1,30 @@
+"""livecam shows, live, what an image classifier looks at: every frame explained, the heatmap bound to its own frame."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from livecam.annotate import annotate
+    from livecam.errors import LivecamError
+    from livecam.explain.explainer import Explainer
+    from livecam.frame import Explanation
+    from livecam.sources import open_source
+
+__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source"]
+
+_HOMES = {
+    "Explainer": "livecam.explain.explainer",
+    "Explanation": "livecam.frame",
+    "LivecamError": "livecam.errors",
+    "annotate": "livecam.annotate",
+    "open_source": "livecam.sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: torch alone takes seconds, and `livecam --help` needs none of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'livecam' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,80 @@
+"""The bounded hand-off between two threads: it blocks, or keeps only the latest item."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from enum import Enum
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Policy(Enum):
+    """What `put` does when the channel is full."""
+
+    BLOCK = "block"
+    """Wait for room: nothing is lost. For files."""
+    LATEST = "latest"
+    """Overwrite the oldest waiting item and count it as dropped. For live sources."""
+
+
+class ChannelAborted(Exception):  # noqa: N818 - not an error of the channel
+    """The run has failed or was given up: there is nothing more to hand over."""
+
+
+class Channel(Generic[Item]):
+    """One producer puts and closes, one consumer iterates; anyone may abort.
+
+    After `close` the consumer still gets what waits, then its iteration ends. After `abort` both sides get
+    `ChannelAborted` at once, also when they were blocked.
+    """
+
+    def __init__(self, capacity: int, policy: Policy = Policy.BLOCK) -> None:
+        if capacity < 1:
+            raise ValueError(f"a channel holds at least one item, not {capacity}")
+        self.capacity = capacity
+        self.policy = policy
+        self.dropped = 0
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._aborted = False
+
+    def put(self, item: Item) -> None:
+        """Hand an item over. Raises ChannelAborted."""
+        with self._changed:
+            if self.policy is Policy.LATEST and len(self._items) == self.capacity:
+                self._items.popleft()
+                self.dropped += 1
+            self._changed.wait_for(lambda: self._aborted or len(self._items) < self.capacity)
+            if self._aborted:
+                raise ChannelAborted
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def __iter__(self) -> Channel[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        with self._changed:
+            self._changed.wait_for(lambda: self._aborted or self._closed or self._items)
+            if self._aborted:
+                raise ChannelAborted
+            if not self._items:
+                raise StopIteration
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """No more items will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Wake up and end both sides."""
+        with self._changed:
+            self._aborted = True
+            self._changed.notify_all()

@@ -1,0 +1,28 @@
+"""The command line: parsing and assembly only, one file a command.
+
+Nothing heavy is imported before a command runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from livecam.cli.annotate import annotate_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="livecam")
+def cli() -> None:
+    """Show what an image classifier looks at, on every frame of a video."""
+
+
+cli.add_command(annotate_command)
+
+
+def main() -> None:
+    """The program `livecam`."""
+    # OpenMP's threads spin while they wait and take the cores from decoder and encoder; it reads this when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    cli(prog_name="livecam")

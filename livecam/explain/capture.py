@@ -1,0 +1,66 @@
+"""Getting activation and gradient out of a module that is not ours, and giving the module back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode and without parameter gradients inside the block; afterwards every flag is as before."""
+    training = [(child, child.training) for child in module.modules()]
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    module.eval()
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for child, flag in training:
+            child.training = flag
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+class Tap:
+    """Cuts the autograd tape at one layer, so that a backward pass costs no more than what comes after that layer.
+
+    The layer's output is copied into a buffer that is kept from call to call, and the network goes on from a leaf over
+    that buffer. What it goes on with is a clone: an in-place ReLU right behind the layer would be refused on a leaf,
+    and would overwrite the activation that the map needs.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: Tensor | None = None
+        self._leaf: Tensor | None = None
+
+    @contextmanager
+    def attached(self, layer: nn.Module) -> Iterator[None]:
+        """Hooked inside the block, gone afterwards."""
+        handle = layer.register_forward_hook(self._hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+            self._leaf = None
+
+    def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
+        output = output.detach()
+        buffer = self._buffer
+        if buffer is None or (buffer.shape, buffer.dtype, buffer.device) != (output.shape, output.dtype, output.device):
+            buffer = self._buffer = torch.empty_like(output)
+        buffer.copy_(output)
+        # A layer that is called several times is explained at its last call: each call begins a leaf of its own.
+        self._leaf = buffer.detach().requires_grad_()
+        return self._leaf.clone()
+
+    def differentiate(self, score: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's activation and the gradient of the scalar `score` with respect to it, laid out as it does."""
+        if self._leaf is None:
+            raise RuntimeError("the tapped layer was not called")
+        (gradient,) = torch.autograd.grad(score, self._leaf)
+        return self._leaf.detach(), gradient

@@ -1,0 +1,213 @@
+"""The explainer: a model, a layer and a method, and what they say of a picture, a frame or a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from livecam.errors import ModelError
+from livecam.explain.capture import Tap, frozen
+from livecam.explain.methods import METHODS
+from livecam.explain.preprocess import FITS, Preprocessor
+from livecam.frame import Explanation, Frame, Prediction
+from livecam.models import Classifier, Preprocessing, load_model
+from livecam.models.layers import choose_layer
+
+SHOWN_PREDICTIONS = 5
+
+
+class Explainer:
+    """Explains what a classifier looks at.
+
+    `model` is a name ("shapes", or any classifier of torchvision) or a `torch.nn.Module` from (B, 3, h, w) floats to
+    (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels` is used, as a file or
+    as a sequence of names, together with `preprocessing`. `layer` is a dotted module name, None for the automatic
+    choice; `target` a class number or label, None for the best class of each picture; `device` is "auto", "cpu",
+    "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit` says how pictures get the
+    input's shape.
+
+    A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
+    call to call and is given back at the end, also after an exception. Not for use by several threads at once.
+
+    Raises ModelError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        model: str | nn.Module = "shapes",
+        *,
+        method: str = "gradcam",
+        layer: str | None = None,
+        target: int | str | None = None,
+        weights: str = "default",
+        labels: str | Path | Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
+        device: str = "auto",
+        fit: str = "stretch",
+    ) -> None:
+        if method not in METHODS:
+            raise ModelError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+        if fit not in FITS:
+            raise ModelError(f"there is no fit {fit!r}; there are {', '.join(FITS)}")
+        self.method = method
+        self.device = _find_device(device, model)
+        self.classifier = _classifier_of(model, weights, labels, preprocessing)
+        self._module = self.classifier.module.to(self.device)
+        self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
+        self._scale, self._shift = self._normalisation()
+        self._tap = Tap()
+        self._session = ExitStack()
+        self._sessions = 0
+        with frozen(self._module):
+            self._target_layer, self.classes = choose_layer(self._module, self._example(), layer)
+        if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
+            raise ModelError(
+                f"there are {len(self.classifier.labels)} labels, but {self.classifier.name} has {self.classes} classes"
+            )
+        self.target = None if target is None else self.classifier.index_of(target, self.classes)
+
+    @property
+    def layer(self) -> str:
+        """The dotted name of the layer that is explained."""
+        return self._target_layer.name
+
+    def __enter__(self) -> Explainer:
+        if not self._sessions:
+            with ExitStack() as stack:
+                stack.enter_context(frozen(self._module))
+                stack.enter_context(self._tap.attached(self._target_layer.module))
+                self._session = stack.pop_all()
+        self._sessions += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._sessions -= 1
+        if not self._sessions:
+            self._session.close()
+
+    def __call__(self, image: np.ndarray | Frame) -> Explanation:
+        """Explain one picture, (H, W, 3) uint8 RGB, or one frame."""
+        return self.explain([image])[0]
+
+    def explain(self, images: Sequence[np.ndarray | Frame]) -> list[Explanation]:
+        """Explain several pictures or frames, of whatever sizes, in one batch."""
+        frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
+        prepared = [self._preprocess(frame) for frame in frames]
+        batch = torch.from_numpy(np.stack([image for image, _ in prepared])).to(self.device)
+        maps, logits, targets = self._explain_batch(self._normalised(batch), self.target)
+        scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
+        best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
+        cams, scores, targets = maps.float().cpu().numpy(), scores.cpu(), targets.cpu()
+        best_scores, best_indices = best.values.tolist(), best.indices.tolist()
+        explained_seconds = time.perf_counter()
+        return [
+            Explanation(
+                index=(index := int(targets[row])),
+                label=self.classifier.label(index),
+                score=float(scores[row, index]),
+                cam=cams[row],
+                predictions=tuple(
+                    Prediction(index, self.classifier.label(index), score)
+                    for index, score in zip(best_indices[row], best_scores[row], strict=True)
+                ),
+                region=region,
+                frame_index=frame.index,
+                explained_seconds=explained_seconds,
+            )
+            for row, (frame, (_, region)) in enumerate(zip(frames, prepared, strict=True))
+        ]
+
+    def cam(self, batch: Tensor, target: int | Sequence[int] | None = None) -> Tensor:
+        """(B, 3, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
+
+        `target` is one class for all, one for each picture, or None for each picture's best.
+        """
+        maps, _, _ = self._explain_batch(batch.to(self.device), target)
+        return maps.float()
+
+    def _explain_batch(self, batch: Tensor, target: int | Sequence[int] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps (B, h', w'), logits (B, classes) and the explained class of each picture (B,)."""
+        grid = self._target_layer.grid
+        with self, torch.enable_grad():
+            logits = self._module(batch)
+            if target is None:
+                targets = logits.detach().argmax(dim=1)
+            else:
+                targets = torch.as_tensor(target, device=logits.device).expand(len(batch))
+            # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
+            score = logits.gather(1, targets[:, None]).sum()
+            activation, gradient = self._tap.differentiate(score)
+        with torch.no_grad():
+            maps = METHODS[self.method](grid.fold(activation), grid.fold(gradient))
+        return maps, logits.detach(), targets
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """(B, h, w, 3) uint8 RGB -> (B, 3, h, w) float, mean and deviation as the model was trained with."""
+        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
+        preprocessing = self.classifier.preprocessing
+        mean = torch.tensor(preprocessing.mean, device=self.device).view(3, 1, 1)
+        std = torch.tensor(preprocessing.std, device=self.device).view(3, 1, 1)
+        return 1 / (255 * std), -mean / std
+
+    def _example(self) -> Tensor:
+        """A picture of noise to find the layers with: (1, 3, h, w), the same each time."""
+        height, width = self.classifier.preprocessing.size
+        noise = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(0))
+        return self._normalised(noise.to(self.device))
+
+
+def _classifier_of(
+    model: str | nn.Module,
+    weights: str,
+    labels: str | Path | Sequence[str] | None,
+    preprocessing: Preprocessing | None,
+) -> Classifier:
+    if isinstance(model, str):
+        if labels is not None and not isinstance(labels, str | Path):
+            raise ModelError("the labels of a model that is named come from a file; give its path")
+        return load_model(model, weights=weights, labels=labels)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
+    if isinstance(labels, str | Path):
+        from livecam.models.classifier import read_labels
+
+        labels = read_labels(Path(labels))
+    return Classifier(
+        name=type(model).__name__,
+        module=model,
+        labels=tuple(labels) if labels is not None else None,
+        preprocessing=preprocessing or Preprocessing(),
+    )
+
+
+def _find_device(name: str, model: str | nn.Module) -> torch.device:
+    if name == "auto":
+        if isinstance(model, nn.Module):
+            return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        return torch.device(_available_devices()[-1])
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as exc:
+        raise ModelError(
+            f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
+        ) from exc
+    return device
+
+
+def _available_devices() -> list[str]:
+    """From slow to fast."""
+    devices = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    if torch.cuda.is_available():
+        devices.append("cuda")
+    return devices

@@ -1,0 +1,84 @@
+"""From a frame to the model's input: scaled straight to the input's size, turned upright, as 8-bit RGB."""
+
+from __future__ import annotations
+
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from livecam.color import Color
+from livecam.frame import Frame
+from livecam.media import Region
+from livecam.models import Preprocessing
+
+FITS = ("stretch", "crop", "pad")
+
+
+class Preprocessor:
+    """Makes inputs of one size. Not for use by several threads at once: it keeps its scaler.
+
+    `fit` says how the picture's shape becomes the input's: "stretch" both axes to it, "crop" its middle as the weights'
+    own transforms do, or "pad" it with the mean colour.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, fit: str = "stretch") -> None:
+        if fit not in FITS:
+            raise ValueError(f"fit is one of {', '.join(FITS)}, not {fit!r}")
+        self._preprocessing = preprocessing
+        self._fit = fit
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Frame) -> tuple[np.ndarray, Region]:
+        """The input, (h, w, 3) uint8 RGB, and the region of the upright picture that it shows."""
+        height, width = self._preprocessing.size
+        if self._fit == "stretch":
+            return self._scaled(frame, width, height), Region()
+        shown_width, shown_height = _shape_as_seen(frame)
+        if self._fit == "crop":
+            # The arithmetic of torchvision's Resize and CenterCrop, to the pixel.
+            short = max(self._preprocessing.resize, height, width)
+            scaled_width, scaled_height = _scale_shorter_side(shown_width, shown_height, short)
+            left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
+            scaled = self._scaled(frame, scaled_width, scaled_height)
+            image = scaled[top : top + height, left : left + width]
+        else:
+            scale = min(width / shown_width, height / shown_height)
+            scaled_width, scaled_height = max(round(shown_width * scale), 1), max(round(shown_height * scale), 1)
+            left, top = -((width - scaled_width) // 2), -((height - scaled_height) // 2)
+            image = np.empty((height, width, 3), np.uint8)
+            image[:] = np.round(np.array(self._preprocessing.mean) * 255)
+            image[-top : scaled_height - top, -left : scaled_width - left] = self._scaled(
+                frame, scaled_width, scaled_height
+            )
+        region = Region(
+            left / scaled_width, top / scaled_height, (left + width) / scaled_width, (top + height) / scaled_height
+        )
+        return image, region
+
+    def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
+        """The whole upright picture at (width, height), (h, w, 3) uint8 RGB, possibly a view with strides."""
+        color = Color.of(frame.picture)
+        coded_width, coded_height = frame.orientation.swap(width, height)
+        # Bilinear in swscale widens its filter with the scale, as Pillow does: that is what models were trained on.
+        small = self._reformatter.reformat(
+            frame.picture,
+            coded_width,
+            coded_height,
+            "rgb24",
+            src_colorspace=color.swscale_space,
+            src_color_range=color.swscale_range,
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+        return frame.orientation.upright(small.to_ndarray())
+
+
+def _shape_as_seen(frame: Frame) -> tuple[float, float]:
+    """(width, height) in proportion, of the upright picture with square pixels."""
+    width = frame.picture.width * float(frame.sample_aspect_ratio)
+    return (frame.picture.height, width) if frame.orientation.transposed else (width, frame.picture.height)
+
+
+def _scale_shorter_side(width: float, height: float, short: int) -> tuple[int, int]:
+    if width <= height:
+        return short, int(short * height / width)
+    return int(short * width / height), short

@@ -1,0 +1,71 @@
+"""What livecam knows of a model: the module, its labels, and how its input is made."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from livecam.errors import ModelError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes an input.
+
+    `size` is the input's (height, width) in pixels; `resize` is the length of the shorter side before the crop of that
+    size is taken (for `fit="crop"`). `mean` and `std` are of RGB in 0..1.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: int = 256
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded model. `labels` is None where nobody named them; `multi_label` classes do not exclude each other."""
+
+    name: str
+    module: nn.Module
+    labels: tuple[str, ...] | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    multi_label: bool = False
+
+    def label(self, index: int) -> str:
+        """The name of a class, "class 7" where it has none."""
+        return self.labels[index] if self.labels else f"class {index}"
+
+    def index_of(self, target: int | str, classes: int) -> int:
+        """The class that a number or an exact label (whatever its case) means. Raises ModelError."""
+        text = str(target).strip()
+        if text.lstrip("-").isdigit():
+            if 0 <= int(text) < classes:
+                return int(text)
+            raise ModelError(f"{self.name} has the classes 0 to {classes - 1}, not {text}")
+        lowered = [label.lower() for label in self.labels or ()]
+        if text.lower() in lowered:
+            return lowered.index(text.lower())
+        near = difflib.get_close_matches(text.lower(), lowered, n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {classes - 1}"
+        raise ModelError(f"{self.name} has no class {text!r}; {hint}")
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The lines of a UTF-8 text file, one class a line, without empty ones. Raises ModelError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelError(
+            f"cannot read the labels {path}: {getattr(exc, 'strerror', None) or 'not UTF-8 text'}"
+        ) from exc
+    labels = tuple(line.strip() for line in lines if line.strip())
+    if not labels:
+        raise ModelError(f"the label file {path} is empty: it needs one class a line")
+    return labels

@@ -1,0 +1,148 @@
+"""The run: three threads, two channels, from a source through an explainer to a sink. Only here threads start."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import av
+
+from livecam.channel import Channel, ChannelAborted, Policy
+from livecam.explain.explainer import Explainer
+from livecam.frame import Explanation, Frame
+from livecam.render import Renderer
+from livecam.sinks import Sink
+from livecam.sources import Source
+from livecam.stats import Ledger
+
+FRAMES_AHEAD = 3
+"""How many frames may wait between two stages: enough to even out a slow one, few enough to stop soon."""
+_POLL_SECONDS = 0.1
+
+
+class Pipeline:
+    """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
+
+    A stage that fails ends the run: `run` raises that very exception once all threads are gone, and the sink is
+    aborted. The error is kept in `failed`. `on_written` is called from the render thread with each frame that reached
+    the sink; `on_progress` about ten times a second from the thread that runs.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        explainer: Explainer,
+        renderer: Renderer,
+        sink: Sink,
+        *,
+        policy: Policy = Policy.BLOCK,
+        on_written: Callable[[Frame, Explanation], None] | None = None,
+        on_progress: Callable[[Ledger], None] | None = None,
+    ) -> None:
+        self.ledger = Ledger()
+        self._source = source
+        self._explainer = explainer
+        self._renderer = renderer
+        self._sink = sink
+        self._on_written = on_written or (lambda frame, explanation: None)
+        self._on_progress = on_progress or (lambda ledger: None)
+        capacity = 1 if policy is Policy.LATEST else FRAMES_AHEAD
+        self._captured: Channel[Frame] = Channel(capacity, policy)
+        self._explained: Channel[tuple[Frame, Explanation]] = Channel(capacity)
+        self._stopping = threading.Event()
+        self.failed: BaseException | None = None
+
+    def run(self) -> Ledger:
+        """Run to the end of the source, or until KeyboardInterrupt in this thread.
+
+        The first interrupt stops the reading: what was read is still explained and written, the output is completed,
+        and the interrupt is raised again. A second one gives the run up.
+        """
+        threads = [
+            threading.Thread(target=partial(self._stage, work), name=f"livecam-{work.__name__.strip('_')}")
+            for work in (self._capture, self._explain, self._render)
+        ]
+        interrupt: KeyboardInterrupt | None = None
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            try:
+                self._wait(threads)
+            except KeyboardInterrupt as exc:
+                if interrupt is None:
+                    interrupt = exc
+                    self._stopping.set()
+                else:
+                    self._fail(exc)
+            except BaseException as exc:
+                self._fail(exc)
+        self._tally()
+        self.ledger.stop_clock()
+        if self.failed is not None:
+            self._sink.abort()
+            raise self.failed
+        if interrupt is not None:
+            raise interrupt
+        return self.ledger
+
+    def _wait(self, threads: list[threading.Thread]) -> None:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_POLL_SECONDS)
+                self._tally()
+                self._on_progress(self.ledger)
+
+    def _stage(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ChannelAborted:
+            pass
+        except BaseException as exc:
+            self._fail(exc)
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep the first error and wake up everyone."""
+        self.failed = self.failed or error
+        self._stopping.set()
+        self._captured.abort()
+        self._explained.abort()
+
+    def _capture(self) -> None:
+        clock = self.ledger.stages["capture"]
+        frames = self._source.frames(self._sink.copy)
+        while not self._stopping.is_set():
+            with clock.measure():
+                frame = next(frames, None)
+            if frame is None:
+                break
+            self.ledger.read += 1
+            self._captured.put(frame)
+        self._captured.close()
+
+    def _explain(self) -> None:
+        clock = self.ledger.stages["explain"]
+        with self._explainer:
+            for frame in self._captured:
+                with clock.measure():
+                    explanation = self._explainer(frame)
+                self.ledger.explained += 1
+                self._explained.put((frame, explanation))
+        self._explained.close()
+
+    def _render(self) -> None:
+        render_clock, write_clock = self.ledger.stages["render"], self.ledger.stages["write"]
+        for frame, explanation in self._explained:
+            with render_clock.measure():
+                picture: av.VideoFrame = self._renderer(frame, explanation)
+            with write_clock.measure():
+                self._sink.write(picture)
+            self.ledger.written += 1
+            self.ledger.latency.add(time.perf_counter() - frame.captured_seconds)
+            self._on_written(frame, explanation)
+        self.ledger.verified = self._sink.finish()
+
+    def _tally(self) -> None:
+        self.ledger.dropped = self._captured.dropped + self._explained.dropped
+        self.ledger.unreadable, self.ledger.damaged = self._source.unreadable, self._source.damaged

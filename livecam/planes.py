@@ -1,0 +1,31 @@
+"""The planar 8-bit formats that pictures are drawn in, and their planes as arrays."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+
+PLANAR = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}
+"""The formats that are drawn on, with how many luma pixels a chroma pixel spans: (horizontally, vertically)."""
+
+
+def planar_format(picture_format: av.VideoFormat) -> str:
+    """The one of `PLANAR` that keeps all the colour detail of a format."""
+    if not picture_format.is_rgb and len(picture_format.components) == 1:
+        return "yuv420p"  # grey: the heatmap brings the colour
+    chroma_width, chroma_height = picture_format.chroma_width(8), picture_format.chroma_height(8)
+    return {(4, 4): "yuv420p", (4, 8): "yuv422p"}.get((chroma_width, chroma_height), "yuv444p")
+
+
+def planes(picture: av.VideoFrame) -> list[np.ndarray]:
+    """Views of the 8-bit planes Y, U, V, (h, w) uint8 each; writing into them writes into the picture."""
+    return [
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in picture.planes
+    ]
+
+
+def padded_size(width: int, height: int, pixel_format: str) -> tuple[int, int]:
+    """(width, height) rounded up so that chroma pixels come out even."""
+    across, down = PLANAR[pixel_format]
+    return width + width % across, height + height % down

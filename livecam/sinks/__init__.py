@@ -1,0 +1,22 @@
+"""Where pictures go: a video file, or nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from livecam.media import Media
+from livecam.sinks.base import Sink
+from livecam.sinks.encoder import EncoderOptions
+from livecam.sinks.null import NullSink
+from livecam.sinks.video import VideoSink
+
+__all__ = ["EncoderOptions", "Sink", "open_sink"]
+
+
+def open_sink(
+    output: str | Path, media: Media, *, encoder: EncoderOptions | None = None, overwrite: bool = False
+) -> Sink:
+    """Open a sink for pictures of this kind: `null:`, or the path of a video file. Raises OutputError."""
+    if str(output) == "null:":
+        return NullSink(media)
+    return VideoSink(Path(output), media, encoder=encoder or EncoderOptions(), overwrite=overwrite)

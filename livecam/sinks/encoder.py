@@ -1,0 +1,101 @@
+"""Choosing and opening a video encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import av
+from av.codec.context import Flags
+from av.container import OutputContainer
+
+from livecam.errors import OutputError
+from livecam.media import Media
+from livecam.planes import padded_size
+
+# Formats that livecam draws on, the nearest first, for each that it may be asked to keep.
+_NEAREST = {
+    "yuv420p": ("yuv420p", "yuv422p", "yuv444p"),
+    "yuv422p": ("yuv422p", "yuv444p", "yuv420p"),
+    "yuv444p": ("yuv444p", "yuv422p", "yuv420p"),
+}
+_DEFAULTS = {
+    "libx264": {"preset": "veryfast", "crf": "23"},
+    "libx265": {"preset": "veryfast", "crf": "28"},
+    "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"},
+}
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What the user asked of the encoder; None leaves it to livecam or to the encoder."""
+
+    codec: str | None = None
+    preset: str | None = None
+    crf: float | None = None
+
+
+def add_encoder(
+    container: OutputContainer, media: Media, wanted_format: str, options: EncoderOptions, default_codec: str
+) -> av.VideoStream:
+    """Add a video stream with an open encoder, its format the nearest to the one wanted. Raises OutputError."""
+    name = options.codec or default_codec
+    codec = _find_codec(name)
+    formats = {video_format.name for video_format in codec.video_formats or ()}
+    pixel_format = next((candidate for candidate in _NEAREST[wanted_format] if candidate in formats), None)
+    if pixel_format is None:
+        raise OutputError(
+            f"{name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
+        )
+    try:
+        stream = cast(av.VideoStream, container.add_stream(name, rate=media.rate or 25))
+    except ValueError as exc:
+        raise OutputError(
+            f"{container.format.name} files cannot hold {name}; choose another --codec or ending"
+        ) from exc
+    context = stream.codec_context
+    context.width, context.height = padded_size(media.width, media.height, pixel_format)
+    context.pix_fmt = pixel_format
+    context.time_base = stream.time_base = media.time_base
+    context.sample_aspect_ratio = media.sample_aspect_ratio
+    context.color_range, context.colorspace = media.color_range, media.color_space
+    context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
+    context.flags |= Flags.frame_duration
+    # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
+    context.thread_type = "FRAME"
+    context.options = _options(codec, context, options)
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError) as exc:
+        asked = " ".join(f"--{key} {value:g}" if key == "crf" else f"--{key} {value}" for key, value in _asked(options))
+        raise OutputError(
+            f"{name} does not take {context.width}x{context.height} {pixel_format} {asked}".rstrip()
+            + "; choose another --codec, --preset or --crf"
+        ) from exc
+    return stream
+
+
+def _asked(options: EncoderOptions) -> list[tuple[str, str | float]]:
+    return [(key, value) for key, value in (("preset", options.preset), ("crf", options.crf)) if value is not None]
+
+
+def _find_codec(name: str) -> av.Codec:
+    try:
+        codec = av.Codec(name, "w")
+    except ValueError as exc:  # PyAV's UnknownCodecError
+        raise OutputError(
+            f"there is no encoder {name!r} here; libx264 and libx265 usually are, libvpx-vp9 for .webm"
+        ) from exc
+    if codec.type != "video":
+        raise OutputError(f"{name} is not a video encoder; choose one such as libx264")
+    return codec
+
+
+def _options(codec: av.Codec, context: av.VideoCodecContext, asked: EncoderOptions) -> dict[str, str]:
+    known = {option.name for option in context.supported_options.private}
+    options = dict(_DEFAULTS.get(codec.name, {}))
+    for key, value in _asked(asked):
+        if key not in known:
+            raise OutputError(f"{codec.name} has no --{key}; leave it out or choose another --codec")
+        options[key] = str(value)
+    return options

@@ -1,0 +1,27 @@
+"""A sink that takes everything and keeps nothing, for measuring the rest."""
+
+from __future__ import annotations
+
+import av
+
+from livecam.media import Media
+from livecam.sinks.base import Sink
+
+
+class NullSink(Sink):
+    """Keeps nothing."""
+
+    def __init__(self, media: Media) -> None:
+        self.pixel_format = "yuv420p"
+
+    def write(self, picture: av.VideoFrame) -> None:
+        pass
+
+    def copy(self, packet: av.Packet) -> None:
+        pass
+
+    def finish(self) -> bool | None:
+        return None
+
+    def abort(self) -> None:
+        pass

@@ -1,0 +1,62 @@
+"""From the fragmented file that survives anything to the plain one that everything plays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+
+from livecam.media import Media
+
+# Written by the muxer itself, or true only of the input's own bytes.
+_NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+_NOT_KEPT_PREFIXES = ("_statistics", "bps", "number_of")
+
+
+def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The tags that are as true of the copy as of the original."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _NOT_KEPT and not key.lower().startswith(_NOT_KEPT_PREFIXES)
+    }
+
+
+def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], disposition: int) -> None:
+    """Give a new stream the tags and the disposition of the one that it stands for."""
+    stream.metadata.update(kept_metadata(metadata))
+    stream.disposition = Disposition(disposition)
+
+
+def remux(source: Path, target: Path, container_format: str, media: Media) -> None:
+    """Copy all packets of a fragmented MP4 into a plain one with its index in front, as players on the web want it."""
+    with (
+        av.open(os.fspath(source)) as fragmented,
+        av.open(os.fspath(target), "w", format=container_format, container_options={"movflags": "faststart"}) as plain,
+    ):
+        plain.metadata.update(kept_metadata(fragmented.metadata))
+        plain.set_chapters(media.chapters)
+        streams = {}
+        for stream in fragmented.streams:
+            if stream.type == "data":
+                continue  # a time code track, which the muxer makes again from the metadata
+            copy = streams[stream.index] = plain.add_stream_from_template(stream, opaque=True)
+            describe_stream(copy, stream.metadata, int(stream.disposition))
+            if isinstance(copy, av.VideoStream):
+                copy.set_display_matrix(media.display_matrix)
+                # Not in the template, and from what else would the muxer know the rate of a time code track?
+                copy.codec_context.framerate = media.rate or Fraction(0)
+        for packet in fragmented.demux(*(fragmented.streams[index] for index in streams)):
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                plain.mux(packet)
+
+
+def sync_to_disk(path: Path) -> None:
+    """Return only when the file's contents have left the cache."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

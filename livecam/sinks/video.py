@@ -1,0 +1,189 @@
+"""A video file that is whole or not there.
+
+Everything goes into `NAME.part`, which plays up to the last half second at any moment, whatever happens to the process.
+Only the finished, counted file takes the final name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import av
+
+from livecam.errors import OutputError
+from livecam.media import Media
+from livecam.planes import planar_format
+from livecam.sinks.base import Sink
+from livecam.sinks.encoder import EncoderOptions, add_encoder
+from livecam.sinks.remux import describe_stream, kept_metadata, remux, sync_to_disk
+
+log = logging.getLogger("livecam")
+
+FRAGMENT_SECONDS = 0.5
+# delay_moov and not empty_moov: only then can FFmpeg write the edit lists that keep negative and late first timestamps.
+_FRAGMENTED_MP4 = {"movflags": "delay_moov+default_base_moof", "frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
+# Times as they are: FFmpeg would shift all streams when an AAC track begins with its priming, before 0.
+_MATROSKA = {"avoid_negative_ts": "disabled", "cluster_time_limit": f"{FRAGMENT_SECONDS * 1e3:.0f}"}
+_CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    ".mp4": ("mp4", "libx264", _FRAGMENTED_MP4),
+    ".m4v": ("mp4", "libx264", _FRAGMENTED_MP4),
+    ".mov": ("mov", "libx264", _FRAGMENTED_MP4),
+    ".mkv": ("matroska", "libx264", _MATROSKA),
+    ".webm": ("webm", "libvpx-vp9", _MATROSKA),
+}
+
+
+class VideoSink(Sink):
+    """Encodes pictures and copies packets into a file of the kind that its ending says."""
+
+    def __init__(self, path: Path, media: Media, *, encoder: EncoderOptions, overwrite: bool) -> None:
+        _check_path(path, overwrite)
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._media = media
+        self._format, default_codec, options = _CONTAINERS[path.suffix.lower()]
+        self._container = av.open(
+            os.fspath(self._part), "w", format=self._format, container_options={**options, "flush_packets": "1"}
+        )
+        wanted_format = planar_format(av.VideoFormat(media.pixel_format))
+        self._stream = add_encoder(self._container, media, wanted_format, encoder, default_codec)
+        self._codec = self._stream.codec_context.name
+        self.pixel_format = str(self._stream.codec_context.pix_fmt)
+        self._container.metadata.update(kept_metadata(media.metadata))
+        describe_stream(self._stream, media.stream_metadata, media.disposition)
+        self._stream.set_display_matrix(media.display_matrix)
+        if not self._is_fragmented:
+            self._container.set_chapters(media.chapters)
+        self._copies = self._add_copied_streams()
+        self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
+        self._packets: Counter[int] = Counter()
+        self._frames = 0
+        if av.VideoFormat(media.pixel_format).components[0].bits > 8:
+            log.warning("the output has 8 bits a channel, the input %s has more", media.pixel_format)
+
+    @property
+    def _is_fragmented(self) -> bool:
+        return self._format in ("mp4", "mov")
+
+    def write(self, picture: av.VideoFrame) -> None:
+        with self._errors_named():
+            self._mux_waiting()
+            self._mux(self._stream.encode(picture))
+        self._frames += 1
+
+    def copy(self, packet: av.Packet) -> None:
+        if packet.stream_index in self._copies:
+            self._waiting.put(packet)
+
+    def finish(self) -> bool | None:
+        if not self._frames:
+            self.abort()
+            return None
+        with self._errors_named():
+            self._mux(self._stream.encode(None))
+            self._mux_waiting()
+            self._container.close()
+            complete = self._part
+            if self._is_fragmented:
+                complete = self._path.with_name(self._part.name + ".faststart")
+                remux(self._part, complete, self._format, self._media)
+            verified = self._holds_all(complete)
+            sync_to_disk(complete)
+            if not verified:
+                raise OutputError(
+                    f"{complete} does not hold all that was written; it was not given its name {self._path}"
+                )
+            complete.replace(self._path)
+            if complete != self._part:
+                self._part.unlink()
+        return verified
+
+    def abort(self) -> None:
+        with suppress(av.FFmpegError, OSError, ValueError):
+            self._container.close()
+        with suppress(OSError):
+            self._path.with_name(self._part.name + ".faststart").unlink(missing_ok=True)
+            if not self._frames:
+                self._part.unlink(missing_ok=True)
+
+    def report(self) -> dict[str, Any]:
+        stream = self._stream
+        return {
+            "output": {
+                "path": str(self._path),
+                "codec": self._codec,
+                "pixel_format": self.pixel_format,
+                "picture_size": [self._media.width, self._media.height],
+                "coded_size": [stream.codec_context.width, stream.codec_context.height],
+                "copied_packets": {
+                    str(index): self._packets[copy.index] for index, copy in sorted(self._copies.items())
+                },
+            }
+        }
+
+    def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
+        """The output's stream for each of the input's that it can hold; the others are named, once."""
+        copies: dict[int, av.stream.Stream] = {}
+        for template in self._media.copied_streams:
+            try:
+                stream = self._container.add_stream_from_template(template, opaque=True)
+            except ValueError:
+                codec = template.codec_context.name if template.codec_context else "no codec"
+                log.warning(
+                    "left out: %s files cannot hold stream %d (%s, %s)",
+                    *(self._path.suffix, template.index, template.type, codec),
+                )
+                continue
+            describe_stream(stream, template.metadata, int(template.disposition))
+            copies[template.index] = stream
+        return copies
+
+    def _mux_waiting(self) -> None:
+        with suppress(Empty):
+            while True:
+                packet = self._waiting.get_nowait()
+                packet.stream = self._copies[packet.stream_index]
+                self._mux([packet])
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            self._packets[packet.stream_index] += 1
+            self._container.mux(packet)
+
+    def _holds_all(self, path: Path) -> bool:
+        """Count the packets of the finished file: one for each frame, and each that was copied."""
+        if self._packets[self._stream.index] != self._frames:
+            return False
+        found: Counter[int] = Counter()
+        with av.open(os.fspath(path)) as container:
+            for packet in container.demux():
+                found[packet.stream_index] += packet.size > 0
+        return all(found[index] == count for index, count in self._packets.items())
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as exc:
+            rest = f"; {self._part} plays up to there" if self._frames else ""
+            raise OutputError(f"cannot write {self._path}: {exc.strerror}{rest}") from exc
+
+
+def _check_path(path: Path, overwrite: bool) -> None:
+    if path.suffix.lower() not in _CONTAINERS:
+        raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")

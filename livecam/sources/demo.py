@@ -1,0 +1,117 @@
+"""`demo:` - a generated scene of moving shapes, for trying things without a camera or a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from urllib.parse import parse_qsl
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from livecam.errors import InputError
+from livecam.frame import Frame
+from livecam.media import Media
+from livecam.scene import Scene
+from livecam.sources.base import OnPacket, Source
+
+_BT709, _LIMITED = 1, 1
+_LARGEST = 8192
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What can be asked for: demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2."""
+
+    size: str = "1280x720"
+    fps: str = "30"
+    seconds: float = 10.0
+    seed: int = 1
+    shapes: int = 2
+
+    @classmethod
+    def parse(cls, uri: str) -> DemoOptions:
+        """From the whole URI. Raises InputError."""
+        options: dict[str, object] = {}
+        kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
+        for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
+            if name not in kinds:
+                raise InputError(f"{uri}: demo: has no option {name!r}; it has {', '.join(kinds)}")
+            try:
+                options[name] = kinds[name](text)
+            except ValueError as exc:
+                raise InputError(f"{uri}: {name}={text} is not a number") from exc
+        return cls(**options)  # type: ignore[arg-type]
+
+    def picture_size(self, uri: str) -> tuple[int, int]:
+        """(width, height) in pixels. Raises InputError."""
+        width, _, height = self.size.partition("x")
+        if not (width.isdigit() and height.isdigit() and all(16 <= int(n) <= _LARGEST for n in (width, height))):
+            raise InputError(f"{uri}: size={self.size} is not WIDTHxHEIGHT with both from 16 to {_LARGEST}")
+        return int(width), int(height)
+
+    def rate(self, uri: str) -> Fraction:
+        """Frames a second, exactly, also as 30000/1001. Raises InputError."""
+        try:
+            rate = Fraction(self.fps)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate <= 1000:
+            raise InputError(f"{uri}: fps={self.fps} is not a rate from 0 to 1000, such as 25 or 30000/1001")
+        return rate
+
+
+class DemoSource(Source):
+    """The scene as 8-bit BT.709 video. The same URI gives the same pixels."""
+
+    def __init__(self, uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> None:
+        options = DemoOptions.parse(uri)
+        width, height = options.picture_size(uri)
+        rate = options.rate(uri)
+        end_seconds = (
+            options.seconds if duration_seconds is None else min(options.seconds, start_seconds + duration_seconds)
+        )
+        self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
+        if not self._first_index < self._end_index <= 10**9:
+            raise InputError(f"{uri}: there is no frame in it; ask for more seconds (seconds={options.seconds:g})")
+        try:
+            self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
+        except ValueError as exc:
+            raise InputError(f"{uri}: {exc}") from exc
+        self._reformatter = VideoReformatter()
+        self.media = Media(
+            width=width,
+            height=height,
+            pixel_format="yuv420p",
+            time_base=1 / rate,
+            rate=rate,
+            color_range=_LIMITED,
+            color_space=_BT709,
+            color_primaries=_BT709,
+            color_transfer=_BT709,
+            expected_frames=self._end_index - self._first_index,
+            metadata={"title": f"livecam {uri}"},
+        )
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        for index in range(self._end_index - self._first_index):
+            image = self._scene.render(float((index + self._first_index) * self.media.time_base))
+            yield Frame(picture=self._picture(image, index), index=index)
+
+    def close(self) -> None:
+        pass
+
+    def _picture(self, image: np.ndarray, index: int) -> av.VideoFrame:
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(image, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+        picture.pts, picture.time_base, picture.duration = index, self.media.time_base, 1
+        picture.color_primaries = picture.color_trc = _BT709
+        return picture

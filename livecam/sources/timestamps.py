@@ -1,0 +1,65 @@
+"""When each decoded picture is to be shown, also where the file does not say so plainly."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import av
+
+
+class Timestamps:
+    """Follows the packets of one video stream into its decoder and gives the pictures that come out their times.
+
+    Normally that is the decoder's own pts. AVI and its kind store only the order of decoding: FFmpeg's guess at the
+    times is out of order with B-frames, so there the n-th picture shown gets the n-th time stored.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self.repaired = 0
+        self._stream = stream
+        self._packets = 0
+        self._end: int | None = None
+        self._only_dts: bool | None = None
+        self._dts: deque[int] = deque()
+        self._last: int | None = None
+
+    def take(self, packet: av.Packet) -> None:
+        """A packet on its way into the decoder."""
+        if not packet.size:
+            return
+        self._packets += 1
+        if self._only_dts is None:
+            self._only_dts = packet.pts is None and packet.dts is not None
+        if self._only_dts and packet.dts is not None:
+            self._dts.append(packet.dts)
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is not None:
+            self._end = max(self._end or begin, begin + (packet.duration or 0))
+
+    def give(self, picture: av.VideoFrame) -> None:
+        """Set the time of a picture out of the decoder: later than that of the one before."""
+        pts = self._dts.popleft() if self._dts else picture.pts
+        if pts is None or (self._last is not None and pts <= self._last):
+            self.repaired += 1
+            pts = 0 if self._last is None else self._last + (picture.duration or 1)
+        picture.pts = self._last = pts
+
+    def missing_at_end(self) -> int:
+        """How many frames the header promises beyond the last packet that came: by its index, else by its duration."""
+        promised = len(self._stream.index_entries)
+        if self._stream.frames:
+            return max(min(promised, self._stream.frames) - self._packets, 0)
+        promised_seconds, rate = _tagged_duration_seconds(self._stream), self._stream.average_rate
+        if promised_seconds is None or rate is None or self._end is None or self._stream.time_base is None:
+            return 0
+        missing_seconds = promised_seconds - float(self._end * self._stream.time_base)
+        return max(round(missing_seconds * rate), 0)
+
+
+def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
+    """Matroska files usually carry each stream's end as a tag, 00:01:02.345000000."""
+    try:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,207 @@
+"""A video file or URL, read with PyAV."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+
+from livecam.errors import InputError
+from livecam.frame import Frame
+from livecam.media import Media, Orientation, display_matrix_of
+from livecam.sources.base import OnPacket, Source
+from livecam.sources.clip import Clip
+from livecam.sources.timestamps import Timestamps
+from livecam.sources.uri import is_url, redacted
+
+log = logging.getLogger("livecam")
+
+OPEN_TIMEOUT_SECONDS = READ_TIMEOUT_SECONDS = 10
+_COPIED = ("audio", "subtitle", "attachment")
+
+
+class VideoSource(Source):
+    """The first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams."""
+
+    def __init__(self, uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> None:
+        self._name = redacted(uri)
+        self._container = _open(uri, self._name)
+        try:
+            self._stream = self._find_stream()
+            self._clip = Clip(self._container, start_seconds, duration_seconds)
+            self._timestamps = Timestamps(self._stream)
+            self._reformatter = VideoReformatter()
+            self._resized = False
+            copied = tuple(stream for stream in self._container.streams if stream.type in _COPIED)
+            self._events = self._read(copied)
+            first, self._ahead = self._first_picture()
+            self.media = self._describe(first, copied)
+            self._report_left_out(copied)
+        except BaseException:
+            self.close()
+            raise
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        orientation = Orientation.of(self.media.display_matrix)
+        aspect = self.media.sample_aspect_ratio or Fraction(1)
+        index = 0
+        for event in chain(self._ahead, self._events):
+            if isinstance(event, av.Packet):
+                on_packet(event)
+                continue
+            yield Frame(picture=self._fitted(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
+            index += 1
+        self._ahead = []
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _find_stream(self) -> av.VideoStream:
+        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
+            raise InputError(f"{self._name} has no video stream (it holds {kinds}); name a video")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise InputError(f"{self._name} holds a video in a codec that cannot be decoded here; convert it first")
+        stream.thread_type = "AUTO"
+        return stream
+
+    def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
+        """Decoded pictures and packets to copy, in the order of the file, cut to the clip."""
+        for packet in self._packets([self._stream, *copied]):
+            if packet.stream_index == self._stream.index:
+                yield from filter(self._clip.keeps_picture, self._decoded(packet))
+            elif packet.size and self._clip.keeps_packet(packet):
+                yield packet
+            if self._clip.is_over:
+                return
+        self._account_for_the_end()
+
+    def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
+        """All packets, then empty ones that flush the decoder, also where the file breaks off."""
+        try:
+            yield from self._container.demux(streams)
+        except av.FFmpegError as exc:
+            log.warning("%s breaks off: %s", self._name, exc.strerror)
+            self.unreadable += 1
+            flush = av.Packet()
+            flush.stream = self._stream
+            yield flush
+
+    def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
+        self._timestamps.take(packet)
+        if packet.size and packet.is_corrupt:
+            # Half a packet: FFmpeg's frame threads would lose whole frames before it, too.
+            self.unreadable += 1
+            return
+        try:
+            pictures = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError:
+            self.unreadable += 1
+            return
+        for picture in pictures:
+            self.damaged += picture.is_corrupt
+            self._timestamps.give(picture)
+            yield picture
+
+    def _first_picture(self) -> tuple[av.VideoFrame, list[av.VideoFrame | av.Packet]]:
+        ahead: list[av.VideoFrame | av.Packet] = []
+        for event in self._events:
+            ahead.append(event)
+            if isinstance(event, av.VideoFrame):
+                return event, ahead
+        if self._clip.is_part:
+            raise InputError(f"{self._name} has no frame between --start and --duration; it lasts {self._duration()}")
+        raise InputError(f"no frame of {self._name} can be decoded; the file is damaged or its codec is unknown")
+
+    def _account_for_the_end(self) -> None:
+        """A truncated file often just ends: compare with what its header promises."""
+        missing = self._timestamps.missing_at_end()
+        if missing and not self._clip.is_part:
+            log.warning("%s ends early: %d frames are missing at its end", self._name, missing)
+            self.unreadable += missing
+        if self._timestamps.repaired:
+            log.warning("%d frames of %s had no usable timestamp and got one", self._timestamps.repaired, self._name)
+
+    def _describe(self, first: av.VideoFrame, copied: tuple[av.stream.Stream, ...]) -> Media:
+        stream, container = self._stream, self._container
+        return Media(
+            width=first.width,
+            height=first.height,
+            pixel_format=first.format.name,
+            time_base=first.time_base or Fraction(1, 90000),
+            rate=stream.average_rate or stream.guessed_rate,
+            sample_aspect_ratio=stream.sample_aspect_ratio or None,
+            color_range=2 if first.format.name.startswith("yuvj") else first.color_range,
+            color_space=first.colorspace,
+            color_primaries=first.color_primaries,
+            color_transfer=first.color_trc,
+            display_matrix=display_matrix_of(first),
+            expected_frames=self._expected_frames(),
+            metadata=dict(container.metadata),
+            stream_metadata=dict(stream.metadata),
+            disposition=int(stream.disposition),
+            chapters=[] if self._clip.is_part else container.chapters(),
+            copied_streams=copied,
+        )
+
+    def _expected_frames(self) -> int | None:
+        duration_seconds = self._clip.expected_seconds
+        if not self._clip.is_part and self._stream.frames:
+            return self._stream.frames
+        rate = self._stream.average_rate
+        return round(duration_seconds * rate) if rate and duration_seconds else None
+
+    def _duration(self) -> str:
+        duration = self._container.duration
+        return f"{duration / av.time_base:.1f} s" if duration else "an unknown time"
+
+    def _report_left_out(self, copied: tuple[av.stream.Stream, ...]) -> None:
+        kept = {self._stream.index, *(stream.index for stream in copied)}
+        left_out = [f"{s.index} ({s.type})" for s in self._container.streams if s.index not in kept]
+        if left_out:
+            log.warning("not carried over from %s: stream %s", self._name, ", ".join(left_out))
+
+    def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """An encoder takes one size: later ones are scaled to the first."""
+        if (picture.width, picture.height) == (self.media.width, self.media.height):
+            return picture
+        if not self._resized:
+            self._resized = True
+            log.warning(
+                "%s changes from %dx%d to %dx%d: scaled to the first size",
+                *(self._name, self.media.width, self.media.height, picture.width, picture.height),
+            )
+        return self._reformatter.reformat(picture, self.media.width, self.media.height, threads=1)
+
+
+def _open(uri: str, name: str) -> av.container.InputContainer:
+    if not is_url(uri):
+        _check_file(Path(uri))
+    try:
+        return av.open(uri, metadata_errors="replace", timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+    except av.FFmpegError as exc:
+        if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
+            raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
+        raise InputError(f"cannot open {name}: {exc.strerror}") from exc
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a video file")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name a video file, a URL, or demo:")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read; check its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")

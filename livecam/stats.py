@@ -1,0 +1,110 @@
+"""What a run counts and clocks: every frame is accounted for, and every stage is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+STAGES = ("capture", "explain", "render", "write")
+
+
+class Durations:
+    """Keeps the last `capacity` durations in memory that is allocated once, and the longest of all."""
+
+    def __init__(self, capacity: int = 65536) -> None:
+        self.count = 0
+        self._longest_seconds = 0.0
+        self._seconds = np.zeros(capacity)
+
+    def add(self, seconds: float) -> None:
+        """Take one duration in."""
+        self._seconds[self.count % len(self._seconds)] = seconds
+        self._longest_seconds = max(self._longest_seconds, seconds)
+        self.count += 1
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Clock the block."""
+        begin = time.perf_counter()
+        yield
+        self.add(time.perf_counter() - begin)
+
+    def percentiles_ms(self) -> dict[str, float] | None:
+        """p50, p90, p99 of what is kept, and max of all, in milliseconds; None before the first."""
+        if not self.count:
+            return None
+        kept = self._seconds[: min(self.count, len(self._seconds))]
+        p50, p90, p99 = np.percentile(kept, (50, 90, 99)) * 1e3
+        return {
+            "p50": round(float(p50), 3),
+            "p90": round(float(p90), 3),
+            "p99": round(float(p99), 3),
+            "max": round(self._longest_seconds * 1e3, 3),
+        }
+
+
+class Ledger:
+    """The account of one run. Each count has a single writer, the stage that it belongs to.
+
+    `read` frames came out of the source, `explained` went through the model, `written` reached the sink; `dropped` were
+    overwritten by newer ones on the way (live sources only). `unreadable` frames were promised by the source but could
+    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `verified` says that the
+    finished file holds what was written: True, False, or None where nothing was checked.
+    """
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.explained = 0
+        self.written = 0
+        self.dropped = 0
+        self.unreadable = 0
+        self.damaged = 0
+        self.verified: bool | None = None
+        self.stages = {stage: Durations() for stage in STAGES}
+        self.latency = Durations()
+        self._begin_seconds = time.perf_counter()
+        self._end_seconds: float | None = None
+
+    def stop_clock(self) -> None:
+        """The run is over."""
+        self._end_seconds = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the run, so far or in all."""
+        return (self._end_seconds or time.perf_counter()) - self._begin_seconds
+
+    @property
+    def fps(self) -> float:
+        """Frames written a second of the run."""
+        return self.written / self.seconds if self.seconds else 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every frame that the source promised was read whole."""
+        return not (self.unreadable or self.damaged)
+
+    def line(self) -> str:
+        """The account in one line, for people."""
+        frames = f"{self.read} read, {self.explained} explained, {self.dropped} dropped, {self.written} written"
+        trouble = "".join(
+            f", {count} {name}" for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged)) if count
+        )
+        verified = {True: ", verified", False: ", NOT verified", None: ""}[self.verified]
+        return f"{frames}{trouble}{verified} in {self.seconds:.1f} s ({self.fps:.1f} fps)"
+
+    def report(self) -> dict[str, Any]:
+        """The account as plain data for JSON."""
+        names = ("read", "explained", "dropped", "written", "unreadable", "damaged")
+        return {
+            "frames": {name: getattr(self, name) for name in names},
+            "fps": round(self.fps, 3),
+            "seconds": round(self.seconds, 3),
+            "stages_ms": {stage: clock.percentiles_ms() for stage, clock in self.stages.items()},
+            "latency_ms": self.latency.percentiles_ms(),
+            "verified": self.verified,
+        }
