@@ -96,6 +96,5 @@ class Media:
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine 16.16 integers that come with a decoded frame, None where there are none."""
-    if "DISPLAYMATRIX" not in picture.side_data:
-        return None
-    return struct.unpack("=9i", bytes(picture.side_data["DISPLAYMATRIX"]))
+    data: Any = picture.side_data.get("DISPLAYMATRIX")
+    return struct.unpack("=9i", bytes(data)) if data is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +28,15 @@ class Progress:
 
     def __call__(self, ledger: Ledger, expected_frames: int | None) -> None:
         """Show how far it is."""
-        stream = click.get_text_stream("stderr")
-        if not stream.isatty():
+        if not sys.stderr.isatty():
             return
         if self._bar is None:
             bar = click.progressbar(
                 length=expected_frames or 1,
-                file=stream,
+                file=sys.stderr,
                 show_eta=expected_frames is not None,
                 show_percent=expected_frames is not None,
-                item_show_func=str,
+                item_show_func=lambda text: text or "",
             )
             self._bar = self._stack.enter_context(bar)
         of = f" of {expected_frames}" if expected_frames else ""

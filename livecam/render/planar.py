@@ -38,7 +38,8 @@ class Planar:
         """A new picture of `padded_size`, undefined inside, with the time and colour tags of another."""
         width, height = padded_size(like.width, like.height, self.pixel_format)
         picture = av.VideoFrame(width, height, self.pixel_format)
-        picture.pts, picture.time_base, picture.duration = like.pts, like.time_base, like.duration
+        if like.time_base is not None:
+            picture.pts, picture.time_base, picture.duration = like.pts, like.time_base, like.duration
         picture.colorspace, picture.color_primaries, picture.color_trc = (
             like.colorspace,
             like.color_primaries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import cast
 
 import av
@@ -57,7 +58,7 @@ def add_encoder(
     context.width, context.height = padded_size(media.width, media.height, pixel_format)
     context.pix_fmt = pixel_format
     context.time_base = stream.time_base = media.time_base
-    context.sample_aspect_ratio = media.sample_aspect_ratio
+    context.sample_aspect_ratio = media.sample_aspect_ratio or Fraction(0)
     context.color_range, context.colorspace = media.color_range, media.color_space
     context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
     context.flags |= Flags.frame_duration

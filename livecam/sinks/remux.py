@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from fractions import Fraction
@@ -32,11 +33,18 @@ def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], dispo
     stream.disposition = Disposition(disposition)
 
 
+def edit_list_options(media: Media) -> dict[str, str]:
+    """The muxer's option that makes a first timestamp after 0 exact: MP4 keeps it in units of its own, by default 1 ms."""
+    denominator = media.time_base.denominator
+    return {"movie_timescale": str(denominator * math.ceil(90000 / denominator))}
+
+
 def remux(source: Path, target: Path, container_format: str, media: Media) -> None:
     """Copy all packets of a fragmented MP4 into a plain one with its index in front, as players on the web want it."""
+    options = {"movflags": "faststart", **edit_list_options(media)}
     with (
         av.open(os.fspath(source)) as fragmented,
-        av.open(os.fspath(target), "w", format=container_format, container_options={"movflags": "faststart"}) as plain,
+        av.open(os.fspath(target), "w", format=container_format, container_options=options) as plain,
     ):
         plain.metadata.update(kept_metadata(fragmented.metadata))
         plain.set_chapters(media.chapters)

@@ -16,13 +16,14 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 
 from livecam.errors import OutputError
 from livecam.media import Media
 from livecam.planes import planar_format
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions, add_encoder
-from livecam.sinks.remux import describe_stream, kept_metadata, remux, sync_to_disk
+from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
 
 log = logging.getLogger("livecam")
 
@@ -49,6 +50,8 @@ class VideoSink(Sink):
         self._part = path.with_name(path.name + ".part")
         self._media = media
         self._format, default_codec, options = _CONTAINERS[path.suffix.lower()]
+        if self._is_fragmented:
+            options = {**options, **edit_list_options(media)}
         self._container = av.open(
             os.fspath(self._part), "w", format=self._format, container_options={**options, "flush_packets": "1"}
         )
@@ -61,6 +64,7 @@ class VideoSink(Sink):
         self._stream.set_display_matrix(media.display_matrix)
         if not self._is_fragmented:
             self._container.set_chapters(media.chapters)
+        self._filters: dict[int, BitStreamFilterContext] = {}
         self._copies = self._add_copied_streams()
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._packets: Counter[int] = Counter()
@@ -143,14 +147,18 @@ class VideoSink(Sink):
                 continue
             describe_stream(stream, template.metadata, int(template.disposition))
             copies[template.index] = stream
+            if self._is_fragmented and template.type == "audio" and _is_adts(template):
+                self._filters[template.index] = BitStreamFilterContext("aac_adtstoasc", template)
         return copies
 
     def _mux_waiting(self) -> None:
         with suppress(Empty):
             while True:
                 packet = self._waiting.get_nowait()
-                packet.stream = self._copies[packet.stream_index]
-                self._mux([packet])
+                stream, bitstream_filter = self._copies[packet.stream_index], self._filters.get(packet.stream_index)
+                for copy in bitstream_filter.filter(packet) if bitstream_filter else [packet]:
+                    copy.stream = stream
+                    self._mux([copy])
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
@@ -174,6 +182,11 @@ class VideoSink(Sink):
         except (av.FFmpegError, OSError) as exc:
             rest = f"; {self._part} plays up to there" if self._frames else ""
             raise OutputError(f"cannot write {self._path}: {exc.strerror}{rest}") from exc
+
+
+def _is_adts(stream: av.stream.Stream) -> bool:
+    """Whether an AAC stream carries its own headers, as in MPEG-TS; MP4 wants them once, in front."""
+    return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
 def _check_path(path: Path, overwrite: bool) -> None:

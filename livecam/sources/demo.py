@@ -20,6 +20,7 @@ from livecam.sources.base import OnPacket, Source
 
 _BT709, _LIMITED = 1, 1
 _LARGEST = 8192
+_LONGEST_SECONDS = 1e6
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ class DemoSource(Source):
         options = DemoOptions.parse(uri)
         width, height = options.picture_size(uri)
         rate = options.rate(uri)
-        end_seconds = (
-            options.seconds if duration_seconds is None else min(options.seconds, start_seconds + duration_seconds)
-        )
+        if not 0 < options.seconds <= _LONGEST_SECONDS:
+            raise InputError(f"{uri}: seconds={options.seconds:g} is not a time from 0 to {_LONGEST_SECONDS:.0f}")
+        end_seconds = min(options.seconds, start_seconds + (duration_seconds or options.seconds))
         self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
-        if not self._first_index < self._end_index <= 10**9:
-            raise InputError(f"{uri}: there is no frame in it; ask for more seconds (seconds={options.seconds:g})")
+        if self._first_index >= self._end_index:
+            raise InputError(f"{uri}: there is no frame between --start and --duration; it lasts {options.seconds:g} s")
         try:
             self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
         except ValueError as exc:

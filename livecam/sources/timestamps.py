@@ -10,8 +10,8 @@ import av
 class Timestamps:
     """Follows the packets of one video stream into its decoder and gives the pictures that come out their times.
 
-    Normally that is the decoder's own pts. AVI and its kind store only the order of decoding: FFmpeg's guess at the
-    times is out of order with B-frames, so there the n-th picture shown gets the n-th time stored.
+    Normally that is the decoder's own pts. AVI stores only when to decode: FFmpeg's guess at the rest is out of order
+    with B-frames, so there the n-th picture shown gets the n-th time stored.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
@@ -19,7 +19,7 @@ class Timestamps:
         self._stream = stream
         self._packets = 0
         self._end: int | None = None
-        self._only_dts: bool | None = None
+        self._stores_pts = stream.container.format.name != "avi"
         self._dts: deque[int] = deque()
         self._last: int | None = None
 
@@ -28,9 +28,7 @@ class Timestamps:
         if not packet.size:
             return
         self._packets += 1
-        if self._only_dts is None:
-            self._only_dts = packet.pts is None and packet.dts is not None
-        if self._only_dts and packet.dts is not None:
+        if not self._stores_pts and packet.dts is not None:
             self._dts.append(packet.dts)
         begin = packet.pts if packet.pts is not None else packet.dts
         if begin is not None:

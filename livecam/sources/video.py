@@ -39,6 +39,7 @@ class VideoSource(Source):
             self._timestamps = Timestamps(self._stream)
             self._reformatter = VideoReformatter()
             self._resized = False
+            self._suspect: av.Packet | None = None
             copied = tuple(stream for stream in self._container.streams if stream.type in _COPIED)
             self._events = self._read(copied)
             first, self._ahead = self._first_picture()
@@ -98,10 +99,20 @@ class VideoSource(Source):
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         self._timestamps.take(packet)
+        if self._suspect is not None:
+            suspect, self._suspect = self._suspect, None
+            if packet.size:
+                yield from self._decoded_for_sure(suspect)
+            else:
+                self.unreadable += 1
         if packet.size and packet.is_corrupt:
-            # Half a packet: FFmpeg's frame threads would lose whole frames before it, too.
-            self.unreadable += 1
-            return
+            # Half a packet at the end of the file would make FFmpeg's frame threads lose whole frames before it, so
+            # wait for what comes next.
+            self._suspect = packet
+        else:
+            yield from self._decoded_for_sure(packet)
+
+    def _decoded_for_sure(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         try:
             pictures = packet.decode()
         except av.EOFError:

@@ -1,0 +1,198 @@
+"""Whatever a user gets wrong is told in one line, and nothing appears under the output's name."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import torch
+from click.testing import Result
+
+from tests.clips import tone_packets
+
+Clip = Callable[..., Path]
+Livecam = Callable[..., Result]
+
+
+class RunsCode:
+    """Unpickling this would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, clip: Clip) -> Path:
+    """One of everything that can be wrong, and a good clip."""
+    clip("good.mp4", frames=5)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("This is no video.\n" * 100)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "good.mp4").read_bytes()[:500])
+    (tmp_path / "exists.mp4").write_bytes(b"precious")
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes(b"\xe4\xff\n")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "good.mp4")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    (tmp_path / "code.pt").write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
+    (tmp_path / "noise.pt").write_bytes(bytes(range(256)) * 8)
+    with av.open(str(tmp_path / "audio.mp4"), "w") as container:
+        container.mux(tone_packets(container.add_stream("aac", rate=48000), 440, 0.2))
+    return tmp_path
+
+
+# What is typed after `livecam annotate`, in the folder above, and a part of the line that answers.
+BAD: dict[str, tuple[str, str]] = {
+    "missing input": ("missing.mp4 -o out.mp4", "missing.mp4 does not exist"),
+    "folder as input": ("folder -o out.mp4", "is a folder"),
+    "empty input": ("empty.mp4 -o out.mp4", "empty.mp4 is empty"),
+    "text named mp4": ("text.mp4 -o out.mp4", "not a video that can be read"),
+    "audio only": ("audio.mp4 -o out.mp4", "no video stream (it holds audio)"),
+    "truncated before its index": ("cut.mp4 -o out.mp4", "not a video that can be read"),
+    "unknown protocol": ("nonsense://host/clip -o out.mp4", "cannot open nonsense://host/clip"),
+    "nobody serves the URL": ("http://user:secret@127.0.0.1:9/clip.mp4 -o out.mp4", "cannot open http://127.0.0.1:9/"),
+    "start beyond the end": ("good.mp4 -o out.mp4 --start 100", "no frame between --start and --duration"),
+    "unknown model": ("good.mp4 -o out.mp4 --model resnet51", "did you mean resnet"),
+    "unknown layer": ("good.mp4 -o out.mp4 --layer evidense", "did you mean evidence"),
+    "layer without extent": ("good.mp4 -o out.mp4 --layer pool", "layer pool cannot be explained"),
+    "unknown method": ("good.mp4 -o out.mp4 --method gradcan", "there are gradcam"),
+    "unknown device": ("good.mp4 -o out.mp4 --device abacus", "the device 'abacus' cannot be used"),
+    "unknown target": ("good.mp4 -o out.mp4 --target cicle", "did you mean circle"),
+    "target out of range": ("good.mp4 -o out.mp4 --target 99", "has the classes 0 to"),
+    "unknown codec": ("good.mp4 -o out.mp4 --codec libx999", "no encoder 'libx999'"),
+    "audio codec": ("good.mp4 -o out.mp4 --codec aac", "aac is not a video encoder"),
+    "codec that the file cannot hold": ("good.mp4 -o out.webm --codec libx264", "cannot hold libx264"),
+    "unknown preset": ("good.mp4 -o out.mp4 --preset warp", "does not take"),
+    "preset of another codec": ("good.mp4 -o out.mp4 --codec mpeg4 --preset fast", "mpeg4 has no --preset"),
+    "labels missing": ("good.mp4 -o out.mp4 --labels missing.txt", "cannot read the labels missing.txt"),
+    "labels of the wrong length": ("good.mp4 -o out.mp4 --labels labels.txt", "there are 2 labels, but shapes has"),
+    "labels empty": ("good.mp4 -o out.mp4 --labels empty.txt", "empty.txt is empty"),
+    "labels not UTF-8": ("good.mp4 -o out.mp4 --labels latin.txt", "not UTF-8"),
+    "weights missing": ("good.mp4 -o out.mp4 --weights missing.pt", "cannot read the weights missing.pt"),
+    "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
+    "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "hold no state dict"),
+    "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
+    "weights that are noise": ("good.mp4 -o out.mp4 --weights noise.pt", "not a plain state dict"),
+    "output folder missing": ("good.mp4 -o nowhere/out.mp4", "the folder nowhere does not exist"),
+    "output is a folder": ("good.mp4 -o folder.mp4/..", "has to be one of .mp4"),
+    "output without ending": ("good.mp4 -o out", "has to be one of .mp4"),
+    "output equal to input": ("good.mp4 -o good.mp4 --overwrite", "good.mp4 is the input as well"),
+    "output is a link to the input": ("good.mp4 -o link.mp4 --overwrite", "link.mp4 is the input as well"),
+    "output exists": ("good.mp4 -o exists.mp4", "exists.mp4 exists"),
+    "report folder missing": ("good.mp4 -o out.mp4 --report nowhere/r.json", "the folder nowhere does not exist"),
+    "report is the output": ("good.mp4 -o out.mp4 --report out.mp4", "out.mp4 is an output as well"),
+    "demo size not a size": ("demo:?size=big -o out.mp4", "size=big is not WIDTHxHEIGHT"),
+    "demo size zero": ("demo:?size=0x720 -o out.mp4", "size=0x720 is not WIDTHxHEIGHT"),
+    "demo size negative": ("demo:?size=-5x720 -o out.mp4", "size=-5x720 is not WIDTHxHEIGHT"),
+    "demo size huge": ("demo:?size=99999x99999 -o out.mp4", "from 16 to 8192"),
+    "demo rate": ("demo:?fps=fast -o out.mp4", "fps=fast is not a rate"),
+    "demo seconds": ("demo:?seconds=0 -o out.mp4", "seconds=0 is not a time"),
+    "demo seconds endless": ("demo:?seconds=inf -o out.mp4", "seconds=inf"),
+    "demo number": ("demo:?seconds=ten -o out.mp4", "seconds=ten is not a number"),
+    "demo option": ("demo:?colour=red -o out.mp4", "has no option 'colour'"),
+    "demo shapes": ("demo:?shapes=99 -o out.mp4", "shapes"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.chdir(folder)
+    arguments, expected = BAD[what]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = livecam("annotate", *arguments.split())
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if not line.startswith("livecam: note:")]
+    assert len(lines) == 1, result.output
+    assert lines[0].startswith("livecam: ")
+    assert "unexpected" not in lines[0]
+    assert expected in lines[0]
+    assert "secret" not in result.output
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "a.mp4 --opacity 2", "a.mp4 --fit squash", "a.mp4 --colormap mud", "a.mp4 --start -1", "a.mp4 --nonsense"]
+)
+def test_wrong_usage_is_clicks_own(livecam: Livecam, arguments: str) -> None:
+    result = livecam("annotate", *arguments.split())
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+
+
+def test_debug_shows_the_traceback(livecam: Livecam) -> None:
+    result = livecam("annotate", "missing.mp4", "--debug")
+    assert result.exit_code == 1
+    assert result.exception is not None
+    assert "does not exist" in str(result.exception)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[dict[str, Any]]:
+    """How to start a process for whom permissions count, also where the tests run as root."""
+    yield {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def annotate_as(user: dict[str, Any], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # The interpreter may lie where others may not look, so a fresh fork gives up its rights after it has loaded all.
+    script = (
+        "import os, sys, torch, livecam.annotate, livecam.explain.explainer, livecam.cli\n"
+        f"user = {user!r}\n"
+        "if user: os.setgroups([]); os.setgid(user['group']); os.setuid(user['user'])\n"
+        "sys.argv = ['livecam', 'annotate', *sys.argv[1:]]\n"
+        "livecam.cli.main()\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_no_permission_to_read_or_write(folder: Path, unprivileged: dict[str, Any]) -> None:
+    for parent in [folder, *folder.parents][:3]:
+        parent.chmod(0o755)
+    (folder / "good.mp4").chmod(0)
+    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "null:")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "good.mp4 may not be read" in result.stderr
+    (folder / "good.mp4").chmod(0o644)
+    (folder / "folder").chmod(0o555)
+    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "folder/out.mp4", "--weights", "none")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "the folder folder may not be written to" in result.stderr
+
+
+def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
+    """A limit on the size of files stands in for the disk: writing fails in the same place, in the middle of the run."""
+
+    def limit_file_size() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    result = subprocess.run(
+        [sys.executable, "-m", "livecam", "annotate", "demo:?size=640x360&seconds=20", "-o", "full.mp4", "--crf", "10"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=limit_file_size,
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "cannot write full.mp4: File too large; full.mp4.part plays up to there" in result.stderr
+    assert not (folder / "full.mp4").exists()
+    with av.open(str(folder / "full.mp4.part")) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 5

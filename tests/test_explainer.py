@@ -1,0 +1,270 @@
+"""The maths against independent witnesses, and the module that comes back as it went in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+
+from livecam import Explainer, LivecamError
+from livecam.explain.preprocess import Preprocessor
+from livecam.frame import Frame
+from livecam.media import Media, Orientation, Region
+from livecam.models import Preprocessing
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+ARCHITECTURES = ["resnet18", "vgg11", "densenet121", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16"]
+
+
+def gradcam_by_definition(module: nn.Module, layer: str, batch: Tensor, targets: Sequence[int]) -> Tensor:
+    """The paper's formula in float64, one picture at a time, through plain autograd and the whole model."""
+    module = module.double().eval()
+    maps = []
+    for image, target in zip(batch.double(), targets, strict=True):
+        kept: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: object, output: Tensor, kept: list[Tensor] = kept) -> Tensor:
+            kept.append(output)
+            return output.clone()
+
+        handle = module.get_submodule(layer).register_forward_hook(keep)
+        score = module(image[None].requires_grad_())[0, target]
+        handle.remove()
+        (gradient,) = torch.autograd.grad(score, kept[-1])
+        activation = kept[-1].detach()
+        if activation.ndim == 3:  # a ViT: class token first, then a square of patches
+            side = round((activation.shape[1] - 1) ** 0.5)
+            activation, gradient = (
+                t[:, 1:].transpose(1, 2).reshape(1, -1, side, side) for t in (activation, gradient)
+            )
+        weights = gradient[0].mean(dim=(1, 2))
+        maps.append(torch.einsum("c,chw->hw", weights, activation[0]))
+    return torch.stack(maps)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gradcam_equals_the_formula_in_float64(name: str, batch_size: int) -> None:
+    explainer = Explainer(name, weights="none")
+    batch = torch.randn(batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    targets = [3, 1, 4, 1][:batch_size]
+    # Computed before the witness turns the module to float64.
+    maps = explainer.cam(batch, target=targets)
+    expected = gradcam_by_definition(explainer.classifier.module, explainer.layer, batch, targets)
+    assert maps.dtype == torch.float32
+    assert maps.shape == expected.shape
+    torch.testing.assert_close(maps.double(), expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+
+
+class PooledLinear(nn.Module):
+    """Convolution, in-place ReLU, global average pool, linear: Grad-CAM has a closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.dropout(self.relu(self.features(x)).mean(dim=(2, 3))))
+
+
+@pytest.fixture
+def pooled() -> PooledLinear:
+    torch.manual_seed(0)
+    return PooledLinear()
+
+
+def test_gradcam_on_a_pooled_linear_head_is_the_class_activation_map(pooled: PooledLinear) -> None:
+    batch = torch.randn(3, 3, 64, 64)
+    maps = Explainer(pooled, layer="relu").cam(batch, target=2)
+    with torch.no_grad():
+        activation = pooled.relu(pooled.features(batch))
+        expected = torch.einsum("c,bchw->bhw", pooled.head.weight[2], activation) / activation[0, 0].numel()
+    torch.testing.assert_close(maps, expected)
+
+
+def test_an_in_place_relu_behind_the_layer_does_not_reach_the_activation(pooled: PooledLinear) -> None:
+    batch = torch.randn(1, 3, 64, 64)
+    maps = Explainer(pooled, layer="features").cam(batch, target=2)
+    torch.testing.assert_close(
+        maps, gradcam_by_definition(pooled, "features", batch, [2]).float(), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_each_picture_of_a_batch_is_explained_as_if_alone(pooled: PooledLinear) -> None:
+    explainer = Explainer(pooled)
+    batch = torch.randn(4, 3, 64, 64)
+    alone = torch.cat([explainer.cam(image[None]) for image in batch])
+    torch.testing.assert_close(explainer.cam(batch), alone)
+    explanations = explainer.explain([PHOTO, PHOTO[:, ::-1], PHOTO[:100]])
+    for explanation, image in zip(explanations, [PHOTO, PHOTO[:, ::-1], PHOTO[:100]], strict=True):
+        np.testing.assert_allclose(explanation.cam, explainer(image).cam, atol=1e-6)
+
+
+def state(module: nn.Module) -> tuple[object, ...]:
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in module.modules()]
+    return (
+        [m.training for m in module.modules()],
+        [p.requires_grad for p in module.parameters()],
+        [p.grad for p in module.parameters()],
+        hooks,
+    )
+
+
+def test_the_module_comes_back_as_it_went_in(pooled: PooledLinear) -> None:
+    pooled.train()
+    pooled.relu.eval()
+    pooled.head.bias.requires_grad_(False)
+    before, weights = state(pooled), {name: value.clone() for name, value in pooled.state_dict().items()}
+    explainer = Explainer(pooled)
+    assert state(pooled) == before
+    explainer(PHOTO)
+    assert state(pooled) == before
+    with explainer, explainer:
+        explainer(PHOTO)
+        assert not pooled.training
+    assert state(pooled) == before
+    with pytest.raises(ZeroDivisionError), explainer:
+        raise ZeroDivisionError
+    assert state(pooled) == before
+    with pytest.raises(RuntimeError):
+        explainer.cam(torch.randn(1, 7, 64, 64))
+    assert state(pooled) == before
+    with pytest.raises(LivecamError):
+        Explainer(pooled, layer="nowhere")
+    assert state(pooled) == before
+    assert all(torch.equal(value, weights[name]) for name, value in pooled.state_dict().items())
+
+
+def test_the_buffer_of_the_hook_is_reused(pooled: PooledLinear) -> None:
+    with Explainer(pooled) as explainer:
+        addresses = set()
+        for _ in range(5):
+            explainer(PHOTO)
+            addresses.add(explainer._tap._buffer.data_ptr())  # type: ignore[union-attr]
+    assert len(addresses) == 1
+
+
+def test_a_layer_that_is_called_twice_is_explained_at_its_last_call() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(self.conv(x)).mean(dim=(2, 3)))
+
+    module, batch = Twice(), torch.randn(1, 3, 16, 16)
+    maps = Explainer(module, layer="conv").cam(batch, target=1)
+    with torch.no_grad():
+        expected = torch.einsum("c,bchw->bhw", module.head.weight[1], module.conv(module.conv(batch))) / 256
+    torch.testing.assert_close(maps, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "shape"),
+    [
+        ("resnet18", "layer4", (7, 7)),
+        ("vgg11", "avgpool", (7, 7)),
+        ("densenet121", "features", (7, 7)),
+        ("mobilenet_v3_small", "features", (7, 7)),
+        ("swin_t", "permute", (7, 7)),
+        ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1", (14, 14)),
+        ("inception_v3", "Mixed_7c", (8, 8)),
+    ],
+)
+def test_the_layer_is_chosen_by_itself(name: str, layer: str, shape: tuple[int, int]) -> None:
+    explainer = Explainer(name, weights="none")
+    assert explainer.layer == layer
+    cam = explainer(PHOTO).cam
+    assert cam.shape == shape
+    assert np.isfinite(cam).all()
+    assert cam.std() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
+def test_every_classifier_of_torchvision_explains(name: str) -> None:
+    cam = Explainer(name, weights="none")(PHOTO).cam
+    assert np.isfinite(cam).all()
+    assert cam.std() > 0
+
+
+@pytest.mark.parametrize(("layer", "shape"), [("features.3", (14, 14)), ("features.5", (14, 14)), ("norm", (7, 7))])
+def test_channels_last_layers_of_a_swin(layer: str, shape: tuple[int, int]) -> None:
+    assert Explainer("swin_t", weights="none", layer=layer)(PHOTO).cam.shape in (shape, (28, 28))
+
+
+def test_the_explanation_names_class_score_and_place() -> None:
+    explanation = Explainer("resnet18", weights="none", target="tabby")(PHOTO)
+    assert (explanation.index, explanation.label) == (281, "tabby")
+    assert 0 < explanation.score < 1
+    assert len(explanation.predictions) == 5
+    scores = [prediction.score for prediction in explanation.predictions]
+    assert scores == sorted(scores, reverse=True)
+    assert 0 <= explanation.heatmap.min() <= explanation.heatmap.max() == 1
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (500, 375), (224, 224)])
+def test_crop_is_what_the_weights_were_trained_with(size: tuple[int, int]) -> None:
+    image = np.asarray(Image.fromarray(PHOTO).resize(size, Image.Resampling.BICUBIC))
+    weights = torchvision.models.ResNet50_Weights.IMAGENET1K_V1
+    transforms = weights.transforms()
+    normalised = transforms(Image.fromarray(image))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (transforms.mean, transforms.std))
+    expected = ((normalised * std + mean) * 255).permute(1, 2, 0).numpy()
+    ours, _ = Preprocessor(Preprocessing(), "crop")(Frame.from_rgb(image))
+    assert np.abs(ours - expected).mean() < 2
+    stretched, region = Preprocessor(Preprocessing(), "stretch")(Frame.from_rgb(image))
+    plain = np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BILINEAR)).astype(float)
+    assert np.abs(stretched - plain).mean() < 2
+    assert region == Region()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(2)])
+@pytest.mark.parametrize("matrix", [None, (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)])
+def test_the_region_says_where_the_model_looked(fit: str, aspect: Fraction, matrix: tuple[int, ...] | None) -> None:
+    """A bright dot in the input lies where the region maps it to in the upright picture."""
+    orientation = Orientation.of(matrix)
+    upright = np.zeros((*orientation.swap(320, 180)[::-1], 3), np.uint8)
+    height, width = upright.shape[:2]
+    centre_y, centre_x = round(height * 0.42), round(width * 0.55)
+    upright[centre_y - 6 : centre_y + 6, centre_x - 6 : centre_x + 6] = 255
+    coded = Frame.from_rgb(np.ascontiguousarray(orientation.coded(upright)))
+    frame = Frame(picture=coded.picture, orientation=orientation, sample_aspect_ratio=aspect)
+    image, region = Preprocessor(Preprocessing(mean=(0, 0, 0)), fit)(frame)
+    ys, xs = np.nonzero(image[:, :, 0] > 127)
+    left, top, right, bottom = region
+    x = left + (right - left) * (xs.mean() + 0.5) / image.shape[1]
+    y = top + (bottom - top) * (ys.mean() + 0.5) / image.shape[0]
+    assert x * width == pytest.approx(centre_x, abs=2)
+    assert y * height == pytest.approx(centre_y, abs=2)
+    media = Media(
+        width=320, height=180, pixel_format="yuv420p", time_base=Fraction(1, 25), sample_aspect_ratio=aspect,
+        display_matrix=matrix,
+    )
+    shown_width, shown_height = media.upright_size
+    seen_aspect = (right - left) * shown_width / ((bottom - top) * shown_height)
+    assert fit == "stretch" or seen_aspect == pytest.approx(1, abs=0.02)
+
+
+def test_what_is_no_picture_is_refused(pooled: PooledLinear) -> None:
+    explainer = Explainer(pooled)
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), "photo.jpg"):
+        with pytest.raises(LivecamError, match="uint8 RGB"):
+            explainer(wrong)  # type: ignore[arg-type]
+
+
+def test_scores_that_are_no_row_of_classes_are_refused() -> None:
+    with pytest.raises(LivecamError, match="class scores"):
+        Explainer(nn.Conv2d(3, 4, 3))
