@@ -51,7 +51,7 @@ def make_clip(
     metadata: dict[str, str] | None = None,
     chapters: list[dict[str, Any]] | None = None,
 ) -> Path:
-    """Write a clip. `pts` are in `time_base`; `color` is (range, space, primaries, transfer); `audio` names encoders."""
+    """Write a clip: `pts` in `time_base`, `color` as (range, space, primaries, transfer), encoders for `audio`."""
     time_base = time_base or 1 / Fraction(rate)
     width, height = size
     with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
@@ -101,7 +101,9 @@ def tone_packets(track: Any, frequency_hz: float, duration_seconds: float) -> li
     samples = track.codec_context.frame_size or 1024
     for begin in range(0, int(48000 * duration_seconds), samples):
         wave = 0.3 * np.sin(2 * np.pi * frequency_hz * np.arange(begin, begin + samples) / 48000)
-        frame = av.AudioFrame.from_ndarray((wave * 32767).astype(np.int16).repeat(2)[None], format="s16", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            (wave * 32767).astype(np.int16).repeat(2)[None], format="s16", layout="stereo"
+        )
         frame.sample_rate, frame.pts = 48000, begin
         packets += track.encode(frame)
     return packets + track.encode(None)
@@ -144,7 +146,11 @@ def facts_of(path: Path) -> Facts:
         for frame in container.decode(stream):
             facts.times.append(frame.pts * frame.time_base)
             facts.pictures.append(frame.to_ndarray(format="rgb24"))
-            facts.rotation, facts.size, facts.pixel_format = frame.rotation, (frame.width, frame.height), frame.format.name
+            facts.rotation, facts.size, facts.pixel_format = (
+                frame.rotation,
+                (frame.width, frame.height),
+                frame.format.name,
+            )
             facts.color = (frame.color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
     with av.open(str(path)) as container:
         kept = {s.index: (s.codec_context.name, []) for s in container.streams if s.type in ("audio", "subtitle")}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ BAD: dict[str, tuple[str, str]] = {
     "demo seconds endless": ("demo:?seconds=inf -o out.mp4", "seconds=inf"),
     "demo number": ("demo:?seconds=ten -o out.mp4", "seconds=ten is not a number"),
     "demo option": ("demo:?colour=red -o out.mp4", "has no option 'colour'"),
-    "demo shapes": ("demo:?shapes=99 -o out.mp4", "shapes"),
+    "demo shapes": ("demo:?shapes=99 -o out.mp4", "shapes=99 is not a number from 0"),
 }
 
 
@@ -124,9 +125,10 @@ def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize(
-    "arguments", ["", "a.mp4 --opacity 2", "a.mp4 --fit squash", "a.mp4 --colormap mud", "a.mp4 --start -1", "a.mp4 --nonsense"]
-)
+WRONG_USAGE = ["", "a.mp4 --opacity 2", "a.mp4 --fit squash", "a.mp4 --colormap mud", "a.mp4 --start -1", "a.mp4 --no"]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE)
 def test_wrong_usage_is_clicks_own(livecam: Livecam, arguments: str) -> None:
     result = livecam("annotate", *arguments.split())
     assert result.exit_code == 2
@@ -194,5 +196,8 @@ def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
     assert result.stderr.count("\n") == 1, result.stderr
     assert "cannot write full.mp4: File too large; full.mp4.part plays up to there" in result.stderr
     assert not (folder / "full.mp4").exists()
-    with av.open(str(folder / "full.mp4.part")) as container:
-        assert sum(1 for _ in container.decode(video=0)) > 5
+    frames = 0
+    with av.open(str(folder / "full.mp4.part")) as container, suppress(av.error.InvalidDataError):  # the last is half
+        for _ in container.decode(video=0):
+            frames += 1
+    assert frames > 5

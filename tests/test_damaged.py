@@ -75,9 +75,7 @@ def test_noise_in_the_middle(livecam: Livecam, clip: Clip, threads: int) -> None
     assert after.times == sorted(after.times)
 
 
-def test_a_change_of_size_is_scaled_to_the_first_and_said_once(
-    livecam: Livecam, clip: Clip, tmp_path: Path
-) -> None:
+def test_a_change_of_size_is_scaled_to_the_first_and_said_once(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:
     small, large = clip("small.ts", frames=5), clip("large.ts", frames=5, size=(320, 180), pts=[5, 6, 7, 8, 9])
     joined = tmp_path / "joined.ts"
     joined.write_bytes(small.read_bytes() + large.read_bytes())

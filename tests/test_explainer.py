@@ -40,9 +40,7 @@ def gradcam_by_definition(module: nn.Module, layer: str, batch: Tensor, targets:
         activation = kept[-1].detach()
         if activation.ndim == 3:  # a ViT: class token first, then a square of patches
             side = round((activation.shape[1] - 1) ** 0.5)
-            activation, gradient = (
-                t[:, 1:].transpose(1, 2).reshape(1, -1, side, side) for t in (activation, gradient)
-            )
+            activation, gradient = (t[:, 1:].transpose(1, 2).reshape(1, -1, side, side) for t in (activation, gradient))
         weights = gradient[0].mean(dim=(1, 2))
         maps.append(torch.einsum("c,chw->hw", weights, activation[0]))
     return torch.stack(maps)
@@ -250,7 +248,11 @@ def test_the_region_says_where_the_model_looked(fit: str, aspect: Fraction, matr
     assert x * width == pytest.approx(centre_x, abs=2)
     assert y * height == pytest.approx(centre_y, abs=2)
     media = Media(
-        width=320, height=180, pixel_format="yuv420p", time_base=Fraction(1, 25), sample_aspect_ratio=aspect,
+        width=320,
+        height=180,
+        pixel_format="yuv420p",
+        time_base=Fraction(1, 25),
+        sample_aspect_ratio=aspect,
         display_matrix=matrix,
     )
     shown_width, shown_height = media.upright_size

@@ -51,7 +51,9 @@ CONTAINERS: dict[str, dict[str, Any]] = {
 def annotated(livecam: Livecam, source: Path, ending: str, *options: object) -> tuple[Facts, Facts, Result]:
     output = source.with_name(f"out.{ending}")
     report = source.with_name("report.json")
-    result = livecam("annotate", source, "-o", output, "--weights", "none", "--opacity", 0.3, "--report", report, *options)
+    result = livecam(
+        "annotate", source, "-o", output, "--weights", "none", "--opacity", 0.3, "--report", report, *options
+    )
     assert result.exit_code == 0, result.output
     before, after = facts_of(source), facts_of(output)
     frames = json.loads(report.read_text())["frames"]
@@ -146,7 +148,9 @@ def test_an_avi_with_b_frames_plays_in_order(livecam: Livecam, clip: Clip) -> No
 def test_a_part_begins_at_zero_with_its_audio(livecam: Livecam, clip: Clip) -> None:
     source = clip("clip.mp4", frames=50, audio=["aac"])
     output = source.with_name("out.mp4")
-    result = livecam("annotate", source, "-o", output, "--weights", "none", "--opacity", 0.3, "--start", 0.4, "--duration", 1)
+    result = livecam(
+        "annotate", source, "-o", output, "--weights", "none", "--opacity", 0.3, "--start", 0.4, "--duration", 1
+    )
     assert result.exit_code == 0, result.output
     after = facts_of(output)
     assert [number_in(picture) for picture in after.pictures] == list(range(10, 35))

@@ -175,7 +175,11 @@ def test_an_interrupt_finishes_what_was_read() -> None:
     sink = Collector()
     source = NumberedSource(100_000, at=lambda index: time.sleep(0.001))
     pipeline = Pipeline(
-        source, NumberReader(), Renderer(), sink, on_progress=interrupt_at(5)  # type: ignore[arg-type]
+        source,
+        NumberReader(),
+        Renderer(),
+        sink,
+        on_progress=interrupt_at(5),  # type: ignore[arg-type]
     )
     with pytest.raises(KeyboardInterrupt):
         pipeline.run()

@@ -13,10 +13,11 @@ from livecam.planes import planes
 from livecam.render import Renderer
 
 ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
+WHOLE = Region()
 TAGS = {"BT.709": (1, 1), "BT.601": (6, 1), "full range": (1, 2), "BT.2020": (9, 1)}
 
 
-def explanation(cam: np.ndarray | None = None, region: Region = Region(), label: str = "cat") -> Explanation:
+def explanation(cam: np.ndarray | None = None, region: Region = WHOLE, label: str = "cat") -> Explanation:
     if cam is None:
         cam = np.random.default_rng(3).normal(size=(7, 7)).astype(np.float32)
     return Explanation(

@@ -60,4 +60,5 @@ def _untrained(name: str, classes: int | None) -> nn.Module:
 
 
 def _reason(exc: Exception) -> str:
-    return str(getattr(exc, "reason", None) or exc).splitlines()[0]
+    reason = getattr(exc, "reason", None) or exc
+    return str(getattr(reason, "strerror", None) or reason).splitlines()[0]

@@ -34,7 +34,7 @@ def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], dispo
 
 
 def edit_list_options(media: Media) -> dict[str, str]:
-    """The muxer's option that makes a first timestamp after 0 exact: MP4 keeps it in units of its own, by default 1 ms."""
+    """What makes a first timestamp after 0 exact: MP4 keeps it in units of the whole file's, 1 ms if nobody says."""
     denominator = media.time_base.denominator
     return {"movie_timescale": str(denominator * math.ceil(90000 / denominator))}
 

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from livecam.errors import InputError
 from livecam.frame import Frame
 from livecam.media import Media
-from livecam.scene import Scene
+from livecam.scene import SHAPES, Scene
 from livecam.sources.base import OnPacket, Source
 
 _BT709, _LIMITED = 1, 1
@@ -78,10 +78,9 @@ class DemoSource(Source):
         self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
         if self._first_index >= self._end_index:
             raise InputError(f"{uri}: there is no frame between --start and --duration; it lasts {options.seconds:g} s")
-        try:
-            self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
-        except ValueError as exc:
-            raise InputError(f"{uri}: {exc}") from exc
+        if not 0 <= options.shapes <= len(SHAPES):
+            raise InputError(f"{uri}: shapes={options.shapes} is not a number from 0 to {len(SHAPES)}")
+        self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
         self._reformatter = VideoReformatter()
         self.media = Media(
             width=width,

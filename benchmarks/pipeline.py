@@ -1,0 +1,234 @@
+"""Whole files: a plain transcode, livecam with several models, and the loop that one would write by hand.
+
+    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--json FILE]
+
+All take the same H.264 file with audio and encode with the same codec, preset and quality where they can choose
+(OpenCV's writer cannot: it writes MPEG-4 Part 2). Each run is a process of its own, the runs are interleaved, and
+medians are quoted. The clock inside a process starts after imports and after the model is loaded and ends when the file
+is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import cpu_seconds, machine, median, print_table, spread, write_json
+
+SEED = 1
+
+
+def make_clip(path: Path, size: str, frames: int) -> None:
+    """The demo scene with a tone, as H.264 and AAC."""
+    import av
+    import numpy as np
+
+    from livecam import open_source
+
+    with (
+        open_source(f"demo:?size={size}&fps=30&seconds={frames / 30}&seed={SEED}") as source,
+        av.open(str(path), "w") as out,
+    ):
+        video = out.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "18"})
+        video.width, video.height, video.pix_fmt = source.media.width, source.media.height, "yuv420p"
+        audio = out.add_stream("aac", rate=48000)
+        for frame in source.frames(lambda packet: None):
+            out.mux(video.encode(frame.picture))
+        out.mux(video.encode(None))
+        for begin in range(0, int(48000 * frames / 30), 1024):
+            wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(begin, begin + 1024) / 48000)).astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(wave.repeat(2)[None], format="s16", layout="stereo")
+            sound.sample_rate, sound.pts = 48000, begin
+            out.mux(audio.encode(sound))
+        out.mux(audio.encode(None))
+
+
+def transcode(clip: Path, output: Path) -> dict[str, Any]:
+    """Decode and encode with PyAV, audio copied: the least that any annotating costs."""
+    import av
+
+    with Clock() as clock, av.open(str(clip)) as source, av.open(str(output), "w") as out:
+        stream = source.streams.video[0]
+        stream.thread_type = "AUTO"
+        video = out.add_stream("libx264", rate=stream.average_rate, options={"preset": "veryfast", "crf": "23"})
+        video.width, video.height, video.pix_fmt = stream.width, stream.height, "yuv420p"
+        video.thread_type = "FRAME"
+        audio = out.add_stream_from_template(source.streams.audio[0], opaque=True)
+        for packet in source.demux():
+            if packet.stream.type == "audio" and packet.size:
+                packet.stream = audio
+                out.mux(packet)
+            elif packet.stream is stream:
+                for frame in packet.decode():
+                    frame.pict_type = 0
+                    out.mux(video.encode(frame))
+                    clock.frames += 1
+        out.mux(video.encode(None))
+    return clock.figures()
+
+
+def annotate_with(model: str) -> Callable[[Path, Path], dict[str, Any]]:
+    """livecam as it is."""
+
+    def run(clip: Path, output: Path) -> dict[str, Any]:
+        from livecam import Explainer, annotate
+
+        explainer = Explainer(model, weights="default" if model == "shapes" else "none")
+        explainer.explain([_grey_picture()])
+        with Clock() as clock:
+            ledger = annotate(clip, output, explainer)
+        clock.frames = ledger.written
+        stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
+        return {**clock.figures(), "stages_ms_p50": stages}
+
+    return run
+
+
+def naive(clip: Path, output: Path) -> dict[str, Any]:
+    """One loop: cv2 in and out, hooks, a full backward pass through ResNet-50, the overlay in NumPy."""
+    import cv2
+    import numpy as np
+    import torch
+    import torchvision
+
+    model = torchvision.models.resnet50(weights=None).eval()
+    kept: dict[str, Any] = {}
+    model.layer4.register_forward_hook(lambda module, inputs, output: kept.update(activation=output))
+    model.layer4.register_full_backward_hook(lambda module, into, out: kept.update(gradient=out[0]))
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    with Clock() as clock:
+        capture = cv2.VideoCapture(str(clip))
+        size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        writer = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS), size)
+        while True:
+            more, frame = capture.read()
+            if not more:
+                break
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            small = (cv2.resize(image, (224, 224)) / 255 - mean) / std
+            scores = model(torch.tensor(small, dtype=torch.float32).permute(2, 0, 1)[None])
+            model.zero_grad()
+            scores[0, scores.argmax()].backward()
+            weights = kept["gradient"].mean(dim=(2, 3), keepdim=True)
+            cam = torch.relu((weights * kept["activation"]).sum(1))[0].detach().numpy()
+            cam = cv2.resize((cam - cam.min()) / (cam.max() - cam.min() + 1e-7), size)
+            heatmap = cv2.applyColorMap(np.uint8(255 * cam), cv2.COLORMAP_JET)
+            overlay = np.float32(heatmap) / 255 * 0.5 + np.float32(frame) / 255 * 0.5
+            writer.write(np.uint8(255 * overlay / overlay.max()))
+            clock.frames += 1
+        writer.release()
+    return clock.figures()
+
+
+WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "transcode": transcode,
+    "livecam shapes": annotate_with("shapes"),
+    "livecam mobilenet_v3_small": annotate_with("mobilenet_v3_small"),
+    "livecam resnet50": annotate_with("resnet50"),
+    "naive loop resnet50": naive,
+}
+
+
+class Clock:
+    """Wall clock and processor time of a block that counts frames."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def __enter__(self) -> Clock:
+        self._cpu_seconds, self._seconds = cpu_seconds(), time.perf_counter()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._cpu_seconds, self._seconds = cpu_seconds() - self._cpu_seconds, time.perf_counter() - self._seconds
+
+    def figures(self) -> dict[str, Any]:
+        """Frames a second, and milliseconds of processor time a frame."""
+        return {"fps": self.frames / self._seconds, "cpu_ms_per_frame": 1000 * self._cpu_seconds / self.frames}
+
+
+def _grey_picture() -> Any:
+    import numpy as np
+
+    return np.full((64, 64, 3), 128, np.uint8)
+
+
+def run_in_process(work: str, clip: Path, output: Path) -> dict[str, Any]:
+    """One run, with fresh memory and threads, as a user would start it."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.pipeline",
+        "--only",
+        work,
+        "--clip",
+        str(clip),
+        "--output",
+        str(output),
+    ]
+    # The program livecam sets this before torch loads; a loop written by hand would not.
+    settings = {"OMP_WAIT_POLICY": "PASSIVE"} if work.startswith("livecam") else {}
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **settings})
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=90)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=WORK, help=argparse.SUPPRESS)
+    parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps(WORK[options.only](options.clip, options.output)))
+        return
+    runs: dict[str, list[dict[str, Any]]] = {work: [] for work in WORK}
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        make_clip(clip, options.size, options.frames)
+        for number in range(options.rounds):
+            for work in WORK:
+                runs[work].append(run_in_process(work, clip, Path(folder) / f"{number}-{work.replace(' ', '-')}.mp4"))
+    report(runs, options)
+
+
+def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
+    """Print the table, and write the JSON where it was asked for."""
+    fps = {work: median([run["fps"] for run in done]) for work, done in runs.items()}
+    rows = []
+    for work, done in runs.items():
+        stages = done[len(done) // 2].get("stages_ms_p50", {})
+        rows.append(
+            [
+                work,
+                f"{fps[work]:.1f}",
+                spread([run["fps"] for run in done]),
+                f"{median([run['cpu_ms_per_frame'] for run in done]):.0f}",
+                f"{fps[work] / fps['naive loop resnet50']:.1f}",
+                f"{fps[work] / fps['transcode']:.2f}",
+                " ".join(f"{stage} {time_ms:.1f}" for stage, time_ms in stages.items()),
+            ]
+        )
+    facts = machine()
+    print(f"{options.size}, {options.frames} frames, {options.rounds} rounds")
+    print(f"{facts['processor']}, {facts['cores']} cores")
+    header = ["", "fps", "least-most", "CPU ms/frame", "x naive", "x transcode", "stages, ms (p50)"]
+    print_table(header, rows)
+    if options.json:
+        settings = {"size": options.size, "frames": options.frames, "rounds": options.rounds}
+        write_json(options.json, {"settings": settings, "median_fps": fps, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()
