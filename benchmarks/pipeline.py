@@ -67,7 +67,7 @@ def transcode(clip: Path, output: Path) -> dict[str, Any]:
                 packet.stream = audio
                 out.mux(packet)
             elif packet.stream is stream:
-                for frame in packet.decode():
+                for frame in stream.decode(packet):
                     frame.pict_type = 0
                     out.mux(video.encode(frame))
                     clock.frames += 1
@@ -120,9 +120,9 @@ def naive(clip: Path, output: Path) -> dict[str, Any]:
             weights = kept["gradient"].mean(dim=(2, 3), keepdim=True)
             cam = torch.relu((weights * kept["activation"]).sum(1))[0].detach().numpy()
             cam = cv2.resize((cam - cam.min()) / (cam.max() - cam.min() + 1e-7), size)
-            heatmap = cv2.applyColorMap(np.uint8(255 * cam), cv2.COLORMAP_JET)
+            heatmap = cv2.applyColorMap((255 * cam).astype(np.uint8), cv2.COLORMAP_JET)
             overlay = np.float32(heatmap) / 255 * 0.5 + np.float32(frame) / 255 * 0.5
-            writer.write(np.uint8(255 * overlay / overlay.max()))
+            writer.write((255 * overlay / overlay.max()).astype(np.uint8))
             clock.frames += 1
         writer.release()
     return clock.figures()

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from livecam.annotate import annotate
+    from livecam.annotation import annotate
     from livecam.errors import LivecamError
     from livecam.explain.explainer import Explainer
     from livecam.frame import Explanation
@@ -18,7 +18,7 @@ _HOMES = {
     "Explainer": "livecam.explain.explainer",
     "Explanation": "livecam.frame",
     "LivecamError": "livecam.errors",
-    "annotate": "livecam.annotate",
+    "annotate": "livecam.annotation",
     "open_source": "livecam.sources",
 }
 

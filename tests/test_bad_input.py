@@ -151,7 +151,7 @@ def unprivileged() -> Iterator[dict[str, Any]]:
 def annotate_as(user: dict[str, Any], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # The interpreter may lie where others may not look, so a fresh fork gives up its rights after it has loaded all.
     script = (
-        "import os, sys, torch, livecam.annotate, livecam.explain.explainer, livecam.cli\n"
+        "import os, sys, torch, livecam.annotation, livecam.explain.explainer, livecam.cli\n"
         f"user = {user!r}\n"
         "if user: os.setgroups([]); os.setgid(user['group']); os.setuid(user['user'])\n"
         "sys.argv = ['livecam', 'annotate', *sys.argv[1:]]\n"

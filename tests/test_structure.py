@@ -26,9 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "render": GROUND | {"frame"},
     "sinks": GROUND | {"frame"},
     "pipeline": GROUND | {"frame", "channel", "stats", "sources", "explain", "render", "sinks"},
-    "annotate": GROUND | {"frame", "pipeline", "stats", "sources", "explain", "render", "sinks"},
-    "cli": GROUND | {"annotate", "pipeline", "stats", "sources", "explain", "render", "sinks"},
-    "__init__": GROUND | {"annotate", "explain", "frame", "sources"},
+    "annotation": GROUND | {"frame", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "cli": GROUND | {"annotation", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }
 

@@ -44,7 +44,7 @@ def annotate_command(
     """
     output = output or _default_output(source)
     with Progress() as progress:
-        from livecam.annotate import annotate
+        from livecam.annotation import annotate
         from livecam.explain.explainer import Explainer
         from livecam.sinks import EncoderOptions
 
