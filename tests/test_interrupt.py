@@ -53,6 +53,7 @@ def test_a_signal_finishes_a_shorter_file_with_its_audio(
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in errors
+    assert f"{output}: stopped, " in errors
     after = facts_of(output)
     count = len(after.pictures)
     assert 0 < count < 250

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.options import drawing_options, model_options
+from livecam.cli.options import MODEL_OPTION_NAMES, drawing_options, model_options
 from livecam.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,42 +29,40 @@ if TYPE_CHECKING:
 @click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
 @click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")
 @click.option("--overwrite", is_flag=True, help="Replace the output where it exists.")
-@click.option("--start", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Begin there.")
-@click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Take only so much.")
+@click.option("--start", "start_seconds", type=click.FloatRange(min=0), default=0.0, help="Begin there, in seconds.")
+@click.option(
+    "--duration", "duration_seconds", type=click.FloatRange(min=0, min_open=True), help="Take only so many seconds."
+)
 @click.option(
     "--predictions", metavar="FILE.jsonl", help="Write what the model says of each frame, a JSON line a frame."
 )
 @click.option("--report", metavar="FILE.json", help="Write an account of the run.")
 @ends_well
-def annotate_command(
-    source: str, output: str | None, start: float, duration: float | None, overwrite: bool, **options: Any
-) -> None:
+def annotate_command(source: str, output: str | None, **options: Any) -> None:
     """Explain every frame of a video and write it again, heatmaps drawn in, all else as it was.
 
     INPUT is a video file, a URL, or demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
     Without -o the output is named after the input: clip.mp4 becomes clip_livecam.mp4, demo: becomes demo.mp4.
     """
-    output = output or _default_output(source)
-    with Progress() as progress:
-        from livecam.annotation import annotate
-        from livecam.explain.explainer import Explainer
-        from livecam.sinks import EncoderOptions
+    from livecam.annotation import annotate
+    from livecam.explain.explainer import Explainer
+    from livecam.sinks import EncoderOptions
 
-        ledger = annotate(
-            source,
-            output,
-            lambda: Explainer(**{name: options[name] for name in _EXPLAINER_OPTIONS}),
-            **{name: options[name] for name in ("opacity", "colormap", "caption", "predictions", "report")},
-            encoder=EncoderOptions(**{name: options[name] for name in ("codec", "preset", "crf")}),
-            overwrite=overwrite,
-            start_seconds=start,
-            duration_seconds=duration,
-            on_progress=progress,
-        )
+    output = output or _default_output(source)
+    explainer = partial(Explainer, **_taken(options, MODEL_OPTION_NAMES))
+    encoder = EncoderOptions(**_taken(options, ("codec", "preset", "crf")))
+    try:
+        with Progress() as progress:
+            ledger = annotate(source, output, explainer, encoder=encoder, on_progress=progress, **options)
+    except KeyboardInterrupt:
+        if progress.ledger is not None and progress.ledger.verified:
+            click.echo(f"{output}: stopped, {progress.ledger.line()}", err=True)
+        raise
     _conclude(ledger, output)
 
 
-_EXPLAINER_OPTIONS = ("model", "weights", "labels", "target", "method", "layer", "device", "fit")
+def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: options.pop(name) for name in names}
 
 
 def _conclude(ledger: Ledger, output: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+MODEL_OPTION_NAMES = ("model", "weights", "labels", "target", "method", "layer", "device", "fit")
+
 _MODEL_OPTIONS = (
     click.option(
         "--model",

@@ -16,6 +16,7 @@ class Progress:
     """Shows frames, speed and the time left on a terminal; nothing elsewhere. Call it with the ledger as it grows."""
 
     def __init__(self) -> None:
+        self.ledger: Ledger | None = None
         self._stack = ExitStack()
         self._bar: Any = None
         self._shown = 0
@@ -27,7 +28,8 @@ class Progress:
         self._stack.close()
 
     def __call__(self, ledger: Ledger, expected_frames: int | None) -> None:
-        """Show how far it is."""
+        """Show how far it is; `ledger` is kept."""
+        self.ledger = ledger
         if not sys.stderr.isatty():
             return
         if self._bar is None:
