@@ -28,6 +28,7 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/mypy
 
 bench: $(INSTALLED) ## measure what the README claims; JSON into results/
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	mkdir -p results
 	$(BIN)/python -m benchmarks.pointing --json results/pointing.json
 	$(BIN)/python -m benchmarks.pipeline --json results/pipeline.json

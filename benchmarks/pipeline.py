@@ -1,11 +1,11 @@
-"""Whole files: a plain transcode, livecam with several models, and the loop that one would write by hand.
+"""Whole files: a plain transcode, livecam with several models, and the loops that people write.
 
     python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--json FILE]
 
 All take the same H.264 file with audio and encode with the same codec, preset and quality where they can choose
-(OpenCV's writer cannot: it writes MPEG-4 Part 2). Each run is a process of its own, the runs are interleaved, and
-medians are quoted. The clock inside a process starts after imports and after the model is loaded and ends when the file
-is closed.
+(OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop needs the extra `bench`. Each run is a
+process of its own, the runs are interleaved, and medians are quoted. The clock inside a process starts after imports
+and after the model is loaded and ends when the file is closed.
 """
 
 from __future__ import annotations
@@ -92,18 +92,55 @@ def annotate_with(model: str) -> Callable[[Path, Path], dict[str, Any]]:
     return run
 
 
-def naive(clip: Path, output: Path) -> dict[str, Any]:
-    """One loop: cv2 in and out, hooks, a full backward pass through ResNet-50, the overlay in NumPy."""
+def loop_by_hand(clip: Path, output: Path) -> dict[str, Any]:
+    """One loop: hooks, a full backward pass through ResNet-50, the overlay in NumPy."""
     import cv2
     import numpy as np
     import torch
-    import torchvision
 
-    model = torchvision.models.resnet50(weights=None).eval()
+    model = _resnet50()
     kept: dict[str, Any] = {}
     model.layer4.register_forward_hook(lambda module, inputs, output: kept.update(activation=output))
     model.layer4.register_full_backward_hook(lambda module, into, out: kept.update(gradient=out[0]))
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+    def explain(image: Any) -> Any:
+        scores = model(_imagenet_input(image))
+        model.zero_grad()
+        scores[0, scores.argmax()].backward()
+        weights = kept["gradient"].mean(dim=(2, 3), keepdim=True)
+        cam = torch.relu((weights * kept["activation"]).sum(1))[0].detach().numpy()
+        return (cam - cam.min()) / (cam.max() - cam.min() + 1e-7)
+
+    def draw(image: Any, cam: Any) -> Any:
+        cam = cv2.resize(cam, (image.shape[1], image.shape[0]))
+        heatmap = cv2.applyColorMap((255 * cam).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
+        overlay = np.float32(heatmap) / 255 * 0.5 + np.float32(image) / 255 * 0.5
+        return (255 * overlay / overlay.max()).astype(np.uint8)
+
+    return _loop(clip, output, explain, draw)
+
+
+def loop_with_grad_cam(clip: Path, output: Path) -> dict[str, Any]:
+    """One loop with pytorch-grad-cam and its own overlay, as its README shows."""
+    import cv2
+    import numpy as np
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.image import show_cam_on_image
+
+    model = _resnet50()
+    grad_cam = GradCAM(model=model, target_layers=[model.layer4[-1]])
+
+    def draw(image: Any, cam: Any) -> Any:
+        cam = cv2.resize(cam, (image.shape[1], image.shape[0]))
+        return show_cam_on_image(np.float32(image) / 255, cam, use_rgb=True)
+
+    return _loop(clip, output, lambda image: grad_cam(_imagenet_input(image), targets=None)[0], draw)
+
+
+def _loop(clip: Path, output: Path, explain: Callable[[Any], Any], draw: Callable[[Any, Any], Any]) -> dict[str, Any]:
+    """cv2 in and out, one frame after the other, RGB in between; no audio."""
+    import cv2
+
     with Clock() as clock:
         capture = cv2.VideoCapture(str(clip))
         size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
@@ -113,19 +150,25 @@ def naive(clip: Path, output: Path) -> dict[str, Any]:
             if not more:
                 break
             image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            small = (cv2.resize(image, (224, 224)) / 255 - mean) / std
-            scores = model(torch.tensor(small, dtype=torch.float32).permute(2, 0, 1)[None])
-            model.zero_grad()
-            scores[0, scores.argmax()].backward()
-            weights = kept["gradient"].mean(dim=(2, 3), keepdim=True)
-            cam = torch.relu((weights * kept["activation"]).sum(1))[0].detach().numpy()
-            cam = cv2.resize((cam - cam.min()) / (cam.max() - cam.min() + 1e-7), size)
-            heatmap = cv2.applyColorMap((255 * cam).astype(np.uint8), cv2.COLORMAP_JET)
-            overlay = np.float32(heatmap) / 255 * 0.5 + np.float32(frame) / 255 * 0.5
-            writer.write((255 * overlay / overlay.max()).astype(np.uint8))
+            writer.write(cv2.cvtColor(draw(image, explain(image)), cv2.COLOR_RGB2BGR))
             clock.frames += 1
         writer.release()
     return clock.figures()
+
+
+def _resnet50() -> Any:
+    import torchvision
+
+    return torchvision.models.resnet50(weights=None).eval()
+
+
+def _imagenet_input(image: Any) -> Any:
+    import cv2
+    import numpy as np
+    import torch
+
+    small = (cv2.resize(image, (224, 224)) / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    return torch.from_numpy(small.astype(np.float32)).permute(2, 0, 1)[None]
 
 
 WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
@@ -133,7 +176,8 @@ WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "livecam shapes": annotate_with("shapes"),
     "livecam mobilenet_v3_small": annotate_with("mobilenet_v3_small"),
     "livecam resnet50": annotate_with("resnet50"),
-    "naive loop resnet50": naive,
+    "loop by hand, resnet50": loop_by_hand,
+    "loop with pytorch-grad-cam, resnet50": loop_with_grad_cam,
 }
 
 
@@ -206,6 +250,7 @@ def main() -> None:
 def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
     """Print the table, and write the JSON where it was asked for."""
     fps = {work: median([run["fps"] for run in done]) for work, done in runs.items()}
+    references = ["transcode", *(work for work in WORK if work.startswith("loop"))]
     rows = []
     for work, done in runs.items():
         stages = done[len(done) // 2].get("stages_ms_p50", {})
@@ -215,15 +260,14 @@ def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -
                 f"{fps[work]:.1f}",
                 spread([run["fps"] for run in done]),
                 f"{median([run['cpu_ms_per_frame'] for run in done]):.0f}",
-                f"{fps[work] / fps['naive loop resnet50']:.1f}",
-                f"{fps[work] / fps['transcode']:.2f}",
+                *(f"{fps[work] / fps[other]:.2f}" for other in references),
                 " ".join(f"{stage} {time_ms:.1f}" for stage, time_ms in stages.items()),
             ]
         )
     facts = machine()
     print(f"{options.size}, {options.frames} frames, {options.rounds} rounds")
     print(f"{facts['processor']}, {facts['cores']} cores")
-    header = ["", "fps", "least-most", "CPU ms/frame", "x naive", "x transcode", "stages, ms (p50)"]
+    header = ["", "fps", "least-most", "CPU ms/frame", *(f"/ {other}" for other in references), "stages, ms (p50)"]
     print_table(header, rows)
     if options.json:
         settings = {"size": options.size, "frames": options.frames, "rounds": options.rounds}

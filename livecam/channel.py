@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -53,19 +54,23 @@ class Channel(Generic[Item]):
             self._items.append(item)
             self._changed.notify_all()
 
-    def __iter__(self) -> Channel[Item]:
-        return self
+    def __iter__(self) -> Iterator[Item]:
+        for items in self.batches(1):
+            yield items[0]
 
-    def __next__(self) -> Item:
+    def batches(self, most: int) -> Iterator[list[Item]]:
+        """Wait for something, then give all that waits, up to so many. Raises ChannelAborted."""
+        while items := self._take(most):
+            yield items
+
+    def _take(self, most: int) -> list[Item]:
         with self._changed:
             self._changed.wait_for(lambda: self._aborted or self._closed or self._items)
             if self._aborted:
                 raise ChannelAborted
-            if not self._items:
-                raise StopIteration
-            item = self._items.popleft()
+            items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
             self._changed.notify_all()
-            return item
+            return items
 
     def close(self) -> None:
         """No more items will come."""

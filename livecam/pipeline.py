@@ -17,8 +17,11 @@ from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stats import Ledger
 
-FRAMES_AHEAD = 3
-"""How many frames may wait between two stages: enough to even out a slow one, few enough to stop soon."""
+FRAMES_AHEAD = 4
+"""How many frames of a file may wait between two stages: enough to even out a slow one, few enough to stop soon.
+
+What waits for the explainer is explained in one batch, which costs less a frame than one by one: with ResNet-50 on two
+cores a whole run is a third faster than with a single frame waiting, and hardly faster yet with eight."""
 _POLL_SECONDS = 0.1
 
 
@@ -124,11 +127,14 @@ class Pipeline:
     def _explain(self) -> None:
         clock = self.ledger.stages["explain"]
         with self._explainer:
-            for frame in self._captured:
-                with clock.measure():
-                    explanation = self._explainer(frame)
-                self.ledger.explained += 1
-                self._explained.put((frame, explanation))
+            for frames in self._captured.batches(self._captured.capacity):
+                begin = time.perf_counter()
+                explanations = self._explainer.explain(frames)
+                seconds_per_frame = (time.perf_counter() - begin) / len(frames)
+                for explained in zip(frames, explanations, strict=True):
+                    clock.add(seconds_per_frame)
+                    self.ledger.explained += 1
+                    self._explained.put(explained)
         self._explained.close()
 
     def _render(self) -> None:

@@ -177,7 +177,7 @@ def test_no_permission_to_read_or_write(folder: Path, unprivileged: dict[str, An
 
 
 def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
-    """A limit on the size of files stands in for the disk: writing fails in the same place, in the middle of the run."""
+    """A limit on file sizes stands in for the disk: writing fails in the same place, in the middle of the run."""
 
     def limit_file_size() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

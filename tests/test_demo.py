@@ -48,7 +48,9 @@ def test_the_demo_is_annotated_end_to_end(livecam: Livecam, tmp_path: Path) -> N
     written = json.loads(report.read_text())
     assert written["frames"]["written"] == 60
     assert written["verified"] is True
-    assert {"fps", "seconds", "stages_ms", "latency_ms", "model", "layer", "method", "device", "versions"} <= set(written)
+    assert {"fps", "seconds", "stages_ms", "latency_ms", "model", "layer", "method", "device", "versions"} <= set(
+        written
+    )
     for stage in ("capture", "explain", "render", "write"):
         assert set(written["stages_ms"][stage]) == {"p50", "p90", "p99", "max"}
 
@@ -77,23 +79,18 @@ def test_the_map_of_a_class_peaks_on_its_own_shape(shapes: int, share: float) ->
     rng = np.random.default_rng(7)
     hits = []
     with Explainer("shapes") as explainer:
-        for scene_number in range(60):
-            classes = tuple(str(name) for name in rng.permutation(SHAPES)[:shapes])
-            scene = Scene(seed=10_000_000 + scene_number, shapes=classes, width=640, height=360)
+        for number in range(60):
+            labels = [str(name) for name in rng.permutation(SHAPES)[:shapes]]
+            scene = Scene(seed=10_000_000 + number, shapes=tuple(labels), width=640, height=360)
             time_seconds = float(rng.uniform(0, 30))
-            image = scene.render(time_seconds)
-            for name, mask in zip(classes, masks_of(scene, classes, time_seconds), strict=True):
-                if shapes > 1:
-                    explainer.target = SHAPES.index(name)
-                explanation = explainer(image)
+            targets = None if shapes == 1 else [SHAPES.index(label) for label in labels]
+            explanations = explainer.explain([scene.render(time_seconds)] * shapes, targets=targets)
+            masks = scene.masks(time_seconds)
+            assert [shape.label for shape in scene.truth(time_seconds)] == labels
+            for label, explanation, mask in zip(labels, explanations, masks, strict=True):
                 x, y = explanation.peak or (0.0, 0.0)
-                hits.append(explanation.label == name and bool(mask[int(y * 359.9), int(x * 639.9)]))
+                hits.append(explanation.label == label and bool(mask[int(y * 360), int(x * 640)]))
     assert np.mean(hits) >= share
-
-
-def masks_of(scene: Scene, classes: tuple[str, ...], time_seconds: float) -> list[np.ndarray]:
-    by_name = dict(zip((s.label for s in scene.truth(time_seconds)), scene.masks(time_seconds), strict=True))
-    return [by_name[name] for name in classes]
 
 
 def test_a_scene_without_shapes_stays_dark() -> None:
@@ -139,6 +136,10 @@ def test_the_api_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_help_comes_without_loading_torch() -> None:
-    script = "import sys; from livecam.cli import cli; cli(['annotate', '--help'], standalone_mode=False); print('torch' in sys.modules)"
+    script = (
+        "import sys; from livecam.cli import cli\n"
+        "cli(['annotate', '--help'], standalone_mode=False)\n"
+        "print('torch' in sys.modules)\n"
+    )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.rstrip().endswith("False")

@@ -58,7 +58,10 @@ class NumberReader:
     def __exit__(self, *exc: object) -> None:
         self.entered -= 1
 
-    def __call__(self, frame: Frame) -> Explanation:
+    def explain(self, frames: list[Frame]) -> list[Explanation]:
+        return [self._explanation(frame) for frame in frames]
+
+    def _explanation(self, frame: Frame) -> Explanation:
         self._at(frame.index)
         number = number_in(frame.picture.to_ndarray(format="rgb24"))
         cam = np.zeros((8, 1), np.float32)
@@ -225,7 +228,7 @@ def test_an_aborted_channel_wakes_up_both_sides() -> None:
 
     threads = [
         threading.Thread(target=blocked, args=("producer", lambda: full.put(1))),
-        threading.Thread(target=blocked, args=("consumer", lambda: next(empty))),
+        threading.Thread(target=blocked, args=("consumer", lambda: next(iter(empty)))),
     ]
     for thread in threads:
         thread.start()

@@ -95,20 +95,22 @@ class Explainer:
         """Explain one picture, (H, W, 3) uint8 RGB, or one frame."""
         return self.explain([image])[0]
 
-    def explain(self, images: Sequence[np.ndarray | Frame]) -> list[Explanation]:
-        """Explain several pictures or frames, of whatever sizes, in one batch."""
+    def explain(
+        self, images: Sequence[np.ndarray | Frame], *, targets: Sequence[int] | None = None
+    ) -> list[Explanation]:
+        """Explain several pictures or frames, of whatever sizes, in one batch; `targets` names a class for each."""
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         prepared = [self._preprocess(frame) for frame in frames]
         batch = torch.from_numpy(np.stack([image for image, _ in prepared])).to(self.device)
-        maps, logits, targets = self._explain_batch(self._normalised(batch), self.target)
+        maps, logits, explained = self._explain_batch(self._normalised(batch), targets or self.target)
         scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
         best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
-        cams, scores, targets = maps.float().cpu().numpy(), scores.cpu(), targets.cpu()
+        cams, scores, explained = maps.float().cpu().numpy(), scores.cpu(), explained.cpu()
         best_scores, best_indices = best.values.tolist(), best.indices.tolist()
         explained_seconds = time.perf_counter()
         return [
             Explanation(
-                index=(index := int(targets[row])),
+                index=(index := int(explained[row])),
                 label=self.classifier.label(index),
                 score=float(scores[row, index]),
                 cam=cams[row],
