@@ -13,7 +13,7 @@ help: ## list the targets
 install: $(INSTALLED) ## set up .venv with livecam and what its tests need (about 6 GB: torch)
 
 demo: $(INSTALLED) ## explain a generated scene and write demo.mp4
-	$(BIN)/livecam annotate 'demo:?size=1280x720&fps=30&seconds=10&seed=1' -o demo.mp4 --overwrite
+	$(BIN)/livecam annotate 'demo:?size=1280x720&fps=30&seconds=10&seed=12' -o demo.mp4 --overwrite
 	@echo "demo.mp4 is ready: open it in any player"
 
 test: $(INSTALLED) ## run the tests

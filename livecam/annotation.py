@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from livecam.errors import OutputError
 from livecam.explain.explainer import Explainer
-from livecam.frame import Explanation, Frame
 from livecam.pipeline import Pipeline
+from livecam.records import Predictions, check_writable, write_report
 from livecam.render import Renderer
-from livecam.sinks import EncoderOptions, Sink, open_sink
+from livecam.sinks import EncoderOptions, Sink, open_sink, working_files
 from livecam.sources import open_source
 from livecam.stats import Ledger
 
@@ -46,71 +45,36 @@ def annotate(
     Returns the ledger. Raises LivecamError, with nothing new under the name of the output. After KeyboardInterrupt the
     output is a finished, shorter file, and the interrupt is raised again.
     """
-    for path in (predictions, report):
-        if path is not None:
-            _check_writable(Path(path))
+    if report is not None:
+        check_writable(Path(report))
     with open_source(str(source), start_seconds=start_seconds, duration_seconds=duration_seconds) as frames:
         _check_distinct(source, output, predictions, report)
         sink = open_sink(output, frames.media, encoder=encoder, overwrite=overwrite)
+        said: Predictions | None = None
         try:
+            renderer = Renderer(sink.pixel_format, opacity=opacity, colormap=colormap, caption=caption)
+            said = Predictions(Path(predictions)) if predictions is not None else None
             made = explainer if isinstance(explainer, Explainer) else explainer()
-            lines = PredictionLines(Path(predictions)) if predictions is not None else None
         except BaseException:
             sink.abort()
+            if said is not None:
+                said.close(keep=False)
             raise
         pipeline = Pipeline(
             frames,
             made,
-            Renderer(sink.pixel_format, opacity=opacity, colormap=colormap, caption=caption),
+            renderer,
             sink,
-            on_written=lines.write if lines else None,
+            on_written=said.add if said else None,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )
         try:
             return pipeline.run()
         finally:
-            finished = pipeline.failed is None
-            if lines is not None:
-                lines.close(keep=finished)
-            if report is not None and finished:
-                _write_whole(Path(report), json.dumps(_report(pipeline.ledger, made, sink), indent=2) + "\n")
-
-
-class PredictionLines:
-    """Writes what the model said of each frame: one JSON object a line, under the final name only when all is there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + ".part")
-        self._file: IO[str] = self._part.open("w", encoding="utf-8")
-
-    def write(self, frame: Frame, explanation: Explanation) -> None:
-        """Add the line of a frame.
-
-        It has the `index` of the frame, `time_seconds` in the source, the class explained, the best classes, and the
-        pixel of the upright picture where the map peaks (null: no evidence).
-        """
-        width, height = frame.upright_size
-        peak = explanation.peak
-        line = {
-            "index": frame.index,
-            "time_seconds": frame.pts_seconds,
-            "explained": {"index": explanation.index, "label": explanation.label, "score": round(explanation.score, 6)},
-            "classes": [
-                {"index": best.index, "label": best.label, "score": round(best.score, 6)}
-                for best in explanation.predictions
-            ],
-            "peak": peak and {"x": round(peak[0] * width, 1), "y": round(peak[1] * height, 1)},
-        }
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-    def close(self, *, keep: bool) -> None:
-        """Give the file its name, or take it away."""
-        self._file.close()
-        if keep:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink()
+            if said is not None:
+                said.close(keep=pipeline.finished)
+            if report is not None and pipeline.finished:
+                write_report(Path(report), _report(pipeline.ledger, made, sink))
 
 
 def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
@@ -121,7 +85,7 @@ def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
         "layer": explainer.layer,
         "method": explainer.method,
         "device": str(explainer.device),
-        "precision": "fp32",
+        "precision": explainer.precision,
         "engine": "eager",
         **sink.report(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
@@ -135,26 +99,22 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def _check_distinct(source: str | Path, output: str | Path, *records: str | Path | None) -> None:
+    """No file may be read and written, or written twice, whatever it is called; working files count."""
+    taken = {_identity(str(source).removeprefix("file://")): "the input"}
+    for path in (output, *working_files(Path(output)), *records):
+        if path is None:
+            continue
+        identity = _identity(path)
+        if identity in taken:
+            raise OutputError(f"{path} would be {taken[identity]} as well; name another file")
+        taken[identity] = "an output"
 
 
-def _check_writable(path: Path) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
-
-
-def _check_distinct(source: str | Path, *outputs: str | Path | None) -> None:
-    """No file may be read and written, or written twice, whatever it is called."""
-    taken = {os.path.realpath(source): "the input"}
-    for output in (output for output in outputs if output is not None):
-        real = os.path.realpath(output)
-        if real in taken:
-            raise OutputError(f"{output} is {taken[real]} as well; name another file")
-        taken[real] = "an output"
+def _identity(path: str | Path) -> object:
+    """The same for all names of one file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-# AVColorSpace -> luma coefficients (Kr, Kb), ITU-T H.273 table 4. 4:2:0 RGB-in-GBR (0) never reaches the planes.
+# AVColorSpace -> luma coefficients (Kr, Kb), ITU-T H.273 table 4.
 _LUMA = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -17,7 +17,7 @@ _LUMA = {
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
 }
-_UNSPECIFIED = 2
+_RGB = 0
 _BT709, _BT601 = 1, 6
 
 
@@ -29,12 +29,17 @@ class Color(NamedTuple):
 
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Color:
-        """The tags of a picture. Where it has none, what players assume: BT.709 from 720 lines on, BT.601 below."""
+        """The tags of a picture. Where it has none, what mpv assumes: BT.709 for the sizes of HD, BT.601 below."""
         space = picture.colorspace
         if space not in _LUMA:
-            space = _BT709 if min(picture.width, picture.height) >= 720 else _BT601
+            space = _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
         full_range = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
         return cls(space, full_range)
+
+    @staticmethod
+    def space_tag(picture: av.VideoFrame) -> int:
+        """The AVColorSpace tag for planes Y, U, V made of a picture: its own, unless that says that it is RGB."""
+        return Color.of(picture).space if picture.colorspace == _RGB else picture.colorspace
 
     @property
     def swscale_space(self) -> Colorspace:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import av
 import numpy as np
+
+Side = TypeVar("Side", int, float)
 
 
 class Orientation(NamedTuple):
@@ -38,7 +40,7 @@ class Orientation(NamedTuple):
         turned = picture[:: -1 if self.flipped_y else 1, :: -1 if self.flipped_x else 1]
         return turned.swapaxes(0, 1) if self.transposed else turned
 
-    def swap(self, width: int, height: int) -> tuple[int, int]:
+    def swap(self, width: Side, height: Side) -> tuple[Side, Side]:
         """(width, height) of one side -> that of the other."""
         return (height, width) if self.transposed else (width, height)
 
@@ -86,12 +88,6 @@ class Media:
     chapters: list[Any] = field(default_factory=list)
     copied_streams: tuple[av.stream.Stream, ...] = ()
     """Audio, subtitle and attachment streams, whose packets the source hands over as they are."""
-
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        """(width, height) as shown, in square pixels of the coded height."""
-        aspect = float(self.sample_aspect_ratio or 1)
-        return Orientation.of(self.display_matrix).swap(round(self.width * aspect), self.height)
 
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:

@@ -29,8 +29,8 @@ class Pipeline:
     """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
 
     A stage that fails ends the run: `run` raises that very exception once all threads are gone, and the sink is
-    aborted. The error is kept in `failed`. `on_written` is called from the render thread with each frame that reached
-    the sink; `on_progress` about ten times a second from the thread that runs.
+    aborted. `finished` says that the sink has completed its output. `on_written` is called from the render thread with
+    each frame that reached the sink; `on_progress` about ten times a second from the thread that runs.
     """
 
     def __init__(
@@ -55,7 +55,8 @@ class Pipeline:
         self._captured: Channel[Frame] = Channel(capacity, policy)
         self._explained: Channel[tuple[Frame, Explanation]] = Channel(capacity)
         self._stopping = threading.Event()
-        self.failed: BaseException | None = None
+        self.finished = False
+        self._error: BaseException | None = None
 
     def run(self) -> Ledger:
         """Run to the end of the source, or until KeyboardInterrupt in this thread.
@@ -68,11 +69,9 @@ class Pipeline:
             for work in (self._capture, self._explain, self._render)
         ]
         interrupt: KeyboardInterrupt | None = None
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
+        while any(thread.ident is None or thread.is_alive() for thread in threads):
             try:
-                self._wait(threads)
+                self._work(threads)
             except KeyboardInterrupt as exc:
                 if interrupt is None:
                     interrupt = exc
@@ -83,14 +82,18 @@ class Pipeline:
                 self._fail(exc)
         self._tally()
         self.ledger.stop_clock()
-        if self.failed is not None:
+        if not self.finished:
             self._sink.abort()
-            raise self.failed
+            raise self._error or RuntimeError("the run ended without finishing its output")
         if interrupt is not None:
             raise interrupt
         return self.ledger
 
-    def _wait(self, threads: list[threading.Thread]) -> None:
+    def _work(self, threads: list[threading.Thread]) -> None:
+        """Start what has not been started, and wait for all."""
+        for thread in threads:
+            if thread.ident is None:
+                thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(_POLL_SECONDS)
@@ -107,7 +110,7 @@ class Pipeline:
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and wake up everyone."""
-        self.failed = self.failed or error
+        self._error = self._error or error
         self._stopping.set()
         self._captured.abort()
         self._explained.abort()
@@ -148,6 +151,7 @@ class Pipeline:
             self.ledger.latency.add(time.perf_counter() - frame.captured_seconds)
             self._on_written(frame, explanation)
         self.ledger.verified = self._sink.finish()
+        self.finished = True
 
     def _tally(self) -> None:
         self.ledger.dropped = self._captured.dropped + self._explained.dropped

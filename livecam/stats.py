@@ -52,8 +52,8 @@ class Ledger:
 
     `read` frames came out of the source, `explained` went through the model, `written` reached the sink; `dropped` were
     overwritten by newer ones on the way (live sources only). `unreadable` frames were promised by the source but could
-    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `verified` says that the
-    finished file holds what was written: True, False, or None where nothing was checked.
+    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `verified` is True once the
+    finished file was found to hold all that was written, None where there is nothing to check.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Ledger:
         trouble = "".join(
             f", {count} {name}" for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged)) if count
         )
-        verified = {True: ", verified", False: ", NOT verified", None: ""}[self.verified]
+        verified = ", verified" if self.verified else ""
         return f"{frames}{trouble}{verified} in {self.seconds:.1f} s ({self.fps:.1f} fps)"
 
     def report(self) -> dict[str, Any]:

@@ -91,11 +91,11 @@ BAD: dict[str, tuple[str, str]] = {
     "output folder missing": ("good.mp4 -o nowhere/out.mp4", "the folder nowhere does not exist"),
     "output is a folder": ("good.mp4 -o folder.mp4/..", "has to be one of .mp4"),
     "output without ending": ("good.mp4 -o out", "has to be one of .mp4"),
-    "output equal to input": ("good.mp4 -o good.mp4 --overwrite", "good.mp4 is the input as well"),
-    "output is a link to the input": ("good.mp4 -o link.mp4 --overwrite", "link.mp4 is the input as well"),
+    "output equal to input": ("good.mp4 -o good.mp4 --overwrite", "good.mp4 would be the input as well"),
+    "output is a link to the input": ("good.mp4 -o link.mp4 --overwrite", "link.mp4 would be the input as well"),
     "output exists": ("good.mp4 -o exists.mp4", "exists.mp4 exists"),
     "report folder missing": ("good.mp4 -o out.mp4 --report nowhere/r.json", "the folder nowhere does not exist"),
-    "report is the output": ("good.mp4 -o out.mp4 --report out.mp4", "out.mp4 is an output as well"),
+    "report is the output": ("good.mp4 -o out.mp4 --report out.mp4", "out.mp4 would be an output as well"),
     "demo size not a size": ("demo:?size=big -o out.mp4", "size=big is not WIDTHxHEIGHT"),
     "demo size zero": ("demo:?size=0x720 -o out.mp4", "size=0x720 is not WIDTHxHEIGHT"),
     "demo size negative": ("demo:?size=-5x720 -o out.mp4", "size=-5x720 is not WIDTHxHEIGHT"),
@@ -104,6 +104,13 @@ BAD: dict[str, tuple[str, str]] = {
     "demo seconds": ("demo:?seconds=0 -o out.mp4", "seconds=0 is not a time"),
     "demo seconds endless": ("demo:?seconds=inf -o out.mp4", "seconds=inf"),
     "demo number": ("demo:?seconds=ten -o out.mp4", "seconds=ten is not a number"),
+    "demo seed": ("demo:?seed=-1 -o out.mp4", "seed=-1 is not a number from 0"),
+    "demo size not in digits": ("demo:?size=²0x20 -o out.mp4", "size=²0x20 is not WIDTHxHEIGHT"),
+    "target with two signs": ("good.mp4 -o out.mp4 --target=--5", "has no class '--5'"),
+    "device without memory": ("good.mp4 -o out.mp4 --device meta", "the device 'meta' cannot be used"),
+    "device of another vendor": ("good.mp4 -o out.mp4 --device hpu", "the device 'hpu' cannot be used"),
+    "report into a device": ("good.mp4 -o out.mp4 --report /dev/null", "/dev/null is no file"),
+    "password with an at sign": ("http://user:p@secret@127.0.0.1:9/c.mp4 -o out.mp4", "http://127.0.0.1:9/"),
     "demo option": ("demo:?colour=red -o out.mp4", "has no option 'colour'"),
     "demo shapes": ("demo:?shapes=99 -o out.mp4", "shapes=99 is not a number from 0"),
 }
@@ -133,6 +140,37 @@ def test_wrong_usage_is_clicks_own(livecam: Livecam, arguments: str) -> None:
     result = livecam("annotate", *arguments.split())
     assert result.exit_code == 2
     assert "Error: " in result.output
+
+
+def test_what_an_earlier_run_left_is_not_taken_away(livecam: Livecam, folder: Path) -> None:
+    rescued = folder / "out.mp4.part"
+    rescued.write_bytes(b"all that is left")
+    assert livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--model", "resnet51").exit_code == 1
+    assert rescued.read_bytes() == b"all that is left"
+
+
+def test_an_input_named_like_a_working_file_is_safe(livecam: Livecam, folder: Path) -> None:
+    source = (folder / "good.mp4").rename(folder / "clip.mp4.part")
+    before = source.read_bytes()
+    for uri in (source, f"file://{source}"):
+        result = livecam("annotate", uri, "-o", folder / "clip.mp4")
+        assert result.exit_code == 1
+        assert "clip.mp4.part would be the input as well" in result.output
+    assert source.read_bytes() == before
+
+
+def test_a_colon_in_a_name_is_no_protocol(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "good.mp4").rename("10:00.mp4")
+    assert livecam("annotate", "10:00.mp4", "-o", "out 11:00 ü.mp4", "--weights", "none").exit_code == 0
+    assert (folder / "out 11:00 ü.mp4").exists()
+
+
+def test_records_of_a_failed_run_are_not_kept(livecam: Livecam, folder: Path) -> None:
+    records = ("--predictions", folder / "p.jsonl", "--report", folder / "r.json")
+    result = livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--layer", "nowhere", *records)
+    assert result.exit_code == 1
+    assert not list(folder.glob("*.json*"))
 
 
 def test_debug_shows_the_traceback(livecam: Livecam) -> None:

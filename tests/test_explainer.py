@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from livecam import Explainer, LivecamError
 from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Frame
-from livecam.media import Media, Orientation, Region
+from livecam.media import Orientation, Region
 from livecam.models import Preprocessing
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -197,9 +197,9 @@ def test_every_classifier_of_torchvision_explains(name: str) -> None:
     assert cam.std() > 0
 
 
-@pytest.mark.parametrize(("layer", "shape"), [("features.3", (14, 14)), ("features.5", (14, 14)), ("norm", (7, 7))])
+@pytest.mark.parametrize(("layer", "shape"), [("features.3", (28, 28)), ("features.5", (14, 14)), ("norm", (7, 7))])
 def test_channels_last_layers_of_a_swin(layer: str, shape: tuple[int, int]) -> None:
-    assert Explainer("swin_t", weights="none", layer=layer)(PHOTO).cam.shape in (shape, (28, 28))
+    assert Explainer("swin_t", weights="none", layer=layer)(PHOTO).cam.shape == shape
 
 
 def test_the_explanation_names_class_score_and_place() -> None:
@@ -247,17 +247,54 @@ def test_the_region_says_where_the_model_looked(fit: str, aspect: Fraction, matr
     y = top + (bottom - top) * (ys.mean() + 0.5) / image.shape[0]
     assert x * width == pytest.approx(centre_x, abs=2)
     assert y * height == pytest.approx(centre_y, abs=2)
-    media = Media(
-        width=320,
-        height=180,
-        pixel_format="yuv420p",
-        time_base=Fraction(1, 25),
-        sample_aspect_ratio=aspect,
-        display_matrix=matrix,
-    )
-    shown_width, shown_height = media.upright_size
+    shown_width, shown_height = orientation.swap(320 * float(aspect), 180)
     seen_aspect = (right - left) * shown_width / ((bottom - top) * shown_height)
     assert fit == "stretch" or seen_aspect == pytest.approx(1, abs=0.02)
+
+
+class SharedReLU(nn.Module):
+    """One ReLU module used on the maps and again on the vector, as hand-written nets do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 8, 3, stride=4), nn.ReLU()
+        self.hidden, self.head = nn.Linear(8, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu(self.hidden(self.relu(self.conv(x)).mean(dim=(2, 3)))))
+
+
+def test_a_module_used_on_maps_and_vectors_is_passed_over() -> None:
+    explainer = Explainer(SharedReLU())
+    assert explainer.layer == "conv"
+    assert explainer(PHOTO).cam.ndim == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_module_of_another_precision_is_fed_with_its_own(pooled: PooledLinear, dtype: torch.dtype) -> None:
+    expected = Explainer(pooled, target=2)(PHOTO)
+    explainer = Explainer(pooled.to(dtype), target=2)
+    explanation = explainer(PHOTO)
+    assert explainer.precision == str(dtype).removeprefix("torch.")
+    assert explanation.cam.dtype == np.float32
+    similarity = (explanation.cam * expected.cam).sum()
+    assert similarity / np.linalg.norm(explanation.cam) / np.linalg.norm(expected.cam) > 0.995
+
+
+def test_a_caller_in_inference_mode_is_served(pooled: PooledLinear) -> None:
+    with torch.inference_mode():
+        explainer = Explainer(pooled)
+        inside = explainer(PHOTO).cam
+    np.testing.assert_allclose(explainer(PHOTO).cam, inside)
+
+
+def test_targets_have_to_fit(pooled: PooledLinear) -> None:
+    explainer = Explainer(pooled)
+    assert explainer.explain([]) == []
+    with pytest.raises(LivecamError, match="1 targets for 2 pictures"):
+        explainer.explain([PHOTO, PHOTO], targets=[1])
+    with pytest.raises(LivecamError, match="classes 0 to 4, not 9"):
+        explainer.cam(torch.randn(1, 3, 64, 64), target=9)
 
 
 def test_what_is_no_picture_is_refused(pooled: PooledLinear) -> None:

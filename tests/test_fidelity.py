@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from click.testing import Result
@@ -128,6 +129,71 @@ def test_subtitles_chapters_and_metadata_are_carried_over(livecam: Livecam, clip
         "title": "A clip",
         "artist": "Somebody",
     }.items()
+
+
+def remuxed(source: Path, target: Path, order: list[int], attachment: bytes = b"") -> Path:
+    """The same packets with the streams in another order, perhaps with an attachment, in another container."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as copy:
+        streams = {i: copy.add_stream_from_template(container.streams[i], opaque=True) for i in order}
+        if attachment:
+            copy.add_attachment("font.ttf", "application/x-truetype-font", attachment)
+        for packet in container.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                copy.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_the_video_need_not_be_the_first_stream(livecam: Livecam, clip: Clip, ending: str) -> None:
+    plain = clip("plain.mp4", audio=["aac"], b_frames=2, frames=30)
+    source = remuxed(plain, plain.with_name(f"swapped.{ending}"), [1, 0])
+    _, after, _ = annotated(livecam, source, ending)
+    assert [number_in(picture) for picture in after.pictures] == list(range(30))
+
+
+def test_attachments_stay_in_matroska_and_are_named_elsewhere(livecam: Livecam, clip: Clip) -> None:
+    plain = clip("plain.mp4")
+    source = remuxed(plain, plain.with_name("fonts.mkv"), [0], attachment=b"not really a font")
+    annotated(livecam, source, "mkv")
+    with av.open(str(source.with_name("out.mkv"))) as container:
+        (kept,) = [stream for stream in container.streams if stream.type == "attachment"]
+        assert (kept.name, kept.data) == ("font.ttf", b"not really a font")
+    _, _, result = annotated(livecam, source, "mp4")
+    assert "left out: .mp4 files cannot hold stream 1 (attachment" in result.stderr
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_aac_in_mpeg_ts_gets_the_headers_that_the_output_wants(livecam: Livecam, clip: Clip, ending: str) -> None:
+    source = clip("clip.ts", audio=["aac"], frames=25)
+    before, after, _ = annotated(livecam, source, ending)
+    payload = [data[7:] for _, data in before.copied[0][1]]  # MPEG-TS has seven bytes of header in front of each
+    assert [data for _, data in after.copied[0][1]] == payload
+    with av.open(str(source.with_name(f"out.{ending}"))) as container:
+        assert sum(1 for _ in container.decode(audio=0)) > 20
+
+
+@pytest.mark.parametrize(("codec", "pixel_format"), [("ffv1", "bgr0"), ("ffv1", "gray"), ("libx264rgb", "rgb24")])
+def test_rgb_and_grey_sources_keep_their_colours(livecam: Livecam, clip: Clip, codec: str, pixel_format: str) -> None:
+    source = clip("clip.mkv", codec=codec, pixel_format=pixel_format, frames=3)
+    before, after, _ = annotated(livecam, source, "mp4", "--no-caption", "--opacity", 0, "--crf", 5)
+    for one, other in zip(before.pictures, after.pictures, strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 6
+
+
+def test_a_part_has_all_its_audio_where_the_file_stores_it_late(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:
+    plain = clip("plain.mp4", frames=100, audio=["aac"])
+    source = tmp_path / "late.mp4"  # fragments of two seconds: picture first, its sound afterwards
+    options = {"movflags": "empty_moov+default_base_moof", "frag_duration": "2000000"}
+    with av.open(str(plain)) as container, av.open(str(source), "w", container_options=options) as copy:
+        streams = {s.index: copy.add_stream_from_template(s, opaque=True) for s in container.streams}
+        for packet in container.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                copy.mux(packet)
+    output = tmp_path / "out.mp4"
+    assert livecam("annotate", source, "-o", output, "--weights", "none", "--duration", 1.5).exit_code == 0
+    assert facts_of(output).copied[0][1][-1][0] > 1.4
 
 
 def test_a_stream_that_the_output_cannot_hold_is_named(livecam: Livecam, clip: Clip) -> None:

@@ -191,6 +191,58 @@ def test_an_interrupt_finishes_what_was_read() -> None:
     assert livecam_threads() == []
 
 
+def test_a_second_interrupt_gives_the_run_up() -> None:
+    raised = []
+
+    def twice(ledger: object) -> None:
+        if len(raised) < 2 and ledger.written >= 1:  # type: ignore[attr-defined]
+            raised.append(True)
+            raise KeyboardInterrupt
+
+    sink = Collector()
+    pipeline = Pipeline(
+        NumberedSource(100_000),
+        NumberReader(at=lambda index: time.sleep(0.2)),  # type: ignore[arg-type]
+        Renderer(),
+        sink,
+        on_progress=twice,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run()
+    assert len(raised) == 2
+    assert sink.ended == ["aborted"]
+    assert not pipeline.finished
+    assert livecam_threads() == []
+
+
+def test_an_interrupt_after_the_output_is_complete_changes_nothing() -> None:
+    class Finishing(Collector):
+        def finish(self) -> bool | None:
+            time.sleep(0.5)
+            return super().finish()
+
+    raised = []
+
+    def while_finishing(ledger: object) -> None:
+        if len(raised) < 2 and ledger.written == 5:  # type: ignore[attr-defined]
+            raised.append(True)
+            raise KeyboardInterrupt
+
+    sink = Finishing()
+    pipeline = Pipeline(
+        NumberedSource(5),
+        NumberReader(),
+        Renderer(),
+        sink,
+        on_progress=while_finishing,  # type: ignore[arg-type]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run()
+    assert len(raised) == 2
+    assert sink.ended == ["finished"]
+    assert pipeline.finished
+
+
 def test_latest_wins_and_counts_what_it_overwrites() -> None:
     sink = Collector()
     source = NumberedSource(50, at=lambda index: time.sleep(0.002))

@@ -9,7 +9,7 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "media", "color", "planes", "scene"}
+GROUND = {"errors", "choices", "media", "color", "planes", "scene"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -26,7 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "render": GROUND | {"frame"},
     "sinks": GROUND | {"frame"},
     "pipeline": GROUND | {"frame", "channel", "stats", "sources", "explain", "render", "sinks"},
-    "annotation": GROUND | {"frame", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "choices": set(),
+    "records": GROUND | {"frame"},
+    "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
     "cli": GROUND | {"annotation", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from livecam.choices import VIDEO_ENDINGS
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import MODEL_OPTION_NAMES, drawing_options, model_options
 from livecam.cli.progress import Progress
@@ -80,5 +81,5 @@ def _default_output(source: str) -> str:
     if source.startswith("demo:"):
         return "demo.mp4"
     path = Path(source.split("?")[0])
-    ending = path.suffix.lower() if path.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm") else ".mp4"
+    ending = path.suffix.lower() if path.suffix.lower() in VIDEO_ENDINGS else ".mp4"
     return f"{path.stem}_livecam{ending}"

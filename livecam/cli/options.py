@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from livecam.choices import COLORMAPS, FITS
+
 MODEL_OPTION_NAMES = ("model", "weights", "labels", "target", "method", "layer", "device", "fit")
 
 _MODEL_OPTIONS = (
@@ -28,7 +30,7 @@ _MODEL_OPTIONS = (
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
     click.option(
         "--fit",
-        type=click.Choice(["stretch", "crop", "pad"]),
+        type=click.Choice(FITS),
         default="stretch",
         show_default=True,
         help="How the picture gets the shape of the model's input.",
@@ -38,7 +40,7 @@ _MODEL_OPTIONS = (
 _DRAWING_OPTIONS = (
     click.option(
         "--colormap",
-        type=click.Choice(["jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot"]),
+        type=click.Choice(COLORMAPS),
         default="jet",
         show_default=True,
         help="The colours of the heatmap.",

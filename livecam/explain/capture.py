@@ -49,14 +49,22 @@ class Tap:
             self._leaf = None
 
     def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
-        output = output.detach()
-        buffer = self._buffer
-        if buffer is None or (buffer.shape, buffer.dtype, buffer.device) != (output.shape, output.dtype, output.device):
-            buffer = self._buffer = torch.empty_like(output)
-        buffer.copy_(output)
+        buffer = self._buffer_for(output)
+        buffer.copy_(output.detach())
         # A layer that is called several times is explained at its last call: each call begins a leaf of its own.
         self._leaf = buffer.detach().requires_grad_()
         return self._leaf.clone()
+
+    def _buffer_for(self, output: Tensor) -> Tensor:
+        """Room for an output: the beginning of what is kept, or new where that is too small or of another kind."""
+        kept = self._buffer
+        if (
+            kept is None
+            or len(kept) < len(output)
+            or (kept.shape[1:], kept.dtype, kept.device) != (output.shape[1:], output.dtype, output.device)
+        ):
+            kept = self._buffer = torch.empty_like(output)
+        return kept[: len(output)]
 
     def differentiate(self, score: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's activation and the gradient of the scalar `score` with respect to it, laid out as it does."""

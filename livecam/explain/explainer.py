@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from livecam.errors import ModelError
 from livecam.explain.capture import Tap, frozen
 from livecam.explain.methods import METHODS
-from livecam.explain.preprocess import FITS, Preprocessor
+from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Explanation, Frame, Prediction
 from livecam.models import Classifier, Preprocessing, load_model
 from livecam.models.layers import choose_layer
@@ -38,6 +38,8 @@ class Explainer:
     Raises ModelError for what does not fit.
     """
 
+    # Tensors made in a caller's inference mode could not be differentiated, then or later.
+    @torch.inference_mode(False)
     def __init__(
         self,
         model: str | nn.Module = "shapes",
@@ -53,13 +55,12 @@ class Explainer:
     ) -> None:
         if method not in METHODS:
             raise ModelError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
-        if fit not in FITS:
-            raise ModelError(f"there is no fit {fit!r}; there are {', '.join(FITS)}")
         self.method = method
         self.device = _find_device(device, model)
         self.classifier = _classifier_of(model, weights, labels, preprocessing)
         self._module = self.classifier.module.to(self.device)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
+        self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
         self._scale, self._shift = self._normalisation()
         self._tap = Tap()
         self._session = ExitStack()
@@ -71,6 +72,11 @@ class Explainer:
                 f"there are {len(self.classifier.labels)} labels, but {self.classifier.name} has {self.classes} classes"
             )
         self.target = None if target is None else self.classifier.index_of(target, self.classes)
+
+    @property
+    def precision(self) -> str:
+        """What the model computes in, as "float32"."""
+        return str(self._dtype).removeprefix("torch.")
 
     @property
     def layer(self) -> str:
@@ -95,14 +101,19 @@ class Explainer:
         """Explain one picture, (H, W, 3) uint8 RGB, or one frame."""
         return self.explain([image])[0]
 
+    @torch.inference_mode(False)
     def explain(
         self, images: Sequence[np.ndarray | Frame], *, targets: Sequence[int] | None = None
     ) -> list[Explanation]:
         """Explain several pictures or frames, of whatever sizes, in one batch; `targets` names a class for each."""
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
+        if not frames:
+            return []
         prepared = [self._preprocess(frame) for frame in frames]
         batch = torch.from_numpy(np.stack([image for image, _ in prepared])).to(self.device)
-        maps, logits, explained = self._explain_batch(self._normalised(batch), targets or self.target)
+        maps, logits, explained = self._explain_batch(
+            self._normalised(batch), self.target if targets is None else targets
+        )
         scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
         best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
         cams, scores, explained = maps.float().cpu().numpy(), scores.cpu(), explained.cpu()
@@ -125,12 +136,13 @@ class Explainer:
             for row, (frame, (_, region)) in enumerate(zip(frames, prepared, strict=True))
         ]
 
+    @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: int | Sequence[int] | None = None) -> Tensor:
         """(B, 3, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
 
         `target` is one class for all, one for each picture, or None for each picture's best.
         """
-        maps, _, _ = self._explain_batch(batch.to(self.device), target)
+        maps, _, _ = self._explain_batch(batch.to(self.device, self._dtype), target)
         return maps.float()
 
     def _explain_batch(self, batch: Tensor, target: int | Sequence[int] | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,20 +150,24 @@ class Explainer:
         grid = self._target_layer.grid
         with self, torch.enable_grad():
             logits = self._module(batch)
-            if target is None:
-                targets = logits.detach().argmax(dim=1)
-            else:
-                targets = torch.as_tensor(target, device=logits.device).expand(len(batch))
+            targets = logits.detach().argmax(dim=1) if target is None else self._checked(target, len(batch))
             # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
             score = logits.gather(1, targets[:, None]).sum()
             activation, gradient = self._tap.differentiate(score)
         with torch.no_grad():
             maps = METHODS[self.method](grid.fold(activation), grid.fold(gradient))
-        return maps, logits.detach(), targets
+        return maps, logits.detach().float(), targets
+
+    def _checked(self, target: int | Sequence[int], count: int) -> Tensor:
+        """One class for each of so many pictures, (count,) on the device. Raises ModelError."""
+        targets = [target] * count if isinstance(target, int) else [int(each) for each in target]
+        if len(targets) != count:
+            raise ModelError(f"there are {len(targets)} targets for {count} pictures; give one for each")
+        return torch.tensor([self.classifier.index_of(each, self.classes) for each in targets], device=self.device)
 
     def _normalised(self, images: Tensor) -> Tensor:
         """(B, h, w, 3) uint8 RGB -> (B, 3, h, w) float, mean and deviation as the model was trained with."""
-        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
     def _normalisation(self) -> tuple[Tensor, Tensor]:
         preprocessing = self.classifier.preprocessing
@@ -197,8 +213,8 @@ def _find_device(name: str, model: str | nn.Module) -> torch.device:
         return torch.device(_available_devices()[-1])
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as exc:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as exc:
         raise ModelError(
             f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
         ) from exc

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from livecam.choices import FITS
 from livecam.color import Color
+from livecam.errors import ModelError
 from livecam.frame import Frame
 from livecam.media import Region
 from livecam.models import Preprocessing
-
-FITS = ("stretch", "crop", "pad")
 
 
 class Preprocessor:
@@ -22,7 +22,7 @@ class Preprocessor:
 
     def __init__(self, preprocessing: Preprocessing, fit: str = "stretch") -> None:
         if fit not in FITS:
-            raise ValueError(f"fit is one of {', '.join(FITS)}, not {fit!r}")
+            raise ModelError(f"there is no fit {fit!r}; there are {', '.join(FITS)}")
         self._preprocessing = preprocessing
         self._fit = fit
         self._reformatter = VideoReformatter()
@@ -75,7 +75,7 @@ class Preprocessor:
 def _shape_as_seen(frame: Frame) -> tuple[float, float]:
     """(width, height) in proportion, of the upright picture with square pixels."""
     width = frame.picture.width * float(frame.sample_aspect_ratio)
-    return (frame.picture.height, width) if frame.orientation.transposed else (width, frame.picture.height)
+    return frame.orientation.swap(width, float(frame.picture.height))
 
 
 def _scale_shorter_side(width: float, height: float, short: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Classifier:
     def index_of(self, target: int | str, classes: int) -> int:
         """The class that a number or an exact label (whatever its case) means. Raises ModelError."""
         text = str(target).strip()
-        if text.lstrip("-").isdigit():
+        if re.fullmatch("-?[0-9]+", text):
             if 0 <= int(text) < classes:
                 return int(text)
             raise ModelError(f"{self.name} has the classes 0 to {classes - 1}, not {text}")

@@ -88,9 +88,15 @@ def choose_layer(model: nn.Module, example: Tensor, name: str | None = None) -> 
         scores = model(example.detach().requires_grad_())
         if not isinstance(scores, Tensor) or scores.ndim != 2:
             raise ModelError("the model does not give one row of class scores for a picture, (B, classes)")
+        if not outputs:
+            raise ModelError("the model has no layers inside that could be explained")
         gradients = torch.autograd.grad(scores.max(), [output for _, output in outputs], allow_unused=True)
     input_size = (example.shape[2], example.shape[3])
+    last_calls: set[str] = set()
     for (candidate, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
+        if candidate in last_calls:
+            continue  # an earlier call of a module that is used several times
+        last_calls.add(candidate)
         grid = find_grid(tuple(output.shape), input_size)
         carries = grid is not None and gradient is not None and bool(grid.fold(gradient).any())
         if grid is not None and carries and name in (None, candidate):

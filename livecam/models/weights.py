@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def load_state(classifier: Classifier, path: Path) -> None:
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what is in the file; the error below says it better
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as exc:
         raise ModelError(f"cannot read the weights {path}: {exc.strerror}") from exc
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as exc:

@@ -9,8 +9,6 @@ import numpy as np
 
 from livecam.color import Color
 
-COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
-
 
 @functools.cache
 def rgb_palette(colormap: str) -> np.ndarray:

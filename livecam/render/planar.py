@@ -10,10 +10,7 @@ from livecam.planes import padded_size
 
 
 class Planar:
-    """Brings pictures of whatever format to one of `PLANAR`, and makes new ones. Not for several threads at once.
-
-    `even` pads the new pictures to even sizes by repeating the last line or column, where the chroma planes need it.
-    """
+    """Brings pictures of whatever format to one of `PLANAR`, and makes new ones. Not for several threads at once."""
 
     def __init__(self, pixel_format: str) -> None:
         self.pixel_format = pixel_format
@@ -41,7 +38,7 @@ class Planar:
         if like.time_base is not None:
             picture.pts, picture.time_base, picture.duration = like.pts, like.time_base, like.duration
         picture.colorspace, picture.color_primaries, picture.color_trc = (
-            like.colorspace,
+            Color.space_tag(like),
             like.color_primaries,
             like.color_trc,
         )

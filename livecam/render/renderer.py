@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import av
 
+from livecam.choices import COLORMAPS
 from livecam.color import Color
+from livecam.errors import LivecamError
 from livecam.frame import Explanation, Frame
 from livecam.planes import planes
 from livecam.render.caption import draw_caption
 from livecam.render.overlay import copy_planes, overlay_planes
-from livecam.render.palette import COLORMAPS
 from livecam.render.planar import Planar
 
 
 class Renderer:
     """Draws the heatmap, in `colormap` and with `opacity` in 0..1, and one line with the class and its score.
 
-    `pixel_format` is one of `PLANAR`. Not for use by several threads at once.
+    `pixel_format` is one of `PLANAR`. Not for use by several threads at once. Raises LivecamError.
     """
 
     def __init__(
         self, pixel_format: str = "yuv420p", *, opacity: float = 0.5, colormap: str = "jet", caption: bool = True
     ) -> None:
         if not 0 <= opacity <= 1:
-            raise ValueError(f"opacity is from 0 to 1, not {opacity}")
+            raise LivecamError(f"opacity is from 0 to 1, not {opacity}")
         if colormap not in COLORMAPS:
-            raise ValueError(f"colormap is one of {', '.join(COLORMAPS)}, not {colormap!r}")
+            raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {colormap!r}")
         self._planar = Planar(pixel_format)
         self._opacity = opacity
         self._colormap = colormap

@@ -8,9 +8,9 @@ from livecam.media import Media
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions
 from livecam.sinks.null import NullSink
-from livecam.sinks.video import VideoSink
+from livecam.sinks.video import VideoSink, working_files
 
-__all__ = ["EncoderOptions", "Sink", "open_sink"]
+__all__ = ["EncoderOptions", "Sink", "open_sink", "working_files"]
 
 
 def open_sink(

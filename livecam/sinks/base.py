@@ -29,7 +29,7 @@ class Sink(ABC):
 
     @abstractmethod
     def finish(self) -> bool | None:
-        """Complete the output. Whether it holds all that was written; None where there is nothing to check."""
+        """Complete the output. True: it was checked to hold all that was written; None: there is nothing to check."""
 
     @abstractmethod
     def abort(self) -> None:

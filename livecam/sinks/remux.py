@@ -43,8 +43,8 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
     """Copy all packets of a fragmented MP4 into a plain one with its index in front, as players on the web want it."""
     options = {"movflags": "faststart", **edit_list_options(media)}
     with (
-        av.open(os.fspath(source)) as fragmented,
-        av.open(os.fspath(target), "w", format=container_format, container_options=options) as plain,
+        av.open(str(source.absolute())) as fragmented,
+        av.open(str(target.absolute()), "w", format=container_format, container_options=options) as plain,
     ):
         plain.metadata.update(kept_metadata(fragmented.metadata))
         plain.set_chapters(media.chapters)

@@ -1,7 +1,8 @@
 """A video file that is whole or not there.
 
-Everything goes into `NAME.part`, which plays up to the last half second at any moment, whatever happens to the process.
-Only the finished, counted file takes the final name.
+Everything goes into `NAME.part`, which at any moment plays up to the last half second that came out of the encoder,
+whatever happens to the process. (An MP4 begins to grow when each of its tracks has begun.) Only the finished, counted
+file takes the final name.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ class VideoSink(Sink):
     def __init__(self, path: Path, media: Media, *, encoder: EncoderOptions, overwrite: bool) -> None:
         _check_path(path, overwrite)
         self._path = path
-        self._part = path.with_name(path.name + ".part")
+        self._part, self._plain = working_files(path)
         self._media = media
         self._format, default_codec, options = _CONTAINERS[path.suffix.lower()]
         if self._is_fragmented:
             options = {**options, **edit_list_options(media)}
         self._container = av.open(
-            os.fspath(self._part), "w", format=self._format, container_options={**options, "flush_packets": "1"}
+            str(self._part.absolute()), "w", format=self._format, container_options={**options, "flush_packets": "1"}
         )
         wanted_format = planar_format(av.VideoFormat(media.pixel_format))
         self._stream = add_encoder(self._container, media, wanted_format, encoder, default_codec)
@@ -96,25 +97,25 @@ class VideoSink(Sink):
             self._container.close()
             complete = self._part
             if self._is_fragmented:
-                complete = self._path.with_name(self._part.name + ".faststart")
+                complete = self._plain
                 remux(self._part, complete, self._format, self._media)
-            verified = self._holds_all(complete)
-            sync_to_disk(complete)
-            if not verified:
+            if not self._holds_all(complete):
                 raise OutputError(
-                    f"{complete} does not hold all that was written; it was not given its name {self._path}"
+                    f"{self._path} was not written: not all frames arrived in {self._part}, which is kept"
                 )
+            sync_to_disk(complete)
             complete.replace(self._path)
             if complete != self._part:
                 self._part.unlink()
-        return verified
+        return True
 
     def abort(self) -> None:
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
         with suppress(OSError):
-            self._path.with_name(self._part.name + ".faststart").unlink(missing_ok=True)
-            if not self._frames:
+            self._plain.unlink(missing_ok=True)
+            # A part of an earlier run may be all that is left of it: only what this run began is taken away.
+            if self._packets and not self._frames:
                 self._part.unlink(missing_ok=True)
 
     def report(self) -> dict[str, Any]:
@@ -137,6 +138,8 @@ class VideoSink(Sink):
         copies: dict[int, av.stream.Stream] = {}
         for template in self._media.copied_streams:
             try:
+                if template.type == "attachment" and self._format != "matroska":
+                    raise ValueError("FFmpeg would only refuse it when the header is written")
                 stream = self._container.add_stream_from_template(template, opaque=True)
             except ValueError:
                 codec = template.codec_context.name if template.codec_context else "no codec"
@@ -170,7 +173,7 @@ class VideoSink(Sink):
         if self._packets[self._stream.index] != self._frames:
             return False
         found: Counter[int] = Counter()
-        with av.open(os.fspath(path)) as container:
+        with av.open(str(path.absolute())) as container:
             for packet in container.demux():
                 found[packet.stream_index] += packet.size > 0
         return all(found[index] == count for index, count in self._packets.items())
@@ -180,8 +183,13 @@ class VideoSink(Sink):
         try:
             yield
         except (av.FFmpegError, OSError) as exc:
-            rest = f"; {self._part} plays up to there" if self._frames else ""
+            rest = f"; {self._part} plays up to there" if self._frames and self._part.exists() else ""
             raise OutputError(f"cannot write {self._path}: {exc.strerror}{rest}") from exc
+
+
+def working_files(path: Path) -> tuple[Path, Path]:
+    """What is written on the way to a video file: the fragmented `NAME.part`, and at the end a plain copy of it."""
+    return path.with_name(path.name + ".part"), path.with_name(path.name + ".part.faststart")
 
 
 def _is_adts(stream: av.stream.Stream) -> bool:
@@ -192,8 +200,8 @@ def _is_adts(stream: av.stream.Stream) -> bool:
 def _check_path(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
     if not path.parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,15 +50,16 @@ class DemoOptions:
 
     def picture_size(self, uri: str) -> tuple[int, int]:
         """(width, height) in pixels. Raises InputError."""
-        width, _, height = self.size.partition("x")
-        if not (width.isdigit() and height.isdigit() and all(16 <= int(n) <= _LARGEST for n in (width, height))):
+        match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", self.size)
+        width, height = (int(number) for number in match.groups()) if match else (0, 0)
+        if not (16 <= width <= _LARGEST and 16 <= height <= _LARGEST):
             raise InputError(f"{uri}: size={self.size} is not WIDTHxHEIGHT with both from 16 to {_LARGEST}")
-        return int(width), int(height)
+        return width, height
 
     def rate(self, uri: str) -> Fraction:
         """Frames a second, exactly, also as 30000/1001. Raises InputError."""
         try:
-            rate = Fraction(self.fps)
+            rate = Fraction(self.fps).limit_denominator(10_000)
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
         if not 0 < rate <= 1000:
@@ -78,6 +80,8 @@ class DemoSource(Source):
         self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
         if self._first_index >= self._end_index:
             raise InputError(f"{uri}: there is no frame between --start and --duration; it lasts {options.seconds:g} s")
+        if options.seed < 0:
+            raise InputError(f"{uri}: seed={options.seed} is not a number from 0 on")
         if not 0 <= options.shapes <= len(SHAPES):
             raise InputError(f"{uri}: shapes={options.shapes} is not a number from 0 to {len(SHAPES)}")
         self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)

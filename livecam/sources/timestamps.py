@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from itertools import takewhile
 
 import av
 
@@ -17,7 +19,7 @@ class Timestamps:
     def __init__(self, stream: av.VideoStream) -> None:
         self.repaired = 0
         self._stream = stream
-        self._packets = 0
+        self._last_dts = -math.inf
         self._end: int | None = None
         self._stores_pts = stream.container.format.name != "avi"
         self._dts: deque[int] = deque()
@@ -27,7 +29,7 @@ class Timestamps:
         """A packet on its way into the decoder."""
         if not packet.size:
             return
-        self._packets += 1
+        self._last_dts = packet.dts if packet.dts is not None else self._last_dts
         if not self._stores_pts and packet.dts is not None:
             self._dts.append(packet.dts)
         begin = packet.pts if packet.pts is not None else packet.dts
@@ -44,9 +46,9 @@ class Timestamps:
 
     def missing_at_end(self) -> int:
         """How many frames the header promises beyond the last packet that came: by its index, else by its duration."""
-        promised = len(self._stream.index_entries)
         if self._stream.frames:
-            return max(min(promised, self._stream.frames) - self._packets, 0)
+            later = takewhile(lambda entry: entry.timestamp > self._last_dts, reversed(self._stream.index_entries))
+            return sum(1 for _ in later)
         promised_seconds, rate = _tagged_duration_seconds(self._stream), self._stream.average_rate
         if promised_seconds is None or rate is None or self._end is None or self._stream.time_base is None:
             return 0

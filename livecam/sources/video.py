@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -13,6 +14,7 @@ import av
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from livecam.color import Color
 from livecam.errors import InputError
 from livecam.frame import Frame
 from livecam.media import Media, Orientation, display_matrix_of
@@ -53,13 +55,12 @@ class VideoSource(Source):
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
         index = 0
-        for event in chain(self._ahead, self._events):
+        for event in chain(_emptied(self._ahead), self._events):
             if isinstance(event, av.Packet):
                 on_packet(event)
                 continue
             yield Frame(picture=self._fitted(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
             index += 1
-        self._ahead = []
 
     def close(self) -> None:
         self._container.close()
@@ -77,13 +78,19 @@ class VideoSource(Source):
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
         """Decoded pictures and packets to copy, in the order of the file, cut to the clip."""
-        for packet in self._packets([self._stream, *copied]):
-            if packet.stream_index == self._stream.index:
+        timed = [stream for stream in copied if stream.type != "attachment"]
+        self._clip.waits_for(stream for stream in timed if stream.type == "audio")
+        for packet in self._packets([self._stream, *timed]):
+            # Not packet.stream_index: it is 0 in the empty packets that flush the decoders.
+            if packet.stream.index != self._stream.index:
+                if packet.size and self._clip.keeps_packet(packet):
+                    yield packet
+            elif not self._clip.has_all_pictures:
                 yield from filter(self._clip.keeps_picture, self._decoded(packet))
-            elif packet.size and self._clip.keeps_packet(packet):
-                yield packet
             if self._clip.is_over:
                 return
+        if self._clip.has_all_pictures:
+            return
         self._account_for_the_end()
 
     def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
@@ -125,8 +132,8 @@ class VideoSource(Source):
             self._timestamps.give(picture)
             yield picture
 
-    def _first_picture(self) -> tuple[av.VideoFrame, list[av.VideoFrame | av.Packet]]:
-        ahead: list[av.VideoFrame | av.Packet] = []
+    def _first_picture(self) -> tuple[av.VideoFrame, deque[av.VideoFrame | av.Packet]]:
+        ahead: deque[av.VideoFrame | av.Packet] = deque()
         for event in self._events:
             ahead.append(event)
             if isinstance(event, av.VideoFrame):
@@ -138,7 +145,7 @@ class VideoSource(Source):
     def _account_for_the_end(self) -> None:
         """A truncated file often just ends: compare with what its header promises."""
         missing = self._timestamps.missing_at_end()
-        if missing and not self._clip.is_part:
+        if missing:
             log.warning("%s ends early: %d frames are missing at its end", self._name, missing)
             self.unreadable += missing
         if self._timestamps.repaired:
@@ -154,7 +161,7 @@ class VideoSource(Source):
             rate=stream.average_rate or stream.guessed_rate,
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             color_range=2 if first.format.name.startswith("yuvj") else first.color_range,
-            color_space=first.colorspace,
+            color_space=Color.space_tag(first),
             color_primaries=first.color_primaries,
             color_transfer=first.color_trc,
             display_matrix=display_matrix_of(first),
@@ -196,11 +203,22 @@ class VideoSource(Source):
         return self._reformatter.reformat(picture, self.media.width, self.media.height, threads=1)
 
 
+def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:
+    """What was read ahead, let go of as it is taken."""
+    while events:
+        yield events.popleft()
+
+
 def _open(uri: str, name: str) -> av.container.InputContainer:
     if not is_url(uri):
         _check_file(Path(uri))
     try:
-        return av.open(uri, metadata_errors="replace", timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        # Absolute, or FFmpeg would take what stands before a colon in a file's name for a protocol.
+        return av.open(
+            uri if is_url(uri) else str(Path(uri).absolute()),
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        )
     except av.FFmpegError as exc:
         if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
             raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
