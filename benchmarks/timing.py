@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import resource
-import statistics
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -33,11 +32,6 @@ def cpu_seconds() -> float:
     """Processor time of this process and of the children that have ended, all threads."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle."""
-    return statistics.median(values)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -56,7 +56,7 @@ def annotate_command(source: str, output: str | None, **options: Any) -> None:
         with Progress() as progress:
             ledger = annotate(source, output, explainer, encoder=encoder, on_progress=progress, **options)
     except KeyboardInterrupt:
-        if progress.ledger is not None and progress.ledger.verified:
+        if progress.ledger is not None:
             click.echo(f"{output}: stopped, {progress.ledger.line()}", err=True)
         raise
     _conclude(ledger, output)
