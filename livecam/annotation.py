@@ -9,13 +9,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from livecam.errors import OutputError
+from livecam.errors import ModelError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.pipeline import Pipeline
 from livecam.records import Predictions, check_writable, write_report
 from livecam.render import Renderer
 from livecam.sinks import EncoderOptions, Sink, open_sink, working_files
-from livecam.sources import open_source
+from livecam.sources import open_source, without_file_scheme
 from livecam.stats import Ledger
 
 
@@ -45,6 +45,8 @@ def annotate(
     Returns the ledger. Raises LivecamError, with nothing new under the name of the output. After KeyboardInterrupt the
     output is a finished, shorter file, and the interrupt is raised again.
     """
+    if not (isinstance(explainer, Explainer) or callable(explainer)):
+        raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     if report is not None:
         check_writable(Path(report))
     with open_source(str(source), start_seconds=start_seconds, duration_seconds=duration_seconds) as frames:
@@ -101,7 +103,7 @@ def _version(package: str) -> str | None:
 
 def _check_distinct(source: str | Path, output: str | Path, *records: str | Path | None) -> None:
     """No file may be read and written, or written twice, whatever it is called; working files count."""
-    taken = {_identity(str(source).removeprefix("file://")): "the input"}
+    taken = {_identity(without_file_scheme(str(source))): "the input"}
     for path in (output, *working_files(Path(output)), *records):
         if path is None:
             continue

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     "--duration", "duration_seconds", type=click.FloatRange(min=0, min_open=True), help="Take only so many seconds."
 )
 @click.option(
-    "--predictions", metavar="FILE.jsonl", help="Write what the model says of each frame, a JSON line a frame."
+    "--predictions",
+    metavar="FILE.jsonl",
+    help="Write what the model says, a JSON line a frame; replaced where it exists.",
 )
-@click.option("--report", metavar="FILE.json", help="Write an account of the run.")
+@click.option("--report", metavar="FILE.json", help="Write an account of the run; replaced where it exists.")
 @ends_well
 def annotate_command(source: str, output: str | None, **options: Any) -> None:
     """Explain every frame of a video and write it again, heatmaps drawn in, all else as it was.
@@ -58,6 +60,8 @@ def annotate_command(source: str, output: str | None, **options: Any) -> None:
     except KeyboardInterrupt:
         if progress.ledger is not None:
             click.echo(f"{output}: stopped, {progress.ledger.line()}", err=True)
+        if (part := Path(f"{output}.part")).exists():
+            click.echo(f"livecam: given up; {part} plays up to there", err=True)
         raise
     _conclude(ledger, output)
 
@@ -67,7 +71,7 @@ def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _conclude(ledger: Ledger, output: str) -> None:
-    click.echo(f"{output}: {ledger.line()}", err=True)
+    click.echo(f"{output.rstrip(':')}: {ledger.line()}", err=True)
     if not ledger.complete:
         click.echo(
             f"livecam: {ledger.unreadable} frames could not be read and {ledger.damaged} were damaged; "

@@ -18,11 +18,14 @@ from livecam.errors import LivecamError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
+_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, taken like Ctrl-C: finish what was begun, then end."""
+    """SIGTERM, or the terminal is gone; taken like Ctrl-C: finish what was begun, then end."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
 
 
 def ends_well(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,14 +34,15 @@ def ends_well(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(command)
     def wrapped(*, debug: bool, **options: Any) -> None:
-        with _notes_on_stderr(), _sigterm_raised():
+        with _notes_on_stderr(), _ending_signals_raised():
             try:
                 command(**options)
-            except KeyboardInterrupt as exc:
-                sys.exit(EXIT_TERMINATED if isinstance(exc, Terminated) else EXIT_INTERRUPTED)
             except click.ClickException:
                 raise
-            except Exception as exc:
+            except (Exception, KeyboardInterrupt) as exc:
+                interrupt = _interrupt_behind(exc)
+                if interrupt is not None:
+                    sys.exit(interrupt.exit_code if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED)
                 if debug:
                     raise
                 click.echo(_one_line(exc), err=True)
@@ -47,7 +51,14 @@ def ends_well(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _one_line(exc: Exception) -> str:
+def _interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that is this exception, or that it came of: what is being imported may wrap it in its own."""
+    while exc is not None and not isinstance(exc, KeyboardInterrupt):
+        exc = exc.__cause__ or exc.__context__
+    return exc
+
+
+def _one_line(exc: BaseException) -> str:
     if isinstance(exc, LivecamError):
         return f"livecam: {exc}"
     text = " ".join(str(exc).split())
@@ -67,16 +78,17 @@ def _notes_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_raised() -> Iterator[None]:
+def _ending_signals_raised() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, terminate) for number in _ENDING_SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

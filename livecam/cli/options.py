@@ -25,7 +25,7 @@ _MODEL_OPTIONS = (
     click.option(
         "--target", metavar="CLASS", help="Explain this class, by number or label, instead of each frame's best."
     ),
-    click.option("--method", default="gradcam", show_default=True, help="How to explain."),
+    click.option("--method", default="gradcam", show_default=True, help="How to explain; so far there is gradcam."),
     click.option("--layer", metavar="NAME", help="The layer to look at, instead of the automatic choice."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
     click.option(

@@ -21,6 +21,9 @@ from livecam.models.layers import choose_layer
 
 SHOWN_PREDICTIONS = 5
 
+Targets = int | str | Sequence[int | str]
+"""One class for all pictures or one for each, by number or label."""
+
 
 class Explainer:
     """Explains what a classifier looks at.
@@ -69,7 +72,7 @@ class Explainer:
             self._target_layer, self.classes = choose_layer(self._module, self._example(), layer)
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
-                f"there are {len(self.classifier.labels)} labels, but {self.classifier.name} has {self.classes} classes"
+                f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
         self.target = None if target is None else self.classifier.index_of(target, self.classes)
 
@@ -103,7 +106,7 @@ class Explainer:
 
     @torch.inference_mode(False)
     def explain(
-        self, images: Sequence[np.ndarray | Frame], *, targets: Sequence[int] | None = None
+        self, images: Sequence[np.ndarray | Frame], *, targets: Sequence[int | str] | None = None
     ) -> list[Explanation]:
         """Explain several pictures or frames, of whatever sizes, in one batch; `targets` names a class for each."""
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
@@ -137,7 +140,7 @@ class Explainer:
         ]
 
     @torch.inference_mode(False)
-    def cam(self, batch: Tensor, target: int | Sequence[int] | None = None) -> Tensor:
+    def cam(self, batch: Tensor, target: Targets | None = None) -> Tensor:
         """(B, 3, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
 
         `target` is one class for all, one for each picture, or None for each picture's best.
@@ -145,7 +148,7 @@ class Explainer:
         maps, _, _ = self._explain_batch(batch.to(self.device, self._dtype), target)
         return maps.float()
 
-    def _explain_batch(self, batch: Tensor, target: int | Sequence[int] | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _explain_batch(self, batch: Tensor, target: Targets | None) -> tuple[Tensor, Tensor, Tensor]:
         """Maps (B, h', w'), logits (B, classes) and the explained class of each picture (B,)."""
         grid = self._target_layer.grid
         with self, torch.enable_grad():
@@ -158,9 +161,9 @@ class Explainer:
             maps = METHODS[self.method](grid.fold(activation), grid.fold(gradient))
         return maps, logits.detach().float(), targets
 
-    def _checked(self, target: int | Sequence[int], count: int) -> Tensor:
+    def _checked(self, target: Targets, count: int) -> Tensor:
         """One class for each of so many pictures, (count,) on the device. Raises ModelError."""
-        targets = [target] * count if isinstance(target, int) else [int(each) for each in target]
+        targets = [target] * count if isinstance(target, int | str) else list(target)
         if len(targets) != count:
             raise ModelError(f"there are {len(targets)} targets for {count} pictures; give one for each")
         return torch.tensor([self.classifier.index_of(each, self.classes) for each in targets], device=self.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,13 +36,15 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as exc:
         raise ModelError(f"cannot read the weights {path}: {exc.strerror}") from exc
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as exc:
+    except Exception as exc:  # whatever a file of another kind makes the reader stumble over
         raise ModelError(
             f"the weights {path} are not a plain state dict (other contents could run code, so they are refused); "
             "save them with torch.save(model.state_dict(), FILE)"
         ) from exc
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
+    if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
+        content = {str(name).removeprefix("module."): value for name, value in content.items()}  # from DataParallel
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ModelError(f"the weights {path} hold no state dict; save them with torch.save(model.state_dict(), FILE)")
     return dict(content)

@@ -22,7 +22,7 @@ _NEAREST = {
 }
 _DEFAULTS = {
     "libx264": {"preset": "veryfast", "crf": "23"},
-    "libx265": {"preset": "veryfast", "crf": "28"},
+    "libx265": {"preset": "veryfast", "crf": "28", "x265-params": "log-level=error"},
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"},
 }
 

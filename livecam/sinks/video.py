@@ -29,6 +29,7 @@ from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadat
 log = logging.getLogger("livecam")
 
 FRAGMENT_SECONDS = 0.5
+_LONGEST_NAME = 255
 # delay_moov and not empty_moov: only then can FFmpeg write the edit lists that keep negative and late first timestamps.
 _FRAGMENTED_MP4 = {"movflags": "delay_moov+default_base_moof", "frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
 # Times as they are: FFmpeg would shift all streams when an AAC track begins with its priming, before 0.
@@ -65,19 +66,22 @@ class VideoSink(Sink):
         self._stream.set_display_matrix(media.display_matrix)
         if not self._is_fragmented:
             self._container.set_chapters(media.chapters)
+        self._notes: list[str] = []
         self._filters: dict[int, BitStreamFilterContext] = {}
         self._copies = self._add_copied_streams()
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._packets: Counter[int] = Counter()
         self._frames = 0
         if av.VideoFormat(media.pixel_format).components[0].bits > 8:
-            log.warning("the output has 8 bits a channel, the input %s has more", media.pixel_format)
+            self._notes.append(f"the output has 8 bits a channel, the input {media.pixel_format} has more")
 
     @property
     def _is_fragmented(self) -> bool:
         return self._format in ("mp4", "mov")
 
     def write(self, picture: av.VideoFrame) -> None:
+        while self._notes:  # not before it is known that the run goes ahead
+            log.warning(self._notes.pop(0))
         with self._errors_named():
             self._mux_waiting()
             self._mux(self._stream.encode(picture))
@@ -143,10 +147,8 @@ class VideoSink(Sink):
                 stream = self._container.add_stream_from_template(template, opaque=True)
             except ValueError:
                 codec = template.codec_context.name if template.codec_context else "no codec"
-                log.warning(
-                    "left out: %s files cannot hold stream %d (%s, %s)",
-                    *(self._path.suffix, template.index, template.type, codec),
-                )
+                stream_facts = f"stream {template.index} ({template.type}, {codec})"
+                self._notes.append(f"left out: {self._path.suffix} files cannot hold {stream_facts}")
                 continue
             describe_stream(stream, template.metadata, int(template.disposition))
             copies[template.index] = stream
@@ -176,7 +178,12 @@ class VideoSink(Sink):
         with av.open(str(path.absolute())) as container:
             for packet in container.demux():
                 found[packet.stream_index] += packet.size > 0
-        return all(found[index] == count for index, count in self._packets.items())
+        # The muxers of MP4 and MOV fill the time between two lines of text with empty packets.
+        subtitles = {copy.index for copy in self._copies.values() if copy.type == "subtitle"}
+        return all(
+            found[index] >= count if index in subtitles else found[index] == count
+            for index, count in self._packets.items()
+        )
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -200,6 +207,10 @@ def _is_adts(stream: av.stream.Stream) -> bool:
 def _check_path(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
+    if len(os.fsencode(working_files(path)[1].name)) > _LONGEST_NAME:
+        raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
+    if "://" in str(path) or ":/" in str(path):
+        raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
     if path.exists() and not overwrite:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from livecam.errors import InputError
 from livecam.sources.base import Source
 from livecam.sources.demo import DemoSource
+from livecam.sources.uri import without_file_scheme
 from livecam.sources.video import VideoSource
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "without_file_scheme"]
 
 
 def open_source(uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
@@ -15,9 +16,9 @@ def open_source(uri: str, *, start_seconds: float = 0.0, duration_seconds: float
 
     `start_seconds` and `duration_seconds` take a part; times are then counted from its start.
     """
-    if start_seconds < 0 or (duration_seconds is not None and duration_seconds <= 0):
+    if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
         raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
     if uri.startswith("demo:"):
         return DemoSource(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)
-    uri = uri.removeprefix("file://")
+    uri = without_file_scheme(uri)
     return VideoSource(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)

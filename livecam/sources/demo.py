@@ -63,7 +63,7 @@ class DemoOptions:
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
         if not 0 < rate <= 1000:
-            raise InputError(f"{uri}: fps={self.fps} is not a rate from 0 to 1000, such as 25 or 30000/1001")
+            raise InputError(f"{uri}: fps={self.fps} is not a rate above 0, up to 1000, such as 25 or 30000/1001")
         return rate
 
 
@@ -75,11 +75,11 @@ class DemoSource(Source):
         width, height = options.picture_size(uri)
         rate = options.rate(uri)
         if not 0 < options.seconds <= _LONGEST_SECONDS:
-            raise InputError(f"{uri}: seconds={options.seconds:g} is not a time from 0 to {_LONGEST_SECONDS:.0f}")
+            raise InputError(f"{uri}: seconds={options.seconds:g} is not a time above 0, up to {_LONGEST_SECONDS:.0f}")
         end_seconds = min(options.seconds, start_seconds + (duration_seconds or options.seconds))
         self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
         if self._first_index >= self._end_index:
-            raise InputError(f"{uri}: there is no frame between --start and --duration; it lasts {options.seconds:g} s")
+            raise InputError(f"{uri}: there is no frame in the part that was asked for; it lasts {options.seconds:g} s")
         if options.seed < 0:
             raise InputError(f"{uri}: seed={options.seed} is not a number from 0 on")
         if not 0 <= options.shapes <= len(SHAPES):

@@ -46,7 +46,6 @@ class VideoSource(Source):
             self._events = self._read(copied)
             first, self._ahead = self._first_picture()
             self.media = self._describe(first, copied)
-            self._report_left_out(copied)
         except BaseException:
             self.close()
             raise
@@ -55,6 +54,7 @@ class VideoSource(Source):
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
         index = 0
+        self._name_what_is_left_out()
         for event in chain(_emptied(self._ahead), self._events):
             if isinstance(event, av.Packet):
                 on_packet(event)
@@ -68,8 +68,8 @@ class VideoSource(Source):
     def _find_stream(self) -> av.VideoStream:
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
-            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
-            raise InputError(f"{self._name} has no video stream (it holds {kinds}); name a video")
+            kinds = {stream.type if stream.type != "video" else "a cover picture" for stream in self._container.streams}
+            raise InputError(f"{self._name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(f"{self._name} holds a video in a codec that cannot be decoded here; convert it first")
@@ -139,7 +139,7 @@ class VideoSource(Source):
             if isinstance(event, av.VideoFrame):
                 return event, ahead
         if self._clip.is_part:
-            raise InputError(f"{self._name} has no frame between --start and --duration; it lasts {self._duration()}")
+            raise InputError(f"{self._name} has no frame in the part that was asked for; it lasts {self._duration()}")
         raise InputError(f"no frame of {self._name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:
@@ -184,8 +184,8 @@ class VideoSource(Source):
         duration = self._container.duration
         return f"{duration / av.time_base:.1f} s" if duration else "an unknown time"
 
-    def _report_left_out(self, copied: tuple[av.stream.Stream, ...]) -> None:
-        kept = {self._stream.index, *(stream.index for stream in copied)}
+    def _name_what_is_left_out(self) -> None:
+        kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
         left_out = [f"{s.index} ({s.type})" for s in self._container.streams if s.index not in kept]
         if left_out:
             log.warning("not carried over from %s: stream %s", self._name, ", ".join(left_out))
@@ -226,6 +226,8 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
 
 
 def _check_file(path: Path) -> None:
+    if not path.name:
+        raise InputError("the input has no name; name a video file, a URL, or demo:")
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a video file")
     if not path.exists():
