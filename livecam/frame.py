@@ -31,13 +31,8 @@ class Frame:
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
         """(H, W, 3) uint8 RGB -> a frame. Raises InputError for anything else."""
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-            or not image.size
-        ):
+        is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        if not is_rgb or not image.size:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a picture is a (H, W, 3) uint8 RGB array, not {what}")
         return cls(picture=av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))

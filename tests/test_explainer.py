@@ -299,7 +299,13 @@ def test_targets_have_to_fit(pooled: PooledLinear) -> None:
 
 def test_what_is_no_picture_is_refused(pooled: PooledLinear) -> None:
     explainer = Explainer(pooled)
-    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), "photo.jpg"):
+    for wrong in (
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4, 4), np.uint8),
+        "photo.jpg",
+    ):
         with pytest.raises(LivecamError, match="uint8 RGB"):
             explainer(wrong)  # type: ignore[arg-type]
 
