@@ -77,6 +77,18 @@ def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip
         assert len(part.pictures) > 0
 
 
+def test_a_second_run_at_the_same_output_is_refused(long_clip: Path) -> None:
+    output = long_clip.with_name("out.mp4")
+    with annotating(long_clip, output, "--model", "resnet18") as first:
+        command = [sys.executable, "-m", "livecam", "annotate", str(long_clip), "-o", str(output)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 1
+        assert "another run is writing" in second.stderr
+        first.communicate(timeout=60)
+        assert first.returncode == 0
+    assert len(facts_of(output).pictures) == 250
+
+
 def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
     source = clip()
     output = source.with_name("out.mp4")

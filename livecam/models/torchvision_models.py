@@ -25,7 +25,7 @@ def load(name: str, *, download: bool, classes: int | None = None) -> Classifier
     transforms = weights.transforms()
     return Classifier(
         name=name,
-        module=_pretrained(name, weights) if download else _untrained(name, classes),
+        module=_pretrained(name, weights) if download else _untrained(name, transforms.crop_size[0], classes),
         labels=None if classes else tuple(weights.meta["categories"]),
         preprocessing=Preprocessing(
             size=(transforms.crop_size[0], transforms.crop_size[0]),
@@ -46,10 +46,12 @@ def _pretrained(name: str, weights: Any) -> nn.Module:
         ) from exc
 
 
-def _untrained(name: str, classes: int | None) -> nn.Module:
+def _untrained(name: str, size: int, classes: int | None) -> nn.Module:
     options: dict[str, Any] = {"num_classes": classes} if classes else {}
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # their default, which they warn about when it is not spelled out
+    if name.startswith("vit_"):
+        options["image_size"] = size  # the number of patches is built in, and not every ViT's weights are for 224
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = zoo.get_model(name, weights=None, **options)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import IO, Any
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -25,6 +26,13 @@ from livecam.planes import planar_format
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions, add_encoder
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows, which lets no second process write to an open file anyway
+    fcntl: types.ModuleType | None = None
+else:
+    fcntl = _fcntl
 
 log = logging.getLogger("livecam")
 
@@ -72,6 +80,7 @@ class VideoSink(Sink):
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._packets: Counter[int] = Counter()
         self._frames = 0
+        self._claim: IO[bytes] | None = None
         if av.VideoFormat(media.pixel_format).components[0].bits > 8:
             self._notes.append(f"the output has 8 bits a channel, the input {media.pixel_format} has more")
 
@@ -80,8 +89,8 @@ class VideoSink(Sink):
         return self._format in ("mp4", "mov")
 
     def write(self, picture: av.VideoFrame) -> None:
-        while self._notes:  # not before it is known that the run goes ahead
-            log.warning(self._notes.pop(0))
+        if self._claim is None:
+            self._begin()
         with self._errors_named():
             self._mux_waiting()
             self._mux(self._stream.encode(picture))
@@ -111,15 +120,19 @@ class VideoSink(Sink):
             complete.replace(self._path)
             if complete != self._part:
                 self._part.unlink()
+        if self._claim is not None:
+            self._claim.close()
         return True
 
     def abort(self) -> None:
+        if self._claim is None:
+            return  # nothing was begun; what lies under the part's name is of another run
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
+        self._claim.close()
         with suppress(OSError):
             self._plain.unlink(missing_ok=True)
-            # A part of an earlier run may be all that is left of it: only what this run began is taken away.
-            if self._packets and not self._frames:
+            if not self._frames:
                 self._part.unlink(missing_ok=True)
 
     def report(self) -> dict[str, Any]:
@@ -136,6 +149,13 @@ class VideoSink(Sink):
                 },
             }
         }
+
+    def _begin(self) -> None:
+        """Before the first picture: make sure of the part, and say what is known by now that the run goes ahead."""
+        with self._errors_named():
+            self._claim = _claimed(self._part)
+        for note in self._notes:
+            log.warning(note)
 
     def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
         """The output's stream for each of the input's that it can hold; the others are named, once."""
@@ -197,6 +217,18 @@ class VideoSink(Sink):
 def working_files(path: Path) -> tuple[Path, Path]:
     """What is written on the way to a video file: the fragmented `NAME.part`, and at the end a plain copy of it."""
     return path.with_name(path.name + ".part"), path.with_name(path.name + ".part.faststart")
+
+
+def _claimed(part: Path) -> IO[bytes]:
+    """The part, opened and locked against other runs; a process that ends, however it ends, unlocks it."""
+    file = part.open("ab")
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            file.close()
+            raise OutputError(f"another run is writing {part}; wait for it, or name another output") from exc
+    return file
 
 
 def _is_adts(stream: av.stream.Stream) -> bool:
