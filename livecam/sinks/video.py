@@ -117,11 +117,11 @@ class VideoSink(Sink):
                     f"{self._path} was not written: not all frames arrived in {self._part}, which is kept"
                 )
             sync_to_disk(complete)
+            if self._claim is not None:
+                self._claim.close()  # before the names change: Windows neither renames nor removes an open file
             complete.replace(self._path)
             if complete != self._part:
                 self._part.unlink()
-        if self._claim is not None:
-            self._claim.close()
         return True
 
     def abort(self) -> None:
