@@ -84,7 +84,7 @@ class Pipeline:
         self.ledger.stop_clock()
         if not self.finished:
             self._sink.abort()
-            raise self._error or RuntimeError("the run ended without finishing its output")
+            raise self._error or interrupt or RuntimeError("the run ended without finishing its output")
         if interrupt is not None:
             raise interrupt
         return self.ledger
@@ -150,8 +150,9 @@ class Pipeline:
             self.ledger.written += 1
             self.ledger.latency.add(time.perf_counter() - frame.captured_seconds)
             self._on_written(frame, explanation)
-        self.ledger.verified = self._sink.finish()
-        self.finished = True
+        if self.ledger.written:  # nothing is, where the run was interrupted before the first frame
+            self.ledger.verified = self._sink.finish()
+            self.finished = True
 
     def _tally(self) -> None:
         self.ledger.dropped = self._captured.dropped + self._explained.dropped

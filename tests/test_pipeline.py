@@ -191,6 +191,17 @@ def test_an_interrupt_finishes_what_was_read() -> None:
     assert livecam_threads() == []
 
 
+def test_an_interrupt_before_the_first_frame_leaves_nothing() -> None:
+    sink = Collector()
+    source = NumberedSource(0)
+    source.frames = lambda on_packet: iter(time.sleep(0.5) or ())  # type: ignore[func-returns-value,method-assign]
+    pipeline = Pipeline(source, NumberReader(), Renderer(), sink, on_progress=interrupt_at(0))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run()
+    assert sink.ended == ["aborted"]
+    assert not pipeline.finished
+
+
 def test_a_second_interrupt_gives_the_run_up() -> None:
     raised = []
 

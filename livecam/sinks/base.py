@@ -12,8 +12,8 @@ class Sink(ABC):
     """Takes pictures, in order.
 
     The constructor checks all that can be checked without a picture and raises OutputError. `write` and `finish` are
-    called by one thread, `copy` by another at the same time; each may raise OutputError. Exactly one of `finish` and
-    `abort` ends the sink, once.
+    called by one thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one
+    picture. Exactly one of `finish` and `abort` ends the sink, once.
     """
 
     pixel_format: str

@@ -101,9 +101,6 @@ class VideoSink(Sink):
             self._waiting.put(packet)
 
     def finish(self) -> bool | None:
-        if not self._frames:
-            self.abort()
-            return None
         with self._errors_named():
             self._mux(self._stream.encode(None))
             self._mux_waiting()
