@@ -71,7 +71,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown layer": ("good.mp4 -o out.mp4 --layer evidense", "did you mean evidence"),
     "layer without extent": (
         "good.mp4 -o out.mp4 --layer pool",
-        "layer pool cannot be explained: its output (1, 8) has no spatial extent; the nearest that can is evidence",
+        "layer pool cannot be explained: no spatial extent (1x8); the nearest that can is evidence",
     ),
     "unknown device": ("good.mp4 -o out.mp4 --device abacus", "the device 'abacus' cannot be used"),
     "unknown target": ("good.mp4 -o out.mp4 --target cicle", "did you mean circle"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -19,45 +18,6 @@ from livecam.media import Orientation, Region
 from livecam.models import Preprocessing
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
-ARCHITECTURES = ["resnet18", "vgg11", "densenet121", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16"]
-
-
-def gradcam_by_definition(module: nn.Module, layer: str, batch: Tensor, targets: Sequence[int]) -> Tensor:
-    """The paper's formula in float64, one picture at a time, through plain autograd and the whole model."""
-    module = module.double().eval()
-    maps = []
-    for image, target in zip(batch.double(), targets, strict=True):
-        kept: list[Tensor] = []
-
-        def keep(module: nn.Module, inputs: object, output: Tensor, kept: list[Tensor] = kept) -> Tensor:
-            kept.append(output)
-            return output.clone()
-
-        handle = module.get_submodule(layer).register_forward_hook(keep)
-        score = module(image[None].requires_grad_())[0, target]
-        handle.remove()
-        (gradient,) = torch.autograd.grad(score, kept[-1])
-        activation = kept[-1].detach()
-        if activation.ndim == 3:  # a ViT: class token first, then a square of patches
-            side = round((activation.shape[1] - 1) ** 0.5)
-            activation, gradient = (t[:, 1:].transpose(1, 2).reshape(1, -1, side, side) for t in (activation, gradient))
-        weights = gradient[0].mean(dim=(1, 2))
-        maps.append(torch.einsum("c,chw->hw", weights, activation[0]))
-    return torch.stack(maps)
-
-
-@pytest.mark.parametrize("batch_size", [1, 4])
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_gradcam_equals_the_formula_in_float64(name: str, batch_size: int) -> None:
-    explainer = Explainer(name, weights="none")
-    batch = torch.randn(batch_size, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-    targets = [3, 1, 4, 1][:batch_size]
-    # Computed before the witness turns the module to float64.
-    maps = explainer.cam(batch, target=targets)
-    expected = gradcam_by_definition(explainer.classifier.module, explainer.layer, batch, targets)
-    assert maps.dtype == torch.float32
-    assert maps.shape == expected.shape
-    torch.testing.assert_close(maps.double(), expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
 
 
 class PooledLinear(nn.Module):
@@ -80,21 +40,13 @@ def pooled() -> PooledLinear:
     return PooledLinear()
 
 
-def test_gradcam_on_a_pooled_linear_head_is_the_class_activation_map(pooled: PooledLinear) -> None:
-    batch = torch.randn(3, 3, 64, 64)
-    maps = Explainer(pooled, layer="relu").cam(batch, target=2)
-    with torch.no_grad():
-        activation = pooled.relu(pooled.features(batch))
-        expected = torch.einsum("c,bchw->bhw", pooled.head.weight[2], activation) / activation[0, 0].numel()
-    torch.testing.assert_close(maps, expected)
-
-
 def test_an_in_place_relu_behind_the_layer_does_not_reach_the_activation(pooled: PooledLinear) -> None:
     batch = torch.randn(1, 3, 64, 64)
     maps = Explainer(pooled, layer="features").cam(batch, target=2)
-    torch.testing.assert_close(
-        maps, gradcam_by_definition(pooled, "features", batch, [2]).float(), rtol=1e-4, atol=1e-6
-    )
+    with torch.no_grad():
+        activation = pooled.features(batch)
+        weights = (activation > 0).float().mean(dim=(2, 3)) * pooled.head.weight[2] / activation[0, 0].numel()
+    torch.testing.assert_close(maps, torch.einsum("bc,bchw->bhw", weights, activation))
 
 
 def test_each_picture_of_a_batch_is_explained_as_if_alone(pooled: PooledLinear) -> None:

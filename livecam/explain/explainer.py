@@ -85,14 +85,14 @@ class Explainer:
         self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
         self._scale, self._shift = self._normalisation()
         with frozen(self._module):
-            survey = survey_layers(self._module, self._example())
-        self.classes = survey.classes
+            self.survey = survey_layers(self._module, self._example())
+        self.classes = self.survey.classes
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
         self._selection = self._select(self._wanted)
-        layers = survey.find(self._module, layer)
+        layers = self.survey.find(self._module, layer)
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._step = Step(self._module, layers, self._method, against=self._contrast_to(against), negative=negative)
         self._heat = Heat(self._heat_options)

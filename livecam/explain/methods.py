@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from livecam.errors import ModelError
 from livecam.explain.objectives import Objective, against_similar_classes, class_score
@@ -78,7 +79,8 @@ def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 def eigencam(activation: Tensor) -> Tensor:
     """The centred activations' projection on their first principal component over the channels; of no class.
 
-    The sign, which the decomposition leaves open, is that of the map which is positively correlated with sum_c A_c.
+    The sign, which the decomposition leaves open, is the one that makes the map high where its strongest channels are:
+    sum_c v_c^3 > 0, v the component. It changes only where that sum would pass through 0, not from frame to frame.
 
     Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
     """
@@ -86,7 +88,7 @@ def eigencam(activation: Tensor) -> Tensor:
 
 
 def eigengradcam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """The same of g A: the sign is that of the map which is positively correlated with HiResCAM's.
+    """The same of g A.
 
     Gildenblat and contributors, "PyTorch library for CAM methods", 2021.
     """
@@ -108,22 +110,18 @@ def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
 
 
 def _first_principal_map(features: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, h, w): X v, X the centred (h w, C) matrix, v its first right singular vector, sum(v) >= 0."""
+    """(B, C, h, w) -> (B, h, w): X v, X the centred (h w, C) matrix, v its first right singular vector."""
     cells = features.flatten(2).transpose(1, 2)
-    # The first pair of the small Gram matrix is cheap and, in double precision, as good as that of X.
-    exact = torch.float32 if features.device.type == "mps" else torch.float64
-    centred = (cells - cells.mean(dim=1, keepdim=True)).to(exact)
-    gram = centred @ centred.transpose(1, 2) if cells.shape[1] <= cells.shape[2] else centred.transpose(1, 2) @ centred
-    values, vectors = torch.linalg.eigh(gram)
-    first = vectors[:, :, -1]
-    if cells.shape[1] <= cells.shape[2]:  # of X X^T it is the map itself, but for its length
-        projection = first * values[:, -1:].clamp(min=0).sqrt()
-        sign = torch.linalg.vecdot(first, centred.sum(dim=2))
+    # The first pair of the smaller Gram matrix is cheap and, in double precision, as good as that of X.
+    cells = cells.to(torch.float32 if features.device.type == "mps" else torch.float64)
+    centred = cells - cells.mean(dim=1, keepdim=True)
+    if cells.shape[1] <= cells.shape[2]:
+        left = torch.linalg.eigh(centred @ centred.mT).eigenvectors[:, :, -1:]
+        component = functional.normalize(centred.mT @ left, dim=1)
     else:
-        projection = torch.linalg.vecdot(centred, first[:, None])
-        sign = first.sum(dim=1)
-    upward = torch.where(sign < 0, -1, 1)[:, None]
-    return (projection * upward).reshape(-1, *features.shape[2:]).to(features.dtype)
+        component = torch.linalg.eigh(centred.mT @ centred).eigenvectors[:, :, -1:]
+    upward = torch.where(component.pow(3).sum(dim=1, keepdim=True) < 0, -1, 1)
+    return (centred @ component * upward).reshape(-1, *features.shape[2:]).to(features.dtype)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ class Layer:
     grid: Grid | None
     obstacle: str = ""
 
+    @property
+    def size(self) -> str:
+        """The shape as it is shown."""
+        return "x".join(map(str, self.shape))
+
 
 @dataclass(frozen=True)
 class TargetLayer:
@@ -84,7 +89,9 @@ class Survey:
         if found is None:
             raise ModelError(f"layer {name} gives no tensor of its own when the model runs; livecam layers lists those")
         if found.grid is None:
-            raise ModelError(f"layer {name} cannot be explained: {found.obstacle}; {self._nearest_to(found)}")
+            raise ModelError(
+                f"layer {name} cannot be explained: {found.obstacle} ({found.size}); {self._nearest_to(found)}"
+            )
         return found
 
     def _by_number(self, number: int) -> Layer:
@@ -130,9 +137,9 @@ def _described_layer(name: str, module: nn.Module, output: Tensor, gradient: Ten
     grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 else None
     obstacle = ""
     if grid is None:
-        obstacle = f"its output {shape} has no spatial extent"
+        obstacle = "no spatial extent"
     elif gradient is None or not grid.fold(gradient).any():
-        grid, obstacle = None, "no gradient of the score gets there"
+        grid, obstacle = None, "no gradient reaches it"
     return Layer(name, type(module).__name__, shape, grid, obstacle)
 
 

@@ -1,0 +1,62 @@
+"""`livecam layers`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from livecam.cli.errors import ends_well
+
+if TYPE_CHECKING:
+    from livecam.models.layers import Survey
+
+
+@click.command("layers")
+@click.argument("model", default="shapes")
+@click.option("--weights", default="none", show_default=True, metavar="default|none|FILE", help="The model's weights.")
+@click.option("--labels", metavar="FILE", help="The names of the classes, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@ends_well
+def layers_command(model: str, weights: str, labels: str | None, as_json: bool) -> None:
+    """List the layers of MODEL in the order in which they run, and which of them can be explained.
+
+    Those that can have a number, which --layer takes as well as the name; negative ones count from the end. The
+    automatic choice has a star.
+    """
+    from livecam.explain.explainer import Explainer
+
+    rows = _rows(Explainer(model, weights=weights, labels=labels).survey)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    _print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID"], *map(_cells, rows)])
+
+
+def _rows(survey: Survey) -> list[dict[str, Any]]:
+    numbers = {layer.name: number for number, layer in enumerate(survey.usable)}
+    return [
+        {
+            "name": layer.name,
+            "type": layer.type,
+            "output": layer.size,
+            "grid": [layer.grid.height, layer.grid.width] if layer.grid else None,
+            "number": numbers.get(layer.name),
+            "automatic": layer == survey.automatic,
+            "obstacle": layer.obstacle or None,
+        }
+        for layer in survey.layers
+    ]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    grid = "x".join(map(str, row["grid"])) if row["grid"] else f"- ({row['obstacle']})"
+    number = "" if row["number"] is None else str(row["number"])
+    return ["*" if row["automatic"] else "", number, row["name"], row["type"], row["output"], grid]
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
