@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "choices": set(),
     "records": GROUND | {"frame"},
     "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
-    "cli": GROUND | {"annotation", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "cli": GROUND | {"annotation", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }

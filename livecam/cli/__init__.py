@@ -10,6 +10,7 @@ import os
 import click
 
 from livecam.cli.annotate import annotate_command
+from livecam.cli.models import models_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,6 +20,7 @@ def cli() -> None:
 
 
 cli.add_command(annotate_command)
+cli.add_command(models_command)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Explanation, Frame, Prediction
 from livecam.models import Classifier, Preprocessing, load_model
+from livecam.models.classifier import input_channels, usual_preprocessing
 from livecam.models.layers import choose_layer
 
 SHOWN_PREDICTIONS = 5
@@ -28,12 +29,12 @@ Targets = int | str | Sequence[int | str]
 class Explainer:
     """Explains what a classifier looks at.
 
-    `model` is a name ("shapes", or any classifier of torchvision) or a `torch.nn.Module` from (B, 3, h, w) floats to
-    (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels` is used, as a file or
-    as a sequence of names, together with `preprocessing`. `layer` is a dotted module name, None for the automatic
-    choice; `target` a class number or label, None for the best class of each picture; `device` is "auto", "cpu",
-    "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit` says how pictures get the
-    input's shape.
+    `model` is a name as in `load_model` or a `torch.nn.Module` from (B, 3, h, w) floats, or (B, 1, h, w) for one that
+    sees in grey, to (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels` is
+    used, as a file or as a sequence of names, together with `preprocessing`, which else is ImageNet's. `layer` is a
+    dotted module name, None for the automatic choice; `target` a class number or label, None for the best class of each
+    picture; `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto".
+    `fit` says how pictures get the input's shape.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
     call to call and is given back at the end, also after an exception. Not for use by several threads at once.
@@ -69,7 +70,10 @@ class Explainer:
         self._session = ExitStack()
         self._sessions = 0
         with frozen(self._module):
-            self._target_layer, self.classes = choose_layer(self._module, self._example(), layer)
+            try:
+                self._target_layer, self.classes = choose_layer(self._module, self._example(), layer)
+            except RuntimeError as exc:
+                raise _input_error(self.classifier, exc) from exc
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
@@ -141,7 +145,7 @@ class Explainer:
 
     @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: Targets | None = None) -> Tensor:
-        """(B, 3, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
+        """(B, channels, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
 
         `target` is one class for all, one for each picture, or None for each picture's best.
         """
@@ -169,19 +173,19 @@ class Explainer:
         return torch.tensor([self.classifier.index_of(each, self.classes) for each in targets], device=self.device)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """(B, h, w, 3) uint8 RGB -> (B, 3, h, w) float, mean and deviation as the model was trained with."""
+        """(B, h, w, channels) uint8 -> (B, channels, h, w) float, mean and deviation as the model was trained with."""
         return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
     def _normalisation(self) -> tuple[Tensor, Tensor]:
         preprocessing = self.classifier.preprocessing
-        mean = torch.tensor(preprocessing.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(preprocessing.std, device=self.device).view(3, 1, 1)
+        mean = torch.tensor(preprocessing.mean, device=self.device).view(-1, 1, 1)
+        std = torch.tensor(preprocessing.std, device=self.device).view(-1, 1, 1)
         return 1 / (255 * std), -mean / std
 
     def _example(self) -> Tensor:
-        """A picture of noise to find the layers with: (1, 3, h, w), the same each time."""
-        height, width = self.classifier.preprocessing.size
-        noise = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(0))
+        """A picture of noise to find the layers with: (1, channels, h, w), the same each time."""
+        shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
+        noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
         return self._normalised(noise.to(self.device))
 
 
@@ -205,7 +209,26 @@ def _classifier_of(
         name=type(model).__name__,
         module=model,
         labels=tuple(labels) if labels is not None else None,
-        preprocessing=preprocessing or Preprocessing(),
+        preprocessing=preprocessing or usual_preprocessing(model),
+    )
+
+
+def _input_error(classifier: Classifier, exc: Exception) -> ModelError:
+    """What to tell when a model stumbles over the very first input."""
+    name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
+    if channels not in (1, 3):
+        return ModelError(
+            f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
+        )
+    if channels != preprocessing.channels:
+        return ModelError(
+            f"{name} takes {channels} channels, and its preprocessing makes {preprocessing.channels}: "
+            "give as many means and deviations, as in Preprocessing(mean=(0.5,), std=(0.5,)) for one"
+        )
+    height, width = preprocessing.size
+    return ModelError(
+        f"{name} fails on an input of {channels} x {height} x {width} ({str(exc).splitlines()[0][:200]}); "
+        "if it is made for another size, say so with Preprocessing(size=...)"
     )
 
 
