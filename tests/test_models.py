@@ -118,7 +118,7 @@ def test_what_is_fed_is_the_normalised_luma() -> None:
     ("module", "preprocessing", "message"),
     [
         (nn.Sequential(nn.Conv2d(5, 2, 3)), None, "takes 5 channels"),
-        (Grey(), Preprocessing(size=(28, 28)), "takes 1 channels, and its preprocessing makes 3"),
+        (Grey(), Preprocessing(size=(28, 28)), "takes pictures in grey, and its preprocessing is for colour"),
         (
             nn.Sequential(nn.Conv2d(3, 2, 4, 4), nn.Flatten(), nn.Linear(2, 2)),
             None,

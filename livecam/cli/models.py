@@ -26,7 +26,7 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     """List the models that --model can name.
 
     PATTERN is a part of a name or a shell pattern, such as 'timm:*resnet*'; without it, timm's are left out. TOP-1 is
-    the accuracy on ImageNet-1k in percent, - what is not known before the model is built.
+    the accuracy on ImageNet-1k in percent; a - stands for what nobody tells before a model is built.
     """
     from livecam.models.catalog import find_models, timm_hint
 

@@ -21,6 +21,8 @@ from livecam.models.classifier import input_channels, usual_preprocessing
 from livecam.models.layers import choose_layer
 
 SHOWN_PREDICTIONS = 5
+COLOURS = {1: "grey", 3: "colour"}
+"""What so many channels are called."""
 
 Targets = int | str | Sequence[int | str]
 """One class for all pictures or one for each, by number or label."""
@@ -221,13 +223,14 @@ def _input_error(classifier: Classifier, exc: Exception) -> ModelError:
             f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
         )
     if channels != preprocessing.channels:
+        needed, given = COLOURS[channels], COLOURS[preprocessing.channels]
         return ModelError(
-            f"{name} takes {channels} channels, and its preprocessing makes {preprocessing.channels}: "
-            "give as many means and deviations, as in Preprocessing(mean=(0.5,), std=(0.5,)) for one"
+            f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
+            "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
         )
     height, width = preprocessing.size
     return ModelError(
-        f"{name} fails on an input of {channels} x {height} x {width} ({str(exc).splitlines()[0][:200]}); "
+        f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
         "if it is made for another size, say so with Preprocessing(size=...)"
     )
 

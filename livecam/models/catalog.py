@@ -62,7 +62,7 @@ def _shapes() -> Entry:
 
 def _of_torchvision(name: str) -> Entry:
     weights = zoo.get_model_weights(name).DEFAULT
-    on_disk = (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name).exists()
+    on_disk = _in_torch_hub(weights.url)
     return Entry(
         name,
         torchvision_models.preprocessing_of(weights).size,
@@ -80,8 +80,14 @@ def _of_timm(name: str) -> Entry:
     elif not known.num_classes:
         weights = "features only"
     else:
-        weights = "on disk" if known.hf_hub_id and timm_models.cached_file(known) else "to download"
+        on_disk = timm_models.cached_file(known) if known.hf_hub_id else _in_torch_hub(known.url)
+        weights = "on disk" if on_disk else "to download"
     return Entry(name, known.input_size[1:], weights)
+
+
+def _in_torch_hub(url: str) -> bool:
+    """Whether what lies at this address was downloaded by torch before."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).exists()
 
 
 def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -21,7 +22,7 @@ ADAPTS = ("classes", "channels")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """What the hub calls a model's weights, the better first."""
 USUAL_CLASSES = 1000
-"""The head for models that come without one, until labels or a file say more."""
+"""The head of models that are published without one, until a weights file says more."""
 
 
 def is_installed() -> bool:
@@ -53,11 +54,17 @@ def load(name: str) -> Classifier:
             f"{name} has no classes: its weights give features; name weights that were trained on to classes "
             "(`livecam models` lists them), or give your own with --weights FILE"
         )
-    from_hub = {"file": cached_file(known) or _download(name, known)} if known.hf_hub_id else {}
+    file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
     try:
-        module = timm.create_model(name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay=from_hub)
+        module = timm.create_model(
+            name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
+        )
     except (OSError, RuntimeError, SafetensorError) as exc:
-        raise download_error(name, _hub() if known.hf_hub_id else urlparse(known.url).netloc, exc) from exc
+        if not file:
+            raise download_error(name, urlparse(known.url).netloc, exc) from exc
+        raise ModelError(
+            f"the weights of {name} that were downloaded are damaged; delete {Path(file).parents[2]} to have them anew"
+        ) from exc
     return _classifier(name, module)
 
 
@@ -82,7 +89,7 @@ def cached_file(known: Any) -> str | None:
 
 def _download(name: str, known: Any) -> str:
     """The path of the weights, fetched from the hub."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     file, other = WEIGHT_FILES
@@ -94,14 +101,7 @@ def _download(name: str, known: Any) -> str:
             file = other
         return hf_hub_download(known.hf_hub_id, file)
     except Exception as exc:  # the hub's client lets those of several other libraries through
-        raise download_error(name, _hub(), exc) from exc
-
-
-def _hub() -> str:
-    """The host that weights come from."""
-    from huggingface_hub import constants
-
-    return urlparse(constants.ENDPOINT).netloc
+        raise download_error(name, urlparse(constants.ENDPOINT).netloc, exc) from exc
 
 
 def _classifier(name: str, module: nn.Module, new_head: bool = False) -> Classifier:
