@@ -14,7 +14,6 @@ from numpy.random import Generator, default_rng
 
 from benchmarks.timing import machine, write_json
 from livecam import Explainer
-from livecam.frame import Explanation
 from livecam.scene import SHAPES, Scene
 
 FRAME_SIZES = {"16:9": (1280, 720), "4:3": (960, 720), "1:1": (720, 720)}
@@ -22,12 +21,12 @@ UNSEEN = 1 << 41  # the first of the seeds that training and its validation neve
 SCENE_SECONDS = 60.0
 
 
-def points_at(explanation: Explanation, mask: np.ndarray) -> bool:
-    """Whether the map peaks on a mask, ``(H, W)`` bool; a dark map misses."""
-    if explanation.peak is None:
+def points_at(peak: tuple[float, float] | None, mask: np.ndarray) -> bool:
+    """Whether a peak, in fractions of the picture, lies on a mask, ``(H, W)`` bool; a dark map has none and misses."""
+    if peak is None:
         return False
     height, width = mask.shape
-    x, y = explanation.peak
+    x, y = peak
     return bool(mask[int(y * height), int(x * width)])
 
 
@@ -48,10 +47,12 @@ def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed
         frame, masks, (target,) = draw(rng, 1, frame_size)
         explanation = explainer(frame)
         right.append(explanation.index == target)
-        alone.append(points_at(explanation, masks[0]))
+        alone.append(points_at(explanation.peak, masks[0]))
         frame, masks, targets = draw(rng, 2, frame_size)
-        each = explainer.explain([frame] * len(targets), targets=targets)
-        paired += [points_at(explanation, mask) for explanation, mask in zip(each, masks, strict=True)]
+        explanation = explainer(frame, target=targets)
+        paired += [
+            points_at(explanation.peak_of(one), mask) for one, mask in zip(explanation.classes, masks, strict=True)
+        ]
     return {
         "one shape: top-1 right": float(np.mean(right)),
         "one shape: top-1 map points at it": float(np.mean(alone)),

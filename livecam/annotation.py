@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import Any
 
 from livecam.errors import ModelError, OutputError
 from livecam.explain.explainer import Explainer
+from livecam.media import Media, Orientation
 from livecam.pipeline import Pipeline
 from livecam.records import Predictions, check_writable, write_report
-from livecam.render import Renderer
-from livecam.sinks import EncoderOptions, Sink, open_sink, working_files
+from livecam.render import Layout, Renderer, Style, tiles_of
+from livecam.sinks import EncoderOptions, Sink, check_output, open_sink, working_files
 from livecam.sources import open_source, without_file_scheme
 from livecam.stats import Ledger
 
@@ -24,9 +26,7 @@ def annotate(
     output: str | Path,
     explainer: Explainer | Callable[[], Explainer],
     *,
-    opacity: float = 0.5,
-    colormap: str = "jet",
-    caption: bool = True,
+    style: Style | None = None,
     encoder: EncoderOptions | None = None,
     overwrite: bool = False,
     start_seconds: float = 0.0,
@@ -38,7 +38,8 @@ def annotate(
     """Explain every frame of a video, draw the heatmaps, and write the video again with all else as it was.
 
     `source` and `output` are as in `open_source` and `open_sink`. The explainer may be a function that makes one: it is
-    called once source and output are known to be good, since loading a model takes long. `predictions` and `report` are
+    called once source and output are known to be good, since loading a model takes long. `style` says what is drawn,
+    by default the heatmap over the frame. `predictions` and `report` are
     files to write, replaced where they exist: a JSON line a frame, and a JSON account of the run. `on_progress` gets
     the ledger and the expected number of frames, None where nobody knows, about ten times a second.
 
@@ -47,25 +48,24 @@ def annotate(
     """
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
+    style = style or Style()
     if report is not None:
         check_writable(Path(report))
     with open_source(str(source), start_seconds=start_seconds, duration_seconds=duration_seconds) as frames:
         _check_distinct(source, output, predictions, report)
-        sink = open_sink(output, frames.media, encoder=encoder, overwrite=overwrite)
-        said: Predictions | None = None
+        check_output(output, overwrite)
+        said = Predictions(Path(predictions)) if predictions is not None else None
         try:
-            renderer = Renderer(sink.pixel_format, opacity=opacity, colormap=colormap, caption=caption)
-            said = Predictions(Path(predictions)) if predictions is not None else None
             made = explainer if isinstance(explainer, Explainer) else explainer()
+            sink = open_sink(output, _drawn(frames.media, style, made), encoder=encoder, overwrite=overwrite)
         except BaseException:
-            sink.abort()
             if said is not None:
                 said.close(keep=False)
             raise
         pipeline = Pipeline(
             frames,
             made,
-            renderer,
+            Renderer(sink.pixel_format, style),
             sink,
             on_written=said.add if said else None,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
@@ -77,6 +77,13 @@ def annotate(
                 said.close(keep=pipeline.finished)
             if report is not None and pipeline.finished:
                 write_report(Path(report), _report(pipeline.ledger, made, sink))
+
+
+def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
+    """The facts of what is drawn: those of the source, but for the size."""
+    tiles = len(tiles_of(style.view, explainer.explained_classes))
+    width, height = Layout.of(tiles, media.width, media.height, Orientation.of(media.display_matrix)).size
+    return dataclasses.replace(media, width=width, height=height)
 
 
 def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:

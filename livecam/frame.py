@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +21,7 @@ class Frame:
 
     `picture` stays as the decoder gave it (planes, pts, time base, colour tags); nothing may write into it, the decoder
     still refers to it. `index` counts from 0. `captured_seconds` is when it arrived, on the clock of
-    `time.perf_counter`.
+    `time.perf_counter`. `path` is the file that a still picture came from.
     """
 
     picture: av.VideoFrame
@@ -27,15 +29,16 @@ class Frame:
     captured_seconds: float = field(default_factory=time.perf_counter)
     orientation: Orientation = Orientation()
     sample_aspect_ratio: Fraction = Fraction(1)
+    path: Path | None = None
 
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
-        """(H, W, 3) uint8 RGB -> a frame. Raises InputError for anything else."""
+        """(H, W, 3) uint8 RGB -> a frame of planes. Raises InputError for anything else."""
         is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
         if not is_rgb or not image.size:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a picture is a (H, W, 3) uint8 RGB array, not {what}")
-        return cls(picture=av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
+        return cls(picture=av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="gbrp"))
 
     @property
     def pts_seconds(self) -> float | None:
@@ -58,45 +61,90 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why the model said `label`: the map of one class on one frame.
+class ClassMap:
+    """The evidence for one class.
 
-    `cam` is the signed float32 map (h, w) on the target layer's own grid, of the upright picture, not scaled.
-    `region` is the part of the upright picture that the map covers. `predictions` are the model's best classes, best
-    first, whichever class is explained. `explained_seconds` is when the map was ready, on the clock of
-    `time.perf_counter`.
+    `cam` is the signed float32 map (h, w) on the target layer's own grid, of the upright picture, not scaled. `heatmap`
+    is what is shown of it: (h, w) float32 in [0, 1], 0 where `cam` is below `cutoff`, 1 at full heat; all 0 where there
+    is no evidence. `cutoff` is 0 unless a threshold was asked for.
     """
 
     index: int
     label: str
     score: float
     cam: np.ndarray
+    heatmap: np.ndarray
+    cutoff: float = 0.0
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there is anything to be shown."""
+        return bool(self.heatmap.any())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why the model said what it said of one frame: a map for each class that was asked for, in that order.
+
+    `index`, `label`, `score`, `cam` and `heatmap` are those of the first. `region` is the part of the upright picture
+    that the maps cover. `predictions` are the model's best classes, best first, whichever are explained.
+    `explained_seconds` is when the maps were ready, on the clock of `time.perf_counter`.
+    """
+
+    classes: tuple[ClassMap, ...]
     predictions: tuple[Prediction, ...]
     region: Region = Region()
     frame_index: int = 0
     explained_seconds: float = field(default_factory=time.perf_counter)
 
     @property
+    def index(self) -> int:
+        """The number of the class."""
+        return self.classes[0].index
+
+    @property
+    def label(self) -> str:
+        """The name of the class."""
+        return self.classes[0].label
+
+    @property
+    def score(self) -> float:
+        """The probability of the class, 0..1."""
+        return self.classes[0].score
+
+    @property
+    def cam(self) -> np.ndarray:
+        """The signed map, (h, w) float32, not scaled."""
+        return self.classes[0].cam
+
+    @property
     def heatmap(self) -> np.ndarray:
-        """(h, w) float32 in [0, 1]: the positive evidence, divided by its maximum; all 0 where there is none."""
-        evidence = np.maximum(self.cam, 0)
-        peak = float(evidence.max())
-        return evidence / peak if peak > 0 else evidence
+        """What is shown of the map, (h, w) float32 in [0, 1]."""
+        return self.classes[0].heatmap
 
     @property
     def peak(self) -> tuple[float, float] | None:
         """(x, y) of the strongest evidence in fractions of the upright picture; None where there is no evidence."""
-        if self.cam.max() <= 0:
+        return self.peak_of(self.classes[0])
+
+    def peak_of(self, one: ClassMap) -> tuple[float, float] | None:
+        """The same of any of `classes`."""
+        if not one.has_evidence:
             return None
-        rows, columns = self.cam.shape
-        row, column = np.unravel_index(int(self.cam.argmax()), self.cam.shape)
+        rows, columns = one.heatmap.shape
+        row, column = np.unravel_index(int(one.heatmap.argmax()), one.heatmap.shape)
         left, top, right, bottom = self.region
         x = left + (right - left) * (float(column) + 0.5) / columns
         y = top + (bottom - top) * (float(row) + 0.5) / rows
         return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
 
-    def overlay(self, image: np.ndarray, *, opacity: float = 0.5, colormap: str = "jet") -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> a new (H, W, 3) uint8 RGB with the heatmap blended in. Raises InputError."""
-        from livecam.render.overlay import overlay_rgb  # a convenience for callers; nothing here depends on drawing
+    def overlay(self, image: np.ndarray, *, caption: bool = False, **style: Any) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> a new (H', W', 3) uint8 RGB with the heatmap blended in, or as `style` says.
 
-        return overlay_rgb(Frame.from_rgb(image), self, opacity=opacity, colormap=colormap)
+        `style` is as in `livecam.render.Style`: view, opacity, colormap, contour, colorbar. A view with several tiles
+        gives a larger picture. Raises LivecamError.
+        """
+        from livecam.render import Renderer, Style  # a convenience for callers; nothing here depends on drawing
+
+        draw = Renderer("gbrp", Style(caption=caption, **style))
+        return draw(Frame.from_rgb(image), self).to_ndarray(format="rgb24")

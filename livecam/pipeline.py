@@ -146,7 +146,7 @@ class Pipeline:
             with render_clock.measure():
                 picture: av.VideoFrame = self._renderer(frame, explanation)
             with write_clock.measure():
-                self._sink.write(picture)
+                self._sink.write(picture, frame)
             self.ledger.written += 1
             self.ledger.latency.add(time.perf_counter() - frame.captured_seconds)
             self._on_written(frame, explanation)

@@ -53,22 +53,32 @@ class Predictions(TextFile):
     def add(self, frame: Frame, explanation: Explanation) -> None:
         """Add the line of a frame.
 
-        It has the `index` of the frame, `time_seconds` in the source, the class explained, the best classes, and the
-        pixel of the upright picture where the map peaks (null: no evidence).
+        It has the `index` of the frame, `time_seconds` in the source, the classes `explained`, each with the pixel of
+        the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
         """
-        width, height = frame.upright_size
-        peak = explanation.peak
         line = {
             "index": frame.index,
             "time_seconds": frame.pts_seconds,
-            "explained": {"index": explanation.index, "label": explanation.label, "score": round(explanation.score, 6)},
+            "explained": [
+                {
+                    "index": one.index,
+                    "label": one.label,
+                    "score": round(one.score, 6),
+                    "peak": _in_pixels(explanation.peak_of(one), frame),
+                }
+                for one in explanation.classes
+            ],
             "classes": [
                 {"index": best.index, "label": best.label, "score": round(best.score, 6)}
                 for best in explanation.predictions
             ],
-            "peak": peak and {"x": round(peak[0] * width, 1), "y": round(peak[1] * height, 1)},
         }
         self.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:
+    width, height = frame.upright_size
+    return peak and {"x": round(peak[0] * width, 1), "y": round(peak[1] * height, 1)}
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

@@ -77,8 +77,10 @@ BAD: dict[str, tuple[str, str]] = {
     "start beyond the end": ("good.mp4 -o out.mp4 --start 100", "no frame in the part that was asked for"),
     "unknown model": ("good.mp4 -o out.mp4 --model resnet51", "did you mean resnet"),
     "unknown layer": ("good.mp4 -o out.mp4 --layer evidense", "did you mean evidence"),
-    "layer without extent": ("good.mp4 -o out.mp4 --layer pool", "layer pool cannot be explained"),
-    "unknown method": ("good.mp4 -o out.mp4 --method gradcan", "there are gradcam"),
+    "layer without extent": (
+        "good.mp4 -o out.mp4 --layer pool",
+        "layer pool cannot be explained: its output (1, 8) has no spatial extent; the nearest that can is evidence",
+    ),
     "unknown device": ("good.mp4 -o out.mp4 --device abacus", "the device 'abacus' cannot be used"),
     "unknown target": ("good.mp4 -o out.mp4 --target cicle", "did you mean circle"),
     "target out of range": ("good.mp4 -o out.mp4 --target 99", "has the classes 0 to"),
@@ -171,7 +173,15 @@ def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-WRONG_USAGE = ["", "a.mp4 --opacity 2", "a.mp4 --fit squash", "a.mp4 --colormap mud", "a.mp4 --start -1", "a.mp4 --no"]
+WRONG_USAGE = [
+    "",
+    "a.mp4 --method gradcan",
+    "a.mp4 --opacity 2",
+    "a.mp4 --fit squash",
+    "a.mp4 --colormap mud",
+    "a.mp4 --start -1",
+    "a.mp4 --no",
+]
 
 
 @pytest.mark.parametrize("arguments", WRONG_USAGE)

@@ -39,11 +39,12 @@ def test_the_demo_is_annotated_end_to_end(livecam: Livecam, tmp_path: Path) -> N
     scene = Scene(seed=1, width=640, height=360)
     on_shape = 0
     for line in lines:
-        assert line["classes"][0]["label"] == line["explained"]["label"] in SHAPES
+        (explained,) = line["explained"]
+        assert line["classes"][0]["label"] == explained["label"] in SHAPES
         scores = [best["score"] for best in line["classes"]]
         assert scores == sorted(scores, reverse=True)
         masks = scene.masks(line["time_seconds"])
-        on_shape += bool(masks[:, int(line["peak"]["y"]), int(line["peak"]["x"])].any())
+        on_shape += bool(masks[:, int(explained["peak"]["y"]), int(explained["peak"]["x"])].any())
     assert on_shape >= 57
     written = json.loads(report.read_text())
     assert written["frames"]["written"] == 60
@@ -84,12 +85,12 @@ def test_the_map_of_a_class_peaks_on_its_own_shape(shapes: int, share: float) ->
             scene = Scene(seed=10_000_000 + number, shapes=tuple(labels), width=640, height=360)
             time_seconds = float(rng.uniform(0, 30))
             targets = None if shapes == 1 else [SHAPES.index(label) for label in labels]
-            explanations = explainer.explain([scene.render(time_seconds)] * shapes, targets=targets)
+            explanation = explainer(scene.render(time_seconds), target=targets)
             masks = scene.masks(time_seconds)
             assert [shape.label for shape in scene.truth(time_seconds)] == labels
-            for label, explanation, mask in zip(labels, explanations, masks, strict=True):
-                x, y = explanation.peak or (0.0, 0.0)
-                hits.append(explanation.label == label and bool(mask[int(y * 360), int(x * 640)]))
+            for label, one, mask in zip(labels, explanation.classes, masks, strict=True):
+                x, y = explanation.peak_of(one) or (0.0, 0.0)
+                hits.append(one.label == label and bool(mask[int(y * 360), int(x * 640)]))
     assert np.mean(hits) >= share
 
 

@@ -147,7 +147,7 @@ def test_the_buffer_of_the_hook_is_reused(pooled: PooledLinear) -> None:
         addresses = set()
         for _ in range(5):
             explainer(PHOTO)
-            addresses.add(explainer._tap._buffer.data_ptr())  # type: ignore[union-attr]
+            addresses.add(explainer._step._taps[0]._buffer.data_ptr())  # type: ignore[union-attr]
     assert len(addresses) == 1
 
 
@@ -292,7 +292,7 @@ def test_targets_have_to_fit(pooled: PooledLinear) -> None:
     explainer = Explainer(pooled)
     assert explainer.explain([]) == []
     with pytest.raises(LivecamError, match="1 targets for 2 pictures"):
-        explainer.explain([PHOTO, PHOTO], targets=[1])
+        explainer.cam(torch.randn(2, 3, 64, 64), target=[1])
     with pytest.raises(LivecamError, match="classes 0 to 4, not 9"):
         explainer.cam(torch.randn(1, 3, 64, 64), target=9)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from livecam.channel import Channel, ChannelAborted, Policy
 from livecam.frame import Frame
 from livecam.media import Media
 from livecam.pipeline import Pipeline
-from livecam.render import Renderer
+from livecam.render import Renderer, Style
 from livecam.sinks import Sink
 from livecam.sources import Source
 from tests.clips import number_in, numbered_picture
+from tests.explanations import explanation_of
 
 WIDTH, HEIGHT = 160, 90
 
@@ -66,7 +68,7 @@ class NumberReader:
         number = number_in(frame.picture.to_ndarray(format="rgb24"))
         cam = np.zeros((8, 1), np.float32)
         cam[number % 8] = 1
-        return Explanation(index=number, label=str(number), score=1.0, cam=cam, predictions=(), frame_index=frame.index)
+        return dataclasses.replace(explanation_of(cam, labels=[str(number)]), frame_index=frame.index)
 
 
 class Collector(Sink):
@@ -78,7 +80,7 @@ class Collector(Sink):
         self.ended: list[str] = []
         self._at = at
 
-    def write(self, picture: av.VideoFrame) -> None:
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         self._at(len(self.pictures))
         self.pictures.append(picture.to_ndarray(format="rgb24"))
 
@@ -94,7 +96,7 @@ class Collector(Sink):
 
 
 def run(source: Source, explainer: NumberReader, sink: Sink, **options: object) -> Pipeline:
-    renderer = Renderer(opacity=0.5, caption=False)
+    renderer = Renderer("yuv420p", Style(caption=False))
     pipeline = Pipeline(source, explainer, renderer, sink, **options)  # type: ignore[arg-type]
     pipeline.run()
     return pipeline
@@ -108,7 +110,7 @@ def test_each_frame_has_its_own_heatmap() -> None:
     seen: list[tuple[int, int]] = []
     sink = Collector()
     pipeline = run(
-        NumberedSource(40), NumberReader(), sink, on_written=lambda frame, e: seen.append((frame.index, e.index))
+        NumberedSource(40), NumberReader(), sink, on_written=lambda frame, e: seen.append((frame.index, int(e.label)))
     )
     assert seen == [(index, index) for index in range(40)]
     plain = [numbered_picture(index, WIDTH, HEIGHT).astype(int) for index in range(40)]
@@ -158,7 +160,7 @@ def test_an_error_in_drawing_ends_the_run_with_that_error() -> None:
             raise PlantedError("drawing")
 
     with pytest.raises(PlantedError, match="drawing"):
-        Pipeline(NumberedSource(100), NumberReader(), BrokenRenderer(), Collector()).run()  # type: ignore[arg-type]
+        Pipeline(NumberedSource(100), NumberReader(), BrokenRenderer("yuv420p", Style()), Collector()).run()  # type: ignore[arg-type]
     assert livecam_threads() == []
 
 
@@ -180,7 +182,7 @@ def test_an_interrupt_finishes_what_was_read() -> None:
     pipeline = Pipeline(
         source,
         NumberReader(),
-        Renderer(),
+        Renderer("yuv420p", Style()),
         sink,
         on_progress=interrupt_at(5),  # type: ignore[arg-type]
     )
@@ -195,7 +197,7 @@ def test_an_interrupt_before_the_first_frame_leaves_nothing() -> None:
     sink = Collector()
     source = NumberedSource(0)
     source.frames = lambda on_packet: iter(time.sleep(0.5) or ())  # type: ignore[func-returns-value,method-assign]
-    pipeline = Pipeline(source, NumberReader(), Renderer(), sink, on_progress=interrupt_at(0))  # type: ignore[arg-type]
+    pipeline = Pipeline(source, NumberReader(), Renderer("yuv420p", Style()), sink, on_progress=interrupt_at(0))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         pipeline.run()
     assert sink.ended == ["aborted"]
@@ -214,7 +216,7 @@ def test_a_second_interrupt_gives_the_run_up() -> None:
     pipeline = Pipeline(
         NumberedSource(100_000),
         NumberReader(at=lambda index: time.sleep(0.2)),  # type: ignore[arg-type]
-        Renderer(),
+        Renderer("yuv420p", Style()),
         sink,
         on_progress=twice,
     )
@@ -243,7 +245,7 @@ def test_an_interrupt_after_the_output_is_complete_changes_nothing() -> None:
     pipeline = Pipeline(
         NumberedSource(5),
         NumberReader(),
-        Renderer(),
+        Renderer("yuv420p", Style()),
         sink,
         on_progress=while_finishing,  # type: ignore[arg-type]
     )

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from livecam.frame import Explanation, Frame, Prediction
+from livecam.frame import Explanation, Frame
 from livecam.media import Orientation, Region
 from livecam.planes import planes
-from livecam.render import Renderer
+from livecam.render import Renderer, Style
+from tests.explanations import explanation_of
 
 ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
 WHOLE = Region()
@@ -20,9 +21,7 @@ TAGS = {"BT.709": (1, 1), "BT.601": (6, 1), "full range": (1, 2), "BT.2020": (9,
 def explanation(cam: np.ndarray | None = None, region: Region = WHOLE, label: str = "cat") -> Explanation:
     if cam is None:
         cam = np.random.default_rng(3).normal(size=(7, 7)).astype(np.float32)
-    return Explanation(
-        index=1, label=label, score=0.87, cam=cam, predictions=(Prediction(1, label, 0.87),), region=region
-    )
+    return explanation_of(cam, labels=[label], region=region)
 
 
 def video_frame(
@@ -59,7 +58,7 @@ def blended_in_rgb(image: np.ndarray, heatmap: np.ndarray, opacity: float) -> np
 def test_blending_planes_equals_blending_rgb(tags: str, pixel_format: str) -> None:
     frame = video_frame(pixel_format=pixel_format, tags=TAGS[tags])
     told = explanation()
-    drawn = rgb(Renderer(pixel_format, opacity=0.5, caption=False)(frame, told), TAGS[tags]).astype(float)
+    drawn = rgb(Renderer(pixel_format, Style(opacity=0.5, caption=False))(frame, told), TAGS[tags]).astype(float)
     expected = blended_in_rgb(rgb(frame.picture, TAGS[tags]), told.heatmap, 0.5)
     assert np.abs(drawn - expected).mean() <= 3
 
@@ -80,7 +79,7 @@ def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
 def test_without_opacity_the_pixels_are_the_input_s(pixel_format: str, size: tuple[int, int]) -> None:
     frame = video_frame(*size, pixel_format=pixel_format)
-    drawn = Renderer(pixel_format, opacity=0, caption=False)(frame, explanation())
+    drawn = Renderer(pixel_format, Style(opacity=0, caption=False))(frame, explanation())
     for before, after in zip(planes(frame.picture), planes(drawn), strict=True):
         height, width = before.shape
         assert np.array_equal(after[:height, :width], before)
@@ -89,14 +88,14 @@ def test_without_opacity_the_pixels_are_the_input_s(pixel_format: str, size: tup
 
 def test_without_evidence_the_picture_stays_as_it_is() -> None:
     frame = video_frame()
-    drawn = Renderer(opacity=0.5, caption=False)(frame, explanation(-np.ones((7, 7), np.float32)))
+    drawn = Renderer("yuv420p", Style(opacity=0.5, caption=False))(frame, explanation(-np.ones((7, 7), np.float32)))
     assert all(np.array_equal(a, b) for a, b in zip(planes(frame.picture), planes(drawn), strict=True))
 
 
 def test_the_frame_itself_is_never_written_to() -> None:
     frame = video_frame()
     before = [plane.copy() for plane in planes(frame.picture)]
-    Renderer(opacity=0.7)(frame, explanation())
+    Renderer("yuv420p", Style(opacity=0.7))(frame, explanation())
     assert all(np.array_equal(a, b) for a, b in zip(before, planes(frame.picture), strict=True))
 
 
@@ -104,14 +103,18 @@ def test_the_map_is_drawn_where_the_model_looked() -> None:
     """A crop of the middle: its left and right stay as they are. A padded input: the map reaches beyond the picture."""
     frame = video_frame()
     hot = np.ones((7, 7), np.float32)
-    drawn = planes(Renderer(opacity=1, caption=False)(frame, explanation(hot, Region(0.25, 0, 0.75, 1))))
+    drawn = planes(
+        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(hot, Region(0.25, 0, 0.75, 1)))
+    )
     changed = np.abs(drawn[0].astype(int) - planes(frame.picture)[0]) > 0
     assert not changed[:, :48].any()
     assert not changed[:, 144:].any()
     assert changed[:, 48:144].mean() > 0.95
     ramp = np.repeat(np.arange(1, 9, dtype=np.float32)[:, None], 8, axis=1)
-    tall = planes(Renderer(opacity=1, caption=False)(frame, explanation(ramp, Region(0, -0.5, 1, 1.5))))
-    whole = planes(Renderer(opacity=1, caption=False)(frame, explanation(ramp)))
+    tall = planes(
+        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp, Region(0, -0.5, 1, 1.5)))
+    )
+    whole = planes(Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp)))
     assert np.ptp(tall[1].astype(int).mean(axis=1)) < np.ptp(whole[1].astype(int).mean(axis=1))
 
 
@@ -119,7 +122,7 @@ def test_on_a_rotated_video_the_map_turns_along() -> None:
     corner = np.zeros((8, 8), np.float32)
     corner[0, 0] = 1  # top left, when upright
     frame = video_frame(orientation=ROTATED)
-    picture = Renderer(opacity=1, caption=False)(frame, explanation(corner))
+    picture = Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(corner))
     upright = ROTATED.upright(rgb(picture, (1, 1))).astype(int)
     assert upright.shape == (192, 108, 3)
     redness = upright[:, :, 0] - upright[:, :, 2]
@@ -133,7 +136,7 @@ def test_on_a_rotated_video_the_map_turns_along() -> None:
 def test_the_caption_is_upright_top_left_and_large_enough(width: int, orientation: Orientation) -> None:
     frame = video_frame(width, width * 9 // 16, orientation=orientation)
     blank = explanation(np.zeros((7, 7), np.float32), label="golden retriever")
-    plain, drawn = (Renderer(caption=caption)(frame, blank) for caption in (False, True))
+    plain, drawn = (Renderer("yuv420p", Style(caption=caption))(frame, blank) for caption in (False, True))
     luma = [orientation.upright(planes(picture)[0]).astype(int) for picture in (plain, drawn)]
     rows, columns = np.nonzero(luma[1] != luma[0])
     height = min(frame.upright_size)
@@ -147,15 +150,15 @@ def test_the_caption_is_upright_top_left_and_large_enough(width: int, orientatio
 def test_a_label_that_is_too_long_is_shortened_to_fit() -> None:
     frame = video_frame(160, 90)
     told = explanation(np.zeros((7, 7), np.float32), label="a very long label " * 20)
-    drawn = planes(Renderer()(frame, told))[0]
+    drawn = planes(Renderer("yuv420p", Style())(frame, told))[0]
     assert (drawn[:24, 150:] > 200).sum() < 200
-    Renderer()(video_frame(16, 16), told)
+    Renderer("yuv420p", Style())(video_frame(16, 16), told)
 
 
 def test_other_formats_are_drawn_as_eight_bit_planes() -> None:
     for pixel_format in ("yuv420p10le", "nv12", "gray", "rgb24", "yuvj420p"):
         picture = video_frame().picture.reformat(format=pixel_format)
-        drawn = Renderer("yuv420p", opacity=0, caption=False)(Frame(picture=picture), explanation())
+        drawn = Renderer("yuv420p", Style(opacity=0, caption=False))(Frame(picture=picture), explanation())
         assert (drawn.format.name, drawn.width, drawn.height) == ("yuv420p", 192, 108)
         difference = drawn.to_ndarray(format="gray").astype(int) - picture.to_ndarray(format="gray").astype(int)
         assert np.abs(difference).mean() < 3

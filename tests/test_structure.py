@@ -14,7 +14,7 @@ GROUND = {"errors", "choices", "media", "color", "planes", "scene"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "color": set(),
-    "planes": set(),
+    "planes": {"color"},
     "scene": set(),
     "channel": set(),
     "stats": set(),

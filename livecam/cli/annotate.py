@@ -12,7 +12,7 @@ import click
 
 from livecam.choices import VIDEO_ENDINGS
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.options import MODEL_OPTION_NAMES, drawing_options, model_options
+from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options
 from livecam.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,14 +49,16 @@ def annotate_command(source: str, output: str | None, **options: Any) -> None:
     """
     from livecam.annotation import annotate
     from livecam.explain.explainer import Explainer
+    from livecam.render import Style
     from livecam.sinks import EncoderOptions
 
     output = output or _default_output(source)
     explainer = partial(Explainer, **_taken(options, MODEL_OPTION_NAMES))
+    style = Style(**_taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**_taken(options, ("codec", "preset", "crf")))
     try:
         with Progress() as progress:
-            ledger = annotate(source, output, explainer, encoder=encoder, on_progress=progress, **options)
+            ledger = annotate(source, output, explainer, style=style, encoder=encoder, on_progress=progress, **options)
     except KeyboardInterrupt:
         if progress.ledger is not None:
             click.echo(f"{output}: stopped, {progress.ledger.line()}", err=True)

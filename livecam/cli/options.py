@@ -7,9 +7,30 @@ from typing import Any
 
 import click
 
-from livecam.choices import COLORMAPS, FITS
+from livecam.choices import COLORMAPS, FITS, METHODS, VIEWS
 
-MODEL_OPTION_NAMES = ("model", "weights", "labels", "target", "method", "layer", "device", "fit")
+MODEL_OPTION_NAMES = (
+    *("model", "weights", "labels", "target", "top", "against", "negative", "method", "layer"),
+    *("threshold", "smooth", "scale", "device", "fit"),
+)
+DRAWING_OPTION_NAMES = ("view", "opacity", "colormap", "caption", "contour", "colorbar")
+
+
+class NumberOr(click.ParamType):
+    """A number or one of a few words, which are taken as they are."""
+
+    def __init__(self, *words: str) -> None:
+        self.name = "|".join((*words, "number"))
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value in self._words:
+            return str(value)
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {' or '.join(self._words)}", param, ctx)
+
 
 _MODEL_OPTIONS = (
     click.option(
@@ -24,10 +45,42 @@ _MODEL_OPTIONS = (
     ),
     click.option("--labels", metavar="FILE", help="The names of the classes, one a line."),
     click.option(
-        "--target", metavar="CLASS", help="Explain this class, by number or label, instead of each frame's best."
+        "--target",
+        metavar="CLASS,...",
+        help="Explain these classes, by number, label or its beginning, or top1, top2...  [default: top1]",
     ),
-    click.option("--method", default="gradcam", show_default=True, help="How to explain; so far there is gradcam."),
-    click.option("--layer", metavar="NAME", help="The layer to look at, instead of the automatic choice."),
+    click.option("--top", type=int, metavar="K", help="Explain the K best classes of each frame."),
+    click.option(
+        "--against", metavar="CLASS", help="Contrast with this class: what speaks for one rather than the other."
+    ),
+    click.option("--negative", is_flag=True, help="Show what speaks against the class."),
+    click.option("--method", type=click.Choice(METHODS), default="gradcam", show_default=True, help="How to explain."),
+    click.option(
+        "--layer",
+        metavar="NAME,...",
+        help="Look at this layer, by name or number, or fuse several; livecam layers lists them.  [default: automatic]",
+    ),
+    click.option(
+        "--threshold",
+        type=NumberOr("auto", "min"),
+        default="0",
+        show_default=True,
+        help="Hide evidence below this fraction of full heat; auto splits weak from strong, min hides none.",
+    ),
+    click.option(
+        "--smooth",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        show_default=True,
+        help="Blur the map, in cells of its grid.",
+    ),
+    click.option(
+        "--scale",
+        type=NumberOr("frame", "running"),
+        default="frame",
+        show_default=True,
+        help="What full heat is: each frame's maximum, the highest of late, or a value of the map.",
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
     click.option(
         "--fit",
@@ -39,6 +92,7 @@ _MODEL_OPTIONS = (
 )
 
 _DRAWING_OPTIONS = (
+    click.option("--view", type=click.Choice(VIEWS), default="overlay", show_default=True, help="What is drawn."),
     click.option(
         "--colormap",
         type=click.Choice(COLORMAPS),
@@ -48,6 +102,8 @@ _DRAWING_OPTIONS = (
     ),
     click.option("--opacity", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the heatmap."),
     click.option("--caption/--no-caption", default=True, help="The line with class and score."),
+    click.option("--contour", is_flag=True, help="Draw the border of the hottest region."),
+    click.option("--colorbar", is_flag=True, help="Draw what the colours mean."),
 )
 
 

@@ -31,12 +31,14 @@ class Tap:
 
     The layer's output is copied into a buffer that is kept from call to call, and the network goes on from a leaf over
     that buffer. What it goes on with is a clone: an in-place ReLU right behind the layer would be refused on a leaf,
-    and would overwrite the activation that the map needs.
+    and would overwrite the activation that the map needs. An output that is on the tape already, because it comes
+    after another tapped layer, stays there.
     """
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
-        self._leaf: Tensor | None = None
+        self._point: Tensor | None = None
+        self._substitute: Tensor | None = None
 
     @contextmanager
     def attached(self, layer: nn.Module) -> Iterator[None]:
@@ -46,14 +48,35 @@ class Tap:
             yield
         finally:
             handle.remove()
-            self._leaf = None
+            self._point = None
+
+    @contextmanager
+    def substituting(self, output: Tensor) -> Iterator[None]:
+        """Inside the block the network goes on with this output, whatever the layer gives."""
+        self._substitute = output
+        try:
+            yield
+        finally:
+            self._substitute = None
+
+    @property
+    def point(self) -> Tensor:
+        """The layer's output at its last call, laid out as it does; gradients can be taken with respect to it."""
+        if self._point is None:
+            raise RuntimeError("the tapped layer was not called")
+        return self._point
 
     def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
-        buffer = self._buffer_for(output)
-        buffer.copy_(output.detach())
-        # A layer that is called several times is explained at its last call: each call begins a leaf of its own.
-        self._leaf = buffer.detach().requires_grad_()
-        return self._leaf.clone()
+        if self._substitute is not None:
+            return self._substitute
+        if output.requires_grad:
+            self._point = output
+        else:
+            buffer = self._buffer_for(output)
+            buffer.copy_(output.detach())
+            # A layer that is called several times is explained at its last call: each begins a leaf of its own.
+            self._point = buffer.detach().requires_grad_()
+        return self._point.clone()
 
     def _buffer_for(self, output: Tensor) -> Tensor:
         """Room for an output: the beginning of what is kept, or new where that is too small or of another kind."""
@@ -65,10 +88,3 @@ class Tap:
         ):
             kept = self._buffer = torch.empty_like(output)
         return kept[: len(output)]
-
-    def differentiate(self, score: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's activation and the gradient of the scalar `score` with respect to it, laid out as it does."""
-        if self._leaf is None:
-            raise RuntimeError("the tapped layer was not called")
-        (gradient,) = torch.autograd.grad(score, self._leaf)
-        return self._leaf.detach(), gradient

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,36 +11,45 @@ import torch
 from torch import Tensor, nn
 
 from livecam.errors import ModelError
-from livecam.explain.capture import Tap, frozen
-from livecam.explain.methods import METHODS
+from livecam.explain.capture import frozen
+from livecam.explain.heat import Heat, HeatOptions
+from livecam.explain.methods import find_method
 from livecam.explain.preprocess import Preprocessor
-from livecam.frame import Explanation, Frame, Prediction
+from livecam.explain.probe import OnForwards
+from livecam.explain.step import Explained, Step
+from livecam.explain.targets import Selection, Target, parse_target
+from livecam.frame import ClassMap, Explanation, Frame, Prediction
+from livecam.media import Region
 from livecam.models import Classifier, Preprocessing, load_model
 from livecam.models.classifier import input_channels, usual_preprocessing
-from livecam.models.layers import choose_layer
+from livecam.models.layers import survey_layers
 
 SHOWN_PREDICTIONS = 5
 COLOURS = {1: "grey", 3: "colour"}
 """What so many channels are called."""
 
-Targets = int | str | Sequence[int | str]
-"""One class for all pictures or one for each, by number or label."""
-
 
 class Explainer:
     """Explains what a classifier looks at.
 
-    `model` is a name as in `load_model` or a `torch.nn.Module` from (B, 3, h, w) floats, or (B, 1, h, w) for one that
-    sees in grey, to (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels` is
-    used, as a file or as a sequence of names, together with `preprocessing`, which else is ImageNet's. `layer` is a
-    dotted module name, None for the automatic choice; `target` a class number or label, None for the best class of each
-    picture; `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto".
-    `fit` says how pictures get the input's shape.
+    `model` is a name (as in `load_model`) or a `torch.nn.Module` from (B, 3, h, w) floats, or (B, 1, h, w) for one
+    that sees in grey, to (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels`
+    is used, as a file or as a sequence of names, together with `preprocessing`, which else is ImageNet's.
+
+    `method` is one of `livecam.explain.methods.METHODS`. `layer` is a dotted module name, or the number of a layer that
+    can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
+    choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
+    several of these; `top` stands for the best so many. `against` is a class to contrast with; `negative` shows what
+    speaks against. `threshold`, `smooth` and `scale` are as in `HeatOptions`.
+
+    `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit`
+    says how pictures get the input's shape. `on_forwards` is called by methods that take many forward passes, with how
+    many of how many are done.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
     call to call and is given back at the end, also after an exception. Not for use by several threads at once.
 
-    Raises ModelError for what does not fit.
+    Raises LivecamError for what does not fit.
     """
 
     # Tensors made in a caller's inference mode could not be differentiated, then or later.
@@ -51,36 +59,51 @@ class Explainer:
         model: str | nn.Module = "shapes",
         *,
         method: str = "gradcam",
-        layer: str | None = None,
-        target: int | str | None = None,
+        layer: str | int | Sequence[str | int] | None = None,
+        target: Target | None = None,
+        top: int | None = None,
+        against: int | str | None = None,
+        negative: bool = False,
+        threshold: float | str = 0.0,
+        smooth: float = 0.0,
+        scale: float | str = "frame",
         weights: str = "default",
         labels: str | Path | Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
         device: str = "auto",
         fit: str = "stretch",
+        on_forwards: OnForwards | None = None,
     ) -> None:
-        if method not in METHODS:
-            raise ModelError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+        self._wanted = parse_target(target, top)
         self.method = method
+        self._method = find_method(
+            method, classless=target is None and top is None and against is None and not negative
+        )
+        self._heat_options = HeatOptions(threshold, smooth, scale)
+        self._on_forwards = on_forwards
         self.device = _find_device(device, model)
         self.classifier = _classifier_of(model, weights, labels, preprocessing)
         self._module = self.classifier.module.to(self.device)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
         self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
         self._scale, self._shift = self._normalisation()
-        self._tap = Tap()
-        self._session = ExitStack()
-        self._sessions = 0
         with frozen(self._module):
             try:
-                self._target_layer, self.classes = choose_layer(self._module, self._example(), layer)
+                survey = survey_layers(self._module, self._example())
             except RuntimeError as exc:
                 raise _input_error(self.classifier, exc) from exc
+        self.classes = survey.classes
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
-        self.target = None if target is None else self.classifier.index_of(target, self.classes)
+        self._selection = self._select(self._wanted)
+        layers = survey.find(self._module, layer)
+        self.layer = ",".join(target_layer.name for target_layer in layers)
+        self._step = Step(self._module, layers, self._method, against=self._contrast_to(against), negative=negative)
+        self._heat = Heat(self._heat_options)
+        self._session = ExitStack()
+        self._sessions = 0
 
     @property
     def precision(self) -> str:
@@ -88,16 +111,16 @@ class Explainer:
         return str(self._dtype).removeprefix("torch.")
 
     @property
-    def layer(self) -> str:
-        """The dotted name of the layer that is explained."""
-        return self._target_layer.name
+    def explained_classes(self) -> int:
+        """How many classes an explanation has."""
+        return len(self._selection)
 
     def __enter__(self) -> Explainer:
         if not self._sessions:
             with ExitStack() as stack:
-                stack.enter_context(frozen(self._module))
-                stack.enter_context(self._tap.attached(self._target_layer.module))
+                stack.enter_context(self._step.prepared())
                 self._session = stack.pop_all()
+            self._heat = Heat(self._heat_options)
         self._sessions += 1
         return self
 
@@ -106,73 +129,103 @@ class Explainer:
         if not self._sessions:
             self._session.close()
 
-    def __call__(self, image: np.ndarray | Frame) -> Explanation:
-        """Explain one picture, (H, W, 3) uint8 RGB, or one frame."""
-        return self.explain([image])[0]
+    def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
+        """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` replaces the explainer's own."""
+        return self.explain([image], target=target)[0]
 
     @torch.inference_mode(False)
-    def explain(
-        self, images: Sequence[np.ndarray | Frame], *, targets: Sequence[int | str] | None = None
-    ) -> list[Explanation]:
-        """Explain several pictures or frames, of whatever sizes, in one batch; `targets` names a class for each."""
+    def explain(self, images: Sequence[np.ndarray | Frame], *, target: Target | None = None) -> list[Explanation]:
+        """Explain several pictures or frames, of whatever sizes, in one batch."""
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         if not frames:
             return []
         prepared = [self._preprocess(frame) for frame in frames]
         batch = torch.from_numpy(np.stack([image for image, _ in prepared])).to(self.device)
-        maps, logits, explained = self._explain_batch(
-            self._normalised(batch), self.target if targets is None else targets
-        )
-        scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
-        best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
-        cams, scores, explained = maps.float().cpu().numpy(), scores.cpu(), explained.cpu()
-        best_scores, best_indices = best.values.tolist(), best.indices.tolist()
-        explained_seconds = time.perf_counter()
-        return [
-            Explanation(
-                index=(index := int(explained[row])),
-                label=self.classifier.label(index),
-                score=float(scores[row, index]),
-                cam=cams[row],
-                predictions=tuple(
-                    Prediction(index, self.classifier.label(index), score)
-                    for index, score in zip(best_indices[row], best_scores[row], strict=True)
-                ),
-                region=region,
-                frame_index=frame.index,
-                explained_seconds=explained_seconds,
-            )
-            for row, (frame, (_, region)) in enumerate(zip(frames, prepared, strict=True))
-        ]
+        selection = self._selection if target is None else self._select(parse_target(target))
+        with self:
+            explained = self._step(self._normalised(batch), selection, self._on_forwards)
+            return [
+                self._explanation(frame, region, *of_frame)
+                for frame, (_, region), of_frame in zip(frames, prepared, self._on_cpu(explained), strict=True)
+            ]
 
     @torch.inference_mode(False)
-    def cam(self, batch: Tensor, target: Targets | None = None) -> Tensor:
-        """(B, channels, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's grid.
+    def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
+        """(B, channels, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's own grid.
 
-        `target` is one class for all, one for each picture, or None for each picture's best.
+        `target` is one class for all pictures or a sequence with one for each; None is the explainer's own first.
         """
-        maps, _, _ = self._explain_batch(batch.to(self.device, self._dtype), target)
-        return maps.float()
+        batch = batch.to(self.device, self._dtype)
+        if target is None or isinstance(target, int | str):
+            target = [target if target is not None else self._wanted[0]] * len(batch)
+        if len(target) != len(batch):
+            raise ModelError(f"there are {len(target)} targets for {len(batch)} pictures; give one for each")
+        selection = self._select(target)
 
-    def _explain_batch(self, batch: Tensor, target: Targets | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (B, h', w'), logits (B, classes) and the explained class of each picture (B,)."""
-        grid = self._target_layer.grid
-        with self, torch.enable_grad():
-            logits = self._module(batch)
-            targets = logits.detach().argmax(dim=1) if target is None else self._checked(target, len(batch))
-            # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
-            score = logits.gather(1, targets[:, None]).sum()
-            activation, gradient = self._tap.differentiate(score)
-        with torch.no_grad():
-            maps = METHODS[self.method](grid.fold(activation), grid.fold(gradient))
-        return maps, logits.detach().float(), targets
+        def one_for_each(logits: Tensor) -> Tensor:
+            return selection(logits).diagonal()[:, None]
 
-    def _checked(self, target: Targets, count: int) -> Tensor:
-        """One class for each of so many pictures, (count,) on the device. Raises ModelError."""
-        targets = [target] * count if isinstance(target, int | str) else list(target)
-        if len(targets) != count:
-            raise ModelError(f"there are {len(targets)} targets for {count} pictures; give one for each")
-        return torch.tensor([self.classifier.index_of(each, self.classes) for each in targets], device=self.device)
+        with self:
+            return self._step(batch, one_for_each, self._on_forwards).maps[:, 0].float()
+
+    def _select(self, wanted: Sequence[int | str]) -> Selection:
+        return Selection(wanted, self._index_of, self.classes, self.device)
+
+    def _index_of(self, target: int | str) -> int:
+        return self.classifier.index_of(target, self.classes)
+
+    def _contrast_to(self, against: int | str | None) -> int | None:
+        if against is None:
+            return None
+        index = self._index_of(against)
+        if index in self._selection.indices:
+            raise ModelError(f"{self.classifier.label(index)} cannot be contrasted with itself; name another class")
+        return index
+
+    def _on_cpu(self, explained: Explained) -> Iterator[tuple[np.ndarray, Tensor, list[int], list[Prediction]]]:
+        """For each picture: maps (K, h, w) float32, scores (classes,), the explained classes, the best ones."""
+        logits = explained.logits.float()
+        scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
+        best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
+        for cams, of_picture, targets, values, indices in zip(
+            explained.maps.float().cpu().numpy(),
+            scores.cpu(),
+            explained.targets.tolist(),
+            best.values.tolist(),
+            best.indices.tolist(),
+            strict=True,
+        ):
+            predictions = [
+                Prediction(index, self.classifier.label(index), score)
+                for index, score in zip(indices, values, strict=True)
+            ]
+            yield cams, of_picture, targets, predictions
+
+    def _explanation(
+        self,
+        frame: Frame,
+        region: Region,
+        cams: np.ndarray,
+        scores: Tensor,
+        targets: Sequence[int],
+        predictions: Sequence[Prediction],
+    ) -> Explanation:
+        classes = []
+        for index, cam in zip(targets, cams, strict=True):
+            heatmap, cutoff = self._heat(cam, index)
+            classes.append(
+                ClassMap(
+                    index=index,
+                    label=self.classifier.label(index),
+                    score=float(scores[index]),
+                    cam=cam,
+                    heatmap=heatmap,
+                    cutoff=cutoff,
+                )
+            )
+        return Explanation(
+            classes=tuple(classes), predictions=tuple(predictions), region=region, frame_index=frame.index
+        )
 
     def _normalised(self, images: Tensor) -> Tensor:
         """(B, h, w, channels) uint8 -> (B, channels, h, w) float, mean and deviation as the model was trained with."""

@@ -14,6 +14,7 @@ from livecam.errors import ModelError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_SUGGESTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,22 @@ class Classifier:
         return self.labels[index] if self.labels else f"class {index}"
 
     def index_of(self, target: int | str, classes: int) -> int:
-        """The class that a number or an exact label (whatever its case) means. Raises ModelError."""
+        """The class that a number, a label or its unique beginning means, whatever the case. Raises ModelError."""
         text = str(target).strip()
         if re.fullmatch("-?[0-9]+", text):
             if 0 <= int(text) < classes:
                 return int(text)
             raise ModelError(f"{self.name} has the classes 0 to {classes - 1}, not {text}")
-        lowered = [label.lower() for label in self.labels or ()]
-        if text.lower() in lowered:
-            return lowered.index(text.lower())
-        near = difflib.get_close_matches(text.lower(), lowered, n=3, cutoff=0.4)
+        labels = [label.lower() for label in self.labels or ()]
+        matching = [index for index, label in enumerate(labels) if label == text.lower()]
+        matching = matching or [index for index, label in enumerate(labels) if text and label.startswith(text.lower())]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            named = ", ".join(f"{self.label(index)} ({index})" for index in matching[:_SUGGESTIONS])
+            more = f" and {len(matching) - _SUGGESTIONS} more" if len(matching) > _SUGGESTIONS else ""
+            raise ModelError(f"{text!r} could be {named}{more}; write it out or give its number")
+        near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {classes - 1}"
         raise ModelError(f"{self.name} has no class {text!r}; {hint}")
 

@@ -1,10 +1,10 @@
-"""Which layer to look at: the grids that layers' outputs lie on, and the choice of the one to explain."""
+"""The layers of a model that can be explained, and the choice among them."""
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,100 +12,139 @@ import torch
 from torch import Tensor, nn
 
 from livecam.errors import ModelError
+from livecam.models.grid import Grid, find_grid
 
 
 @dataclass(frozen=True)
-class Grid:
-    """How a layer's output is laid out in space.
+class Layer:
+    """A module that was run: its dotted name, its type, the shape of its output for one picture.
 
-    `layout` is "nchw", "nhwc" or "tokens": (B, leading + h * w, C), where the leading ones are class and register
-    tokens.
+    `grid` is where it can be explained, else None, and `obstacle` says why not.
     """
 
-    layout: str
-    height: int
-    width: int
-    leading_tokens: int = 0
-
-    def fold(self, output: Tensor) -> Tensor:
-        """The layer's output or its gradient -> (B, C, h, w)."""
-        if self.layout == "nchw":
-            return output
-        if self.layout == "nhwc":
-            return output.permute(0, 3, 1, 2)
-        patches = output[:, self.leading_tokens :].transpose(1, 2)
-        return patches.reshape(*patches.shape[:2], self.height, self.width)
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    grid: Grid | None
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)
 class TargetLayer:
-    """The layer to explain: its dotted name in the model, the module, and the grid of its output."""
+    """A layer to explain: its dotted name in the model, the module, and the grid of its output."""
 
     name: str
     module: nn.Module
     grid: Grid
 
 
-def find_grid(shape: tuple[int, ...], input_size: tuple[int, int]) -> Grid | None:
-    """The grid of an output of this shape, given the input's (height, width); None where it has no spatial extent."""
-    if len(shape) == 4:
-        for layout, (height, width) in (("nchw", shape[2:]), ("nhwc", shape[1:3])):
-            if _covers(height, width, input_size):
-                return Grid(layout, height, width)
-    if len(shape) == 3:
-        return _find_token_grid(shape[1], input_size)
-    return None
+@dataclass(frozen=True)
+class Survey:
+    """The layers of a model in the order of execution (each at its last call), and how many classes it has."""
+
+    layers: tuple[Layer, ...]
+    classes: int
+
+    @property
+    def usable(self) -> list[Layer]:
+        """Those that can be explained; `--layer` counts them from 0, or backwards from -1."""
+        return [layer for layer in self.layers if layer.grid is not None]
+
+    @property
+    def automatic(self) -> Layer:
+        """The last one that has a spatial extent and through which the score's gradient flows.
+
+        (The last block of a ViT does not qualify: only its class token reaches the head.) Raises ModelError.
+        """
+        if not self.usable:
+            raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
+        return self.usable[-1]
+
+    def find(self, model: nn.Module, wanted: str | int | Sequence[str | int] | None) -> list[TargetLayer]:
+        """The layers of these names or numbers, several as a sequence or by comma; None for the automatic choice.
+
+        Raises ModelError for one that does not exist or cannot be explained.
+        """
+        if wanted is None:
+            found = [self.automatic]
+        else:
+            names = wanted.split(",") if isinstance(wanted, str) else [wanted] if isinstance(wanted, int) else wanted
+            found = [self._find_one(model, str(name).strip()) for name in names]
+        if not found:
+            raise ModelError("no layer is named; leave it out for the automatic choice")
+        return [TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid) for layer in found if layer.grid]
+
+    def _find_one(self, model: nn.Module, name: str) -> Layer:
+        modules = dict(model.named_modules())
+        if name not in modules or not name:
+            if re.fullmatch("-?[0-9]+", name):
+                return self._by_number(int(name))
+            raise ModelError(_unknown_layer(model, name))
+        found = next((layer for layer in self.layers if layer.name == name), None)
+        if found is None:
+            raise ModelError(f"layer {name} gives no tensor of its own when the model runs; livecam layers lists those")
+        if found.grid is None:
+            raise ModelError(f"layer {name} cannot be explained: {found.obstacle}; {self._nearest_to(found)}")
+        return found
+
+    def _by_number(self, number: int) -> Layer:
+        count = len(self.usable)
+        if not -count <= number < count:
+            raise ModelError(f"the model has {count} layers that can be explained, 0 to {count - 1}, not {number}")
+        return self.usable[number]
+
+    def _nearest_to(self, layer: Layer) -> str:
+        if not self.usable:
+            return "nor can any other"
+        place = self.layers.index(layer)
+        nearest = min(self.usable, key=lambda other: abs(self.layers.index(other) - place))
+        return f"the nearest that can is {nearest.name}"
 
 
-def _covers(height: int, width: int, input_size: tuple[int, int]) -> bool:
-    """Whether this could be the input seen at a lower resolution: more than one cell, and the same aspect to a cell."""
-    input_height, input_width = input_size
-    smaller = height <= input_height and width <= input_width
-    return smaller and height * width > 1 and abs(height - input_height * width / input_width) <= 1
+def survey_layers(model: nn.Module, example: Tensor) -> Survey:
+    """Run the model once and look at every layer. Raises ModelError for a model that gives no class scores.
 
-
-def _find_token_grid(tokens: int, input_size: tuple[int, int]) -> Grid | None:
-    """The smallest number of leading tokens that leaves a grid with the input's aspect."""
-    input_height, input_width = input_size
-    for leading in range(min(tokens - 1, 17)):
-        height = round(math.sqrt((tokens - leading) * input_height / input_width))
-        width = (tokens - leading) // max(height, 1)
-        if height * width == tokens - leading and _covers(height, width, input_size):
-            return Grid("tokens", height, width, leading)
-    return None
-
-
-def choose_layer(model: nn.Module, example: Tensor, name: str | None = None) -> tuple[TargetLayer, int]:
-    """The layer to explain, and how many classes the model has.
-
-    Without a name it is the last one, in the order of execution, that has a spatial extent and through which the
-    score's gradient flows. (The last block of a ViT does not qualify: only its class token reaches the head.) `example`
-    is one preprocessed (1, 3, h, w) input; the model must be frozen. Raises ModelError.
+    `example` is one preprocessed (1, channels, h, w) input; the model must be frozen.
     """
-    if name is not None and name not in dict(model.named_modules()):
-        raise ModelError(_unknown_layer(model, name))
     with _recorded_outputs(model) as outputs, torch.enable_grad():
         scores = model(example.detach().requires_grad_())
         if not isinstance(scores, Tensor) or scores.ndim != 2:
-            raise ModelError("the model does not give one row of class scores for a picture, (B, classes)")
+            raise ModelError(
+                f"the model gives {_described(scores)} instead of class scores (B, classes); wrap it in a "
+                "module that returns them alone"
+            )
         if not outputs:
             raise ModelError("the model has no layers inside that could be explained")
         gradients = torch.autograd.grad(scores.max(), [output for _, output in outputs], allow_unused=True)
-    input_size = (example.shape[2], example.shape[3])
-    last_calls: set[str] = set()
-    for (candidate, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
-        if candidate in last_calls:
-            continue  # an earlier call of a module that is used several times
-        last_calls.add(candidate)
-        grid = find_grid(tuple(output.shape), input_size)
-        carries = grid is not None and gradient is not None and bool(grid.fold(gradient).any())
-        if grid is not None and carries and name in (None, candidate):
-            return TargetLayer(candidate, model.get_submodule(candidate), grid), scores.shape[1]
-    if name is None:
-        raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
-    raise ModelError(
-        f"layer {name} cannot be explained: no spatial extent, or no gradient; leave --layer out to choose one"
-    )
+    if not scores.isfinite().all():
+        raise ModelError("the model's scores are not finite numbers: its weights are damaged")
+    layers: dict[str, Layer] = {}
+    for (name, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
+        if name not in layers:  # else it is an earlier call of a module that is used several times
+            layers[name] = _described_layer(name, model.get_submodule(name), output, gradient, example)
+    return Survey(tuple(reversed(layers.values())), scores.shape[1])
+
+
+def _described_layer(name: str, module: nn.Module, output: Tensor, gradient: Tensor | None, example: Tensor) -> Layer:
+    shape = tuple(output.shape)
+    grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 else None
+    obstacle = ""
+    if grid is None:
+        obstacle = f"its output {shape} has no spatial extent"
+    elif gradient is None or not grid.fold(gradient).any():
+        grid, obstacle = None, "no gradient of the score gets there"
+    return Layer(name, type(module).__name__, shape, grid, obstacle)
+
+
+def _described(scores: object) -> str:
+    """What a model gave, in words."""
+    if isinstance(scores, Tensor):
+        return f"a tensor {tuple(scores.shape)}"
+    if isinstance(scores, dict):
+        return f"a {type(scores).__name__} with {', '.join(map(str, scores))}"
+    if isinstance(scores, tuple | list):
+        return f"a {type(scores).__name__} of {len(scores)}"
+    return f"a {type(scores).__name__}"
 
 
 @contextmanager

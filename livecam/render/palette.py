@@ -1,4 +1,4 @@
-"""Colour maps as lookup tables, in RGB and in the colour space of a video."""
+"""Colours: the maps from evidence to colour, and the tints that tell classes apart."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import functools
 import cv2
 import numpy as np
 
-from livecam.color import Color
-
 
 @functools.cache
-def rgb_palette(colormap: str) -> np.ndarray:
+def palette(colormap: str) -> np.ndarray:
     """(256, 3) uint8 RGB, from no evidence to the most."""
     levels = np.arange(256, dtype=np.uint8)
     bgr = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{colormap.upper()}"))
     return np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1])
 
 
-@functools.cache
-def yuv_palette(colormap: str, color: Color) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three (256,) uint8 tables for the planes Y, U and V."""
-    y, u, v = color.yuv_from_rgb(rgb_palette(colormap)).T.copy()
-    return y, u, v
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; those too dark to tint left out.
+TINTS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+
+
+def tint(number: int) -> tuple[int, int, int]:
+    """The colour of the class with this place in an explanation, RGB; they repeat."""
+    return TINTS[number % len(TINTS)]

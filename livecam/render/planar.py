@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import av
+import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from livecam.color import Color
@@ -16,14 +19,17 @@ class Planar:
         self.pixel_format = pixel_format
         self._reformatter = VideoReformatter()
 
-    def readable(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The same picture in this format; itself where it is already, but for the name of its full-range twin."""
-        if picture.format.name in (self.pixel_format, self.pixel_format.replace("yuv", "yuvj")):
+    def readable(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """The picture in this format and size; itself where it is already, but for the name of its full-range twin."""
+        named_so = picture.format.name in (self.pixel_format, self.pixel_format.replace("yuv", "yuvj"))
+        if named_so and (picture.width, picture.height) == (width, height):
             return picture
         color = Color.of(picture)
         return self._reformatter.reformat(
             picture,
-            format=self.pixel_format,
+            width,
+            height,
+            self.pixel_format,
             src_colorspace=color.swscale_space,
             dst_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
@@ -31,10 +37,9 @@ class Planar:
             threads=1,
         )
 
-    def blank(self, like: av.VideoFrame) -> av.VideoFrame:
-        """A new picture of `padded_size`, undefined inside, with the time and colour tags of another."""
-        width, height = padded_size(like.width, like.height, self.pixel_format)
-        picture = av.VideoFrame(width, height, self.pixel_format)
+    def blank(self, width: int, height: int, like: av.VideoFrame) -> av.VideoFrame:
+        """A new picture of that size padded, undefined inside, with the time and colour tags of another."""
+        picture = av.VideoFrame(*padded_size(width, height, self.pixel_format), self.pixel_format)
         if like.time_base is not None:
             picture.pts, picture.time_base, picture.duration = like.pts, like.time_base, like.duration
         picture.colorspace, picture.color_primaries, picture.color_trc = (
@@ -44,3 +49,12 @@ class Planar:
         )
         picture.color_range = 2 if Color.of(like).full_range else like.color_range
         return picture
+
+
+def copy_planes(source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> None:
+    """Copy planes into ones that may be larger by a line or column, which repeat the last."""
+    for plane, copy in zip(source, target, strict=True):
+        height, width = plane.shape
+        copy[:height, :width] = plane
+        copy[height:, :width] = plane[-1:]
+        copy[:, width:] = copy[:, width - 1 : width]

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import av
+import numpy as np
 
-from livecam.choices import COLORMAPS
 from livecam.color import Color
-from livecam.errors import LivecamError
 from livecam.frame import Explanation, Frame
-from livecam.planes import planes
-from livecam.render.caption import draw_caption
-from livecam.render.overlay import copy_planes, overlay_planes
-from livecam.render.planar import Planar
+from livecam.planes import PLANAR, padded_size, planes
+from livecam.render.canvas import Canvas
+from livecam.render.layout import Layout
+from livecam.render.planar import Planar, copy_planes
+from livecam.render.views import Style, tiles_of
 
 
 class Renderer:
-    """Draws the heatmap, in `colormap` and with `opacity` in 0..1, and one line with the class and its score.
+    """Draws explanations in a style, as pictures of `pixel_format`, one of `PLANAR`.
 
-    `pixel_format` is one of `PLANAR`. Not for use by several threads at once. Raises LivecamError.
+    Not for use by several threads at once.
     """
 
-    def __init__(
-        self, pixel_format: str = "yuv420p", *, opacity: float = 0.5, colormap: str = "jet", caption: bool = True
-    ) -> None:
-        if not 0 <= opacity <= 1:
-            raise LivecamError(f"opacity is from 0 to 1, not {opacity}")
-        if colormap not in COLORMAPS:
-            raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {colormap!r}")
+    def __init__(self, pixel_format: str, style: Style) -> None:
+        self._style = style
         self._planar = Planar(pixel_format)
-        self._opacity = opacity
-        self._colormap = colormap
-        self._caption = caption
 
     def __call__(self, frame: Frame, explanation: Explanation) -> av.VideoFrame:
         """A new 8-bit picture with the frame's time and colour tags; the frame itself is left as it is."""
-        picture = self._planar.blank(frame.picture)
-        target = planes(picture)
-        source = planes(self._planar.readable(frame.picture))
-        copy_planes(source, target)
-        shown = [copy[: plane.shape[0], : plane.shape[1]] for plane, copy in zip(source, target, strict=True)]
-        overlay_planes(frame, shown, explanation, opacity=self._opacity, colormap=self._colormap)
-        if self._caption:
-            text = f"{explanation.label}  {explanation.score:.0%}"
-            draw_caption(shown, text, frame.orientation, Color.of(frame.picture).full_range)
+        painters = tiles_of(self._style.view, len(explanation.classes))
+        layout = Layout.of(len(painters), frame.picture.width, frame.picture.height, frame.orientation)
+        source = planes(self._planar.readable(frame.picture, layout.tile_width, layout.tile_height))
+        picture = self._planar.blank(*layout.size, like=frame.picture)
+        for number, paint in enumerate(painters):
+            tile = self._tile(picture, layout, number)
+            copy_planes(source, tile)
+            shown = [copy[: plane.shape[0], : plane.shape[1]] for plane, copy in zip(source, tile, strict=True)]
+            canvas = Canvas(shown, self._planar.pixel_format, Color.of(frame.picture), frame.orientation)
+            paint(canvas, explanation, self._style)
         return picture
+
+    def _tile(self, picture: av.VideoFrame, layout: Layout, number: int) -> list[np.ndarray]:
+        """The planes of one tile; a single one has all of the picture, its padding included."""
+        x, y = layout.origin(number)
+        across, down = PLANAR[self._planar.pixel_format]
+        width, height = padded_size(layout.tile_width, layout.tile_height, self._planar.pixel_format)
+        luma, *chroma = planes(picture)
+        return [
+            luma[y : y + height, x : x + width],
+            *(plane[y // down : (y + height) // down, x // across : (x + width) // across] for plane in chroma),
+        ]

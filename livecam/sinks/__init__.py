@@ -8,9 +8,15 @@ from livecam.media import Media
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions
 from livecam.sinks.null import NullSink
-from livecam.sinks.video import VideoSink, working_files
+from livecam.sinks.video import VideoSink, check_path, working_files
 
-__all__ = ["EncoderOptions", "Sink", "open_sink", "working_files"]
+__all__ = ["EncoderOptions", "Sink", "check_output", "open_sink", "working_files"]
+
+
+def check_output(output: str | Path, overwrite: bool) -> None:
+    """What can be known of an output before its pictures are. Raises OutputError."""
+    if str(output) != "null:":
+        check_path(Path(output), overwrite)
 
 
 def open_sink(

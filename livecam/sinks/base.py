@@ -7,6 +7,8 @@ from typing import Any
 
 import av
 
+from livecam.frame import Frame
+
 
 class Sink(ABC):
     """Takes pictures, in order.
@@ -20,8 +22,8 @@ class Sink(ABC):
     """The format in which `write` wants its pictures, one of `livecam.planes.PLANAR`."""
 
     @abstractmethod
-    def write(self, picture: av.VideoFrame) -> None:
-        """Take the next picture."""
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
+        """Take the next picture, which was drawn of this frame."""
 
     @abstractmethod
     def copy(self, packet: av.Packet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import av
 
+from livecam.frame import Frame
 from livecam.media import Media
 from livecam.sinks.base import Sink
 
@@ -14,7 +15,7 @@ class NullSink(Sink):
     def __init__(self, media: Media) -> None:
         self.pixel_format = "yuv420p"
 
-    def write(self, picture: av.VideoFrame) -> None:
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         pass
 
     def copy(self, packet: av.Packet) -> None:

@@ -21,6 +21,7 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from livecam.errors import OutputError
+from livecam.frame import Frame
 from livecam.media import Media
 from livecam.planes import planar_format
 from livecam.sinks.base import Sink
@@ -55,7 +56,7 @@ class VideoSink(Sink):
     """Encodes pictures and copies packets into a file of the kind that its ending says."""
 
     def __init__(self, path: Path, media: Media, *, encoder: EncoderOptions, overwrite: bool) -> None:
-        _check_path(path, overwrite)
+        check_path(path, overwrite)
         self._path = path
         self._part, self._plain = working_files(path)
         self._media = media
@@ -88,7 +89,7 @@ class VideoSink(Sink):
     def _is_fragmented(self) -> bool:
         return self._format in ("mp4", "mov")
 
-    def write(self, picture: av.VideoFrame) -> None:
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         if self._claim is None:
             self._begin()
         with self._errors_named():
@@ -233,7 +234,8 @@ def _is_adts(stream: av.stream.Stream) -> bool:
     return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
-def _check_path(path: Path, overwrite: bool) -> None:
+def check_path(path: Path, overwrite: bool) -> None:
+    """Whether a video can be put there. Raises OutputError."""
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
     if len(os.fsencode(working_files(path)[1].name)) > _LONGEST_NAME:

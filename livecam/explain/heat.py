@@ -1,0 +1,89 @@
+"""From the signed map to what is shown of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from livecam.errors import LivecamError
+
+_RELEASE = 0.98
+"""What is left of the running scale after a frame without evidence: half of it after 34, about a second of video."""
+
+
+@dataclass(frozen=True)
+class HeatOptions:
+    """How a map becomes heat in [0, 1]. Raises LivecamError.
+
+    `threshold` is what replaces the ReLU's zero: a fraction of full heat (0.3 hides what is weaker than that, -0.3
+    shows weak evidence against as well), "auto" for Otsu's split of the evidence into weak and strong (Otsu, "A
+    Threshold Selection Method from Gray-Level Histograms", 1979), or "min" for the lowest value, which is min-max
+    scaling. `smooth` is the standard deviation of a Gaussian blur, in cells of the map. `scale` says which value is
+    full heat: "frame" for each map's own maximum, "running" for the highest of late (within `with explainer:` or a
+    video), so that brightness does not jump, or a number in units of the map.
+    """
+
+    threshold: float | str = 0.0
+    smooth: float = 0.0
+    scale: float | str = "frame"
+
+    def __post_init__(self) -> None:
+        if self.threshold not in ("auto", "min") and not (_is_number(self.threshold) and -1 <= self.threshold < 1):  # type: ignore[operator]
+            raise LivecamError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
+        if not 0 <= self.smooth < math.inf:
+            raise LivecamError(f"smooth is a number of cells from 0 on, not {self.smooth!r}")
+        if self.scale not in ("frame", "running") and not (_is_number(self.scale) and 0 < self.scale < math.inf):  # type: ignore[operator]
+            raise LivecamError(f"scale is frame, running, or a number above 0, not {self.scale!r}")
+
+
+class Heat:
+    """Makes heat of maps, in the order of the frames: a running scale remembers."""
+
+    def __init__(self, options: HeatOptions) -> None:
+        self._options = options
+        self._running: dict[int, float] = {}
+
+    def __call__(self, cam: np.ndarray, class_index: int) -> tuple[np.ndarray, float]:
+        """A signed (h, w) float32 map -> (heat, (h, w) float32 in [0, 1]; the value of the map that became 0)."""
+        if self._options.smooth:
+            cam = cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
+        full = self._full_heat(float(cam.max()), class_index)
+        cutoff = self._cutoff(cam, full)
+        if full <= max(cutoff, 0):
+            return np.zeros_like(cam), cutoff
+        return np.clip((cam - cutoff) / (full - cutoff), 0, 1), cutoff
+
+    def _full_heat(self, peak: float, class_index: int) -> float:
+        scale = self._options.scale
+        if scale == "frame":
+            return peak
+        if scale == "running":
+            full = max(peak, self._running.get(class_index, 0.0) * _RELEASE)
+            self._running[class_index] = full
+            return full
+        return float(scale)
+
+    def _cutoff(self, cam: np.ndarray, full: float) -> float:
+        threshold = self._options.threshold
+        if threshold == "auto":
+            return _otsu(np.maximum(cam, 0))
+        if threshold == "min":
+            return float(cam.min())
+        return float(threshold) * max(full, 0.0)
+
+
+def _otsu(evidence: np.ndarray) -> float:
+    """The value that splits a map of evidence, all 0 or above, into weak and strong with the least spread inside."""
+    peak = float(evidence.max())
+    if peak <= 0:
+        return 0.0
+    levels = np.round(evidence / peak * 255).astype(np.uint8)
+    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return level / 255 * peak
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)

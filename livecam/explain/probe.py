@@ -1,0 +1,84 @@
+"""The model as methods that perturb it see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from livecam.explain.capture import Tap
+from livecam.explain.objectives import Objective
+from livecam.models.grid import Grid
+
+OnForwards = Callable[[int, int], None]
+"""Called with how many of all forward passes are done, by methods that need many."""
+
+
+class ModelProbe:
+    """A `livecam.explain.perturbation.Probe` of a tapped module, after a forward pass of `inputs`.
+
+    `logits` (B, classes) are what came of it, `targets` (B, K) the classes to explain.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        tap: Tap,
+        grid: Grid,
+        inputs: Tensor,
+        logits: Tensor,
+        targets: Tensor,
+        objective: Objective,
+        on_forwards: OnForwards | None,
+    ) -> None:
+        self.inputs = inputs
+        self._module = module
+        self._tap = tap
+        self._grid = grid
+        self._output = tap.point.detach().clone()  # the tap writes over its own at the next pass
+        self._logits = logits
+        self._targets = targets
+        self._objective = objective
+        self.progress = on_forwards or (lambda done, total: None)
+
+    @property
+    def activation(self) -> Tensor:
+        """(B, C, h, w)."""
+        return self._grid.fold(self._output)
+
+    def scores(self) -> Tensor:
+        """(B, K), as they are."""
+        return self._scored(self._logits, self._targets)
+
+    def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
+        """(N, K), of other inputs."""
+        return self._scored(self._module(inputs), self._targets[pictures])
+
+    def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
+        """(N, K), with one channel of the layer's output set to 0."""
+        rows, axis = self._output[pictures], self._grid.channel_axis
+        dropped = functional.one_hot(channels, self._output.shape[axis]).bool()
+        dropped = dropped.reshape([size if place in (0, axis) else 1 for place, size in enumerate(rows.shape)])
+        inputs = torch.zeros_like(self.inputs[:1]) if self._layer_decides else self.inputs[pictures]
+        with self._tap.substituting(rows.masked_fill(dropped, 0)):
+            logits = self._module(inputs)
+        return self._scored(logits, self._targets[pictures])
+
+    @cached_property
+    def _layer_decides(self) -> bool:
+        """Whether nothing leads around the layer: then a single blank input will do to get to what comes after it.
+
+        That makes the passes as cheap as the layer is late. Not so within a residual or a dense block.
+        """
+        try:
+            with self._tap.substituting(self._output[[0, 0]]):
+                logits = self._module(torch.zeros_like(self.inputs[:1]))
+        except RuntimeError:  # two rows do not fit to one
+            return False
+        return logits.shape == (2, *self._logits.shape[1:]) and torch.allclose(logits, self._logits[:1], rtol=1e-3)
+
+    def _scored(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return torch.stack([self._objective(logits, target) for target in targets.unbind(dim=1)], dim=1)

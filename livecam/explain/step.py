@@ -1,0 +1,110 @@
+"""One explanation: from a batch of inputs to the maps of the classes asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from livecam.explain.capture import Tap, frozen
+from livecam.explain.methods import Activation, Gradient, Method
+from livecam.explain.objectives import class_score, contrasted
+from livecam.explain.probe import ModelProbe, OnForwards
+from livecam.models.layers import TargetLayer
+
+
+class Explained(NamedTuple):
+    """`maps` (B, K, h', w') signed, `logits` (B, classes), `targets` (B, K) the explained classes, best first."""
+
+    maps: Tensor
+    logits: Tensor
+    targets: Tensor
+
+
+class Step:
+    """Explains by one method at one or several layers; the maps of several are fused.
+
+    `against` is a class to contrast with, `negative` asks for what speaks against. Not for several threads at once.
+    """
+
+    def __init__(
+        self, module: nn.Module, layers: Sequence[TargetLayer], method: Method, *, against: int | None, negative: bool
+    ) -> None:
+        self._module = module
+        self._layers = layers
+        self._taps = [Tap() for _ in layers]
+        self._method = method
+        objective = method.objective if isinstance(method, Gradient) else class_score
+        self._objective = contrasted(objective, against, negative)
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The module is frozen and tapped inside the block, and as before afterwards."""
+        with ExitStack() as stack:
+            stack.enter_context(frozen(self._module))
+            for tap, layer in zip(self._taps, self._layers, strict=True):
+                stack.enter_context(tap.attached(layer.module))
+            yield
+
+    def __call__(
+        self, batch: Tensor, select: Callable[[Tensor], Tensor], on_forwards: OnForwards | None = None
+    ) -> Explained:
+        """Explain inputs (B, channels, height, width); `select` picks the classes, (B, K), from the logits."""
+        method = self._method
+        with torch.set_grad_enabled(isinstance(method, Gradient)):
+            logits = self._module(batch)
+        targets = select(logits.detach())
+        if isinstance(method, Gradient):
+            maps = self._maps_of_gradients(method, logits, targets)
+        elif isinstance(method, Activation):
+            maps = [method.compute(each)[:, None].expand(-1, targets.shape[1], -1, -1) for each in self._activations()]
+        else:
+            with torch.no_grad():
+                maps = [
+                    method.maps(
+                        ModelProbe(self._module, tap, layer.grid, batch, logits, targets, self._objective, on_forwards)
+                    )
+                    for tap, layer in zip(self._taps, self._layers, strict=True)
+                ]
+        return Explained(_fused(maps), logits.detach(), targets)
+
+    def _activations(self) -> list[Tensor]:
+        """Of each layer, (B, C, h, w)."""
+        return [layer.grid.fold(tap.point.detach()) for tap, layer in zip(self._taps, self._layers, strict=True)]
+
+    def _maps_of_gradients(self, method: Gradient, logits: Tensor, targets: Tensor) -> list[Tensor]:
+        """For each layer, (B, K, h, w). The network behind the layer is run through backwards once for each class."""
+        activations, points = self._activations(), [tap.point for tap in self._taps]
+        maps: list[list[Tensor]] = []
+        for number, target in enumerate(targets.unbind(dim=1)):
+            with torch.enable_grad():
+                # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
+                score = self._objective(logits, target).sum()
+            more = number + 1 < targets.shape[1]
+            gradients = torch.autograd.grad(score, points, retain_graph=more)
+            maps.append(
+                [
+                    method.compute(activation, layer.grid.fold(gradient))
+                    for activation, layer, gradient in zip(activations, self._layers, gradients, strict=True)
+                ]
+            )
+        return [torch.stack(of_layer, dim=1) for of_layer in zip(*maps, strict=True)]
+
+
+def _fused(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (B, K, h, w) of several layers -> their mean on the finest of the grids.
+
+    Each is divided by its largest absolute value first: their units differ by orders of magnitude from layer to layer.
+    """
+    if len(maps) == 1:
+        return maps[0]
+    size = max((of_layer.shape[2:] for of_layer in maps), key=lambda shape: shape[0] * shape[1])
+    scaled = []
+    for of_layer in maps:
+        largest = of_layer.abs().amax(dim=(2, 3), keepdim=True)
+        scaled.append(functional.interpolate(torch.where(largest > 0, of_layer / largest, 0), size, mode="bilinear"))
+    return torch.stack(scaled).mean(dim=0)

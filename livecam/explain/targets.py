@@ -1,0 +1,70 @@
+"""Which classes are explained: as they are asked for, and as they are picked from the logits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from livecam.errors import ModelError
+
+Target = int | str | Sequence[int | str]
+"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma or as a sequence."""
+
+
+def parse_target(target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
+    """One number or name for each class asked for; `top` stands for the best so many. Raises ModelError."""
+    if target is not None and top is not None:
+        raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
+    if top is not None:
+        if top < 1:
+            raise ModelError(f"top is a number of classes from 1 on, not {top}")
+        return tuple(f"top{rank}" for rank in range(1, top + 1))
+    if target is None:
+        return ("top1",)
+    if isinstance(target, int):
+        return (target,)
+    names: Sequence[int | str] = target.split(",") if isinstance(target, str) else target
+    wanted = tuple(name.strip() if isinstance(name, str) else int(name) for name in names)
+    if not wanted or "" in wanted:
+        raise ModelError("the target names no class; give a number, a name, or top1")
+    return wanted
+
+
+class Selection:
+    """Picks the classes from the logits, by index or by rank.
+
+    `index_of` turns a name or number into a class index. Raises ModelError for what is not among `classes`.
+    """
+
+    def __init__(
+        self, wanted: Sequence[int | str], index_of: Callable[[int | str], int], classes: int, device: torch.device
+    ) -> None:
+        ranks = [_rank_of(name) for name in wanted]
+        self._deepest = max((rank for rank in ranks if rank), default=0)
+        if self._deepest > classes:
+            raise ModelError(f"there is no top{self._deepest}: the model has {classes} classes")
+        self.indices = [None if rank else index_of(name) for rank, name in zip(ranks, wanted, strict=True)]
+        # A class is looked up in what is known beforehand followed by the ranking: the former by place, the latter by
+        # rank.
+        self._fixed = torch.tensor([index or 0 for index in self.indices], device=device)
+        self._places = torch.tensor(
+            [len(ranks) + rank - 1 if rank else place for place, rank in enumerate(ranks)], device=device
+        )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Logits (B, classes) -> the classes to explain (B, K)."""
+        fixed = self._fixed.expand(len(logits), -1)
+        best = logits.topk(self._deepest, dim=1).indices
+        return torch.cat([fixed, best], dim=1)[:, self._places]
+
+
+def _rank_of(name: int | str) -> int:
+    """3 of "top3", 0 of anything else."""
+    match = re.fullmatch("top([1-9][0-9]{0,5})", name, re.IGNORECASE) if isinstance(name, str) else None
+    return int(match[1]) if match else 0

@@ -1,0 +1,151 @@
+"""The views: what is drawn into each tile of the picture that comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from livecam.choices import COLORMAPS, VIEWS
+from livecam.errors import LivecamError
+from livecam.frame import ClassMap, Explanation
+from livecam.render.canvas import Canvas
+from livecam.render.caption import draw_caption
+from livecam.render.colorbar import draw_colorbar
+from livecam.render.palette import palette, tint
+
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+_SMOOTHING = 8
+"""How much finer a map is made by cubic interpolation before it is spread over the picture."""
+_HOT = 128
+"""The level that the contour follows: half of full heat."""
+_SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
+"""How the heat fades in above a cutoff, by level."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an explanation is drawn. Raises LivecamError.
+
+    `view` is one of `livecam.choices.VIEWS`, `opacity` that of the heat, in 0..1, `colormap` one of
+    `livecam.choices.COLORMAPS`. `caption` writes the class and its score, `contour` draws the border of the hottest
+    region, `colorbar` what the colours mean.
+    """
+
+    view: str = "overlay"
+    opacity: float = 0.5
+    colormap: str = "jet"
+    caption: bool = True
+    contour: bool = False
+    colorbar: bool = False
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise LivecamError(f"view is one of {', '.join(VIEWS)}, not {self.view!r}")
+        if not 0 <= self.opacity <= 1:
+            raise LivecamError(f"opacity is from 0 to 1, not {self.opacity}")
+        if self.colormap not in COLORMAPS:
+            raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {self.colormap!r}")
+
+
+Painter = Callable[[Canvas, Explanation, Style], None]
+"""Draws one tile, whose canvas holds the frame already."""
+
+
+def tiles_of(view: str, classes: int) -> list[Painter]:
+    """The painters of a view's tiles, in reading order, for explanations of so many classes."""
+    if view == "classes":
+        return [_overlay(number) for number in range(classes)]
+    painters: dict[str, list[Painter]] = {
+        "overlay": [_overlay(0)],
+        "heatmap": [_map_alone(blocks=False)],
+        "raw": [_map_alone(blocks=True)],
+        "side-by-side": [_untouched, _overlay(0)],
+        "panels": [_titled("original", _untouched), _titled("map", _map_alone(blocks=False)), _overlay(0)],
+        "tints": [_tints],
+    }
+    return painters[view]
+
+
+def _untouched(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+    """The frame as it came."""
+
+
+def _overlay(number: int) -> Painter:
+    """The heatmap of one of the classes over the frame, which stays as it is where there is no evidence at all."""
+
+    def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+        one = explanation.classes[number]
+        if one.has_evidence and style.opacity:
+            opacity = style.opacity * _SOFT_EDGE if one.cutoff > 0 else style.opacity
+            canvas.blend(_smooth(one), explanation.region, palette(style.colormap), opacity)
+        _add_extras(canvas, explanation, one, style)
+
+    return paint
+
+
+def _map_alone(blocks: bool) -> Painter:
+    """The heatmap of the first class without the frame, smooth or in blocks, one for each cell of the layer's grid."""
+
+    def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+        one = explanation.classes[0]
+        canvas.fill(_BLACK)
+        levels = _levels(one.heatmap) if blocks else _smooth(one)
+        canvas.blend(levels, explanation.region, palette(style.colormap), 1.0, blocks)
+        _add_extras(canvas, explanation, one, style)
+
+    return paint
+
+
+def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+    """Every class in a colour of its own over one frame, the more opaque the hotter."""
+    by_level = np.linspace(0, min(style.opacity * 1.5, 1), 256, dtype=np.float32)
+    for number, one in enumerate(explanation.classes):
+        shade = np.array([tint(number)], np.uint8).repeat(256, axis=0)
+        canvas.blend(_smooth(one), explanation.region, shade, by_level)
+    for number, one in enumerate(explanation.classes):
+        if style.contour:
+            canvas.outline(_smooth(one), explanation.region, level=_HOT, rgb=tint(number))
+        if style.caption:
+            draw_caption(canvas, _describe(one), line=number, rgb=tint(number))
+
+
+def _titled(title: str, painter: Painter) -> Painter:
+    """A tile that is named by what it is."""
+
+    def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+        painter(canvas, explanation, dataclasses.replace(style, caption=False))
+        if style.caption:
+            draw_caption(canvas, title)
+
+    return paint
+
+
+def _add_extras(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
+    if style.contour and one.has_evidence:
+        canvas.outline(_smooth(one), explanation.region, level=_HOT, rgb=_WHITE)
+    if style.colorbar:
+        draw_colorbar(canvas, palette(style.colormap))
+    if style.caption:
+        draw_caption(canvas, _describe(one))
+
+
+def _describe(one: ClassMap) -> str:
+    return f"{one.label}  {one.score:.0%}"
+
+
+def _levels(heatmap: np.ndarray) -> np.ndarray:
+    """Heat in [0, 1] -> (h, w) uint8 levels, rounded off."""
+    return np.round(np.clip(heatmap, 0, 1) * 255).astype(np.uint8)
+
+
+def _smooth(one: ClassMap) -> np.ndarray:
+    """The heatmap's levels on a finer grid.
+
+    Stretched bilinearly over a whole picture, a coarse grid shows as diamonds. A cubic step on the small map takes them
+    away at next to no cost.
+    """
+    return _levels(cv2.resize(one.heatmap, None, fx=_SMOOTHING, fy=_SMOOTHING, interpolation=cv2.INTER_CUBIC))
