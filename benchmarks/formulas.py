@@ -92,8 +92,8 @@ def score_against_similar(logits: Tensor, target: int) -> Tensor:
     others = [index for index in range(len(logits)) if index != target]
     similar = sorted(others, key=lambda index: abs(logits[index] - logits[target]).item())[:3]
     probability = logits.softmax(dim=0)
-    lead = sum(probability[index] * (logits[target] - logits[index]) for index in similar)
-    return lead / sum(probability[index] for index in similar)
+    lead = torch.stack([probability[index] * (logits[target] - logits[index]) for index in similar])
+    return lead.sum() / probability[similar].sum()
 
 
 def capture(

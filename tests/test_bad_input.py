@@ -17,6 +17,7 @@ import av
 import pytest
 import torch
 from click.testing import Result
+from safetensors.torch import save_file
 
 from tests.clips import tone_packets
 
@@ -49,6 +50,13 @@ def folder(tmp_path: Path, clip: Clip) -> Path:
     (tmp_path / "link.mp4").symlink_to(tmp_path / "good.mp4")
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({"features.0.weight": torch.full((2,), torch.nan)}, tmp_path / "nan.pt")
+    save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "other.safetensors").read_bytes()[:-5])
+    (tmp_path / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "users_nets.py").write_text("import torch\nFIVE = 5\ndef fails():\n    raise ValueError('no\\nway')\n")
+    (tmp_path / "users_broken.py").write_text("import nonesuch\n")
+    (tmp_path / "users_exit.py").write_text("import sys\nsys.exit()\n")
     (tmp_path / "code.pt").write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
     (tmp_path / "noise.pt").write_bytes(bytes(range(256)) * 8)
     with av.open(str(tmp_path / "audio.mp4"), "w") as container:
@@ -89,6 +97,30 @@ BAD: dict[str, tuple[str, str]] = {
     "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
     "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "hold no state dict"),
     "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
+    "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in features.0.weight"),
+    "safetensors of another model": ("good.mp4 -o out.mp4 --weights other.safetensors", "are not of shapes"),
+    "safetensors cut short": (
+        "good.mp4 -o out.mp4 --weights cut.safetensors",
+        "no safetensors file, or not all of one",
+    ),
+    "safetensors of noise": ("good.mp4 -o out.mp4 --weights noise.safetensors", "no safetensors file, or not all of"),
+    "safetensors missing": ("good.mp4 -o out.mp4 --weights no.safetensors", "No such file or directory"),
+    "weights that are a folder": ("good.mp4 -o out.mp4 --weights folder", "Is a directory"),
+    "unknown timm model": ("good.mp4 -o out.mp4 --model timm:resnet10", "did you mean timm:resnet10"),
+    "timm model without its prefix": ("good.mp4 -o out.mp4 --model vit_tiny_patch16_224", "mean timm:vit_tiny_patch16"),
+    "features of timm": ("good.mp4 -o out.mp4 --model timm:vit_small_patch14_dinov2", "its weights give features"),
+    "timm without weights": ("good.mp4 -o out.mp4 --model timm:coatnet_0_224", "nobody has published weights"),
+    "module missing": ("good.mp4 -o out.mp4 --model nowhere.nets:make", "there is no module 'nowhere'"),
+    "module without a name": ("good.mp4 -o out.mp4 --model :make", "importing '' raises ValueError"),
+    "module that cannot be imported": ("good.mp4 -o out.mp4 --model users_broken:make", "No module named 'nonesuch'"),
+    "module that exits": ("good.mp4 -o out.mp4 --model users_exit:make", "importing 'users_exit' raises SystemExit"),
+    "callable missing": ("good.mp4 -o out.mp4 --model users_nets:make", "the module users_nets has no 'make'"),
+    "callable that raises": ("good.mp4 -o out.mp4 --model users_nets:fails", "raises ValueError: no way"),
+    "callable that is a number": ("good.mp4 -o out.mp4 --model users_nets:FIVE", "gives 5 (int); it has to give"),
+    "callable that gives a tensor": (
+        "good.mp4 -o out.mp4 --model users_nets:torch.rand",
+        "without arguments raises Type",
+    ),
     "weights that are noise": ("good.mp4 -o out.mp4 --weights noise.pt", "not a plain state dict"),
     "output folder missing": ("good.mp4 -o nowhere/out.mp4", "the folder nowhere does not exist"),
     "output is a folder": ("good.mp4 -o folder.mp4/..", "has to be one of .mp4"),
@@ -126,6 +158,8 @@ BAD: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("what", BAD)
 def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.path", list(sys.path))  # models may come from the folder,
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # in which nothing is to be left
     arguments, expected = BAD[what]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     result = livecam("annotate", *arguments.split())

@@ -11,6 +11,7 @@ import click
 
 from livecam.cli.annotate import annotate_command
 from livecam.cli.layers import layers_command
+from livecam.cli.models import models_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +22,7 @@ def cli() -> None:
 
 cli.add_command(annotate_command)
 cli.add_command(layers_command)
+cli.add_command(models_command)
 
 
 def main() -> None:

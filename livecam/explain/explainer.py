@@ -21,17 +21,20 @@ from livecam.explain.targets import Selection, Target, parse_target
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
 from livecam.models import Classifier, Preprocessing, load_model
+from livecam.models.classifier import input_channels, usual_preprocessing
 from livecam.models.layers import survey_layers
 
 SHOWN_PREDICTIONS = 5
+COLOURS = {1: "grey", 3: "colour"}
+"""What so many channels are called."""
 
 
 class Explainer:
     """Explains what a classifier looks at.
 
-    `model` is a name (as in `load_model`) or a `torch.nn.Module` from (B, 3, h, w) floats to (B, classes) scores.
-    `weights` and `labels` are as in `load_model`; for a module only `labels` is used, as a file or as a sequence of
-    names, together with `preprocessing`.
+    `model` is a name (as in `load_model`) or a `torch.nn.Module` from (B, 3, h, w) floats, or (B, 1, h, w) for one
+    that sees in grey, to (B, classes) scores. `weights` and `labels` are as in `load_model`; for a module only `labels`
+    is used, as a file or as a sequence of names, together with `preprocessing`, which else is ImageNet's.
 
     `method` is one of `livecam.explain.methods.METHODS`. `layer` is a dotted module name, or the number of a layer that
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
@@ -85,7 +88,10 @@ class Explainer:
         self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
         self._scale, self._shift = self._normalisation()
         with frozen(self._module):
-            self.survey = survey_layers(self._module, self._example())
+            try:
+                self.survey = survey_layers(self._module, self._example())
+            except RuntimeError as exc:
+                raise _input_error(self.classifier, exc) from exc
         self.classes = self.survey.classes
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
@@ -145,7 +151,7 @@ class Explainer:
 
     @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
-        """Explain preprocessed inputs: (B, 3, h, w) float -> (B, h', w') signed float32 maps on the layer's own grid.
+        """(B, channels, h, w) preprocessed float input -> (B, h', w') signed float32 maps on the layer's own grid.
 
         `target` is one class for all pictures or a sequence with one for each; None is the explainer's own first.
         """
@@ -222,19 +228,19 @@ class Explainer:
         )
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """(B, h, w, 3) uint8 RGB -> (B, 3, h, w) float, mean and deviation as the model was trained with."""
+        """(B, h, w, channels) uint8 -> (B, channels, h, w) float, mean and deviation as the model was trained with."""
         return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
     def _normalisation(self) -> tuple[Tensor, Tensor]:
         preprocessing = self.classifier.preprocessing
-        mean = torch.tensor(preprocessing.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(preprocessing.std, device=self.device).view(3, 1, 1)
+        mean = torch.tensor(preprocessing.mean, device=self.device).view(-1, 1, 1)
+        std = torch.tensor(preprocessing.std, device=self.device).view(-1, 1, 1)
         return 1 / (255 * std), -mean / std
 
     def _example(self) -> Tensor:
-        """A picture of noise to find the layers with: (1, 3, h, w), the same each time."""
-        height, width = self.classifier.preprocessing.size
-        noise = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(0))
+        """A picture of noise to find the layers with: (1, channels, h, w), the same each time."""
+        shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
+        noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
         return self._normalised(noise.to(self.device))
 
 
@@ -258,7 +264,27 @@ def _classifier_of(
         name=type(model).__name__,
         module=model,
         labels=tuple(labels) if labels is not None else None,
-        preprocessing=preprocessing or Preprocessing(),
+        preprocessing=preprocessing or usual_preprocessing(model),
+    )
+
+
+def _input_error(classifier: Classifier, exc: Exception) -> ModelError:
+    """What to tell when a model stumbles over the very first input."""
+    name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
+    if channels not in (1, 3):
+        return ModelError(
+            f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
+        )
+    if channels != preprocessing.channels:
+        needed, given = COLOURS[channels], COLOURS[preprocessing.channels]
+        return ModelError(
+            f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
+            "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
+        )
+    height, width = preprocessing.size
+    return ModelError(
+        f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
+        "if it is made for another size, say so with Preprocessing(size=...)"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -28,7 +29,7 @@ class Preprocessor:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Frame) -> tuple[np.ndarray, Region]:
-        """The input, (h, w, 3) uint8 RGB, and the region of the upright picture that it shows."""
+        """The input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture that it shows."""
         height, width = self._preprocessing.size
         if self._fit == "stretch":
             return self._scaled(frame, width, height), Region()
@@ -44,7 +45,7 @@ class Preprocessor:
             scale = min(width / shown_width, height / shown_height)
             scaled_width, scaled_height = max(round(shown_width * scale), 1), max(round(shown_height * scale), 1)
             left, top = -((width - scaled_width) // 2), -((height - scaled_height) // 2)
-            image = np.empty((height, width, 3), np.uint8)
+            image = np.empty((height, width, self._preprocessing.channels), np.uint8)
             image[:] = np.round(np.array(self._preprocessing.mean) * 255)
             image[-top : scaled_height - top, -left : scaled_width - left] = self._scaled(
                 frame, scaled_width, scaled_height
@@ -55,7 +56,7 @@ class Preprocessor:
         return image, region
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
-        """The whole upright picture at (width, height), (h, w, 3) uint8 RGB, possibly a view with strides."""
+        """The whole upright picture at (width, height), (h, w, channels) uint8, possibly a view with strides."""
         color = Color.of(frame.picture)
         coded_width, coded_height = frame.orientation.swap(width, height)
         # Bilinear in swscale widens its filter with the scale, as Pillow does: that is what models were trained on.
@@ -69,7 +70,10 @@ class Preprocessor:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        return frame.orientation.upright(small.to_ndarray())
+        rgb = frame.orientation.upright(small.to_ndarray())
+        if self._preprocessing.channels == 3:
+            return rgb
+        return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
 
 
 def _shape_as_seen(frame: Frame) -> tuple[float, float]:

@@ -4,57 +4,90 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from livecam.errors import ModelError
-from livecam.models import torchvision_models
+from livecam.models import callables, shipped, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, read_labels
-from livecam.models.weights import load_state
+from livecam.models.weights import differing_shape, load_state, read_state
 
 __all__ = ["Classifier", "Preprocessing", "load_model"]
 
-SHAPES_MODEL = "shapes"
+
+class Family(Protocol):
+    """Models that are made in the same way: what each module here offers."""
+
+    @property
+    def ADAPTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
+        """What of "classes" and "channels" `build` can make another number of."""
+
+    def load(self, name: str) -> Classifier:
+        """The model with its own weights."""
+
+    @property
+    def build(self) -> Callable[..., Classifier]:
+        """The model, by its name and what it adapts, without weights of its own."""
 
 
 def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
     """The classifier of this name, on the CPU.
 
-    `name` is "shapes" (ships with livecam) or any classifier of torchvision. `weights` is "default" (the best that
-    there are; torchvision's are downloaded once), "none" (random, the same each time), or the path of a file with a
-    state dict. `labels` is a text file with one class a line; together with a weights file it also says how many
-    classes the model has. Raises ModelError.
+    `name` is "shapes" (ships with livecam), any classifier of torchvision, "timm:NAME" with the extra timm, or
+    "package.module:callable". The last is imported, also from the current folder, and called without arguments; it has
+    to give a `torch.nn.Module` or a `Classifier`, or be one.
+
+    `weights` is "default" (the best that there are; they are downloaded once), "none" (random, the same each time), or
+    the path of a file with a state dict: one of `torch.save`, or .safetensors. The default of a callable is what it
+    made; "none" is refused there, since nobody but the callable knows how its model is made at random. A file decides
+    how many classes a model of torchvision or timm has, and for timm's whether it sees in grey.
+
+    `labels` is a text file with one class a line; it takes the place of the labels that are known. Raises ModelError.
     """
     own_labels = read_labels(Path(labels)) if labels is not None else None
-    from_file = weights not in ("default", "none")
-    if name == SHAPES_MODEL:
-        classifier = _shapes(trained=weights == "default")
-    elif name in torchvision_models.names():
-        classes = len(own_labels) if own_labels and from_file else None
-        classifier = torchvision_models.load(name, download=weights == "default", classes=classes)
+    family = _family(name)
+    if weights == "none" and family is callables:
+        raise ModelError(
+            f"--weights none is not for {name}: its weights are what it makes; leave it out, or give a FILE"
+        )
+    if weights == "default":
+        classifier = family.load(name)
+    elif weights == "none":
+        classifier = family.build(name)
     else:
-        raise ModelError(_unknown_model(name))
-    if from_file:
-        load_state(classifier, Path(weights))
+        classifier = _with_weights(family, name, Path(weights))
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier
 
 
-def _shapes(trained: bool) -> Classifier:
-    from livecam.models import shapes
+def _family(name: str) -> Family:
+    if name == shipped.NAME:
+        return shipped
+    if name.startswith(timm_models.PREFIX):
+        if name not in timm_models.names():
+            raise ModelError(_unknown_model(name, timm_models.names()))
+        return timm_models
+    if ":" in name:
+        return callables
+    if name not in torchvision_models.names():
+        raise ModelError(_unknown_model(name, (shipped.NAME, *torchvision_models.names())))
+    return torchvision_models
 
-    return Classifier(
-        name=SHAPES_MODEL,
-        module=shapes.load() if trained else shapes.build(),
-        labels=shapes.LABELS,
-        preprocessing=Preprocessing(
-            size=shapes.INPUT_SIZE, resize=min(shapes.INPUT_SIZE), mean=shapes.MEAN, std=shapes.STD
-        ),
-        multi_label=True,
-    )
+
+def _with_weights(family: Family, name: str, path: Path) -> Classifier:
+    state = read_state(path)
+    classifier = family.build(name)
+    wanted = {what: count for what, count in differing_shape(classifier.module, state).items() if what in family.ADAPTS}
+    if wanted:
+        classifier = family.build(name, **wanted)
+    load_state(classifier, state, path)
+    return classifier
 
 
-def _unknown_model(name: str) -> str:
-    near = difflib.get_close_matches(name, [SHAPES_MODEL, *torchvision_models.names()], n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {', '.join(near)}?" if near else "name 'shapes' or a classifier of torchvision, such as resnet50"
-    )
+def _unknown_model(name: str, names: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if not name.startswith(timm_models.PREFIX) and timm_models.is_installed():
+        # What bears exactly this name in timm is nearer than any other.
+        near = [other for other in (timm_models.PREFIX + name,) if other in timm_models.names()] or near
+    hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists what can be named"
     return f"there is no model {name!r}; {hint}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from torch import nn
 
@@ -21,13 +22,27 @@ class Preprocessing:
     """How a picture becomes an input.
 
     `size` is the input's (height, width) in pixels; `resize` is the length of the shorter side before the crop of that
-    size is taken (for `fit="crop"`). `mean` and `std` are of RGB in 0..1.
+    size is taken (for `fit="crop"`). `mean` and `std` are of RGB in 0..1, or, one number each, of its luma: such a
+    model sees the picture in grey. Raises ModelError where they are for neither.
     """
 
     size: tuple[int, int] = (224, 224)
     resize: int = 256
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise ModelError("a preprocessing has mean and std of red, green and blue, or one of each for grey")
+
+    @property
+    def channels(self) -> int:
+        """3 for colour, 1 for grey."""
+        return len(self.mean)
+
+    def in_grey(self) -> Preprocessing:
+        """The same for one channel, with the averages of mean and deviation over the three."""
+        return replace(self, mean=(fmean(self.mean),), std=(fmean(self.std),))
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,17 @@ class Classifier:
         near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {classes - 1}"
         raise ModelError(f"{self.name} has no class {text!r}; {hint}")
+
+
+def input_channels(module: nn.Module) -> int:
+    """How many channels the first convolution takes; 3 where there is none."""
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    return first.in_channels if first is not None else 3
+
+
+def usual_preprocessing(module: nn.Module) -> Preprocessing:
+    """What a module gets of which nothing else is known: ImageNet's, in grey where it takes one channel."""
+    return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

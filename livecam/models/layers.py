@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,8 @@ from livecam.models.grid import Grid, find_grid
 class Layer:
     """A module that was run: its dotted name, its type, the shape of its output for one picture.
 
-    `grid` is where it can be explained, else None, and `obstacle` says why not.
+    `grid` is where it can be explained, else None, and `obstacle` says why not. `in_attention` tells the parts of an
+    attention module.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Layer:
     shape: tuple[int, ...]
     grid: Grid | None
     obstacle: str = ""
+    in_attention: bool = False
 
     @property
     def size(self) -> str:
@@ -57,13 +59,14 @@ class Survey:
 
     @property
     def automatic(self) -> Layer:
-        """The last one that has a spatial extent and through which the score's gradient flows.
+        """The last one with a spatial extent and a gradient of the score through it, but no part of an attention.
 
-        (The last block of a ViT does not qualify: only its class token reaches the head.) Raises ModelError.
+        (The last block of a ViT does not qualify: only its class token reaches the head. The last that does is the
+        normalisation before its attention, whose own queries get no gradient either.) Raises ModelError.
         """
         if not self.usable:
             raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
-        return self.usable[-1]
+        return next((layer for layer in reversed(self.usable) if not layer.in_attention), self.usable[-1])
 
     def find(self, model: nn.Module, wanted: str | int | Sequence[str | int] | None) -> list[TargetLayer]:
         """The layers of these names or numbers, several as a sequence or by comma; None for the automatic choice.
@@ -114,44 +117,63 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
     `example` is one preprocessed (1, channels, h, w) input; the model must be frozen.
     """
     with _recorded_outputs(model) as outputs, torch.enable_grad():
-        scores = model(example.detach().requires_grad_())
-        if not isinstance(scores, Tensor) or scores.ndim != 2:
-            raise ModelError(
-                f"the model gives {_described(scores)} instead of class scores (B, classes); wrap it in a "
-                "module that returns them alone"
-            )
+        scores = _class_scores(model(example.detach().requires_grad_()))
         if not outputs:
             raise ModelError("the model has no layers inside that could be explained")
         gradients = torch.autograd.grad(scores.max(), [output for _, output in outputs], allow_unused=True)
     if not scores.isfinite().all():
         raise ModelError("the model's scores are not finite numbers: its weights are damaged")
+    token_counts = {output.shape[1] for _, output in outputs if output.ndim == 3}
     layers: dict[str, Layer] = {}
     for (name, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
-        if name not in layers:  # else it is an earlier call of a module that is used several times
-            layers[name] = _described_layer(name, model.get_submodule(name), output, gradient, example)
+        if name in layers:
+            continue  # an earlier call of a module that is used several times
+        grid, obstacle = _grid_of(output, gradient, example, token_counts)
+        shape, kind = tuple(output.shape), type(model.get_submodule(name)).__name__
+        layers[name] = Layer(name, kind, shape, grid, obstacle, _is_in_attention(model, name))
     return Survey(tuple(reversed(layers.values())), scores.shape[1])
 
 
-def _described_layer(name: str, module: nn.Module, output: Tensor, gradient: Tensor | None, example: Tensor) -> Layer:
+def _grid_of(
+    output: Tensor, gradient: Tensor | None, example: Tensor, token_counts: set[int]
+) -> tuple[Grid | None, str]:
+    """The grid to explain on, or None and the reason."""
     shape = tuple(output.shape)
-    grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 else None
-    obstacle = ""
+    is_attention_matrix = len(shape) == 4 and shape[2] == shape[3] and shape[3] in token_counts
+    grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 and not is_attention_matrix else None
     if grid is None:
-        obstacle = "no spatial extent"
-    elif gradient is None or not grid.fold(gradient).any():
-        grid, obstacle = None, "no gradient reaches it"
-    return Layer(name, type(module).__name__, shape, grid, obstacle)
+        return None, "no spatial extent"
+    if gradient is None or not grid.fold(gradient).any():
+        return None, "no gradient reaches it"
+    return grid, ""
 
 
-def _described(scores: object) -> str:
+def _is_in_attention(model: nn.Module, name: str) -> bool:
+    parents = name.split(".")[:-1]
+    types = (type(model.get_submodule(".".join(parents[: end + 1]))).__name__ for end in range(len(parents)))
+    return any(re.search("attention|attn", kind, re.IGNORECASE) for kind in types)
+
+
+def _class_scores(output: object) -> Tensor:
+    """What a model gave, if that is (B, classes). Raises ModelError."""
+    if isinstance(output, Tensor) and output.ndim == 2:
+        return output
+    raise ModelError(
+        f"the model gives {_described(output)} instead of class scores (B, classes); "
+        "wrap it in a module whose forward returns the logits alone"
+    )
+
+
+def _described(output: object) -> str:
     """What a model gave, in words."""
-    if isinstance(scores, Tensor):
-        return f"a tensor {tuple(scores.shape)}"
-    if isinstance(scores, dict):
-        return f"a {type(scores).__name__} with {', '.join(map(str, scores))}"
-    if isinstance(scores, tuple | list):
-        return f"a {type(scores).__name__} of {len(scores)}"
-    return f"a {type(scores).__name__}"
+    kind = f"a {type(output).__name__}"
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, Mapping):
+        return f"{kind} with {', '.join(map(str, output))}"
+    if isinstance(output, list | tuple):
+        return f"{kind} of {len(output)}"
+    return kind
 
 
 @contextmanager

@@ -1,21 +1,121 @@
-"""Weights from a file, read so that no code in it can run."""
+"""Weights: random ones, those of a file, read so that no code in it can run, and those that did not come."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier
 
+State = dict[str, Tensor]
+"""A state dict: the tensors of a module by their names in it."""
 
-def load_state(classifier: Classifier, path: Path) -> None:
-    """Put the state dict in this file into the module; it has to fit exactly. Raises ModelError."""
-    state = _read_state(path)
+
+def untrained(build: Callable[[], nn.Module]) -> nn.Module:
+    """The module that this builds, with random weights that are the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build()
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear) and not layer.weight.any():
+                layer.reset_parameters()  # a ViT begins with a head of zeros, through which no gradient would come
+        return module
+
+
+def download_error(name: str, host: str, exc: BaseException) -> ModelError:
+    """What to tell when the weights of a model cannot be downloaded: no network, a full disk, one cut short."""
+    return ModelError(
+        f"the weights of {name} cannot be downloaded from {host} ({_reason(exc)}); connect to the network once, or "
+        "give --weights FILE, or take --model shapes, or --weights none to try the speed"
+    )
+
+
+def _reason(exc: BaseException) -> str:
+    """The first line of what lies at the bottom of it: libraries wrap the system's plain words in their own."""
+    while inner := exc.__cause__ or exc.__context__:
+        exc = inner
+    reason = getattr(exc, "reason", None) or exc
+    text = str(getattr(reason, "strerror", None) or reason) or type(reason).__name__
+    return text.splitlines()[0]
+
+
+def read_state(path: Path) -> State:
+    """The state dict in a file of torch.save or, by its ending, a .safetensors file. Raises ModelError."""
+    try:
+        path.open("rb").close()
+        content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
+    except OSError as exc:
+        raise ModelError(f"cannot read the weights {path}: {exc.strerror}") from exc
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
+        content = {str(name).removeprefix("module."): value for name, value in content.items()}  # from DataParallel
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"the weights {path} hold no state dict; save them with torch.save(model.state_dict(), FILE)")
+    for name, value in content.items():
+        # As the float32 that they become: what is too large for it is infinite there.
+        if value.is_floating_point() and not value.float().isfinite().all():
+            raise ModelError(
+                f"the weights {path} hold NaN or infinity in {name}: the training that wrote them had diverged; "
+                "take an earlier state of it"
+            )
+    return dict(content)
+
+
+def _safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except SafetensorError as exc:
+        raise ModelError(
+            f"the weights {path} are no safetensors file, or not all of one ({exc}); fetch or save them again"
+        ) from exc
+
+
+def _pickled(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what is in the file; the error below says it better
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as exc:  # whatever a file of another kind makes the reader stumble over
+        raise ModelError(
+            f"the weights {path} are not a plain state dict (other contents could run code, so they are refused); "
+            "save them with torch.save(model.state_dict(), FILE)"
+        ) from exc
+
+
+def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
+    """The `classes` and `channels` to build a module of this kind with, so that the state fits; what fits is left out.
+
+    The head is told by its shape: all that has another number of rows, and nothing else that differs, has it in common.
+    """
+    rows: set[tuple[int, int]] = set()
+    shape: dict[str, int] = {}
+    for name, value in module.state_dict().items():
+        if name not in state or state[name].shape == value.shape:
+            continue
+        ours, theirs = tuple(value.shape), tuple(state[name].shape)
+        if ours[1:] == theirs[1:]:
+            rows.add((ours[0], theirs[0]))
+        elif len(theirs) == 4 and (ours[0], 3, *ours[2:]) == ours and (ours[0], 1, *ours[2:]) == theirs:
+            shape["channels"] = 1
+        else:
+            return {}  # another model's: `load_state` says so
+    if len(rows) == 1:
+        shape["classes"] = rows.pop()[1]
+    return shape
+
+
+def load_state(classifier: Classifier, state: State, path: Path) -> None:
+    """Put a state dict, read from this file, into the module; it has to fit exactly. Raises ModelError."""
     expected = classifier.module.state_dict()
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
@@ -28,23 +128,3 @@ def load_state(classifier: Classifier, path: Path) -> None:
                 + "; name their model with --model (and its classes with --labels)"
             )
     classifier.module.load_state_dict(state)
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what is in the file; the error below says it better
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as exc:
-        raise ModelError(f"cannot read the weights {path}: {exc.strerror}") from exc
-    except Exception as exc:  # whatever a file of another kind makes the reader stumble over
-        raise ModelError(
-            f"the weights {path} are not a plain state dict (other contents could run code, so they are refused); "
-            "save them with torch.save(model.state_dict(), FILE)"
-        ) from exc
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
-        content = {str(name).removeprefix("module."): value for name, value in content.items()}  # from DataParallel
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"the weights {path} hold no state dict; save them with torch.save(model.state_dict(), FILE)")
-    return dict(content)

@@ -1,0 +1,70 @@
+"""`livecam models`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from livecam.cli.errors import ends_well
+
+if TYPE_CHECKING:
+    from livecam.models.catalog import Entry
+
+HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
+
+
+@click.command("models")
+@click.argument("pattern", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@ends_well
+def models_command(pattern: str | None, as_json: bool) -> None:
+    """List the models that --model can name.
+
+    PATTERN is a part of a name or a shell pattern, such as 'timm:*resnet*'; without it, timm's are left out. TOP-1 is
+    the accuracy on ImageNet-1k in percent; a - stands for what nobody tells before a model is built.
+    """
+    from livecam.models.catalog import find_models, timm_hint
+
+    entries = find_models(pattern)
+    if as_json:
+        _print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+    else:
+        _print("\n".join(_aligned([HEADINGS, *map(_cells, entries)])))
+    if pattern is None:
+        click.echo(timm_hint(), err=True)
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    height, width = entry.input_size
+    return (
+        entry.name,
+        "-" if entry.parameters is None else f"{entry.parameters / 1e6:.2f} M",
+        f"{width}x{height}",
+        "-" if entry.top1 is None else f"{entry.top1:.1f}",
+        entry.weights + ("" if entry.download_bytes is None else f", {entry.download_bytes / 1e6:.0f} MB"),
+    )
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of columns; the numbers, in those between the first and the last, end below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.rjust(width) if 0 < column < last else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

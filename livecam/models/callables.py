@@ -1,0 +1,68 @@
+"""Models of the user's own: `package.module:callable`, which is imported and called."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from livecam.errors import ModelError
+from livecam.models.classifier import Classifier, usual_preprocessing
+
+ADAPTS: tuple[str, ...] = ()
+
+
+def load(name: str) -> Classifier:
+    """The model that is bound to this name, or that what is bound to it makes when called. Raises ModelError."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = operator.attrgetter(attribute)(_imported(name, module_name))
+    except AttributeError as exc:
+        raise ModelError(f"cannot make {name}: the module {module_name} has no {attribute!r}") from exc
+    model = found if isinstance(found, nn.Module | Classifier) else _called(name, found)
+    if isinstance(model, Classifier):
+        return model
+    if isinstance(model, nn.Module):
+        return Classifier(name, model, preprocessing=usual_preprocessing(model))
+    raise ModelError(
+        f"{name} gives {_described(model)}; it has to give a torch.nn.Module or a livecam.models.Classifier"
+    )
+
+
+build = load
+"""What a weights file is put into is the same model."""
+
+
+def _imported(name: str, module_name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # it stays: what is imported may import more from there while the model runs
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as exc:
+        if isinstance(exc, ModuleNotFoundError) and exc.name and f"{module_name}.".startswith(f"{exc.name}."):
+            reason = f"there is no module {exc.name!r} in the current folder or among what is installed"
+        else:
+            reason = f"importing {module_name!r} raises {_described(exc)}"
+        raise ModelError(f"cannot make {name}: {reason}") from exc
+
+
+def _called(name: str, found: object) -> object:
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except (Exception, SystemExit) as exc:
+        raise ModelError(f"cannot make {name}: calling it without arguments raises {_described(exc)}") from exc
+
+
+def _described(value: object) -> str:
+    """An exception or another value, in a few words on one line."""
+    text = " ".join(str(value).split())[:200]
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {text}" if text else type(value).__name__
+    return f"{text} ({type(value).__name__})"

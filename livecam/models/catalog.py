@@ -1,0 +1,103 @@
+"""What can be named, told without building or downloading any of it."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+import torchvision.models as zoo
+
+from livecam.errors import ModelError
+from livecam.models import shapes, shipped, timm_models, torchvision_models
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model; None is what nobody tells without building or downloading it.
+
+    `input_size` is (height, width) in pixels, `top1` the accuracy on ImageNet-1k in percent. `weights` is where they
+    are: "shipped", "on disk", "to download", "none published" or, of a model without classes, "features only".
+    """
+
+    name: str
+    input_size: tuple[int, int]
+    weights: str
+    parameters: int | None = None
+    top1: float | None = None
+    download_bytes: int | None = None
+
+
+def find_models(pattern: str | None = None) -> list[Entry]:
+    """The models whose names match a shell pattern, or have it in them; without one, all but timm's.
+
+    Raises ModelError where there are none.
+    """
+    if pattern is None:
+        return [_shapes(), *map(_of_torchvision, torchvision_models.names())]
+    asks_timm = pattern.startswith(timm_models.PREFIX) or timm_models.is_installed()
+    names = (shipped.NAME, *torchvision_models.names(), *(timm_models.names() if asks_timm else ()))
+    shell_pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    entries = [_entry(name) for name in fnmatch.filter(names, shell_pattern.lower())]
+    if not entries:
+        raise ModelError(_nothing_found(pattern, names))
+    return entries
+
+
+def _entry(name: str) -> Entry:
+    if name == shipped.NAME:
+        return _shapes()
+    return _of_timm(name) if name.startswith(timm_models.PREFIX) else _of_torchvision(name)
+
+
+def _shapes() -> Entry:
+    parameters = sum(parameter.numel() for parameter in shapes.build().parameters())  # a small one: a millisecond
+    return Entry(shipped.NAME, shapes.INPUT_SIZE, "shipped", parameters)
+
+
+def _of_torchvision(name: str) -> Entry:
+    weights = zoo.get_model_weights(name).DEFAULT
+    on_disk = _in_torch_hub(weights.url)
+    return Entry(
+        name,
+        torchvision_models.preprocessing_of(weights).size,
+        "on disk" if on_disk else "to download",
+        parameters=weights.meta["num_params"],
+        top1=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+        download_bytes=None if on_disk else round(weights.meta["_file_size"] * MEBIBYTE),
+    )
+
+
+def _of_timm(name: str) -> Entry:
+    known = timm_models.config(name)
+    if not known.has_weights:
+        weights = "none published"
+    elif not known.num_classes:
+        weights = "features only"
+    else:
+        on_disk = timm_models.cached_file(known) if known.hf_hub_id else _in_torch_hub(known.url)
+        weights = "on disk" if on_disk else "to download"
+    return Entry(name, known.input_size[1:], weights)
+
+
+def _in_torch_hub(url: str) -> bool:
+    """Whether what lies at this address was downloaded by torch before."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).exists()
+
+
+def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(pattern.replace("*", ""), names, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists shapes and torchvision's"
+    return f"no model is named like {pattern!r}; {hint}"
+
+
+def timm_hint() -> str:
+    """How to see the models of timm, or how to get them."""
+    if not timm_models.is_installed():
+        return "more models, named timm:NAME, come with timm: pip install 'livecam[timm]'"
+    return f"{len(timm_models.names())} more are timm's: livecam models 'timm:*resnet*' lists those that are named so"

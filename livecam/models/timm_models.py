@@ -1,0 +1,133 @@
+"""The classifiers of timm, the library of PyTorch image models, by their names there: an optional extra."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from safetensors import SafetensorError
+from torch import nn
+
+from livecam.errors import ModelError
+from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models.weights import download_error, untrained
+
+PREFIX = "timm:"
+"""Before the name that a model has in timm."""
+ADAPTS = ("classes", "channels")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What the hub calls a model's weights, the better first."""
+USUAL_CLASSES = 1000
+"""The head of models that are published without one, until a weights file says more."""
+
+
+def is_installed() -> bool:
+    """Whether there is timm."""
+    return importlib.util.find_spec("timm") is not None
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """All that can be named, sorted, with the prefix: architectures, and their published weights after a dot."""
+    timm = _timm()
+    return tuple(f"{PREFIX}{name}" for name in sorted({*timm.list_models(), *timm.list_models(pretrained=True)}))
+
+
+def config(name: str) -> Any:
+    """What timm knows of a model, without building it: its `PretrainedCfg`."""
+    return _timm().get_pretrained_cfg(name.removeprefix(PREFIX))
+
+
+def load(name: str) -> Classifier:
+    """The classifier with its published weights, which are downloaded once. Raises ModelError."""
+    timm, known = _timm(), config(name)
+    if not known.has_weights:
+        raise ModelError(
+            f"nobody has published weights of {name}; give --weights FILE, or --weights none for the speed"
+        )
+    if not known.num_classes:
+        raise ModelError(
+            f"{name} has no classes: its weights give features; name weights that were trained on to classes "
+            "(`livecam models` lists them), or give your own with --weights FILE"
+        )
+    file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
+    try:
+        module = timm.create_model(
+            name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
+        )
+    except (OSError, RuntimeError, SafetensorError) as exc:
+        if not file:
+            raise download_error(name, urlparse(known.url).netloc, exc) from exc
+        raise ModelError(
+            f"the weights of {name} that were downloaded are damaged; delete {Path(file).parents[2]} to have them anew"
+        ) from exc
+    return _classifier(name, module)
+
+
+def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classifier:
+    """The classifier with random weights, the same each time, and the head of its published weights or a new one.
+
+    It has no labels if it is for so many other classes. Raises ModelError.
+    """
+    timm, known = _timm(), config(name)
+    options = {"num_classes": classes or known.num_classes or USUAL_CLASSES, "in_chans": channels}
+    module = untrained(lambda: timm.create_model(name.removeprefix(PREFIX), pretrained=False, **options))
+    return _classifier(name, module, new_head=bool(classes) or not known.num_classes)
+
+
+def cached_file(known: Any) -> str | None:
+    """Where the weights of such a config lie on the disk, None if they would have to be downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(known.hf_hub_id, file) for file in WEIGHT_FILES)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def _download(name: str, known: Any) -> str:
+    """The path of the weights, fetched from the hub."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
+
+    file, other = WEIGHT_FILES
+    try:
+        try:
+            # Asked first: the download itself would try for most of a minute to reach a hub that is out of reach.
+            get_hf_file_metadata(hf_hub_url(known.hf_hub_id, file))
+        except EntryNotFoundError:
+            file = other
+        return hf_hub_download(known.hf_hub_id, file)
+    except Exception as exc:  # the hub's client lets those of several other libraries through
+        raise download_error(name, urlparse(constants.ENDPOINT).netloc, exc) from exc
+
+
+def _classifier(name: str, module: nn.Module, new_head: bool = False) -> Classifier:
+    known: Any = module.pretrained_cfg
+    data = _timm().data.resolve_model_data_config(module)
+    preprocessing = Preprocessing(
+        size=data["input_size"][1:],
+        resize=math.floor(min(data["input_size"][1:]) / data["crop_pct"]),
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+    if input_channels(module) == 1:
+        preprocessing = preprocessing.in_grey()
+    return Classifier(name, module, None if new_head else _labels(known), preprocessing)
+
+
+def _labels(known: Any) -> tuple[str, ...] | None:
+    data = _timm().data
+    if subset := data.infer_imagenet_subset(known):
+        return tuple(synonyms.split(",")[0] for synonyms in data.ImageNetInfo(subset).label_descriptions())
+    return tuple(known.get("label_names") or ()) or None
+
+
+def _timm() -> Any:
+    try:
+        import timm.data
+    except ImportError as exc:
+        raise ModelError("models named timm:NAME need timm; install it with: pip install 'livecam[timm]'") from exc
+    return timm

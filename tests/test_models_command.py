@@ -1,0 +1,75 @@
+"""`livecam models`: what can be named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torchvision.models as zoo
+from click.testing import Result
+
+from livecam.models import load_model
+
+Livecam = Callable[..., Result]
+
+
+def test_without_a_pattern_it_lists_shapes_and_torchvision(livecam: Livecam) -> None:
+    result = livecam("models")
+    assert result.exit_code == 0
+    headings, *rows = result.stdout.splitlines()
+    assert [row.split()[0] for row in rows] == ["shapes", *zoo.list_models(module=zoo)]
+    start = headings.index("WEIGHTS")
+    assert all(row[start - 2 : start] == "  " and row[start] != " " for row in rows)
+    (hint,) = result.stderr.splitlines()
+    assert "livecam models 'timm:*resnet*'" in hint
+
+
+def test_what_is_listed_is_so(livecam: Livecam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    url = zoo.get_model_weights("squeezenet1_1").DEFAULT.url
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / url.split("/")[-1]).touch()
+    for name, weights in (("squeezenet1_1", "on disk"), ("mobilenet_v3_small", "to download"), ("shapes", "shipped")):
+        (entry,) = json.loads(livecam("models", name, "--json").stdout)
+        classifier = load_model(name, weights="none")
+        assert entry["name"] == name
+        assert entry["weights"] == weights
+        assert entry["parameters"] == sum(parameter.numel() for parameter in classifier.module.parameters())
+        assert tuple(entry["input_size"]) == classifier.preprocessing.size
+        assert (entry["download_bytes"] is not None) == (weights == "to download")
+    (entry,) = json.loads(livecam("models", "mobilenet_v3_small", "--json").stdout)
+    assert entry["download_bytes"] == pytest.approx(4 * entry["parameters"], rel=0.05)
+    assert entry["top1"] == pytest.approx(67.7, abs=0.1)
+
+
+@pytest.mark.parametrize("pattern", ["timm:resnet10t*", "timm:RESNET10T", "resnet10t"])
+def test_a_pattern_finds_models_of_timm(livecam: Livecam, pattern: str) -> None:
+    rows = livecam("models", pattern).stdout.splitlines()[1:]
+    assert [row.split()[:4] for row in rows] == [
+        ["timm:resnet10t", "-", "176x176", "-"],
+        ["timm:resnet10t.c3_in1k", "-", "176x176", "-"],
+    ]
+
+
+def test_weights_that_nobody_can_use_are_told(livecam: Livecam) -> None:
+    assert "none published" in livecam("models", "timm:coatnet_0_224").stdout
+    assert "features only" in livecam("models", "timm:vit_small_patch14_dinov2").stdout
+
+
+def test_nothing_found_gets_suggestions(livecam: Livecam) -> None:
+    result = livecam("models", "resnet_50*")
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert "did you mean" in line
+    assert "resnet50" in line
+
+
+def test_a_reader_that_stops_early_sees_no_traceback() -> None:
+    command = f"{sys.executable} -m livecam models 'timm:*' | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert result.stdout.startswith("NAME")
+    assert result.stderr == ""
