@@ -82,7 +82,7 @@ def _otsu(evidence: np.ndarray) -> float:
         return 0.0
     levels = np.round(evidence / peak * 255).astype(np.uint8)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return level / 255 * peak
+    return (level + 0.5) / 255 * peak  # what rounds to the level is still weak
 
 
 def _is_number(value: object) -> bool:
