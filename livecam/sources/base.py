@@ -18,7 +18,7 @@ class Source(ABC):
 
     Opening happens in the constructor, which raises InputError and decodes the first frame, so that what cannot be read
     is found before a model is loaded. `unreadable`, `unreadable_files` and `damaged` are as in the ledger, and final
-    once the frames are exhausted. `close` is called once, by the thread that opened, after the frames' thread has ended.
+    once the frames are exhausted. `close` is called once, by the thread that opened, after the frames have ended.
     """
 
     media: Media

@@ -126,7 +126,7 @@ def _in_rgb(image: Image.Image) -> Image.Image:
         colors = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), colors).convert("RGB")
     profile = image.info.get("icc_profile")
-    if image.mode == "CMYK" and _color_space(profile) == "CMYK":
+    if profile and image.mode == "CMYK" and _color_space(profile) == "CMYK":
         # What the inks look like is known to their profile alone.
         inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, inks, screen, outputMode="RGB") or image.convert("RGB")
