@@ -15,7 +15,7 @@ from livecam.cli.annotate import annotate_command
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="livecam")
 def cli() -> None:
-    """Show what an image classifier looks at, on every frame of a video."""
+    """Show what an image classifier looks at, on every frame of a video and on pictures."""
 
 
 cli.add_command(annotate_command)
