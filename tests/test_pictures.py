@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.Image import Transpose
 
 from livecam import Explainer, annotate, open_source
+from livecam.cli.progress import Progress
 from livecam.errors import InputError, OutputError
 from livecam.frame import Frame
 from livecam.render import Style
@@ -250,6 +251,7 @@ def test_the_colour_profile_is_carried_over(tmp_path: Path, explainer: Explainer
         assert written.info["icc_profile"] == profile
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_no_harm(tmp_path: Path) -> None:
     scene().save(tmp_path / "in.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     assert rgb_of(tmp_path / "in.png").shape == (96, 160, 3)
@@ -327,6 +329,25 @@ def test_an_interrupt_leaves_what_is_done_and_whole(tmp_path: Path, explainer: E
     assert 0 < raised[0].written == len(written) == len(np.load(tmp_path / "maps.npy")) < 60
     assert [path.name for path in written] == [f"{number}.png" for number in range(len(written))]
     assert all(pixels(path).shape == (360, 640, 3) for path in written)
+
+
+def test_an_interrupted_command_tells_what_is_done(
+    livecam: Livecam, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(progress: Progress, ledger: Ledger, expected: int | None) -> None:
+        progress.ledger = ledger
+        if ledger.written and not raised:
+            raised.append(True)
+            raise KeyboardInterrupt
+
+    raised: list[bool] = []
+    monkeypatch.setattr(Progress, "__call__", interrupt)
+    result = livecam("annotate", photos, "demo:?seconds=0.1", "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert f"{tmp_path / 'out'}: stopped, " in result.output.splitlines()[-1]
+    written = list((tmp_path / "out").iterdir())
+    assert written
+    assert all(path.suffix in (".png", ".JPG") for path in written)
 
 
 def test_a_disk_that_is_full_leaves_whole_files_only(
