@@ -1,11 +1,12 @@
-"""A video in, an explained video out."""
+"""A video or pictures in, explained ones out."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,26 @@ from livecam.errors import ModelError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.media import Media, Orientation
 from livecam.pipeline import Pipeline
-from livecam.records import Predictions, check_writable, write_report
+from livecam.records import Records, check_writable, write_report
 from livecam.render import Layout, Renderer, Style, tiles_of
-from livecam.sinks import EncoderOptions, Sink, check_output, open_sink, working_files
-from livecam.sources import open_source, without_file_scheme
+from livecam.sinks import (
+    EncoderOptions,
+    NullSink,
+    PictureSink,
+    Sink,
+    check_output,
+    made_folder,
+    open_sink,
+    part_of,
+    picture_outputs,
+    working_files,
+)
+from livecam.sources import PictureSource, Source, open_source, without_file_scheme
 from livecam.stats import Ledger
 
 
 def annotate(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     output: str | Path,
     explainer: Explainer | Callable[[], Explainer],
     *,
@@ -32,51 +44,97 @@ def annotate(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     predictions: str | Path | None = None,
+    save_map: str | Path | None = None,
     report: str | Path | None = None,
     on_progress: Callable[[Ledger, int | None], None] | None = None,
 ) -> Ledger:
-    """Explain every frame of a video, draw the heatmaps, and write the video again with all else as it was.
+    """Explain every frame of a video, or every picture, draw the heatmaps, and write all else as it was.
 
-    `source` and `output` are as in `open_source` and `open_sink`. The explainer may be a function that makes one: it is
-    called once source and output are known to be good, since loading a model takes long. `style` says what is drawn,
-    by default the heatmap over the frame. `predictions` and `report` are
-    files to write, replaced where they exist: a JSON line a frame, and a JSON account of the run. `on_progress` gets
-    the ledger and the expected number of frames, None where nobody knows, about ten times a second.
+    `source` is as in `open_source`. `output` is a video file for a video; for one picture a picture file or a folder
+    that exists; for a folder, a pattern or a list of pictures a folder, made if missing, where they keep their names;
+    "null:" writes nothing. The explainer may be a function that makes one: it is called once source and output are
+    known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
+    frame. `encoder`, `start_seconds` and `duration_seconds` are for videos.
 
-    Returns the ledger. Raises LivecamError, with nothing new under the name of the output. After KeyboardInterrupt the
-    output is a finished, shorter file, and the interrupt is raised again.
+    `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
+    signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and
+    a JSON account of the run. `on_progress` gets the ledger and the expected number of frames, None where nobody
+    knows, about ten times a second.
+
+    Returns the ledger; its `unreadable_files` are the pictures, among several, that could not be read. Raises
+    LivecamError, with nothing new under the name of a video; pictures that were done stay. After KeyboardInterrupt the
+    output is finished and shorter, and the interrupt is raised again.
     """
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     style = style or Style()
-    if report is not None:
-        check_writable(Path(report))
-    with open_source(str(source), start_seconds=start_seconds, duration_seconds=duration_seconds) as frames:
-        _check_distinct(source, output, predictions, report)
-        check_output(output, overwrite)
-        said = Predictions(Path(predictions)) if predictions is not None else None
-        try:
-            made = explainer if isinstance(explainer, Explainer) else explainer()
-            sink = open_sink(output, _drawn(frames.media, style, made), encoder=encoder, overwrite=overwrite)
-        except BaseException:
-            if said is not None:
-                said.close(keep=False)
-            raise
+    with ExitStack() as stack:
+        frames = stack.enter_context(
+            open_source(source, start_seconds=start_seconds, duration_seconds=duration_seconds)
+        )
+        beside = [path for path in (predictions, save_map, report) if path is not None]
+        one_picture = isinstance(frames, PictureSource) and not frames.many
+        if isinstance(frames, PictureSource):
+            open_output = _picture_output(stack, frames, output, beside, encoder, overwrite)
+        else:
+            open_output = _video_output(frames, str(source), output, beside, encoder, overwrite, style)
+        if report is not None:
+            check_writable(Path(report))
+        records = stack.enter_context(Records(predictions, save_map, one_picture=one_picture))
+        made = explainer if isinstance(explainer, Explainer) else explainer()
+        sink = open_output(made)
         pipeline = Pipeline(
             frames,
             made,
             Renderer(sink.pixel_format, style),
             sink,
-            on_written=said.add if said else None,
+            on_written=records.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )
         try:
             return pipeline.run()
         finally:
-            if said is not None:
-                said.close(keep=pipeline.finished)
+            records.keep = pipeline.finished
             if report is not None and pipeline.finished:
                 write_report(Path(report), _report(pipeline.ledger, made, sink))
+
+
+def _picture_output(
+    stack: ExitStack,
+    pictures: PictureSource,
+    output: str | Path,
+    beside: Sequence[str | Path],
+    encoder: EncoderOptions | None,
+    overwrite: bool,
+) -> Callable[[Explainer], Sink]:
+    """Check where pictures go, and give what opens it."""
+    if encoder not in (None, EncoderOptions()):
+        raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
+    if str(output) == "null:":
+        return lambda explainer: NullSink(pictures.media)
+    outputs = picture_outputs(pictures.paths, Path(output), pictures.many)
+    _check_distinct(pictures.paths, [file for path in outputs.values() for file in (path, part_of(path))], beside)
+    if pictures.many:
+        stack.enter_context(made_folder(Path(output)))
+    sink = PictureSink(outputs, overwrite=overwrite)
+    return lambda explainer: sink
+
+
+def _video_output(
+    video: Source,
+    name: str,
+    output: str | Path,
+    beside: Sequence[str | Path],
+    encoder: EncoderOptions | None,
+    overwrite: bool,
+    style: Style,
+) -> Callable[[Explainer], Sink]:
+    """Check where a video goes, and give what opens it for the size that the explainer's classes make."""
+    _check_distinct([without_file_scheme(name)], [output, *working_files(Path(output))], beside)
+    check_output(output, overwrite)
+    return lambda explainer: open_sink(
+        output, _drawn(video.media, style, explainer), encoder=encoder, overwrite=overwrite
+    )
 
 
 def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
@@ -87,7 +145,7 @@ def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
 
 
 def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
-    packages = ("livecam", "torch", "torchvision", "av", "opencv-python", "numpy")
+    packages = ("livecam", "torch", "torchvision", "av", "opencv-python", "numpy", "pillow")
     return {
         **ledger.report(),
         "model": explainer.classifier.name,
@@ -108,12 +166,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _check_distinct(source: str | Path, output: str | Path, *records: str | Path | None) -> None:
+def _check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:
     """No file may be read and written, or written twice, whatever it is called; working files count."""
-    taken = {_identity(without_file_scheme(str(source))): "the input"}
-    for path in (output, *working_files(Path(output)), *records):
-        if path is None:
-            continue
+    taken = {_identity(source): "the input" for source in sources}
+    for path in (*outputs, *beside):
         identity = _identity(path)
         if identity in taken:
             raise OutputError(f"{path} would be {taken[identity]} as well; name another file")

@@ -8,3 +8,13 @@ METHODS = (
 )
 FITS = ("stretch", "crop", "pad")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+READ_VIDEO_ENDINGS = (
+    *(*VIDEO_ENDINGS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob"),
+    *(".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".y4m"),
+)
+"""What is taken for a video in a folder; a file that is named may have any ending."""
+READ_PICTURE_ENDINGS = (
+    *(*PICTURE_ENDINGS, ".gif", ".jfif", ".jp2", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".tga"),
+)
+"""What is taken for a picture. HEIC can not be read, but is told so rather than passed over."""

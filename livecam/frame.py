@@ -13,6 +13,7 @@ import numpy as np
 
 from livecam.errors import InputError
 from livecam.media import Orientation, Region
+from livecam.planes import planes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,8 @@ class Frame:
 
     `picture` stays as the decoder gave it (planes, pts, time base, colour tags); nothing may write into it, the decoder
     still refers to it. `index` counts from 0. `captured_seconds` is when it arrived, on the clock of
-    `time.perf_counter`. `path` is the file that a still picture came from.
+    `time.perf_counter`. `path` is the file that a still picture came from, `color_profile` the ICC profile of its RGB,
+    None where it has none.
     """
 
     picture: av.VideoFrame
@@ -30,6 +32,7 @@ class Frame:
     orientation: Orientation = Orientation()
     sample_aspect_ratio: Fraction = Fraction(1)
     path: Path | None = None
+    color_profile: bytes | None = None
 
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
@@ -38,7 +41,10 @@ class Frame:
         if not is_rgb or not image.size:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a picture is a (H, W, 3) uint8 RGB array, not {what}")
-        return cls(picture=av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="gbrp"))
+        picture = av.VideoFrame(image.shape[1], image.shape[0], "gbrp")
+        for plane, channel in zip(planes(picture), (1, 2, 0), strict=True):
+            plane[:] = image[:, :, channel]
+        return cls(picture=picture)
 
     @property
     def pts_seconds(self) -> float | None:

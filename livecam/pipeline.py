@@ -157,3 +157,4 @@ class Pipeline:
     def _tally(self) -> None:
         self.ledger.dropped = self._captured.dropped + self._explained.dropped
         self.ledger.unreadable, self.ledger.damaged = self._source.unreadable, self._source.damaged
+        self.ledger.unreadable_files = list(self._source.unreadable_files)

@@ -1,7 +1,8 @@
-"""What is written beside a video: what the model said of each frame, and the account of the run."""
+"""What is written beside videos and pictures: what the model said, the maps, and the account of the run."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -9,24 +10,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from livecam.errors import OutputError
 from livecam.frame import Explanation, Frame
 
+_NPY_HEADER_BYTES = 128
 
-class TextFile:
-    """A text file that has its name only when it is whole; until `close` it is `NAME.part`. Raises OutputError."""
+
+class Record:
+    """A file that has its name only when it is whole; until `close` it is `NAME.part`. Raises OutputError."""
 
     def __init__(self, path: Path) -> None:
         check_writable(path)
         self._path = path
         self._part = path.with_name(path.name + ".part")
         with self._errors_named():
-            self._file = self._part.open("w", encoding="utf-8")
+            self._file = self._part.open("wb")
 
-    def write(self, text: str) -> None:
-        """Add text."""
+    def write(self, content: bytes) -> None:
+        """Go on with this."""
         with self._errors_named():
-            self._file.write(text)
+            self._file.write(content)
 
     def close(self, *, keep: bool) -> None:
         """Give the file its name, or take it away, which does not raise."""
@@ -47,17 +52,19 @@ class TextFile:
             raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
 
 
-class Predictions(TextFile):
+class Predictions(Record):
     """A JSON object a line, one for each frame."""
 
     def add(self, frame: Frame, explanation: Explanation) -> None:
         """Add the line of a frame.
 
-        It has the `index` of the frame, `time_seconds` in the source, the classes `explained`, each with the pixel of
-        the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
+        It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, the classes
+        `explained`, each with the pixel of the upright picture where its map peaks (null: no evidence), and the model's
+        best `classes`.
         """
         line = {
             "index": frame.index,
+            **({} if frame.path is None else {"path": str(frame.path)}),
             "time_seconds": frame.pts_seconds,
             "explained": [
                 {
@@ -73,7 +80,7 @@ class Predictions(TextFile):
                 for best in explanation.predictions
             ],
         }
-        self.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
 
 def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:
@@ -81,10 +88,79 @@ def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, floa
     return peak and {"x": round(peak[0] * width, 1), "y": round(peak[1] * height, 1)}
 
 
+class Maps(Record):
+    """The signed maps as NumPy's .npy, float32: (frames, classes, h, w), the classes' axis only if there are several.
+
+    Those of `one_picture` go without the frames' axis.
+    """
+
+    def __init__(self, path: Path, *, one_picture: bool) -> None:
+        if path.suffix.lower() != ".npy":
+            raise OutputError(f"{path}: the ending of a file of maps has to be .npy")
+        super().__init__(path)
+        self._one_picture = one_picture
+        self._frames = 0
+        self._shape: tuple[int, ...] = ()
+        self.write(bytes(_NPY_HEADER_BYTES))
+
+    def add(self, frame: Frame, explanation: Explanation) -> None:
+        """Add the maps of a frame."""
+        maps = np.stack([one.cam for one in explanation.classes])
+        self._shape = maps.shape if len(maps) > 1 else maps.shape[1:]
+        self._frames += 1
+        self.write(maps.astype("<f4").tobytes())
+
+    def close(self, *, keep: bool) -> None:
+        """Name the shape in the header, which is known only now, and end as any record."""
+        if keep:
+            self._file.seek(0)
+            self.write(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
+        super().close(keep=keep)
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """NumPy pads it to multiples of 64 bytes; every shape of up to four axes takes two of these."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    assert header.tell() == _NPY_HEADER_BYTES
+    return header.getvalue()
+
+
+class Records:
+    """All the records that have an entry for each frame, opened together, kept together if `keep` is set."""
+
+    def __init__(self, predictions: str | Path | None, maps: str | Path | None, *, one_picture: bool) -> None:
+        self.keep = False
+        self._files: list[Predictions | Maps] = []
+        try:
+            if predictions is not None:
+                self._files.append(Predictions(Path(predictions)))
+            if maps is not None:
+                self._files.append(Maps(Path(maps), one_picture=one_picture))
+        except BaseException:
+            self._close()
+            raise
+
+    def add(self, frame: Frame, explanation: Explanation) -> None:
+        """Add the entries of a frame."""
+        for file in self._files:
+            file.add(frame, explanation)
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close(keep=self.keep)
+
+
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write plain data as JSON. Raises OutputError."""
-    file = TextFile(path)
-    file.write(json.dumps(report, indent=2) + "\n")
+    file = Record(path)
+    file.write(json.dumps(report, indent=2).encode() + b"\n")
     file.close(keep=True)
 
 

@@ -52,7 +52,8 @@ class Ledger:
 
     `read` frames came out of the source, `explained` went through the model, `written` reached the sink; `dropped` were
     overwritten by newer ones on the way (live sources only). `unreadable` frames were promised by the source but could
-    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `verified` is True once the
+    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `unreadable_files` names the
+    pictures that could not be read, where a source is made up of several files. `verified` is True once the
     finished file was found to hold all that was written, None where there is nothing to check.
     """
 
@@ -63,6 +64,7 @@ class Ledger:
         self.dropped = 0
         self.unreadable = 0
         self.damaged = 0
+        self.unreadable_files: list[str] = []
         self.verified: bool | None = None
         self.stages = {stage: Durations() for stage in STAGES}
         self.latency = Durations()
@@ -102,6 +104,7 @@ class Ledger:
         names = ("read", "explained", "dropped", "written", "unreadable", "damaged")
         return {
             "frames": {name: getattr(self, name) for name in names},
+            "unreadable_files": self.unreadable_files,
             "fps": round(self.fps, 3),
             "seconds": round(self.seconds, 3),
             "stages_ms": {stage: clock.percentiles_ms() for stage, clock in self.stages.items()},

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import shlex
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +20,7 @@ import av
 import pytest
 import torch
 from click.testing import Result
+from PIL import Image
 from safetensors.torch import save_file
 
 from tests.clips import tone_packets
@@ -35,11 +39,32 @@ class RunsCode:
         return (os.mkdir, (str(self.path),))
 
 
+def resized_png(png: bytes, width: int, height: int) -> bytes:
+    """The same file, said to be of another size in its header."""
+    header = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, clip: Clip) -> Path:
     """One of everything that can be wrong, and a good clip."""
     clip("good.mp4", frames=5)
-    (tmp_path / "folder").mkdir()
+    for name in ("folder", "texts", "taken", "taken2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "texts" / "text.txt").touch()
+    (tmp_path / "taken" / "good.mp4").write_bytes(b"precious")
+    (tmp_path / "taken2" / "good.png").write_bytes(b"precious")
+    picture = Image.effect_noise((64, 64), 50)
+    for name in ("good.png", "good.gif", "good.jpg"):
+        picture.save(tmp_path / name)
+    whole = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("This is no picture.\n" * 100)
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:1500])
+    (tmp_path / "corrupt.png").write_bytes(whole[:500] + bytes(500) + whole[1000:])
+    (tmp_path / "bomb.png").write_bytes(resized_png(whole, 20_000, 20_000))
+    (tmp_path / "exists.png").write_bytes(b"precious")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("This is no video.\n" * 100)
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "good.mp4").read_bytes()[:500])
@@ -67,7 +92,45 @@ def folder(tmp_path: Path, clip: Clip) -> Path:
 # What is typed after `livecam annotate`, in the folder above, and a part of the line that answers.
 BAD: dict[str, tuple[str, str]] = {
     "missing input": ("missing.mp4 -o out.mp4", "missing.mp4 does not exist"),
-    "folder as input": ("folder -o out.mp4", "is a folder"),
+    "empty folder": ("folder -o out", "the folder folder holds no pictures and no videos"),
+    "folder without pictures or videos": ("texts -o out", "the folder texts holds no pictures and no videos"),
+    "pattern without match": ("*.bmp -o out", "nothing is named like *.bmp"),
+    "pattern that matches no picture": ("*.txt -o out", "no picture and no video is named like *.txt"),
+    "no name": ("'' -o out.png", "the input has no name"),
+    "missing picture": ("missing.jpg -o out.png", "missing.jpg does not exist"),
+    "empty picture": ("empty.png -o out.png", "empty.png is empty"),
+    "text named jpg": ("text.jpg -o out.png", "text.jpg is not a picture that can be read"),
+    "truncated picture": ("cut.png -o out.png", "cut.png is not a picture that can be read"),
+    "truncated JPEG": ("cut.jpg -o out.png", "cut.jpg is not a picture that can be read"),
+    "corrupt picture": ("corrupt.png -o out.png", "corrupt.png is not a picture that can be read"),
+    "picture that is a bomb": ("bomb.png -o out.png", "bomb.png has too many pixels"),
+    "no good picture": ("text.jpg cut.png -o out", "none of the 2 pictures can be read"),
+    "picture to a video": ("good.png -o out.mp4", "the ending of a picture has to be one of .jpg"),
+    "video to a picture": ("good.mp4 -o out.png", "the ending of a video has to be one of .mp4"),
+    "picture with an unknown ending": ("good.png -o out.xyz", "has to be one of .jpg"),
+    "picture to a missing folder": ("good.png -o nowhere/out.png", "the folder nowhere does not exist"),
+    "picture to itself": ("good.png -o good.png --overwrite", "good.png would be the input as well"),
+    "picture that exists": ("good.png -o exists.png", "exists.png exists"),
+    "picture with a long name": (f"good.png -o {'x' * 248}.png", "is too long"),
+    "file for several": ("good.png good.gif -o out.png", "out.png is named like a file, and a folder is needed"),
+    "file that exists for several": ("good.png good.mp4 -o exists.mp4", "exists.mp4 is named like a file"),
+    "folder in a missing folder": ("*.gif -o nowhere/out", "the folder nowhere does not exist"),
+    "pictures of one name": ("good.png good.gif -o out", "good.png and good.gif would both become out/good.png"),
+    "videos of one name": ("good.mp4 texts/../good.mp4 -o out", "would both become out/good.mp4"),
+    "video that exists among several": ("good.png good.mp4 -o taken", "taken/good.mp4 exists"),
+    "picture that exists among several": ("good.png good.mp4 -o taken2", "taken2/good.png exists"),
+    "part of a picture": ("good.png -o out.png --start 1", "only a video has parts"),
+    "part of pictures": ("*.gif -o out --duration 1", "only a video has parts"),
+    "encoder of a picture": ("good.png -o out.png --codec libx264", "codec, preset and crf are for videos"),
+    "encoder of pictures": ("*.gif -o out --crf 20", "codec, preset and crf are for videos"),
+    "records of several runs": ("good.png good.mp4 -o out --save-map m.npy", "are about one run, and here are 2"),
+    "maps folder missing": ("good.png -o out.png --save-map nowhere/m.npy", "the folder nowhere does not exist"),
+    "maps without .npy": ("good.png -o out.png --save-map maps.txt", "the ending of a file of maps has to be .npy"),
+    "maps are the predictions": (
+        "good.png -o out.png --save-map m.npy --predictions m.npy",
+        "m.npy would be an output",
+    ),
+    "model of pictures": ("*.gif -o out --model resnet51", "did you mean resnet"),
     "empty input": ("empty.mp4 -o out.mp4", "empty.mp4 is empty"),
     "text named mp4": ("text.mp4 -o out.mp4", "not a video that can be read"),
     "audio only": ("audio.mp4 -o out.mp4", "no video stream (it holds audio)"),
@@ -162,7 +225,7 @@ def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest
     monkeypatch.setattr("sys.dont_write_bytecode", True)  # in which nothing is to be left
     arguments, expected = BAD[what]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    result = livecam("annotate", *arguments.split())
+    result = livecam("annotate", *shlex.split(arguments))
     assert result.exit_code == 1
     lines = [line for line in result.output.splitlines() if not line.startswith("livecam: note:")]
     assert len(lines) == 1, result.output

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from PIL import Image
 
 import livecam as package
 from livecam import Explainer, annotate, open_source
@@ -130,9 +131,13 @@ def test_the_api_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert snippet.count("\n") <= 14
     annotate("demo:?size=160x90&seconds=0.5", tmp_path / "in.mp4", Explainer("shapes"))
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"image": Scene(seed=1, width=160, height=90).render(1.0)}
+    image = Scene(seed=1, width=160, height=90).render(1.0)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(image).save(tmp_path / "photos" / "photo.jpg")
+    names: dict[str, object] = {"image": image}
     exec(snippet.replace('"resnet50"', '"resnet18", weights="none"'), names)  # noqa: S102
     assert (tmp_path / "out.mp4").exists()
+    assert (tmp_path / "explained" / "photo.jpg").exists()
     assert isinstance(names["explanation"], package.Explanation)
 
 

@@ -17,7 +17,7 @@ from livecam.cli.models import models_command
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="livecam")
 def cli() -> None:
-    """Show what an image classifier looks at, on every frame of a video."""
+    """Show what an image classifier looks at, on every frame of a video and on pictures."""
 
 
 cli.add_command(annotate_command)

@@ -2,90 +2,139 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from livecam.choices import VIDEO_ENDINGS
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options
 from livecam.cli.progress import Progress
+from livecam.errors import InputError
 
 if TYPE_CHECKING:
+    from livecam.cli.runs import Run
     from livecam.stats import Ledger
+
+_SHOWN = 5
 
 
 @click.command("annotate")
-@click.argument("source", metavar="INPUT")
-@click.option(
-    "-o", "--output", metavar="OUTPUT", help="A .mp4, .m4v, .mov, .mkv or .webm file, or null: to write nothing."
-)
+@click.argument("sources", metavar="INPUT...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="OUTPUT", help="A file, a folder for several, or null: to write nothing.")
 @model_options
 @drawing_options
 @click.option("--codec", help="The video encoder.  [default: libx264; libvpx-vp9 for .webm]")
 @click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
 @click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")
-@click.option("--overwrite", is_flag=True, help="Replace the output where it exists.")
-@click.option("--start", "start_seconds", type=click.FloatRange(min=0), default=0.0, help="Begin there, in seconds.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs where they exist.")
 @click.option(
-    "--duration", "duration_seconds", type=click.FloatRange(min=0, min_open=True), help="Take only so many seconds."
+    "--start", "start_seconds", type=click.FloatRange(min=0), default=0.0, help="Begin a video there, in seconds."
+)
+@click.option(
+    "--duration",
+    "duration_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Take only so many seconds of a video.",
 )
 @click.option(
     "--predictions",
     metavar="FILE.jsonl",
     help="Write what the model says, a JSON line a frame; replaced where it exists.",
 )
+@click.option(
+    "--save-map", metavar="FILE.npy", help="Write the signed maps, as NumPy reads them; replaced where it exists."
+)
 @click.option("--report", metavar="FILE.json", help="Write an account of the run; replaced where it exists.")
 @ends_well
-def annotate_command(source: str, output: str | None, **options: Any) -> None:
-    """Explain every frame of a video and write it again, heatmaps drawn in, all else as it was.
+def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> None:
+    """Explain every frame of a video, or pictures, and write them again, heatmaps drawn in, all else as it was.
 
-    INPUT is a video file, a URL, or demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
-    Without -o the output is named after the input: clip.mp4 becomes clip_livecam.mp4, demo: becomes demo.mp4.
+    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', a URL of a video, or
+    demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
+
+    One input becomes a file: a .jpg, .png, .webp, .tif or .bmp picture, a .mp4, .m4v, .mov, .mkv or .webm video. A
+    folder, a pattern or several inputs go to a folder, where they keep their names. Without -o the output is named
+    after the input: clip.mp4 becomes clip_livecam.mp4, photos/ becomes photos_livecam/, several go to livecam_output/.
     """
     from livecam.annotation import annotate
+    from livecam.cli.runs import planned
     from livecam.explain.explainer import Explainer
     from livecam.render import Style
     from livecam.sinks import EncoderOptions
+    from livecam.sources import find_inputs
 
-    output = output or _default_output(source)
-    explainer = partial(Explainer, **_taken(options, MODEL_OPTION_NAMES))
+    progress = Progress()
+    model = _taken(options, MODEL_OPTION_NAMES)
+    explainer = functools.cache(partial(Explainer, **model, on_forwards=progress.on_forwards))  # one for all runs
     style = Style(**_taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**_taken(options, ("codec", "preset", "crf")))
-    try:
-        with Progress() as progress:
-            ledger = annotate(source, output, explainer, style=style, encoder=encoder, on_progress=progress, **options)
-    except KeyboardInterrupt:
-        if progress.ledger is not None:
-            click.echo(f"{output}: stopped, {progress.ledger.line()}", err=True)
-        if (part := Path(f"{output}.part")).exists():
-            click.echo(f"livecam: given up; {part} plays up to there", err=True)
-        raise
-    _conclude(ledger, output)
+    of_videos = {"encoder": encoder, **_taken(options, ("start_seconds", "duration_seconds"))}
+    inputs = find_inputs(sources)
+
+    def annotated(run: Run) -> Ledger:
+        # Where there are no videos, what is meant for them is refused.
+        of_run = of_videos if run.is_video or not inputs.videos else {}
+        with progress.of(run.unit), _interrupt_told(run, progress):
+            return annotate(run.source, run.output, explainer, style=style, on_progress=progress, **of_run, **options)
+
+    records = {name: options[name] for name in ("predictions", "save_map", "report")}
+    with planned(inputs, sources, output, overwrite=options["overwrite"], records=records) as runs:
+        outcomes = [_outcome(run, annotated, is_last_word=len(runs) == 1) for run in runs]
+    failed = [name for outcome in outcomes for name in outcome.failed]
+    if failed:
+        click.echo(f"livecam: {len(failed)} of {len(inputs)} inputs failed: {_some(failed)}", err=True)
+    if failed or not all(outcome.complete for outcome in outcomes):
+        sys.exit(EXIT_ERROR)
 
 
 def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: options.pop(name) for name in names}
 
 
-def _conclude(ledger: Ledger, output: str) -> None:
-    click.echo(f"{output.rstrip(':')}: {ledger.line()}", err=True)
-    if not ledger.complete:
+@contextmanager
+def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if progress.ledger is not None:
+            click.echo(f"{run.output}: stopped, {progress.ledger.line()}", err=True)
+        if (part := Path(f"{run.output}.part")).exists():
+            click.echo(f"livecam: given up; {part} plays up to there", err=True)
+        raise
+
+
+class Outcome(NamedTuple):
+    """What came of a run: whether all went well, and which inputs came to nothing."""
+
+    complete: bool
+    failed: Sequence[str] = ()
+
+
+def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool) -> Outcome:
+    """Do a run and tell of it; an input that cannot be read only ends everything where there is nothing else."""
+    try:
+        ledger = annotated(run)
+    except InputError as exc:
+        if is_last_word:
+            raise
+        click.echo(f"livecam: {exc}", err=True)
+        return Outcome(False, run.names)
+    click.echo(f"{run.output.rstrip(':')}: {ledger.line()}", err=True)
+    if run.is_video and not ledger.complete:
         click.echo(
             f"livecam: {ledger.unreadable} frames could not be read and {ledger.damaged} were damaged; "
-            f"{output} holds the rest",
+            f"{run.output} holds the rest",
             err=True,
         )
-        sys.exit(EXIT_ERROR)
+    return Outcome(ledger.complete, ledger.unreadable_files)
 
 
-def _default_output(source: str) -> str:
-    if source.startswith("demo:"):
-        return "demo.mp4"
-    path = Path(source.split("?")[0])
-    ending = path.suffix.lower() if path.suffix.lower() in VIDEO_ENDINGS else ".mp4"
-    return f"{path.stem}_livecam{ending}"
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

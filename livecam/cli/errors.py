@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -72,7 +73,10 @@ def _notes_on_stderr() -> Iterator[None]:
     log = logging.getLogger("livecam")
     log.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Pillow has much to say on files that it reads well all the same.
+            warnings.filterwarnings("ignore", module="PIL")
+            yield
     finally:
         log.removeHandler(handler)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,35 +14,47 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Shows frames, speed and the time left on a terminal; nothing elsewhere. Call it with the ledger as it grows."""
+    """Shows how far each run is, its speed and the time left on a terminal; nothing elsewhere.
+
+    Within `of` call it with the ledger as it grows. `on_forwards` takes the forward passes of a method that
+    needs many.
+    """
 
     def __init__(self) -> None:
         self.ledger: Ledger | None = None
         self._stack = ExitStack()
         self._bar: Any = None
+        self._unit = "frames"
         self._shown = 0
+        self._forwards = ""
 
-    def __enter__(self) -> Progress:
-        return self
+    @contextmanager
+    def of(self, unit: str) -> Iterator[None]:
+        """For one run, which counts these."""
+        self.ledger, self._bar, self._shown, self._unit, self._forwards = None, None, 0, unit, ""
+        with self._stack:
+            yield
 
-    def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+    def on_forwards(self, done: int, total: int) -> None:
+        """So many forward passes are done of those for what is being explained; shown with the next call."""
+        self._forwards = f", {done} of {total} passes" if done < total else ""
 
-    def __call__(self, ledger: Ledger, expected_frames: int | None) -> None:
+    def __call__(self, ledger: Ledger, expected: int | None) -> None:
         """Show how far it is; `ledger` is kept."""
         self.ledger = ledger
         if not sys.stderr.isatty():
             return
         if self._bar is None:
             bar = click.progressbar(
-                length=expected_frames or 1,
+                length=expected or 1,
                 file=sys.stderr,
-                show_eta=expected_frames is not None,
-                show_percent=expected_frames is not None,
+                show_eta=expected is not None,
+                show_percent=expected is not None,
                 item_show_func=lambda text: text or "",
+                update_min_steps=0,  # the text also changes where the bar does not
             )
             self._bar = self._stack.enter_context(bar)
-        of = f" of {expected_frames}" if expected_frames else ""
-        step = ledger.written - self._shown if expected_frames else 0
+        of = f" of {expected}" if expected else ""
+        step = ledger.written - self._shown if expected else 0
         self._shown = ledger.written
-        self._bar.update(step, f"{ledger.written}{of} frames, {ledger.fps:.1f} fps")
+        self._bar.update(step, f"{ledger.written}{of} {self._unit}, {ledger.fps:.1f} fps{self._forwards}")

@@ -18,6 +18,8 @@ _LETTERS_PER_SIDE = 1 / 24
 def draw_caption(canvas: Canvas, text: str, *, line: int = 0, rgb: tuple[int, int, int] = WHITE) -> None:
     """Write a line of text from the upright picture's top left corner down; `line` 0 is the first."""
     width, height = canvas.upright_size
+    if width < SMALLEST_LETTERS:
+        return  # not even one letter fits
     letters = render_line(text, letter_size(width, height), width)
     top = line * len(letters)
     if top + len(letters) <= height:

@@ -8,7 +8,6 @@ file takes the final name.
 from __future__ import annotations
 
 import logging
-import os
 import types
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from livecam.media import Media
 from livecam.planes import planar_format
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions, add_encoder
+from livecam.sinks.place import check_place
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
 
 try:
@@ -38,7 +38,6 @@ else:
 log = logging.getLogger("livecam")
 
 FRAGMENT_SECONDS = 0.5
-_LONGEST_NAME = 255
 # delay_moov and not empty_moov: only then can FFmpeg write the edit lists that keep negative and late first timestamps.
 _FRAGMENTED_MP4 = {"movflags": "delay_moov+default_base_moof", "frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
 # Times as they are: FFmpeg would shift all streams when an AAC track begins with its priming, before 0.
@@ -238,15 +237,4 @@ def check_path(path: Path, overwrite: bool) -> None:
     """Whether a video can be put there. Raises OutputError."""
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
-    if len(os.fsencode(working_files(path)[1].name)) > _LONGEST_NAME:
-        raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
-    if "://" in str(path) or ":/" in str(path):
-        raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
+    check_place(path, working_files(path)[1], overwrite)

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from livecam.errors import InputError
 from livecam.sources.base import Source
 from livecam.sources.demo import DemoSource
+from livecam.sources.files import Inputs, find_inputs
+from livecam.sources.pictures import PictureSource
 from livecam.sources.uri import without_file_scheme
 from livecam.sources.video import VideoSource
 
-__all__ = ["Source", "open_source", "without_file_scheme"]
+__all__ = ["Inputs", "PictureSource", "Source", "find_inputs", "open_source", "without_file_scheme"]
+
+_SHOWN = 3
 
 
-def open_source(uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
-    """Open `demo:?...`, a video file, or the URL of a video. Raises InputError.
+def open_source(
+    source: str | Path | Sequence[str | Path], *, start_seconds: float = 0.0, duration_seconds: float | None = None
+) -> Source:
+    """Open `demo:?...`, a video file or the URL of a video; or a picture, a folder or pattern of pictures, or a list.
 
-    `start_seconds` and `duration_seconds` take a part; times are then counted from its start.
+    Of a video, `start_seconds` and `duration_seconds` take a part; times are then counted from its start. In a folder,
+    a pattern or a list, pictures that cannot be read are passed over, and videos are an error: each is a source of its
+    own. Raises InputError.
     """
     if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
         raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
-    if uri.startswith("demo:"):
-        return DemoSource(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)
-    uri = without_file_scheme(uri)
-    return VideoSource(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)
+    inputs = find_inputs([str(source)] if isinstance(source, str | Path) else [str(name) for name in source])
+    many = inputs.many or not isinstance(source, str | Path)
+    if many and inputs.videos:
+        raise InputError(f"several inputs can only be pictures here; {_some(inputs.videos)} would be a source alone")
+    if inputs.videos:
+        return _open_video(inputs.videos[0], start_seconds, duration_seconds)
+    if start_seconds or duration_seconds is not None:
+        raise InputError(f"only a video has parts; leave out start and duration for {_some(inputs.pictures)}")
+    return PictureSource(inputs.pictures, many=many)
+
+
+def _open_video(uri: str, start_seconds: float, duration_seconds: float | None) -> Source:
+    kind = DemoSource if uri.startswith("demo:") else VideoSource
+    return kind(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)
+
+
+def _some(names: Sequence[object]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(str(name) for name in names[:_SHOWN]) + more

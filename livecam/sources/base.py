@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import av
 
@@ -17,12 +17,13 @@ class Source(ABC):
     """Gives frames, once, in the order in which they are shown.
 
     Opening happens in the constructor, which raises InputError and decodes the first frame, so that what cannot be read
-    is found before a model is loaded. `unreadable` and `damaged` count as in the ledger and are final once the frames
-    are exhausted. `close` is called once, by the thread that opened, after the frames' thread has ended.
+    is found before a model is loaded. `unreadable`, `unreadable_files` and `damaged` are as in the ledger, and final
+    once the frames are exhausted. `close` is called once, by the thread that opened, after the frames have ended.
     """
 
     media: Media
     unreadable: int = 0
+    unreadable_files: Sequence[str] = ()
     damaged: int = 0
 
     @abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -20,6 +19,7 @@ from livecam.frame import Frame
 from livecam.media import Media, Orientation, display_matrix_of
 from livecam.sources.base import OnPacket, Source
 from livecam.sources.clip import Clip
+from livecam.sources.files import check_file
 from livecam.sources.timestamps import Timestamps
 from livecam.sources.uri import is_url, redacted
 
@@ -211,7 +211,7 @@ def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame
 
 def _open(uri: str, name: str) -> av.container.InputContainer:
     if not is_url(uri):
-        _check_file(Path(uri))
+        check_file(Path(uri))
     try:
         # Absolute, or FFmpeg would take what stands before a colon in a file's name for a protocol.
         return av.open(
@@ -223,16 +223,3 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
         if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
             raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
         raise InputError(f"cannot open {name}: {exc.strerror}") from exc
-
-
-def _check_file(path: Path) -> None:
-    if not path.name:
-        raise InputError("the input has no name; name a video file, a URL, or demo:")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a video file")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; name a video file, a URL, or demo:")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read; check its permissions")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty")

@@ -1,0 +1,154 @@
+"""Still pictures, read with Pillow, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+from PIL.Image import Transpose
+
+from livecam.errors import InputError
+from livecam.frame import Frame
+from livecam.media import Media
+from livecam.sources.base import OnPacket, Source
+from livecam.sources.files import check_file
+
+log = logging.getLogger("livecam")
+
+_WHITE = (255, 255, 255, 255)
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What to do with the pixels for each orientation that EXIF knows, but for the first, which is upright."""
+
+
+class PictureSource(Source):
+    """Pictures of whatever sizes, upright, as 8-bit RGB in planes.
+
+    `many` says that one which cannot be read is passed over: it is told and counted, and `unreadable_files` names it.
+    `media` describes the first one.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
+        self.paths = tuple(paths)
+        self.many = many
+        self.unreadable_files: list[str] = []
+        self._notes: list[str] = []
+        self._pictures = self._read()
+        self._first = next(self._pictures, None)
+        if self._first is None:
+            self._tell()
+            raise InputError(f"none of the {len(self.paths)} pictures can be read")
+        self.media = Media(
+            width=self._first.picture.width,
+            height=self._first.picture.height,
+            pixel_format=self._first.picture.format.name,
+            time_base=Fraction(1),
+            expected_frames=len(self.paths),
+        )
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        assert self._first is not None  # frames come once
+        first, self._first = self._first, None
+        for frame in chain([dataclasses.replace(first, captured_seconds=time.perf_counter())], self._pictures):
+            self._tell()
+            yield frame
+        self._tell()
+
+    def close(self) -> None:
+        pass
+
+    def _read(self) -> Iterator[Frame]:
+        index = 0
+        for path in self.paths:
+            try:
+                frame, pictures_in_file = _read_picture(path)
+            except InputError as exc:
+                if not self.many:
+                    raise
+                self._notes.append(str(exc))
+                self.unreadable += 1
+                self.unreadable_files.append(str(path))
+                continue
+            if pictures_in_file > 1:
+                self._notes.append(f"{path} holds {pictures_in_file} pictures; the first is explained")
+            yield dataclasses.replace(frame, index=index)
+            index += 1
+
+    def _tell(self) -> None:
+        """Say what was found, once it is known that the run goes ahead."""
+        for note in self._notes:
+            log.warning("%s", note)
+        self._notes.clear()
+
+
+def _read_picture(path: Path) -> tuple[Frame, int]:
+    """The first picture in a file as viewers show it, and how many there are. Raises InputError.
+
+    It is turned as its EXIF says; what is transparent lies on white.
+    """
+    check_file(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
+            rgb = _turned_upright(_in_rgb(image), image)
+            profile = image.info.get("icc_profile")
+    except Image.DecompressionBombError as exc:
+        raise InputError(f"{path} has too many pixels, as files do that are made to fill the memory") from exc
+    except Exception as exc:  # Pillow's decoders raise whatever a damaged file makes them stumble over
+        raise InputError(
+            f"{path} is not a picture that can be read (damaged, cut short, or something else); convert or leave it out"
+        ) from exc
+    profile = profile if _color_space(profile) == "RGB" else None
+    return dataclasses.replace(Frame.from_rgb(np.asarray(rgb)), path=path, color_profile=profile), count
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep_grey(np.asarray(image)).convert("RGB")
+    if image.has_transparency_data:
+        colors = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), colors).convert("RGB")
+    profile = image.info.get("icc_profile")
+    if profile and image.mode == "CMYK" and _color_space(profile) == "CMYK":
+        # What the inks look like is known to their profile alone.
+        inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, inks, screen, outputMode="RGB") or image.convert("RGB")
+    return image.convert("RGB")
+
+
+def _turned_upright(picture: Image.Image, image: Image.Image) -> Image.Image:
+    """A picture made of the pixels of an opened file, turned as that says; EXIF that cannot be read says nothing."""
+    with suppress(Exception):
+        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return picture if method is None else picture.transpose(method)
+    return picture
+
+
+def _from_deep_grey(values: np.ndarray) -> Image.Image:
+    """(H, W) integers of 16 bits or floats in 0..1 -> 8 bits; what goes beyond is scaled to fit, not clipped."""
+    full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 1.0
+    scaled = np.nan_to_num(values.astype(np.float64), posinf=full)
+    scaled *= 255 / max(full, scaled.max())
+    return Image.fromarray(np.round(scaled.clip(0)).astype(np.uint8))
+
+
+def _color_space(profile: bytes | None) -> str | None:
+    """What an ICC profile describes: RGB, GRAY, CMYK."""
+    return profile[16:20].decode("latin-1").strip() if profile else None
