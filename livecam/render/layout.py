@@ -31,8 +31,13 @@ class Layout:
         across, down = orientation.swap(columns, rows)
         scale = min(1.0, LARGEST_SIDE / (across * width), LARGEST_SIDE / (down * height))
         # Even sizes, so that every tile begins on a whole pixel of the chroma.
-        tile_width, tile_height = (max(round(side * scale / 2), 1) * 2 for side in (width, height))
+        tile_width, tile_height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
         return cls(columns, rows, tile_width, tile_height, orientation)
+
+    @property
+    def places(self) -> int:
+        """How many tiles there is room for."""
+        return self.columns * self.rows
 
     @property
     def size(self) -> tuple[int, int]:

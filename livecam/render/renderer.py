@@ -11,7 +11,7 @@ from livecam.planes import PLANAR, padded_size, planes
 from livecam.render.canvas import Canvas
 from livecam.render.layout import Layout
 from livecam.render.planar import Planar, copy_planes
-from livecam.render.views import Style, tiles_of
+from livecam.render.views import Style, paint_nothing, tiles_of
 
 
 class Renderer:
@@ -30,11 +30,12 @@ class Renderer:
         layout = Layout.of(len(painters), frame.picture.width, frame.picture.height, frame.orientation)
         source = planes(self._planar.readable(frame.picture, layout.tile_width, layout.tile_height))
         picture = self._planar.blank(*layout.size, like=frame.picture)
-        for number, paint in enumerate(painters):
+        for number in range(layout.places):
             tile = self._tile(picture, layout, number)
             copy_planes(source, tile)
             shown = [copy[: plane.shape[0], : plane.shape[1]] for plane, copy in zip(source, tile, strict=True)]
             canvas = Canvas(shown, self._planar.pixel_format, Color.of(frame.picture), frame.orientation)
+            paint = painters[number] if number < len(painters) else paint_nothing
             paint(canvas, explanation, self._style)
         return picture
 

@@ -70,6 +70,11 @@ def tiles_of(view: str, classes: int) -> list[Painter]:
     return painters[view]
 
 
+def paint_nothing(canvas: Canvas, explanation: Explanation, style: Style) -> None:
+    """The place of a tile that there is none for."""
+    canvas.fill(_BLACK)
+
+
 def _untouched(canvas: Canvas, explanation: Explanation, style: Style) -> None:
     """The frame as it came."""
 
