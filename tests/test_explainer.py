@@ -141,6 +141,14 @@ def test_the_layer_is_chosen_by_itself(name: str, layer: str, shape: tuple[int, 
     assert cam.std() > 0
 
 
+def test_methods_about_features_pass_over_a_layer_of_class_scores() -> None:
+    """`evidence` of the shipped model has a channel for each class, mostly negative."""
+    assert Explainer("shapes").layer == Explainer("shapes", method="layercam").layer == "evidence"
+    for method in ("gradcam++", "xgradcam", "eigencam", "fem", "scorecam"):
+        assert Explainer("shapes", method=method).layer == "features"
+    assert Explainer("shapes", method="gradcam++", layer="evidence").layer == "evidence"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", torchvision.models.list_models(module=torchvision.models))
 def test_every_classifier_of_torchvision_explains(name: str) -> None:

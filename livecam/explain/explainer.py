@@ -98,7 +98,7 @@ class Explainer:
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
         self._selection = self._select(self._wanted)
-        layers = self.survey.find(self._module, layer)
+        layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._step = Step(self._module, layers, self._method, against=self._contrast_to(against), negative=negative)
         self._heat = Heat(self._heat_options)

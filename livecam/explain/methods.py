@@ -126,10 +126,15 @@ def _first_principal_map(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Gradient:
-    """A method on activation and gradient; `objective` makes the score, whose gradient it is, of the logits."""
+    """A method on activation and gradient; `objective` makes the score, whose gradient it is, of the logits.
+
+    `features_only` says, here and below, that the maths takes the activation for features, 0 where they are not there:
+    a layer whose channels are the classes' scores is then not chosen by itself.
+    """
 
     compute: Callable[[Tensor, Tensor], Tensor]
     objective: Objective = class_score
+    features_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,22 +142,23 @@ class Activation:
     """A method on the activation alone: the same map whatever the class."""
 
     compute: Callable[[Tensor], Tensor]
+    features_only: bool = True
 
 
 Method = Gradient | Activation | Perturbation
 
 METHODS: dict[str, Method] = {
     "gradcam": Gradient(gradcam),
-    "gradcam++": Gradient(gradcam_plus_plus),
+    "gradcam++": Gradient(gradcam_plus_plus, features_only=True),
     "hirescam": Gradient(hirescam),
     "layercam": Gradient(layercam),
-    "xgradcam": Gradient(xgradcam),
+    "xgradcam": Gradient(xgradcam, features_only=True),
     "elementwise": Gradient(elementwise),
     "finercam": Gradient(gradcam, objective=against_similar_classes),
     "eigencam": Activation(eigencam),
     "eigengradcam": Gradient(eigengradcam),
     "fem": Activation(fem),
-    "scorecam": Perturbation(scorecam),
+    "scorecam": Perturbation(scorecam, features_only=True),
     "ablationcam": Perturbation(ablationcam),
 }
 

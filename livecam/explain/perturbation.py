@@ -46,6 +46,7 @@ class Perturbation:
     """A method on forward passes: `weigh` gives each channel's weight for each picture and class, (B, K, C)."""
 
     weigh: Callable[[Probe], Tensor]
+    features_only: bool = False
 
     def maps(self, probe: Probe) -> Tensor:
         """Signed maps (B, K, h, w): sum_c w_c A_c."""

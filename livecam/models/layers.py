@@ -20,7 +20,7 @@ class Layer:
     """A module that was run: its dotted name, its type, the shape of its output for one picture.
 
     `grid` is where it can be explained, else None, and `obstacle` says why not. `in_attention` tells the parts of an
-    attention module.
+    attention module, `holds_scores` a layer whose channels are the classes.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Layer:
     grid: Grid | None
     obstacle: str = ""
     in_attention: bool = False
+    holds_scores: bool = False
 
     @property
     def size(self) -> str:
@@ -66,15 +67,23 @@ class Survey:
         """
         if not self.usable:
             raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
-        return next((layer for layer in reversed(self.usable) if not layer.in_attention), self.usable[-1])
+        return ([layer for layer in self.usable if not layer.in_attention] or self.usable)[-1]
 
-    def find(self, model: nn.Module, wanted: str | int | Sequence[str | int] | None) -> list[TargetLayer]:
+    @property
+    def automatic_features(self) -> Layer:
+        """The same for methods that are about features: not one whose channels are the classes. Raises ModelError."""
+        features = [layer for layer in self.usable if not (layer.in_attention or layer.holds_scores)]
+        return features[-1] if features else self.automatic
+
+    def find(
+        self, model: nn.Module, wanted: str | int | Sequence[str | int] | None, *, features_only: bool
+    ) -> list[TargetLayer]:
         """The layers of these names or numbers, several as a sequence or by comma; None for the automatic choice.
 
         Raises ModelError for one that does not exist or cannot be explained.
         """
         if wanted is None:
-            found = [self.automatic]
+            found = [self.automatic_features if features_only else self.automatic]
         else:
             names = wanted.split(",") if isinstance(wanted, str) else [wanted] if isinstance(wanted, int) else wanted
             found = [self._find_one(model, str(name).strip()) for name in names]
@@ -130,7 +139,15 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
             continue  # an earlier call of a module that is used several times
         grid, obstacle = _grid_of(output, gradient, example, token_counts)
         shape, kind = tuple(output.shape), type(model.get_submodule(name)).__name__
-        layers[name] = Layer(name, kind, shape, grid, obstacle, _is_in_attention(model, name))
+        layers[name] = Layer(
+            name,
+            kind,
+            shape,
+            grid,
+            obstacle,
+            in_attention=_is_in_attention(model, name),
+            holds_scores=grid is not None and shape[grid.channel_axis] == scores.shape[1],
+        )
     return Survey(tuple(reversed(layers.values())), scores.shape[1])
 
 

@@ -1,0 +1,57 @@
+"""Draws the pictures of docs/recipes.md: ``python docs/make_pictures.py``.
+
+They show the shipped model on a generated scene, so that they can be drawn anywhere and come out the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from livecam import Explainer
+from livecam.scene import Scene
+
+FOLDER = Path(__file__).parent
+SIZE = 640, 360
+
+
+def scene(seed: int, time_seconds: float) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    return Scene(seed, 2, *SIZE).render(time_seconds)
+
+
+def classes_in(seed: int, time_seconds: float) -> list[str]:
+    """What there is to be seen."""
+    return [shape.label for shape in Scene(seed, 2, *SIZE).truth(time_seconds)]
+
+
+def save(name: str, *pictures: np.ndarray) -> None:
+    """Side by side."""
+    Image.fromarray(np.hstack(pictures)).save(FOLDER / f"{name}.jpg", quality=85)
+
+
+def main() -> None:
+    """One picture a recipe."""
+    seed, time_seconds = 12, 3.0
+    picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
+    save("recipe1", Explainer("shapes")(picture).overlay(picture, opacity=0.4, caption=True))
+    save("recipe2", Explainer("shapes", fit="crop")(picture).overlay(picture, opacity=0.5, caption=True))
+    save(
+        "recipe3",
+        Explainer("shapes", target=labels)(picture).overlay(picture, view="classes", opacity=0.4, caption=True),
+    )
+    early = Explainer("shapes", layer="features.8", threshold="auto", smooth=0.5)(picture)
+    save("recipe4", early.overlay(picture, view="raw", caption=True), early.overlay(picture, caption=True))
+    plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
+    save("recipe5", plus.overlay(picture, view="panels", caption=True))
+    both = Explainer("shapes", target=labels)(picture)
+    views = [both.overlay(picture, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
+    marked = Explainer("shapes", threshold=0.3)(picture).overlay(picture, contour=True, colorbar=True, caption=True)
+    rows = [np.hstack([views[0], marked]), np.hstack([views[1], views[2]]), np.hstack([views[3], picture])]
+    Image.fromarray(np.vstack(rows)).resize((960, 810)).save(FOLDER / "views.jpg", quality=85)
+
+
+if __name__ == "__main__":
+    main()
