@@ -15,18 +15,24 @@ if TYPE_CHECKING:
 
 @click.command("layers")
 @click.argument("model", default="shapes")
-@click.option("--weights", default="none", show_default=True, metavar="default|none|FILE", help="The model's weights.")
+@click.option(
+    "--weights",
+    metavar="default|none|FILE",
+    help="The model's weights.  [default: none, which has the same layers; what your own code makes]",
+)
 @click.option("--labels", metavar="FILE", help="The names of the classes, one a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @ends_well
-def layers_command(model: str, weights: str, labels: str | None, as_json: bool) -> None:
+def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool) -> None:
     """List the layers of MODEL in the order in which they run, and which of them can be explained.
 
     Those that can have a number, which --layer takes as well as the name; negative ones count from the end. The
     automatic choice has a star.
     """
     from livecam.explain.explainer import Explainer
+    from livecam.models import weights_without_download
 
+    weights = weights or weights_without_download(model)
     rows = _rows(Explainer(model, weights=weights, labels=labels).survey)
     if as_json:
         click.echo(json.dumps(rows, indent=2))

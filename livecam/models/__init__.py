@@ -13,7 +13,7 @@ from livecam.models import callables, shipped, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, read_labels
 from livecam.models.weights import differing_shape, load_state, read_state
 
-__all__ = ["Classifier", "Preprocessing", "load_model"]
+__all__ = ["Classifier", "Preprocessing", "load_model", "weights_without_download"]
 
 
 class Family(Protocol):
@@ -58,6 +58,11 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
     else:
         classifier = _with_weights(family, name, Path(weights))
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier
+
+
+def weights_without_download(name: str) -> str:
+    """The `weights` that a model's structure can be seen with at once."""
+    return "default" if _family(name) is callables else "none"
 
 
 def _family(name: str) -> Family:

@@ -1,0 +1,178 @@
+"""`livecam layers`, and that what it lists as usable can be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from torch import Tensor, nn
+
+from livecam import Explainer, LivecamError
+from livecam.models import load_model
+
+Livecam = Callable[..., Result]
+
+
+def listed(livecam: Livecam, *arguments: str) -> list[dict[str, object]]:
+    result = livecam("layers", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_list_says_what_can_be_explained_and_why_not(livecam: Livecam) -> None:
+    rows = {row["name"]: row for row in listed(livecam, "shapes")}
+    assert rows["evidence"] == {
+        "name": "evidence",
+        "type": "Conv2d",
+        "output": "1x8x20x20",
+        "grid": [20, 20],
+        "number": len(rows) - 2,
+        "automatic": True,
+        "obstacle": None,
+    }
+    assert (rows["pool"]["number"], rows["pool"]["obstacle"]) == (None, "no spatial extent")
+    table = livecam("layers", "shapes").output
+    assert [line for line in table.splitlines() if line.startswith("*")][0].split()[2] == "evidence"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "convnext_tiny", "vit_b_16", "swin_t"])
+def test_every_usable_layer_works(livecam: Livecam, name: str) -> None:
+    model = load_model(name, weights="none").module
+    batch = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    usable = [row for row in listed(livecam, name) if row["number"] is not None]
+    assert len(usable) > 20
+    for row in usable:
+        cam = Explainer(model, layer=str(row["name"])).cam(batch, target=3)
+        assert list(cam.shape[1:]) == row["grid"], row
+        assert cam.isfinite().all(), row
+        assert cam.std() > 0, row
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_t"])
+def test_a_layer_in_ten_of_a_model_works(livecam: Livecam, name: str) -> None:
+    model = load_model(name, weights="none").module
+    batch = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    for row in [row for row in listed(livecam, name) if row["number"] is not None][::10]:
+        cam = Explainer(model, layer=row["number"]).cam(batch, target=3)  # type: ignore[arg-type]
+        assert list(cam.shape[1:]) == row["grid"], row
+        assert cam.isfinite().all()
+        assert cam.std() > 0, row
+
+
+def test_numbers_count_the_usable_layers(livecam: Livecam) -> None:
+    names = [row["name"] for row in listed(livecam, "resnet18") if row["number"] is not None]
+    model = load_model("resnet18", weights="none").module
+    for number in (0, 7, -1, -3, len(names) - 1):
+        assert Explainer(model, layer=number).layer == Explainer(model, layer=str(number)).layer == names[number]
+    for number in (len(names), -len(names) - 1):
+        with pytest.raises(LivecamError, match=f"0 to {len(names) - 1}, not {number}"):
+            Explainer(model, layer=number)
+
+
+def test_several_layers_are_fused_by_their_mean() -> None:
+    model = load_model("resnet18", weights="none").module
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    fused = Explainer(model, layer="layer3,layer4", target=7)
+    assert fused.layer == "layer3,layer4"
+    assert Explainer(model, layer=["layer3", -1]).layer == "layer3,layer4"
+    parts = []
+    for layer in ("layer3", "layer4"):
+        cam = Explainer(model, layer=layer).cam(batch, target=7)
+        scaled = cam / cam.abs().amax(dim=(1, 2), keepdim=True)
+        parts.append(nn.functional.interpolate(scaled[:, None], (4, 4), mode="bilinear")[:, 0])
+    torch.testing.assert_close(fused.cam(batch), torch.stack(parts).mean(dim=0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_cannot_be_explained_is_answered_with_the_nearest() -> None:
+    model = load_model("resnet18", weights="none").module
+    for layer, message in {
+        "avgpool": r"avgpool cannot be explained: no spatial extent \(1x512x1x1\); the nearest that can is layer4",
+        "fc": "the nearest that can is layer4",
+        "layer5": "no layer 'layer5'; did you mean layer4",
+        "": "no layer ''",
+    }.items():
+        with pytest.raises(LivecamError, match=message):
+            Explainer(model, layer=layer)
+    vit = load_model("vit_b_32", weights="none").module
+    with pytest.raises(LivecamError, match=r"no gradient reaches it .*; the nearest that can is encoder.layers"):
+        Explainer(vit, layer="encoder.ln")
+
+
+class Odd(nn.Module):
+    """Gives what its argument says."""
+
+    def __init__(self, wrap: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, stride=16), nn.Linear(4, 5)
+        self.wrap = wrap
+
+    def forward(self, x: Tensor) -> object:
+        return self.wrap(self.head(self.conv(x).mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "message"),
+    [
+        (lambda scores: (scores, scores), "the model gives a tuple of 2 instead of class scores"),
+        (lambda scores: {"logits": scores, "aux": scores}, "a dict with logits, aux instead"),
+        (lambda scores: scores[:, :, None], r"a tensor of shape \(1, 5, 1\) instead"),
+        (lambda scores: None, "a NoneType instead"),
+        (lambda scores: scores * float("nan"), "scores are not finite"),
+    ],
+)
+def test_a_model_that_gives_no_class_scores_is_told_so(wrap: Callable[[Tensor], object], message: str) -> None:
+    with pytest.raises(LivecamError, match=message):
+        Explainer(Odd(wrap))
+
+
+class Attending(nn.Module):
+    """A last block with attention written out, as timm's: its matrix is square, its queries get no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 8, 16, stride=16), nn.LayerNorm(8)
+        self.attention = SelfAttention()
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        return self.head(self.attention(self.norm(tokens))[:, 0])
+
+
+class SelfAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.drop = nn.Linear(8, 24), nn.Dropout(0.0)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.qkv(tokens).chunk(3, dim=2)
+        matrix = self.drop((query @ key.mT)[:, None].softmax(dim=3))
+        return matrix[:, 0] @ value
+
+
+def test_the_automatic_layer_is_no_part_of_attention() -> None:
+    torch.manual_seed(0)
+    explainer = Explainer(Attending())
+    assert explainer.layer == "norm"
+    usable = {layer.name for layer in explainer.survey.usable}
+    assert "attention.qkv" in usable
+    assert "attention.drop" not in usable
+    assert explainer(np.zeros((64, 64, 3), np.uint8)).cam.shape == (14, 14)
+
+
+def test_layers_of_your_own_code(livecam: Livecam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_of_layers.py").write_text(
+        "from torch import nn\n"
+        "make = lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = listed(livecam, "mine_of_layers:make")
+    assert [row["name"] for row in rows if row["automatic"]] == ["0"]
