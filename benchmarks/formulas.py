@@ -130,9 +130,14 @@ def scorecam(module: nn.Module, layer: str, image: Tensor, target: int, *, align
 
 
 def ablationcam(
-    module: nn.Module, layer: str, image: Tensor, target: int, *, absent: Callable[[Tensor], float] = lambda output: 0
+    module: nn.Module,
+    layer: str,
+    image: Tensor,
+    target: int,
+    *,
+    absent: Callable[[Tensor], float] = lambda output: 0,
 ) -> np.ndarray:
-    """Ablation-CAM (h, w), one channel at a time; `absent` is the value of a channel that is dropped."""
+    """Ablation-CAM (h, w), one channel at a time; `absent` is the value of one that is dropped."""
 
     def score_without(channel: int) -> float:
         def drop(output: Tensor) -> Tensor:

@@ -51,6 +51,10 @@ class Witnessed:
         """(activation, gradient) of each picture seen, of the score that the method explains."""
         return self.against_similar if method == "finercam" else self.of_class
 
+    def cancels(self, method: str) -> bool:
+        """Whether the method divides by sums that cancel out, as activations are signed: float32 suffers from it."""
+        return method == "xgradcam" and any(activation.min() < 0 for activation, _ in self.of_class)
+
     def formula(self, method: str) -> np.ndarray:
         """The paper's maps in float64, (WITNESSED, h, w)."""
         return np.stack([FORMULAS[method](*each) for each in self.captured(method)])
