@@ -13,6 +13,9 @@ drop, increase  only what is hot is left, the heatmap being the opacity: by how 
 Blotted out means the picture's mean colour. Maps are interpolated to the input's size, 160 x 160, first. The score is
 the probability of the class. What the figures are worth is told by a map of chance, a map of the distance from the
 centre, and the visible shape itself.
+
+On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program livecam does for itself: threads that spin while they wait
+make the times those of the other programs.
 """
 
 from __future__ import annotations
@@ -81,7 +84,7 @@ class Judge:
         return probabilities[:, target].numpy()
 
 
-def judge(judge: Judge, drawn: Drawn, explanation: Explanation) -> dict[str, float]:
+def judged(judge: Judge, drawn: Drawn, explanation: Explanation) -> dict[str, float]:
     """The figures of one map."""
     picture = judge.input_of(drawn.frame)
     blotted = np.broadcast_to(picture.mean(axis=(0, 1)), picture.shape)
@@ -152,11 +155,11 @@ def scenes(count: int, seed: int) -> Iterator[Drawn]:
 
 def measure(rows: dict[str, Explain], count: int, seed: int) -> dict[str, dict[str, float]]:
     """The mean of each figure over the scenes, for each row."""
-    judging = Judge(load_model(MODEL))
+    judge = Judge(load_model(MODEL))
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
     for drawn in scenes(count, seed):
         for name, explain in rows.items():
-            figures[name].append(judge(judging, drawn, explain(drawn)))
+            figures[name].append(judged(judge, drawn, explain(drawn)))
     return {
         name: {figure: float(np.mean([one[figure] for one in of])) for figure in of[0]} for name, of in figures.items()
     }

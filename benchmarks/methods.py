@@ -83,11 +83,12 @@ def main() -> None:
     """Print the tables, and write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architectures", default=",".join(ARCHITECTURES), help="of these, by comma")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="compare with them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     errors: dict[str, dict[str, dict[str, float]]] = {}
     comparisons: list[Comparison] = []
-    has_peer = find_spec("pytorch_grad_cam") is not None
+    has_peer = options.peers and find_spec("pytorch_grad_cam") is not None
     for architecture in options.architectures.split(","):
         witnessed = witness(architecture)
         errors[architecture] = agreement(witnessed)
@@ -104,7 +105,9 @@ def main() -> None:
         comparisons += [compare_forward_passes(method, layer) for method, layer in FORWARD_PASSES]
         print_comparisons(comparisons)
     else:
-        print("pytorch-grad-cam is not installed (pip install 'livecam[bench]'): nothing to compare with.")
+        print(
+            "Not compared with pytorch-grad-cam: it is not installed (pip install 'livecam[bench]') or not asked for."
+        )
     if options.json:
         write_json(options.json, {"errors": errors, "comparisons": [asdict(one) for one in comparisons]})
 
