@@ -31,6 +31,9 @@ bench: $(INSTALLED) ## measure what the README claims; JSON into results/
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	mkdir -p results
 	$(BIN)/python -m benchmarks.pointing --json results/pointing.json
+	$(BIN)/python -m benchmarks.methods --json results/methods.json
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.faithfulness --json results/faithfulness.json
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.classes --json results/classes.json
 	$(BIN)/python -m benchmarks.pipeline --json results/pipeline.json
 
 clean: ## remove .venv and what was built or measured

@@ -1,7 +1,8 @@
 """The papers' formulas written down word for word in float64, as a witness for `livecam.explain.methods`.
 
 One picture at a time, by plain autograd through the whole model, in NumPy from there on; nothing here is shared with
-livecam but the name of the layer and its grid.
+livecam but the name of the layer and its grid. The two methods on forward passes take one channel at a time besides, in
+the module's own precision.
 """
 
 from __future__ import annotations
@@ -112,6 +113,60 @@ def capture(
     score = score_against_similar if method == "finercam" else class_score
     (gradient,) = torch.autograd.grad(score(logits, target), kept[-1])
     return _channels_first(kept[-1][0].detach(), grid), _channels_first(gradient[0], grid)
+
+
+def scorecam(module: nn.Module, layer: str, image: Tensor, target: int, *, align_corners: bool = False) -> np.ndarray:
+    """Score-CAM (h, w), one channel at a time; `align_corners` is for whoever interpolates otherwise."""
+    activation, _ = _run(module, layer, image)
+    scores = []
+    for channel in activation:
+        mask = nn.functional.interpolate(
+            channel[None, None], image.shape[1:], mode="bilinear", align_corners=align_corners
+        )[0]
+        mask = (mask - mask.min()) / (mask.max() - mask.min())
+        scores.append(float(_run(module, layer, image * mask)[1][target]))
+    weights = np.exp(np.array(scores) - max(scores))
+    return np.einsum("c,chw->hw", weights / weights.sum(), activation.numpy())
+
+
+def ablationcam(
+    module: nn.Module,
+    layer: str,
+    image: Tensor,
+    target: int,
+    *,
+    absent: Callable[[Tensor], float] = lambda output: 0,
+) -> np.ndarray:
+    """Ablation-CAM (h, w), one channel at a time; `absent` is the value of one that is dropped."""
+
+    def score_without(channel: int) -> float:
+        def drop(output: Tensor) -> Tensor:
+            output[:, channel] = absent(output)
+            return output
+
+        return float(_run(module, layer, image, drop)[1][target])
+
+    activation, logits = _run(module, layer, image)
+    whole = float(logits[target])
+    weights = [(whole - score_without(channel)) / abs(whole) for channel in range(len(activation))]
+    return np.einsum("c,chw->hw", weights, activation.numpy())
+
+
+def _run(
+    module: nn.Module, layer: str, image: Tensor, change: Callable[[Tensor], Tensor] = lambda output: output
+) -> tuple[Tensor, Tensor]:
+    """The layer's output (C, h, w) of one input and the logits (classes,), after a change of that output."""
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        kept.append(output.clone())  # what comes after it may write into it
+        return change(output)
+
+    handle = module.get_submodule(layer).register_forward_hook(keep)
+    with torch.no_grad():
+        logits = module(image[None])[0]
+    handle.remove()
+    return kept[-1][0], logits
 
 
 def _channels_first(tensor: Tensor, grid: Sequence[int]) -> np.ndarray:

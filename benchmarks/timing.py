@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import resource
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch_threads": torch.get_num_threads(),
-        **{name: _version(name) for name in packages},
+        **{name: version(name) for name in packages},
     }
 
 
@@ -32,6 +33,26 @@ def cpu_seconds() -> float:
     """Processor time of this process and of the children that have ended, all threads."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def print_machine() -> None:
+    """The machine in a line above a table."""
+    facts = machine()
+    packages = ", ".join(f"{name} {facts[name]}" for name in ("torch", "torchvision"))
+    print(f"{facts['processor']}, {facts['cores']} cores, {facts['gpu'] or 'no GPU'}; {packages}\n")
+
+
+def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each call, each once a round after one that warms up, so that all meet the same weather."""
+    times_ms: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(rounds):
+        for name, work in works.items():
+            begin = time.perf_counter()
+            work()
+            times_ms[name].append(1000 * (time.perf_counter() - begin))
+    return times_ms
 
 
 def spread(values: Sequence[float]) -> str:
@@ -50,6 +71,14 @@ def write_json(path: Path, results: dict[str, Any]) -> None:
     path.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n", encoding="utf-8")
 
 
+def version(package: str) -> str | None:
+    """Of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _processor() -> str:
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
@@ -58,10 +87,3 @@ def _processor() -> str:
         ]
         return names[0] if names else platform.machine()
     return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -2,87 +2,33 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.formulas import FORMULAS, capture
+from benchmarks.formulas import FORMULAS, ablationcam, scorecam
+from benchmarks.witness import ARCHITECTURES, WITNESSED, Witnessed, relative_error, witness
 from livecam import Explainer, LivecamError
 from livecam.choices import METHODS as NAMES
 from livecam.explain.methods import METHODS, Activation, Gradient, eigencam, gradcam_plus_plus
 from livecam.explain.objectives import against_similar_classes
 from livecam.models import Preprocessing, load_model
 
-# Smaller pictures than these models are for, to save time; the layer, where it is not the automatic one.
-ARCHITECTURES: dict[str, tuple[int, str | None]] = {
-    "resnet18": (128, None),
-    "vgg16": (128, "features.28"),  # an in-place ReLU follows right behind
-    "densenet121": (128, None),
-    "mobilenet_v3_small": (128, None),
-    "convnext_tiny": (128, None),
-    "swin_t": (128, None),
-    "vit_b_16": (224, None),
-}
-TARGETS = [3, 1, 4, 1]
-WITNESSED = 2
-"""How many pictures of the batch the slow witness sees."""
-
-
-@dataclass(frozen=True)
-class Witnessed:
-    """A model, and what autograd in float64 finds at its layer: (activation, gradient) of each picture."""
-
-    module: nn.Module
-    preprocessing: Preprocessing
-    layer: str
-    batch: Tensor
-    of_class: list[tuple[np.ndarray, np.ndarray]]
-    against_similar: list[tuple[np.ndarray, np.ndarray]]
-
-    def explainer(self, method: str) -> Explainer:
-        return Explainer(self.module, method=method, layer=self.layer, preprocessing=self.preprocessing)
-
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def witnessed(request: pytest.FixtureRequest) -> Witnessed:
-    side, layer = ARCHITECTURES[request.param]
-    module, preprocessing = load_model(request.param, weights="none").module, Preprocessing(size=(side, side))
-    batch = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(1))
-    explainer = Explainer(module, layer=layer, preprocessing=preprocessing)
-    exact = copy.deepcopy(module).double().eval()
-    grid = tuple(explainer.cam(batch[:1]).shape[1:])
-    captured = {
-        method: [
-            capture(method, exact, explainer.layer, grid, image, target)
-            for image, target in zip(batch[:WITNESSED], TARGETS, strict=False)
-        ]
-        for method in ("gradcam", "finercam")
-    }
-    return Witnessed(module, preprocessing, explainer.layer, batch, captured["gradcam"], captured["finercam"])
+    return witness(request.param)
 
 
 @pytest.mark.parametrize("method", FORMULAS)
 def test_the_maps_are_those_of_the_papers(witnessed: Witnessed, method: str) -> None:
     """The whole way in float32, and the maths alone in float64, against the formulas word for word in float64."""
-    needs_gradient = isinstance(METHODS[method], Gradient)
-    explainer = witnessed.explainer(method)
-    maps = explainer.cam(witnessed.batch, target=TARGETS if needs_gradient else None).numpy()
-    alone = explainer.cam(witnessed.batch[:1], target=TARGETS[0] if needs_gradient else None).numpy()
-    captured = witnessed.against_similar if method == "finercam" else witnessed.of_class
-    for place, (activation, gradient) in enumerate(captured):
-        expected = FORMULAS[method](activation, gradient)
-        arguments = [torch.from_numpy(each)[None] for each in (activation, gradient)]
-        exact = METHODS[method].compute(*arguments[: 1 + needs_gradient])[0].numpy()  # type: ignore[union-attr]
-        assert np.abs(exact - expected).max() <= 1e-10 * np.abs(expected).max()
-        # XGrad-CAM divides by sums of activations, which cancel out where these are signed.
-        tolerance = 5e-3 if method == "xgradcam" and activation.min() < 0 else 1e-5
-        for given in (maps[place], alone[0]) if place == 0 else (maps[place],):
-            assert np.abs(given - expected).max() <= tolerance * np.abs(expected).max()
+    expected = witnessed.formula(method)
+    assert relative_error(witnessed.maths_alone(method), expected) <= 1e-10
+    tolerance = 5e-3 if witnessed.cancels(method) else 1e-5
+    assert relative_error(witnessed.whole_way(method)[:WITNESSED], expected) <= tolerance
+    assert relative_error(witnessed.whole_way(method, pictures=1), expected[:1]) <= tolerance
 
 
 def test_every_method_is_offered_and_has_its_formula_or_a_test() -> None:
@@ -158,24 +104,11 @@ def test_finercam_compares_with_the_nearest_logits() -> None:
     assert against_similar_classes(tied, torch.tensor([3]))[0] == 0
 
 
-def masked_by_hand(model: nn.Module, layer: Callable[[Tensor], Tensor], image: Tensor, target: int) -> np.ndarray:
-    """Score-CAM, one channel at a time."""
-    with torch.no_grad():
-        activation = layer(image[None])[0]
-        scores = []
-        for channel in activation:
-            mask = nn.functional.interpolate(channel[None, None], image.shape[1:], mode="bilinear")[0]
-            mask = (mask - mask.min()) / (mask.max() - mask.min())
-            scores.append(float(model((image * mask)[None])[0, target]))
-        weights = np.exp(np.array(scores) - max(scores))
-        return np.einsum("c,chw->hw", weights / weights.sum(), activation.numpy())
-
-
 def test_scorecam_is_that_of_one_channel_at_a_time(pooled: PooledLinear) -> None:
     inputs = torch.randn(3, 3, 64, 64)
     maps = Explainer(pooled, layer="features", method="scorecam").cam(inputs, target=[2, 0, 1])
     for image, target, given in zip(inputs, (2, 0, 1), maps, strict=True):
-        expected = masked_by_hand(pooled, lambda x: pooled.features(x), image, target)
+        expected = scorecam(pooled, "features", image, target)
         np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -185,28 +118,8 @@ def test_ablationcam_is_that_of_one_channel_at_a_time(layer: str) -> None:
     model = load_model("resnet18", weights="none").module.eval()
     image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     explainer = Explainer(model, layer=layer, method="ablationcam", preprocessing=Preprocessing(size=(64, 64)))
-    cam = explainer.cam(image, target=5)[0]
-    activation: list[Tensor] = []
-
-    def score(dropped: int | None) -> float:
-        def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-            output = output.clone()
-            if dropped is None:
-                activation.append(output.clone())
-            else:
-                output[:, dropped] = 0
-            return output
-
-        handle = model.get_submodule(layer).register_forward_hook(drop)
-        with torch.no_grad():
-            value = float(model(image)[0, 5])
-        handle.remove()
-        return value
-
-    whole = score(None)
-    weights = [(whole - score(channel)) / abs(whole) for channel in range(activation[0].shape[1])]
-    expected = torch.einsum("c,chw->hw", torch.tensor(weights), activation[0][0])
-    torch.testing.assert_close(cam, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    cam = explainer.cam(image, target=5)[0].numpy()
+    assert relative_error(cam[None], ablationcam(model, layer, image[0], target=5)[None]) <= 1e-4
 
 
 def test_progress_of_many_forward_passes_is_told() -> None:

@@ -1,0 +1,105 @@
+"""Models of seven architectures, and what autograd in float64 finds at a layer of each, to judge the methods by."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.formulas import FORMULAS, capture
+from livecam import Explainer
+from livecam.explain.methods import METHODS, Activation, Gradient
+from livecam.models import Preprocessing, load_model
+
+# Smaller pictures than these models are for, to save time; the layer, where it is not the automatic one.
+ARCHITECTURES: dict[str, tuple[int, str | None]] = {
+    "resnet18": (128, None),
+    "vgg16": (128, "features.28"),  # an in-place ReLU follows right behind
+    "densenet121": (128, None),
+    "mobilenet_v3_small": (128, None),
+    "convnext_tiny": (128, None),
+    "swin_t": (128, None),
+    "vit_b_16": (224, None),
+}
+TARGETS = (3, 1, 4, 1)
+WITNESSED = 2
+"""How many pictures of the batch the slow witness sees."""
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """A model with random weights, a batch (4, 3, side, side) of noise, and the witness's findings at the layer.
+
+    `of_class` and `against_similar` are (activation, gradient), each (C, h, w) float64, of each picture seen by it.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    layer: str
+    batch: Tensor
+    of_class: list[tuple[np.ndarray, np.ndarray]]
+    against_similar: list[tuple[np.ndarray, np.ndarray]]
+
+    def explainer(self, method: str) -> Explainer:
+        """livecam's, of the model and layer."""
+        return Explainer(self.module, method=method, layer=self.layer, preprocessing=self.preprocessing)
+
+    def captured(self, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(activation, gradient) of each picture seen, of the score that the method explains."""
+        return self.against_similar if method == "finercam" else self.of_class
+
+    def cancels(self, method: str) -> bool:
+        """Whether the method divides by sums that cancel out, as activations are signed: float32 suffers from it."""
+        return method == "xgradcam" and any(activation.min() < 0 for activation, _ in self.of_class)
+
+    def formula(self, method: str) -> np.ndarray:
+        """The paper's maps in float64, (WITNESSED, h, w)."""
+        return np.stack([FORMULAS[method](*each) for each in self.captured(method)])
+
+    def whole_way(self, method: str, pictures: int = len(TARGETS)) -> np.ndarray:
+        """livecam's maps in float32 of the first pictures in one batch, (pictures, h, w), from the input on."""
+        target = TARGETS[:pictures] if has_class(method) else None
+        return self.explainer(method).cam(self.batch[:pictures], target=target).numpy()
+
+    def maths_alone(self, method: str) -> np.ndarray:
+        """livecam's maps in float64, (WITNESSED, h, w), of what the witness found."""
+        activations, gradients = (torch.from_numpy(np.stack(each)) for each in zip(*self.captured(method), strict=True))
+        match METHODS[method]:
+            case Gradient(compute):
+                return compute(activations, gradients).numpy()
+            case Activation(compute):
+                return compute(activations).numpy()
+            case other:
+                raise TypeError(f"{method} is no function of activation and gradient but a {type(other).__name__}")
+
+
+def witness(architecture: str) -> Witnessed:
+    """Make one of ARCHITECTURES, with the same weights each time, and let the witness see it."""
+    side, layer = ARCHITECTURES[architecture]
+    module, preprocessing = load_model(architecture, weights="none").module, Preprocessing(size=(side, side))
+    batch = torch.randn(len(TARGETS), 3, side, side, generator=torch.Generator().manual_seed(1))
+    explainer = Explainer(module, layer=layer, preprocessing=preprocessing)
+    exact = copy.deepcopy(module).double().eval()
+    _, height, width = explainer.cam(batch[:1]).shape
+    of_class, against_similar = (
+        [
+            capture(method, exact, explainer.layer, (height, width), image, target)
+            for image, target in zip(batch[:WITNESSED], TARGETS, strict=False)
+        ]
+        for method in ("gradcam", "finercam")
+    )
+    return Witnessed(module, preprocessing, explainer.layer, batch, of_class, against_similar)
+
+
+def has_class(method: str) -> bool:
+    """Whether the method's maps are of a class."""
+    return not isinstance(METHODS[method], Activation)
+
+
+def relative_error(given: np.ndarray, expected: np.ndarray) -> float:
+    """Of maps (B, h, w): the largest difference of each in units of its largest value; the worst of them."""
+    axes = (1, 2)
+    return float((np.abs(given - expected).max(axes) / np.abs(expected).max(axes)).max())
