@@ -14,7 +14,7 @@ Blotted out means the picture's mean colour. Maps are interpolated to the input'
 the probability of the class. What the figures are worth is told by a map of chance, a map of the distance from the
 centre, and the visible shape itself.
 
-On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program livecam does for itself: threads that spin while they wait
+A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program livecam does for itself: threads that spin while they wait
 make the times those of the other programs.
 """
 
@@ -176,7 +176,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         rows: dict[str, Explain] = {
-            f"{method} at {layer}": partial(
+            f"{method} at {layer}{'*' if layer == Explainer(MODEL, method=method).layer else ''}": partial(
                 explained_by, stack.enter_context(Explainer(MODEL, method=method, layer=layer))
             )
             for layer in LAYERS
