@@ -14,7 +14,8 @@ Blotted out means the picture's mean colour. Maps are interpolated to the input'
 the probability of the class. What the figures are worth is told by a map of chance, a map of the distance from the
 centre, and the visible shape itself.
 
-A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program livecam does for itself: threads that spin while they wait
+A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program
+livecam does for itself: threads that spin while they wait
 make the times those of the other programs.
 """
 

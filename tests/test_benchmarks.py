@@ -13,7 +13,11 @@ import pytest
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [
-        ("faithfulness", "--scenes 2 --rounds 1 --methods gradcam,eigencam", ["gradcam at evidence", "chance"]),
+        (
+            "faithfulness",
+            "--scenes 2 --rounds 1 --methods gradcam,eigencam",
+            ["gradcam at evidence*", "eigencam at features*", "chance"],
+        ),
         ("classes", "--model mobilenet_v3_small --top 3 --rounds 1", ["top 1", "top 3"]),
         ("methods", "--architectures mobilenet_v3_small --no-peers", ["gradcam++", "fem"]),
     ],
