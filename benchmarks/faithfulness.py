@@ -15,8 +15,7 @@ the probability of the class. What the figures are worth is told by a map of cha
 centre, and the visible shape itself.
 
 A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program
-livecam does for itself: threads that spin while they wait
-make the times those of the other programs.
+livecam does for itself: threads that spin while they wait make the times those of the other programs.
 """
 
 from __future__ import annotations
