@@ -16,7 +16,7 @@ from livecam.explain.explainer import Explainer
 from livecam.media import Media, Orientation
 from livecam.pipeline import Pipeline
 from livecam.records import Records, check_writable, write_report
-from livecam.render import Layout, Renderer, Style, tiles_of
+from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, tiles_of
 from livecam.sinks import (
     EncoderOptions,
     NullSink,
@@ -74,6 +74,7 @@ def annotate(
         )
         beside = [path for path in (predictions, save_map, report) if path is not None]
         one_picture = isinstance(frames, PictureSource) and not frames.many
+        largest_side = None if isinstance(frames, PictureSource) else LARGEST_VIDEO_SIDE
         if isinstance(frames, PictureSource):
             open_output = _picture_output(stack, frames, output, beside, encoder, overwrite)
         else:
@@ -86,7 +87,7 @@ def annotate(
         pipeline = Pipeline(
             frames,
             made,
-            Renderer(sink.pixel_format, style),
+            Renderer(sink.pixel_format, style, largest_side=largest_side),
             sink,
             on_written=records.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
@@ -140,7 +141,8 @@ def _video_output(
 def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
     """The facts of what is drawn: those of the source, but for the size."""
     tiles = len(tiles_of(style.view, explainer.explained_classes))
-    width, height = Layout.of(tiles, media.width, media.height, Orientation.of(media.display_matrix)).size
+    orientation = Orientation.of(media.display_matrix)
+    width, height = Layout.of(tiles, media.width, media.height, orientation, LARGEST_VIDEO_SIDE).size
     return dataclasses.replace(media, width=width, height=height)
 
 

@@ -71,8 +71,8 @@ class ClassMap:
     """The evidence for one class.
 
     `cam` is the signed float32 map (h, w) on the target layer's own grid, of the upright picture, not scaled. `heatmap`
-    is what is shown of it: (h, w) float32 in [0, 1], 0 where `cam` is below `cutoff`, 1 at full heat; all 0 where there
-    is no evidence. `cutoff` is 0 unless a threshold was asked for.
+    is what is shown of it: (h, w) float32 in [0, 1], 0 up to the map's value `cutoff`, 1 at full heat; all 0 where
+    there is no evidence. `cutoff` is 0 unless a threshold was asked for.
     """
 
     index: int

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,20 @@ class Record:
             self._file.write(content)
 
     def close(self, *, keep: bool) -> None:
-        """Give the file its name, or take it away, which does not raise."""
-        if keep:
-            with self._errors_named():
+        """Give the file its name; or, also where that fails, take it away."""
+        try:
+            if keep:
+                with self._errors_named():
+                    self._complete()
+                    self._file.close()
+                    self._part.replace(self._path)
+        finally:
+            with suppress(OSError):
                 self._file.close()
-                self._part.replace(self._path)
-            return
-        with suppress(OSError):
-            self._file.close()
-        self._part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
+
+    def _complete(self) -> None:
+        """What is left to be written when nothing more will come."""
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -110,12 +115,10 @@ class Maps(Record):
         self._frames += 1
         self.write(maps.astype("<f4").tobytes())
 
-    def close(self, *, keep: bool) -> None:
-        """Name the shape in the header, which is known only now, and end as any record."""
-        if keep:
-            self._file.seek(0)
-            self.write(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
-        super().close(keep=keep)
+    def _complete(self) -> None:
+        """Name the shape in the header, which is known only now."""
+        self._file.seek(0)
+        self._file.write(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
@@ -153,14 +156,19 @@ class Records:
         self._close()
 
     def _close(self) -> None:
-        for file in self._files:
-            file.close(keep=self.keep)
+        with ExitStack() as each:  # gets its turn, whatever another raises
+            for file in self._files:
+                each.callback(file.close, keep=self.keep)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write plain data as JSON. Raises OutputError."""
     file = Record(path)
-    file.write(json.dumps(report, indent=2).encode() + b"\n")
+    try:
+        file.write(json.dumps(report, indent=2).encode() + b"\n")
+    except BaseException:
+        file.close(keep=False)
+        raise
     file.close(keep=True)
 
 

@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from livecam import Explainer, LivecamError
+from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Frame
 from livecam.media import Orientation, Region
-from livecam.models import Preprocessing
+from livecam.models import Preprocessing, load_model
 
+RELU_AND_BLOCK = ("layer4.2.relu", "layer4.2")
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
 
 
@@ -118,6 +120,15 @@ def test_a_layer_that_is_called_twice_is_explained_at_its_last_call() -> None:
     with torch.no_grad():
         expected = torch.einsum("c,bchw->bhw", module.head.weight[1], module.conv(module.conv(batch))) / 256
     torch.testing.assert_close(maps, expected)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablationcam"])
+def test_a_relu_that_every_block_calls_again_is_explained_at_its_last_call(method: str) -> None:
+    """ResNet-50's blocks run one ReLU three times, on different channels; the last run gives the block's output."""
+    model = load_model("resnet50", weights="none").module
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    relu, block = (Explainer(model, layer=layer, method=method).cam(batch, target=3) for layer in RELU_AND_BLOCK)
+    torch.testing.assert_close(relu, block, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +252,32 @@ def test_a_module_of_another_precision_is_fed_with_its_own(pooled: PooledLinear,
     assert similarity / np.linalg.norm(explanation.cam) / np.linalg.norm(expected.cam) > 0.995
 
 
+@pytest.mark.parametrize("method", ["gradcam++", "xgradcam", "eigencam", "scorecam", "finercam"])
+def test_sums_over_a_large_map_do_not_overflow_in_half_precision(pooled: PooledLinear, method: str) -> None:
+    """112 x 112 activations of about 9 add up to more than float16 can hold."""
+    with torch.no_grad():
+        pooled.features.weight.mul_(20)
+    options = {"layer": "relu", "method": method, "preprocessing": Preprocessing(size=(448, 448))}
+    expected = Explainer(pooled, **options)(PHOTO).cam  # type: ignore[arg-type]
+    given = Explainer(pooled.to(torch.float16), **options)(PHOTO).cam  # type: ignore[arg-type]
+    assert np.isfinite(given).all()
+    assert (given * expected).sum() / np.linalg.norm(given) / np.linalg.norm(expected) > 0.99
+
+
+def test_a_single_logit_is_a_probability_of_its_own(pooled: PooledLinear) -> None:
+    pooled.head = nn.Linear(8, 1)
+    score = Explainer(pooled)(PHOTO).score
+    assert 0 < score < 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_are_the_same_on_the_gpu(method: str) -> None:
+    on_cpu, on_gpu = (Explainer("shapes", method=method, device=device)(PHOTO).cam for device in ("cpu", "cuda"))
+    assert np.abs(on_gpu - on_cpu).max() <= 1e-3 * np.abs(on_cpu).max()
+
+
 def test_a_caller_in_inference_mode_is_served(pooled: PooledLinear) -> None:
     with torch.inference_mode():
         explainer = Explainer(pooled)
@@ -251,8 +288,8 @@ def test_a_caller_in_inference_mode_is_served(pooled: PooledLinear) -> None:
 def test_targets_have_to_fit(pooled: PooledLinear) -> None:
     explainer = Explainer(pooled)
     assert explainer.explain([]) == []
-    with pytest.raises(LivecamError, match="1 targets for 2 pictures"):
-        explainer.cam(torch.randn(2, 3, 64, 64), target=[1])
+    with pytest.raises(LivecamError, match="3 targets for 2 pictures"):
+        explainer.cam(torch.randn(2, 3, 64, 64), target=[1, 2, 3])
     with pytest.raises(LivecamError, match="classes 0 to 4, not 9"):
         explainer.cam(torch.randn(1, 3, 64, 64), target=9)
 

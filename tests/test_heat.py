@@ -7,6 +7,7 @@ import pytest
 
 from livecam import Explainer, LivecamError
 from livecam.explain.heat import Heat, HeatOptions
+from livecam.scene import Scene
 
 CAM = np.array([[-2.0, -1.0, 0.0, 1.0], [2.0, 3.0, 4.0, 8.0]], np.float32)
 
@@ -72,14 +73,20 @@ def test_a_running_scale_follows_up_at_once_and_down_slowly() -> None:
 
 
 def test_a_running_scale_runs_within_a_session_only() -> None:
-    explainer = Explainer("shapes", scale="running", target=0)
-    bright = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
-    assert explainer(bright).heatmap.max() in (0, 1)
+    strong = Scene(seed=12, shapes=("star",), width=320, height=180).render(1.0)
+    weak = (0.2 * strong + 0.8 * strong.mean(axis=(0, 1))).astype(np.uint8)
+    explainer = Explainer("shapes", scale="running", target="star")
+    assert 0 < explainer(weak).cam.max() < 0.9 * explainer(strong).cam.max()
     with explainer:
-        first = explainer(bright)
-        again = explainer(np.full_like(bright, 90))
-    assert explainer(bright).heatmap.max() == first.heatmap.max()
-    assert again.heatmap.max() <= 1
+        assert explainer(strong).heatmap.max() == 1
+        assert 0 < explainer(weak).heatmap.max() < 0.95
+    with explainer:
+        assert explainer(weak).heatmap.max() == 1
+    assert explainer(weak).heatmap.max() == 1
+
+
+def test_min_max_scaling_shows_what_is_all_negative_too() -> None:
+    np.testing.assert_allclose(heat(CAM - 10, threshold="min")[0], (CAM + 2) / 10, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

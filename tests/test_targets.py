@@ -38,6 +38,7 @@ def test_classes_by_number_name_beginning_and_rank(resnet: Explainer) -> None:
         "top1": best[:1],
         "top3,top1": [best[2], best[0]],
         ("tabby", "top2", 7): [281, best[1], 7],
+        np.int64(3): [3],
     }.items():
         explanation = asking(resnet, target=target)(PHOTO)
         assert [one.index for one in explanation.classes] == expected
@@ -70,6 +71,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "top 0": ({"top": 0}, "from 1 on, not 0"),
     "target and top": ({"target": 1, "top": 2}, "exclude each other"),
     "against itself": ({"target": "tabby", "against": 281}, "tabby cannot be contrasted with itself"),
+    "no number": ({"target": 1.5}, "a class number or a name, not 1.5"),
     "against nobody": ({"against": "taby"}, "did you mean tabby"),
 }
 
@@ -144,3 +146,15 @@ def test_cam_takes_one_target_for_all_or_one_for_each(resnet: Explainer) -> None
     torch.testing.assert_close(each[0], resnet.cam(batch, target=5)[0])
     torch.testing.assert_close(each[1], resnet.cam(batch, target="tabby")[1])
     torch.testing.assert_close(each[2], resnet.cam(batch)[2])
+    best = asking(resnet).classifier.module.eval()(batch).argmax(dim=1)
+    torch.testing.assert_close(resnet.cam(batch, target=best), resnet.cam(batch))
+    torch.testing.assert_close(resnet.cam(batch, target=np.array([5, 5, 5])), resnet.cam(batch, target=5))
+    with pytest.raises(LivecamError, match="targets for 0 pictures"):
+        resnet.cam(batch[:0])
+
+
+def test_what_is_refused_to_an_explainer_is_refused_to_a_call() -> None:
+    with pytest.raises(LivecamError, match="of no class"):
+        Explainer("shapes", method="eigencam")(PHOTO, target=3)
+    with pytest.raises(LivecamError, match="contrasted with itself"):
+        Explainer("shapes", against="circle")(PHOTO, target="circle")

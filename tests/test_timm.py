@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,11 +93,17 @@ def test_a_new_head_on_features(tmp_path: Path) -> None:
     assert explainer(PICTURE).label in ("cat", "dog")
 
 
+attempts: list[tuple[object, ...]] = []
+"""The connections that were tried."""
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the hub, and no network."""
+    attempts.clear()
 
     def no_network(*arguments: object, **options: object) -> None:
+        attempts.append(arguments)
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -111,9 +116,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_that_cannot_be_downloaded(
     livecam: Callable[..., Result], hub: Path, tmp_path: Path, name: str, host: str
 ) -> None:
-    began = time.monotonic()
     result = livecam("annotate", "demo:?seconds=1", "-o", tmp_path / "out.mp4", "--model", f"timm:{name}")
-    assert time.monotonic() - began < 15
+    assert len(attempts) <= 2  # nobody waits for retries
     assert result.exit_code == 1
     (line,) = [text for text in result.output.splitlines() if not text.startswith("Downloading")]  # that is torch's
     assert f"the weights of timm:{name} cannot be downloaded from {host} (Name or service not known)" in line

@@ -37,6 +37,14 @@ def test_an_overlay_of_untouched_pixels_is_exact() -> None:
     assert np.array_equal(explanation_of(-np.ones((6, 8), np.float32)).overlay(PICTURE), PICTURE)
 
 
+def test_a_tile_of_an_odd_size_is_not_scaled() -> None:
+    odd = PICTURE[:97, :161]
+    drawn = explanation_of(spot(2, 3)).overlay(odd, view="side-by-side", opacity=0)
+    assert drawn.shape == (98, 324, 3)
+    assert np.array_equal(drawn[:97, :161], odd)
+    assert np.array_equal(drawn[:97, 162:323], odd)
+
+
 def test_the_raw_view_has_a_block_for_each_cell() -> None:
     told = explanation_of(np.arange(48, dtype=np.float32).reshape(6, 8))
     drawn = told.overlay(PICTURE, view="raw", colormap="viridis")
@@ -153,13 +161,14 @@ def test_tiles_of_a_turned_video_are_in_reading_order_when_upright(view: str, or
 
 def test_many_tiles_are_made_smaller_to_stay_playable() -> None:
     upright = Orientation()
-    assert Layout.of(1, 7680, 4321, upright).size == (7680, 4321)
-    assert Layout.of(3, 640, 360, upright).size == (1920, 360)
+    assert Layout.of(1, 7680, 4321, upright, 4096).size == (7680, 4321)
+    assert Layout.of(3, 640, 360, upright, 4096).size == (1920, 360)
+    assert Layout.of(3, 4000, 3001, upright).size == (12000, 3002)
     for tiles, width, height in ((3, 1920, 1080), (10, 1920, 1080), (10, 181, 321), (2, 3840, 2160)):
-        layout = Layout.of(tiles, width, height, upright)
+        layout = Layout.of(tiles, width, height, upright, 4096)
         assert max(layout.size) <= 4096
-        assert layout.tile_width % 2 == layout.tile_height % 2 == 0
-        assert layout.tile_width / layout.tile_height == pytest.approx(width / height, rel=0.02)
+        assert layout.tile_size[0] % 2 == layout.tile_size[1] % 2 == 0
+        assert layout.width / layout.height == pytest.approx(width / height, rel=0.02)
         origins = [layout.origin(number) for number in range(tiles)]
         assert len(set(origins)) == tiles
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from livecam.cli.errors import ends_well
+from livecam.cli.tables import print_table, print_text
 
 if TYPE_CHECKING:
     from livecam.models.layers import Survey
@@ -27,7 +28,7 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     """List the layers of MODEL in the order in which they run, and which of them can be explained.
 
     Those that can have a number, which --layer takes as well as the name; negative ones count from the end. The
-    automatic choice has a star.
+    automatic choice has a star; methods that are about features pass over a layer of class scores.
     """
     from livecam.explain.explainer import Explainer
     from livecam.models import weights_without_download
@@ -35,12 +36,13 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     weights = weights or weights_without_download(model)
     rows = _rows(Explainer(model, weights=weights, labels=labels).survey)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        print_text(json.dumps(rows, indent=2))
         return
-    _print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID"], *map(_cells, rows)])
+    print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID"], *map(_cells, rows)])
 
 
 def _rows(survey: Survey) -> list[dict[str, Any]]:
+    automatic = survey.automatic if survey.usable else None
     numbers = {layer.name: number for number, layer in enumerate(survey.usable)}
     return [
         {
@@ -49,7 +51,7 @@ def _rows(survey: Survey) -> list[dict[str, Any]]:
             "output": layer.size,
             "grid": [layer.grid.height, layer.grid.width] if layer.grid else None,
             "number": numbers.get(layer.name),
-            "automatic": layer == survey.automatic,
+            "automatic": layer is automatic,
             "obstacle": layer.obstacle or None,
         }
         for layer in survey.layers
@@ -60,9 +62,3 @@ def _cells(row: dict[str, Any]) -> list[str]:
     grid = "x".join(map(str, row["grid"])) if row["grid"] else f"- ({row['obstacle']})"
     number = "" if row["number"] is None else str(row["number"])
     return ["*" if row["automatic"] else "", number, row["name"], row["type"], row["output"], grid]
-
-
-def _print_table(rows: list[list[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

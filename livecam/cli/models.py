@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from livecam.cli.errors import ends_well
+from livecam.cli.tables import print_table, print_text
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -32,9 +31,9 @@ def models_command(pattern: str | None, as_json: bool) -> None:
 
     entries = find_models(pattern)
     if as_json:
-        _print(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
+        print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
     else:
-        _print("\n".join(_aligned([HEADINGS, *map(_cells, entries)])))
+        print_table([HEADINGS, *map(_cells, entries)], numbers=(1, 2, 3))
     if pattern is None:
         click.echo(timm_hint(), err=True)
 
@@ -48,23 +47,3 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         "-" if entry.top1 is None else f"{entry.top1:.1f}",
         entry.weights + ("" if entry.download_bytes is None else f", {entry.download_bytes / 1e6:.0f} MB"),
     )
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of columns; the numbers, in those between the first and the last, end below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.rjust(width) if 0 < column < last else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _print(text: str) -> None:
-    try:
-        click.echo(text)
-    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,7 +37,7 @@ class Progress:
 
     def on_forwards(self, done: int, total: int) -> None:
         """So many forward passes are done of those for what is being explained; shown with the next call."""
-        self._forwards = f", {done} of {total} passes" if done < total else ""
+        self._forwards = f", {done} of {total} channels" if done < total else ""
 
     def __call__(self, ledger: Ledger, expected: int | None) -> None:
         """Show how far it is; `ledger` is kept."""

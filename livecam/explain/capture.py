@@ -33,9 +33,13 @@ class Tap:
     that buffer. What it goes on with is a clone: an in-place ReLU right behind the layer would be refused on a leaf,
     and would overwrite the activation that the map needs. An output that is on the tape already, because it comes
     after another tapped layer, stays there.
+
+    A layer that the network runs several times for an input, `calls`, is tapped at the last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int = 1) -> None:
+        self._calls = calls
+        self._seen = 0
         self._buffer: Tensor | None = None
         self._point: Tensor | None = None
         self._substitute: Tensor | None = None
@@ -44,6 +48,7 @@ class Tap:
     def attached(self, layer: nn.Module) -> Iterator[None]:
         """Hooked inside the block, gone afterwards."""
         handle = layer.register_forward_hook(self._hook)
+        self._seen = 0
         try:
             yield
         finally:
@@ -66,7 +71,10 @@ class Tap:
             raise RuntimeError("the tapped layer was not called")
         return self._point
 
-    def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
+    def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor | None:
+        self._seen = (self._seen + 1) % self._calls
+        if self._seen:
+            return None
         if self._substitute is not None:
             return self._substitute
         if output.requires_grad:
@@ -74,7 +82,6 @@ class Tap:
         else:
             buffer = self._buffer_for(output)
             buffer.copy_(output.detach())
-            # A layer that is called several times is explained at its last call: each begins a leaf of its own.
             self._point = buffer.detach().requires_grad_()
         return self._point.clone()
 

@@ -10,23 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import LivecamError, ModelError
 from livecam.explain.capture import frozen
+from livecam.explain.device import find_device
 from livecam.explain.heat import Heat, HeatOptions
-from livecam.explain.methods import find_method
+from livecam.explain.methods import Activation, find_method
 from livecam.explain.preprocess import Preprocessor
 from livecam.explain.probe import OnForwards
 from livecam.explain.step import Explained, Step
 from livecam.explain.targets import Selection, Target, parse_target
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
-from livecam.models import Classifier, Preprocessing, load_model
-from livecam.models.classifier import input_channels, usual_preprocessing
+from livecam.models import Preprocessing, classifier_of
+from livecam.models.classifier import input_error
 from livecam.models.layers import survey_layers
 
 SHOWN_PREDICTIONS = 5
-COLOURS = {1: "grey", 3: "colour"}
-"""What so many channels are called."""
 
 
 class Explainer:
@@ -39,7 +38,8 @@ class Explainer:
     `method` is one of `livecam.explain.methods.METHODS`. `layer` is a dotted module name, or the number of a layer that
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
     choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
-    several of these; `top` stands for the best so many. `against` is a class to contrast with; `negative` shows what
+    several of these; `top` stands for the best so many. `against` is a class to contrast with (where it is the
+    picture's best itself, there is no evidence); `negative` shows what
     speaks against. `threshold`, `smooth` and `scale` are as in `HeatOptions`.
 
     `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit`
@@ -76,13 +76,13 @@ class Explainer:
     ) -> None:
         self._wanted = parse_target(target, top)
         self.method = method
-        self._method = find_method(
-            method, classless=target is None and top is None and against is None and not negative
-        )
+        self._method = find_method(method)
+        if isinstance(self._method, Activation) and (against is not None or negative):
+            raise ModelError(f"{method} shows what is active, of no class: leave out against and negative")
         self._heat_options = HeatOptions(threshold, smooth, scale)
         self._on_forwards = on_forwards
-        self.device = _find_device(device, model)
-        self.classifier = _classifier_of(model, weights, labels, preprocessing)
+        self.device = find_device(device, model)
+        self.classifier = classifier_of(model, weights, labels, preprocessing)
         self._module = self.classifier.module.to(self.device)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
         self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
@@ -90,17 +90,20 @@ class Explainer:
         with frozen(self._module):
             try:
                 self.survey = survey_layers(self._module, self._example())
-            except RuntimeError as exc:
-                raise _input_error(self.classifier, exc) from exc
+            except LivecamError:
+                raise
+            except Exception as exc:  # whatever a model raises that is not made for this input
+                raise input_error(self.classifier, exc) from exc
         self.classes = self.survey.classes
         if self.classifier.labels is not None and len(self.classifier.labels) != self.classes:
             raise ModelError(
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
+        self._against = None if against is None else self._index_of(against)
         self._selection = self._select(self._wanted)
         layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
         self.layer = ",".join(target_layer.name for target_layer in layers)
-        self._step = Step(self._module, layers, self._method, against=self._contrast_to(against), negative=negative)
+        self._step = Step(self._module, layers, self._method, against=self._against, negative=negative)
         self._heat = Heat(self._heat_options)
         self._session = ExitStack()
         self._sessions = 0
@@ -156,36 +159,32 @@ class Explainer:
         `target` is one class for all pictures or a sequence with one for each; None is the explainer's own first.
         """
         batch = batch.to(self.device, self._dtype)
-        if target is None or isinstance(target, int | str):
-            target = [target if target is not None else self._wanted[0]] * len(batch)
-        if len(target) != len(batch):
-            raise ModelError(f"there are {len(target)} targets for {len(batch)} pictures; give one for each")
-        selection = self._select(target)
-
-        def one_for_each(logits: Tensor) -> Tensor:
-            return selection(logits).diagonal()[:, None]
-
+        wanted = self._wanted[:1] if target is None else parse_target(target)
+        if len(wanted) == 1:
+            wanted *= len(batch)
+        if len(wanted) != len(batch) or not len(batch):
+            raise ModelError(f"there are {len(wanted)} targets for {len(batch)} pictures; give one for each")
+        selection = self._select(wanted)
         with self:
-            return self._step(batch, one_for_each, self._on_forwards).maps[:, 0].float()
+            return self._step(batch, selection.one_for_each, self._on_forwards).maps[:, 0].float()
 
     def _select(self, wanted: Sequence[int | str]) -> Selection:
-        return Selection(wanted, self._index_of, self.classes, self.device)
+        if isinstance(self._method, Activation) and any(name != "top1" for name in wanted):
+            raise ModelError(f"{self.method} shows what is active, of no class: leave out target and top")
+        selection = Selection(wanted, self._index_of, self.classes, self.device)
+        if self._against is not None and self._against in selection.indices:
+            raise ModelError(
+                f"{self.classifier.label(self._against)} cannot be contrasted with itself; name another class"
+            )
+        return selection
 
     def _index_of(self, target: int | str) -> int:
         return self.classifier.index_of(target, self.classes)
 
-    def _contrast_to(self, against: int | str | None) -> int | None:
-        if against is None:
-            return None
-        index = self._index_of(against)
-        if index in self._selection.indices:
-            raise ModelError(f"{self.classifier.label(index)} cannot be contrasted with itself; name another class")
-        return index
-
     def _on_cpu(self, explained: Explained) -> Iterator[tuple[np.ndarray, Tensor, list[int], list[Prediction]]]:
         """For each picture: maps (K, h, w) float32, scores (classes,), the explained classes, the best ones."""
         logits = explained.logits.float()
-        scores = logits.sigmoid() if self.classifier.multi_label else logits.softmax(dim=1)
+        scores = logits.sigmoid() if self.classifier.multi_label or self.classes == 1 else logits.softmax(dim=1)
         best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
         for cams, of_picture, targets, values, indices in zip(
             explained.maps.float().cpu().numpy(),
@@ -242,72 +241,3 @@ class Explainer:
         shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
         noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
         return self._normalised(noise.to(self.device))
-
-
-def _classifier_of(
-    model: str | nn.Module,
-    weights: str,
-    labels: str | Path | Sequence[str] | None,
-    preprocessing: Preprocessing | None,
-) -> Classifier:
-    if isinstance(model, str):
-        if labels is not None and not isinstance(labels, str | Path):
-            raise ModelError("the labels of a model that is named come from a file; give its path")
-        return load_model(model, weights=weights, labels=labels)
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
-    if isinstance(labels, str | Path):
-        from livecam.models.classifier import read_labels
-
-        labels = read_labels(Path(labels))
-    return Classifier(
-        name=type(model).__name__,
-        module=model,
-        labels=tuple(labels) if labels is not None else None,
-        preprocessing=preprocessing or usual_preprocessing(model),
-    )
-
-
-def _input_error(classifier: Classifier, exc: Exception) -> ModelError:
-    """What to tell when a model stumbles over the very first input."""
-    name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
-    if channels not in (1, 3):
-        return ModelError(
-            f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
-        )
-    if channels != preprocessing.channels:
-        needed, given = COLOURS[channels], COLOURS[preprocessing.channels]
-        return ModelError(
-            f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
-            "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
-        )
-    height, width = preprocessing.size
-    return ModelError(
-        f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
-        "if it is made for another size, say so with Preprocessing(size=...)"
-    )
-
-
-def _find_device(name: str, model: str | nn.Module) -> torch.device:
-    if name == "auto":
-        if isinstance(model, nn.Module):
-            return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        return torch.device(_available_devices()[-1])
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as exc:
-        raise ModelError(
-            f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
-        ) from exc
-    return device
-
-
-def _available_devices() -> list[str]:
-    """From slow to fast."""
-    devices = ["cpu"]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
-    if torch.cuda.is_available():
-        devices.append("cuda")
-    return devices

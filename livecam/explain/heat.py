@@ -52,7 +52,7 @@ class Heat:
             cam = cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
         full = self._full_heat(float(cam.max()), class_index)
         cutoff = self._cutoff(cam, full)
-        if full <= max(cutoff, 0):
+        if full <= (cutoff if self._options.threshold == "min" else max(cutoff, 0)):
             return np.zeros_like(cam), cutoff
         return np.clip((cam - cutoff) / (full - cutoff), 0, 1), cutoff
 

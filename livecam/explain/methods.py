@@ -163,13 +163,10 @@ METHODS: dict[str, Method] = {
 }
 
 
-def find_method(name: str, *, classless: bool) -> Method:
-    """The method of this name; `classless` says that no class was asked for. Raises ModelError."""
+def find_method(name: str) -> Method:
+    """The method of this name. Raises ModelError."""
     if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ModelError(f"there is no method {name!r}; {hint}there are {', '.join(METHODS)}")
-    method = METHODS[name]
-    if isinstance(method, Activation) and not classless:
-        raise ModelError(f"{name} shows what is active, of no class: leave out target, top, against and negative")
-    return method
+    return METHODS[name]

@@ -38,7 +38,7 @@ class Probe(Protocol):
         """Scores (B, K) as they are."""
 
     def progress(self, done: int, total: int) -> None:
-        """So many of all forward passes are done."""
+        """So many of all channels, of all pictures, have been tried."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def scorecam(probe: Probe) -> Tensor:
     def masked(pictures: Tensor, channels: Tensor) -> Tensor:
         mask = functional.interpolate(activation[pictures, channels][:, None], size, mode="bilinear")
         low, high = mask.amin(dim=(2, 3), keepdim=True), mask.amax(dim=(2, 3), keepdim=True)
-        return torch.where(high > low, (mask - low) / (high - low), 0) * probe.inputs[pictures]
+        return (torch.where(high > low, (mask - low) / (high - low), 0) * probe.inputs[pictures]).to(probe.inputs.dtype)
 
     return _for_each_channel(
         probe, lambda pictures, channels: probe.scores_of_inputs(masked(pictures, channels), pictures)
@@ -86,9 +86,11 @@ def ablationcam(probe: Probe) -> Tensor:
 def _for_each_channel(probe: Probe, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """`score` of pictures (N,) and channels (N,) -> (N, K), asked for each channel of each picture: (B, K, C)."""
     pictures, channels = probe.activation.shape[:2]
-    rows = torch.arange(pictures * channels, device=probe.activation.device)
+    total = pictures * channels
     scores = []
-    for batch in torch.split(rows, ROWS_PER_FORWARD):
-        scores.append(score(batch // channels, batch % channels))
-        probe.progress(int(batch[-1]) + 1, len(rows))
+    for begin in range(0, total, ROWS_PER_FORWARD):
+        end = min(begin + ROWS_PER_FORWARD, total)
+        rows = torch.arange(begin, end, device=probe.activation.device)
+        scores.append(score(rows // channels, rows % channels))
+        probe.progress(end, total)
     return torch.cat(scores).reshape(pictures, channels, -1).mT

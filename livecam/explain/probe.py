@@ -11,10 +11,11 @@ from torch.nn import functional
 
 from livecam.explain.capture import Tap
 from livecam.explain.objectives import Objective
+from livecam.explain.precision import at_least_single
 from livecam.models.grid import Grid
 
 OnForwards = Callable[[int, int], None]
-"""Called with how many of all forward passes are done, by methods that need many."""
+"""Called by methods that take many forward passes, with how many of how many channels have been tried."""
 
 
 class ModelProbe:
@@ -47,7 +48,7 @@ class ModelProbe:
     @property
     def activation(self) -> Tensor:
         """(B, C, h, w)."""
-        return self._grid.fold(self._output)
+        return at_least_single(self._grid.fold(self._output))
 
     def scores(self) -> Tensor:
         """(B, K), as they are."""
@@ -74,11 +75,15 @@ class ModelProbe:
         That makes the passes as cheap as the layer is late. Not so within a residual or a dense block.
         """
         try:
-            with self._tap.substituting(self._output[[0, 0]]):
+            with self._tap.substituting(self._output.repeat_interleave(2, dim=0)):
                 logits = self._module(torch.zeros_like(self.inputs[:1]))
-        except RuntimeError:  # two rows do not fit to one
+        except RuntimeError:  # so many rows do not fit to one
             return False
-        return logits.shape == (2, *self._logits.shape[1:]) and torch.allclose(logits, self._logits[:1], rtol=1e-3)
+        expected = self._logits.repeat_interleave(2, dim=0)
+        tolerance = max(1e-3, 4 * torch.finfo(expected.dtype).eps) * expected.abs().max()
+        return logits.shape == expected.shape and bool((logits - expected).abs().max() <= tolerance)
 
     def _scored(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return torch.stack([self._objective(logits, target) for target in targets.unbind(dim=1)], dim=1)
+        return torch.stack(
+            [self._objective(at_least_single(logits), target) for target in targets.unbind(dim=1)], dim=1
+        )

@@ -13,6 +13,7 @@ from torch.nn import functional
 from livecam.explain.capture import Tap, frozen
 from livecam.explain.methods import Activation, Gradient, Method
 from livecam.explain.objectives import class_score, contrasted
+from livecam.explain.precision import at_least_single
 from livecam.explain.probe import ModelProbe, OnForwards
 from livecam.models.layers import TargetLayer
 
@@ -36,7 +37,7 @@ class Step:
     ) -> None:
         self._module = module
         self._layers = layers
-        self._taps = [Tap() for _ in layers]
+        self._taps = [Tap(layer.calls) for layer in layers]
         self._method = method
         objective = method.objective if isinstance(method, Gradient) else class_score
         self._objective = contrasted(objective, against, negative)
@@ -63,18 +64,21 @@ class Step:
         elif isinstance(method, Activation):
             maps = [method.compute(each)[:, None].expand(-1, targets.shape[1], -1, -1) for each in self._activations()]
         else:
+            # All probes before the first pass: the taps go on to what is probed then.
+            probes = [
+                ModelProbe(self._module, tap, layer.grid, batch, logits, targets, self._objective, on_forwards)
+                for tap, layer in zip(self._taps, self._layers, strict=True)
+            ]
             with torch.no_grad():
-                maps = [
-                    method.maps(
-                        ModelProbe(self._module, tap, layer.grid, batch, logits, targets, self._objective, on_forwards)
-                    )
-                    for tap, layer in zip(self._taps, self._layers, strict=True)
-                ]
+                maps = [method.maps(probe) for probe in probes]
         return Explained(_fused(maps), logits.detach(), targets)
 
     def _activations(self) -> list[Tensor]:
         """Of each layer, (B, C, h, w)."""
-        return [layer.grid.fold(tap.point.detach()) for tap, layer in zip(self._taps, self._layers, strict=True)]
+        return [
+            at_least_single(layer.grid.fold(tap.point.detach()))
+            for tap, layer in zip(self._taps, self._layers, strict=True)
+        ]
 
     def _maps_of_gradients(self, method: Gradient, logits: Tensor, targets: Tensor) -> list[Tensor]:
         """For each layer, (B, K, h, w). The network behind the layer is run through backwards once for each class."""
@@ -83,12 +87,12 @@ class Step:
         for number, target in enumerate(targets.unbind(dim=1)):
             with torch.enable_grad():
                 # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
-                score = self._objective(logits, target).sum()
+                score = self._objective(at_least_single(logits), target).sum()
             more = number + 1 < targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more)
             maps.append(
                 [
-                    method.compute(activation, layer.grid.fold(gradient))
+                    method.compute(activation, at_least_single(layer.grid.fold(gradient)))
                     for activation, layer, gradient in zip(activations, self._layers, gradients, strict=True)
                 ]
             )

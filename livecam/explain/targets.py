@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +13,8 @@ from torch import Tensor
 from livecam.errors import ModelError
 
 Target = int | str | Sequence[int | str]
-"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma or as a sequence."""
+"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma, as a sequence, an array or
+a tensor. A name with a comma in it can only stand in a sequence."""
 
 
 def parse_target(target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
@@ -24,13 +27,25 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
         return tuple(f"top{rank}" for rank in range(1, top + 1))
     if target is None:
         return ("top1",)
-    if isinstance(target, int):
-        return (target,)
-    names: Sequence[int | str] = target.split(",") if isinstance(target, str) else target
-    wanted = tuple(name.strip() if isinstance(name, str) else int(name) for name in names)
+    names = target.split(",") if isinstance(target, str) else _as_list(target)
+    wanted = tuple(_as_number_or_name(name) for name in names)
     if not wanted or "" in wanted:
         raise ModelError("the target names no class; give a number, a name, or top1")
     return wanted
+
+
+def _as_list(target: Any) -> list[Any]:
+    plain = target.tolist() if hasattr(target, "tolist") else target  # of NumPy and torch
+    return list(plain) if isinstance(plain, Sequence) else [plain]
+
+
+def _as_number_or_name(name: object) -> int | str:
+    if isinstance(name, str):
+        return name.strip()
+    try:
+        return operator.index(name)  # type: ignore[arg-type]
+    except TypeError as exc:
+        raise ModelError(f"a target is a class number or a name, not {name!r}") from exc
 
 
 class Selection:
@@ -62,6 +77,10 @@ class Selection:
         fixed = self._fixed.expand(len(logits), -1)
         best = logits.topk(self._deepest, dim=1).indices
         return torch.cat([fixed, best], dim=1)[:, self._places]
+
+    def one_for_each(self, logits: Tensor) -> Tensor:
+        """Logits (B, classes) -> the first class for the first picture, the second for the second, ... (B, 1)."""
+        return self(logits).diagonal()[:, None]
 
 
 def _rank_of(name: int | str) -> int:

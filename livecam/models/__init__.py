@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from torch import nn
+
 from livecam.errors import ModelError
 from livecam.models import callables, shipped, timm_models, torchvision_models
-from livecam.models.classifier import Classifier, Preprocessing, read_labels
+from livecam.models.classifier import Classifier, Preprocessing, read_labels, usual_preprocessing
 from livecam.models.weights import differing_shape, load_state, read_state
 
-__all__ = ["Classifier", "Preprocessing", "load_model", "weights_without_download"]
+__all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
 
 
 class Family(Protocol):
@@ -58,6 +60,29 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
     else:
         classifier = _with_weights(family, name, Path(weights))
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier
+
+
+def classifier_of(
+    model: str | nn.Module,
+    weights: str,
+    labels: str | Path | Sequence[str] | None,
+    preprocessing: Preprocessing | None,
+) -> Classifier:
+    """The classifier that a name or a module stands for; the rest as in `Explainer`. Raises ModelError."""
+    if isinstance(model, str):
+        if labels is not None and not isinstance(labels, str | Path):
+            raise ModelError("the labels of a model that is named come from a file; give its path")
+        return load_model(model, weights=weights, labels=labels)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
+    if isinstance(labels, str | Path):
+        labels = read_labels(Path(labels))
+    return Classifier(
+        name=type(model).__name__,
+        module=model,
+        labels=tuple(labels) if labels is not None else None,
+        preprocessing=preprocessing or usual_preprocessing(model),
+    )
 
 
 def weights_without_download(name: str) -> str:

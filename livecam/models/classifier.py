@@ -15,6 +15,7 @@ from livecam.errors import ModelError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _SUGGESTIONS = 3
+_COLOURS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ModelError("a preprocessing has mean and std of red, green and blue, or one of each for grey")
+        if not all(deviation > 0 for deviation in self.std):
+            raise ModelError(f"a preprocessing divides by its std, which has to be above 0, not {self.std}")
 
     @property
     def channels(self) -> int:
@@ -103,3 +106,23 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not labels:
         raise ModelError(f"the label file {path} is empty: it needs one class a line")
     return labels
+
+
+def input_error(classifier: Classifier, exc: Exception) -> ModelError:
+    """What to tell when a model stumbles over the very first input."""
+    name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
+    if channels not in (1, 3) and "channels" in str(exc):
+        return ModelError(
+            f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
+        )
+    if channels in _COLOURS and channels != preprocessing.channels:
+        needed, given = _COLOURS[channels], _COLOURS[preprocessing.channels]
+        return ModelError(
+            f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
+            "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
+        )
+    height, width = preprocessing.size
+    return ModelError(
+        f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
+        "if it is made for another size, say so with Preprocessing(size=...)"
+    )

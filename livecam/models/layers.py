@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Layer:
     """A module that was run: its dotted name, its type, the shape of its output for one picture.
 
     `grid` is where it can be explained, else None, and `obstacle` says why not. `in_attention` tells the parts of an
-    attention module, `holds_scores` a layer whose channels are the classes.
+    attention module, `holds_scores` a layer whose channels are the classes. `calls` is how often it is run.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Layer:
     obstacle: str = ""
     in_attention: bool = False
     holds_scores: bool = False
+    calls: int = 1
 
     @property
     def size(self) -> str:
@@ -39,11 +41,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class TargetLayer:
-    """A layer to explain: its dotted name in the model, the module, and the grid of its output."""
+    """A layer to explain: its dotted name in the model, the module, and the grid of its output.
+
+    `calls` is how often the model runs the module for one input; it is explained at the last.
+    """
 
     name: str
     module: nn.Module
     grid: Grid
+    calls: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,11 @@ class Survey:
             found = [self._find_one(model, str(name).strip()) for name in names]
         if not found:
             raise ModelError("no layer is named; leave it out for the automatic choice")
-        return [TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid) for layer in found if layer.grid]
+        return [
+            TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.calls)
+            for layer in found
+            if layer.grid
+        ]
 
     def _find_one(self, model: nn.Module, name: str) -> Layer:
         modules = dict(model.named_modules())
@@ -133,6 +143,7 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
     if not scores.isfinite().all():
         raise ModelError("the model's scores are not finite numbers: its weights are damaged")
     token_counts = {output.shape[1] for _, output in outputs if output.ndim == 3}
+    calls = Counter(name for name, _ in outputs)
     layers: dict[str, Layer] = {}
     for (name, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
         if name in layers:
@@ -147,6 +158,7 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
             obstacle,
             in_attention=_is_in_attention(model, name),
             holds_scores=grid is not None and shape[grid.channel_axis] == scores.shape[1],
+            calls=calls[name],
         )
     return Survey(tuple(reversed(layers.values())), scores.shape[1])
 

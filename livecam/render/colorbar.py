@@ -16,6 +16,8 @@ def draw_colorbar(canvas: Canvas, palette: np.ndarray) -> None:
     """Draw the bar of a palette, (256, 3) uint8 RGB, along the right border's lower half, its ends named."""
     width, height = canvas.upright_size
     letters = letter_size(width, height)
+    if min(width, height // 2 - 2 * letters) < letters:
+        return  # no room for a bar between its names
     names = [render_line(name, letters, width) for name in ("1", "0")]
     name_height, name_width = names[0].shape[0], max(name.shape[1] for name in names)
     left, right = (width - name_width) // 2 * 2, width

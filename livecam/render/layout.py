@@ -7,32 +7,42 @@ from dataclasses import dataclass
 
 from livecam.media import Orientation
 
-LARGEST_SIDE = 4096
-"""Pixels; several tiles are made smaller to stay within what hardware decodes. A single one is never scaled."""
+LARGEST_VIDEO_SIDE = 4096
+"""Pixels: what hardware decodes."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid of tiles, counted upright; sizes are those of the coded picture."""
+    """A grid of tiles, counted upright; sizes are those of the coded picture.
+
+    Each tile holds a frame of `width` x `height`, made even by repeating the last line or column, so that the next one
+    begins on a whole pixel of the chroma.
+    """
 
     columns: int
     rows: int
-    tile_width: int
-    tile_height: int
+    width: int
+    height: int
     orientation: Orientation = Orientation()
 
     @classmethod
-    def of(cls, tiles: int, width: int, height: int, orientation: Orientation) -> Layout:
-        """Tiles for coded frames of this size: up to three side by side, more in a grid that is about square."""
+    def of(
+        cls, tiles: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None
+    ) -> Layout:
+        """Tiles for coded frames of this size: up to three side by side, more in a grid that is about square.
+
+        Several tiles are made smaller to stay within the largest side; a single one is never scaled.
+        """
         if tiles == 1:
             return cls(1, 1, width, height, orientation)
         columns = tiles if tiles <= 3 else math.ceil(math.sqrt(tiles))
         rows = math.ceil(tiles / columns)
         across, down = orientation.swap(columns, rows)
-        scale = min(1.0, LARGEST_SIDE / (across * width), LARGEST_SIDE / (down * height))
-        # Even sizes, so that every tile begins on a whole pixel of the chroma.
-        tile_width, tile_height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
-        return cls(columns, rows, tile_width, tile_height, orientation)
+        limit = largest_side or math.inf
+        scale = min(1.0, limit / (across * _even(width)), limit / (down * _even(height)))
+        if scale < 1:
+            width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
+        return cls(columns, rows, width, height, orientation)
 
     @property
     def places(self) -> int:
@@ -40,10 +50,16 @@ class Layout:
         return self.columns * self.rows
 
     @property
+    def tile_size(self) -> tuple[int, int]:
+        """(width, height) of a tile; a single one is as odd as its frame."""
+        return (self.width, self.height) if self.places == 1 else (_even(self.width), _even(self.height))
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the coded picture that holds all tiles."""
         across, down = self.orientation.swap(self.columns, self.rows)
-        return across * self.tile_width, down * self.tile_height
+        width, height = self.tile_size
+        return across * width, down * height
 
     def origin(self, number: int) -> tuple[int, int]:
         """(x, y) in the coded picture of the tile with this place in reading order."""
@@ -52,5 +68,10 @@ class Layout:
             column = self.columns - 1 - column
         if self.orientation.flipped_y:
             row = self.rows - 1 - row
-        x, y = self.orientation.swap(column, row)
-        return x * self.tile_width, y * self.tile_height
+        across, down = self.orientation.swap(column, row)
+        width, height = self.tile_size
+        return across * width, down * height
+
+
+def _even(side: int) -> int:
+    return side + side % 2

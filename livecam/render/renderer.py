@@ -17,18 +17,21 @@ from livecam.render.views import Style, paint_nothing, tiles_of
 class Renderer:
     """Draws explanations in a style, as pictures of `pixel_format`, one of `PLANAR`.
 
-    Not for use by several threads at once.
+    Several tiles are made smaller to fit `largest_side`, in pixels. Not for use by several threads at once.
     """
 
-    def __init__(self, pixel_format: str, style: Style) -> None:
+    def __init__(self, pixel_format: str, style: Style, *, largest_side: int | None = None) -> None:
         self._style = style
+        self._largest_side = largest_side
         self._planar = Planar(pixel_format)
 
     def __call__(self, frame: Frame, explanation: Explanation) -> av.VideoFrame:
         """A new 8-bit picture with the frame's time and colour tags; the frame itself is left as it is."""
         painters = tiles_of(self._style.view, len(explanation.classes))
-        layout = Layout.of(len(painters), frame.picture.width, frame.picture.height, frame.orientation)
-        source = planes(self._planar.readable(frame.picture, layout.tile_width, layout.tile_height))
+        layout = Layout.of(
+            len(painters), frame.picture.width, frame.picture.height, frame.orientation, self._largest_side
+        )
+        source = planes(self._planar.readable(frame.picture, layout.width, layout.height))
         picture = self._planar.blank(*layout.size, like=frame.picture)
         for number in range(layout.places):
             tile = self._tile(picture, layout, number)
@@ -43,7 +46,7 @@ class Renderer:
         """The planes of one tile; a single one has all of the picture, its padding included."""
         x, y = layout.origin(number)
         across, down = PLANAR[self._planar.pixel_format]
-        width, height = padded_size(layout.tile_width, layout.tile_height, self._planar.pixel_format)
+        width, height = padded_size(*layout.tile_size, self._planar.pixel_format)
         luma, *chroma = planes(picture)
         return [
             luma[y : y + height, x : x + width],

@@ -87,7 +87,10 @@ def made_folder(folder: Path) -> Iterator[None]:
         if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
             raise OutputError(f"{folder} is named like a file, and a folder is needed for what may be several outputs")
         _check_parent(folder)
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except OSError as exc:
+            raise OutputError(f"cannot make the folder {folder.name[:20]}…: {exc.strerror}") from exc
     try:
         yield
     finally:

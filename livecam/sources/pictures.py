@@ -111,6 +111,8 @@ def _read_picture(path: Path) -> tuple[Frame, int]:
             profile = image.info.get("icc_profile")
     except Image.DecompressionBombError as exc:
         raise InputError(f"{path} has too many pixels, as files do that are made to fill the memory") from exc
+    except MemoryError:
+        raise
     except Exception as exc:  # Pillow's decoders raise whatever a damaged file makes them stumble over
         raise InputError(
             f"{path} is not a picture that can be read (damaged, cut short, or something else); convert or leave it out"

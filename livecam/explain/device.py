@@ -1,0 +1,34 @@
+"""Where the model runs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from livecam.errors import ModelError
+
+
+def find_device(name: str, model: str | nn.Module) -> torch.device:
+    """The device of this name; "auto" is where a module is, or the fastest there is. Raises ModelError."""
+    if name == "auto":
+        if isinstance(model, nn.Module):
+            return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        return torch.device(_available_devices()[-1])
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as exc:
+        raise ModelError(
+            f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
+        ) from exc
+    return device
+
+
+def _available_devices() -> list[str]:
+    """From slow to fast."""
+    devices = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    if torch.cuda.is_available():
+        devices.append("cuda")
+    return devices
