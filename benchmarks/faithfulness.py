@@ -130,7 +130,7 @@ def made_up(seed: int) -> dict[str, Explain]:
     def explain(make: Callable[[Drawn], np.ndarray], drawn: Drawn) -> Explanation:
         cam = make(drawn).astype(np.float32)
         return Explanation(
-            classes=(ClassMap(index=drawn.target, label="", score=0.0, cam=cam, heatmap=cam),), predictions=()
+            classes=(ClassMap(index=drawn.target, label="", title="", score=0.0, cam=cam, heatmap=cam),), predictions=()
         )
 
     return {

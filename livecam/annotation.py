@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ from livecam.sinks import (
 )
 from livecam.sources import PictureSource, Source, open_source, without_file_scheme
 from livecam.stats import Ledger
+
+log = logging.getLogger("livecam")
 
 
 def annotate(
@@ -84,6 +87,8 @@ def annotate(
         records = stack.enter_context(Records(predictions, save_map, one_picture=one_picture))
         made = explainer if isinstance(explainer, Explainer) else explainer()
         sink = open_output(made)
+        if made.explained_classes > 1 and not style.shows_all_classes:
+            log.warning("the view %s shows the first of the classes; classes and tints show all", style.view)
         pipeline = Pipeline(
             frames,
             made,

@@ -4,6 +4,16 @@ Each message is one line that says what is wrong and what to do about it. The co
 with 1; through the API the exception carries the cause (`raise ... from exc`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def some_of(names: Sequence[object], shown: int = 4) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(str(name) for name in names[:shown]) + more
+
 
 class LivecamError(Exception):
     """Root of every error that livecam raises on purpose."""

@@ -72,11 +72,13 @@ class ClassMap:
 
     `cam` is the signed float32 map (h, w) on the target layer's own grid, of the upright picture, not scaled. `heatmap`
     is what is shown of it: (h, w) float32 in [0, 1], 0 up to the map's value `cutoff`, 1 at full heat; all 0 where
-    there is no evidence. `cutoff` is 0 unless a threshold was asked for.
+    there is no evidence. `title` is the label, or in words what else the map shows. `cutoff` is 0 unless
+    a threshold was asked for.
     """
 
     index: int
     label: str
+    title: str
     score: float
     cam: np.ndarray
     heatmap: np.ndarray

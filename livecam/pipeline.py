@@ -55,6 +55,7 @@ class Pipeline:
         self._captured: Channel[Frame] = Channel(capacity, policy)
         self._explained: Channel[tuple[Frame, Explanation]] = Channel(capacity)
         self._stopping = threading.Event()
+        self._ended = [threading.Event() for _ in range(3)]
         self.finished = False
         self._error: BaseException | None = None
 
@@ -65,11 +66,11 @@ class Pipeline:
         and the interrupt is raised again. A second one gives the run up.
         """
         threads = [
-            threading.Thread(target=partial(self._stage, work), name=f"livecam-{work.__name__.strip('_')}")
-            for work in (self._capture, self._explain, self._render)
+            threading.Thread(target=partial(self._stage, work, ended), name=f"livecam-{work.__name__.strip('_')}")
+            for work, ended in zip((self._capture, self._explain, self._render), self._ended, strict=True)
         ]
         interrupt: KeyboardInterrupt | None = None
-        while any(thread.ident is None or thread.is_alive() for thread in threads):
+        while not all(ended.is_set() for ended in self._ended):
             try:
                 self._work(threads)
             except KeyboardInterrupt as exc:
@@ -80,6 +81,8 @@ class Pipeline:
                     self._fail(exc)
             except BaseException as exc:
                 self._fail(exc)
+        for thread in threads:
+            thread.join()
         self._tally()
         self.ledger.stop_clock()
         if not self.finished:
@@ -94,19 +97,21 @@ class Pipeline:
         for thread in threads:
             if thread.ident is None:
                 thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_POLL_SECONDS)
+        # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
+        for ended in self._ended:
+            while not ended.wait(_POLL_SECONDS):
                 self._tally()
                 self._on_progress(self.ledger)
 
-    def _stage(self, work: Callable[[], None]) -> None:
+    def _stage(self, work: Callable[[], None], ended: threading.Event) -> None:
         try:
             work()
         except ChannelAborted:
             pass
         except BaseException as exc:
             self._fail(exc)
+        finally:
+            ended.set()
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first error and wake up everyone."""

@@ -20,6 +20,8 @@ def explanation_of(
     classes = []
     for index, (cam, label) in enumerate(zip(cams, labels, strict=False)):
         heatmap, cutoff = make(cam, index)
-        classes.append(ClassMap(index=index, label=label, score=0.87, cam=cam, heatmap=heatmap, cutoff=cutoff))
+        classes.append(
+            ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, heatmap=heatmap, cutoff=cutoff)
+        )
     predictions = tuple(Prediction(one.index, one.label, one.score) for one in classes)
     return Explanation(classes=tuple(classes), predictions=predictions, region=region or Region())

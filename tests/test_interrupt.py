@@ -111,3 +111,15 @@ def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
         pass
     with av.open(str(output.with_name("out.mkv.part"))) as container:
         assert sum(1 for _ in container.decode(video=0)) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_gives_up_without_a_crash(long_clip: Path, number: signal.Signals) -> None:
+    """At once, while all stages are at work: whether the run is given up or finished, it ends by its exit code."""
+    output = long_clip.with_name("out.mp4")
+    with annotating(long_clip, output) as process:
+        process.send_signal(number)
+        time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + number

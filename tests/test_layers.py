@@ -100,6 +100,8 @@ def test_a_layer_that_cannot_be_explained_is_answered_with_the_nearest() -> None
     }.items():
         with pytest.raises(LivecamError, match=message):
             Explainer(model, layer=layer)
+    with pytest.raises(LivecamError, match="a layer is a name or a number"):
+        Explainer(model, layer=[model.layer4])  # type: ignore[list-item]
     vit = load_model("vit_b_32", weights="none").module
     with pytest.raises(LivecamError, match=r"no gradient reaches it .*; the nearest that can is encoder.layers"):
         Explainer(vit, layer="encoder.ln")

@@ -11,6 +11,7 @@ from livecam.frame import Explanation, Frame
 from livecam.media import Orientation, Region
 from livecam.planes import planes
 from livecam.render import Renderer, Style
+from livecam.render.caption import render_line
 from tests.explanations import explanation_of
 
 ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
@@ -153,6 +154,13 @@ def test_a_label_that_is_too_long_is_shortened_to_fit() -> None:
     drawn = planes(Renderer("yuv420p", Style())(frame, told))[0]
     assert (drawn[:24, 150:] > 200).sum() < 200
     Renderer("yuv420p", Style())(video_frame(16, 16), told)
+
+
+def test_of_a_long_line_the_end_is_kept() -> None:
+    long, longer = (render_line("a very long label " * times, 13, 160, end="  87%") for times in (5, 6))
+    assert long.shape[1] <= 160
+    assert np.array_equal(long, longer)
+    assert not np.array_equal(long[:, -34:], render_line("a very long label " * 5, 13, 160, end="  12%")[:, -34:])
 
 
 def test_other_formats_are_drawn_as_eight_bit_planes() -> None:

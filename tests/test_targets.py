@@ -94,6 +94,25 @@ def test_what_speaks_against_is_the_other_side_of_the_map(resnet: Explainer) -> 
         assert not np.array_equal(shown.cam, Explainer("shapes", method=method, target=3)(PHOTO).cam)
 
 
+def test_titles_say_what_the_map_shows() -> None:
+    for asked, title in (
+        ({"target": "star"}, "star"),
+        ({"target": "star", "negative": True}, "against star"),
+        ({"target": "star", "against": "moon"}, "star rather than moon"),
+        ({"target": "star", "against": "moon", "negative": True}, "against star rather than moon"),
+    ):
+        one = Explainer("shapes", **asked)(PHOTO).classes[0]  # type: ignore[arg-type]
+        assert (one.title, one.label) == (title, "star")
+    assert Explainer("shapes", method="eigencam")(PHOTO).classes[0].title.startswith("eigencam; ")
+
+
+@pytest.mark.parametrize(("view", "told"), [("overlay", True), ("panels", True), ("classes", False), ("tints", False)])
+def test_a_view_of_one_class_says_that_there_are_more(livecam: Callable[..., Result], view: str, told: bool) -> None:
+    result = livecam("annotate", "demo:?size=64x48&seconds=0.1", "-o", "null:", "--top", 2, "--view", view)
+    assert result.exit_code == 0
+    assert ("shows the first of the classes" in result.output) == told
+
+
 def two_shapes(seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """A picture, its two shapes' masks, and their names."""
     labels = [str(name) for name in np.random.default_rng(seed).permutation(SHAPES)[:2]]
@@ -142,6 +161,9 @@ def test_two_classes_each_on_its_own_shape(livecam: Callable[..., Result], tmp_p
 
 def test_cam_takes_one_target_for_all_or_one_for_each(resnet: Explainer) -> None:
     batch = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for wrong in (batch[0], batch[:, :1], batch.numpy(), batch.to(torch.uint8)):
+        with pytest.raises(LivecamError, match=r"inputs are a float tensor \(B, 3, height, width\)"):
+            resnet.cam(wrong)  # type: ignore[arg-type]
     each = resnet.cam(batch, target=[5, "tabby", "top1"])
     torch.testing.assert_close(each[0], resnet.cam(batch, target=5)[0])
     torch.testing.assert_close(each[1], resnet.cam(batch, target="tabby")[1])

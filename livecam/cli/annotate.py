@@ -15,13 +15,11 @@ import click
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options
 from livecam.cli.progress import Progress
-from livecam.errors import InputError
+from livecam.errors import InputError, some_of
 
 if TYPE_CHECKING:
     from livecam.cli.runs import Run
     from livecam.stats import Ledger
-
-_SHOWN = 5
 
 
 @click.command("annotate")
@@ -88,7 +86,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         outcomes = [_outcome(run, annotated, is_last_word=len(runs) == 1) for run in runs]
     failed = [name for outcome in outcomes for name in outcome.failed]
     if failed:
-        click.echo(f"livecam: {len(failed)} of {len(inputs)} inputs failed: {_some(failed)}", err=True)
+        click.echo(f"livecam: {len(failed)} of {len(inputs)} inputs failed: {some_of(failed)}", err=True)
     if failed or not all(outcome.complete for outcome in outcomes):
         sys.exit(EXIT_ERROR)
 
@@ -133,8 +131,3 @@ def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool
             err=True,
         )
     return Outcome(ledger.complete, ledger.unreadable_files)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -65,11 +65,11 @@ _MODEL_OPTIONS = (
         type=NumberOr("auto", "min"),
         default="0",
         show_default=True,
-        help="Hide evidence below this fraction of full heat; auto splits weak from strong, min hides none.",
+        help="Hide evidence below this fraction of full heat, -1 to 1; auto splits weak from strong, min hides none.",
     ),
     click.option(
         "--smooth",
-        type=click.FloatRange(min=0),
+        type=click.FloatRange(0, 100),
         default=0.0,
         show_default=True,
         help="Blur the map, in cells of its grid.",

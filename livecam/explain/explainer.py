@@ -99,6 +99,7 @@ class Explainer:
             raise ModelError(
                 f"the labels are {len(self.classifier.labels)}, but {self.classifier.name} has {self.classes} classes"
             )
+        self._negative = negative
         self._against = None if against is None else self._index_of(against)
         self._selection = self._select(self._wanted)
         layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
@@ -158,7 +159,7 @@ class Explainer:
 
         `target` is one class for all pictures or a sequence with one for each; None is the explainer's own first.
         """
-        batch = batch.to(self.device, self._dtype)
+        batch = self._checked(batch).to(self.device, self._dtype)
         wanted = self._wanted[:1] if target is None else parse_target(target)
         if len(wanted) == 1:
             wanted *= len(batch)
@@ -167,6 +168,19 @@ class Explainer:
         selection = self._select(wanted)
         with self:
             return self._step(batch, selection.one_for_each, self._on_forwards).maps[:, 0].float()
+
+    def _checked(self, batch: Tensor) -> Tensor:
+        """What `cam` takes, or ModelError."""
+        channels = self.classifier.preprocessing.channels
+        if (
+            not isinstance(batch, Tensor)
+            or batch.ndim != 4
+            or batch.shape[1] != channels
+            or not batch.is_floating_point()
+        ):
+            what = f"{batch.dtype} {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
+            raise ModelError(f"inputs are a float tensor (B, {channels}, height, width), preprocessed, not {what}")
+        return batch
 
     def _select(self, wanted: Sequence[int | str]) -> Selection:
         if isinstance(self._method, Activation) and any(name != "top1" for name in wanted):
@@ -216,6 +230,7 @@ class Explainer:
                 ClassMap(
                     index=index,
                     label=self.classifier.label(index),
+                    title=self._title(index),
                     score=float(scores[index]),
                     cam=cam,
                     heatmap=heatmap,
@@ -225,6 +240,14 @@ class Explainer:
         return Explanation(
             classes=tuple(classes), predictions=tuple(predictions), region=region, frame_index=frame.index
         )
+
+    def _title(self, index: int) -> str:
+        """What a map shows, in words."""
+        label = self.classifier.label(index)
+        if isinstance(self._method, Activation):
+            return f"{self.method}; {label}"  # the map is of no class
+        rather_than = "" if self._against is None else f" rather than {self.classifier.label(self._against)}"
+        return f"{'against ' if self._negative else ''}{label}{rather_than}"
 
     def _normalised(self, images: Tensor) -> Tensor:
         """(B, h, w, channels) uint8 -> (B, channels, h, w) float, mean and deviation as the model was trained with."""

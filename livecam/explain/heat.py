@@ -14,6 +14,10 @@ _RELEASE = 0.98
 """What is left of the running scale after a frame without evidence: half of it after 34, about a second of video."""
 
 
+_LARGEST_BLUR = 100
+"""Cells; no grid that is smoothed has more across that matter."""
+
+
 @dataclass(frozen=True)
 class HeatOptions:
     """How a map becomes heat in [0, 1]. Raises LivecamError.
@@ -33,8 +37,8 @@ class HeatOptions:
     def __post_init__(self) -> None:
         if self.threshold not in ("auto", "min") and not (_is_number(self.threshold) and -1 <= self.threshold < 1):  # type: ignore[operator]
             raise LivecamError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
-        if not 0 <= self.smooth < math.inf:
-            raise LivecamError(f"smooth is a number of cells from 0 on, not {self.smooth!r}")
+        if not 0 <= self.smooth <= _LARGEST_BLUR:
+            raise LivecamError(f"smooth is a number of cells from 0 to {_LARGEST_BLUR}, not {self.smooth!r}")
         if self.scale not in ("frame", "running") and not (_is_number(self.scale) and 0 < self.scale < math.inf):  # type: ignore[operator]
             raise LivecamError(f"scale is frame, running, or a number above 0, not {self.scale!r}")
 

@@ -91,7 +91,11 @@ class Survey:
         if wanted is None:
             found = [self.automatic_features if features_only else self.automatic]
         else:
-            names = wanted.split(",") if isinstance(wanted, str) else [wanted] if isinstance(wanted, int) else wanted
+            names = (
+                wanted.split(",") if isinstance(wanted, str) else wanted if isinstance(wanted, Sequence) else [wanted]
+            )
+            if not all(isinstance(name, str | int) for name in names):
+                raise ModelError("a layer is a name or a number, or several of these")
             found = [self._find_one(model, str(name).strip()) for name in names]
         if not found:
             raise ModelError("no layer is named; leave it out for the automatic choice")

@@ -15,12 +15,15 @@ WHITE = (255, 255, 255)
 _LETTERS_PER_SIDE = 1 / 24
 
 
-def draw_caption(canvas: Canvas, text: str, *, line: int = 0, rgb: tuple[int, int, int] = WHITE) -> None:
-    """Write a line of text from the upright picture's top left corner down; `line` 0 is the first."""
+def draw_caption(canvas: Canvas, text: str, end: str = "", *, line: int = 0, rgb: tuple[int, int, int] = WHITE) -> None:
+    """Write a line of text from the upright picture's top left corner down; `line` 0 is the first.
+
+    Of a line that is too long the text is shortened, not its `end`.
+    """
     width, height = canvas.upright_size
     if width < SMALLEST_LETTERS:
         return  # not even one letter fits
-    letters = render_line(text, letter_size(width, height), width)
+    letters = render_line(text, letter_size(width, height), width, end)
     top = line * len(letters)
     if top + len(letters) <= height:
         canvas.write(letters, 0, top, rgb)
@@ -32,11 +35,11 @@ def letter_size(width: int, height: int) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def render_line(text: str, size: int, width: int) -> np.ndarray:
+def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
     """The coverage of the letters in their box, (h, w) float32 in 0..1, at most `width` wide; read-only."""
     face = cv2.FontFace("sans")
     margin = size // 2
-    text = _shortened(text, face, size, width - 2 * margin)
+    text = _shortened(text, end, face, size, width - 2 * margin)
     x, _, w, _ = _extent(text, face, size)
     # Even sizes keep the box on whole chroma pixels; the line's height must not depend on the letters in it.
     box_width = min((x + w + 2 * margin + 1) // 2 * 2, width // 2 * 2)
@@ -47,13 +50,13 @@ def render_line(text: str, size: int, width: int) -> np.ndarray:
     return coverage
 
 
-def _shortened(text: str, face: cv2.FontFace, size: int, width: int) -> str:
-    """The text, or its beginning and an ellipsis, so that it fits the width."""
-    kept = text
-    while len(kept) > 1 and sum(_extent(kept, face, size)[0::2]) > width:
+def _shortened(text: str, end: str, face: cv2.FontFace, size: int, width: int) -> str:
+    """The text, or its beginning and an ellipsis, and the end, so that all fits the width."""
+    line = text + end
+    while text and sum(_extent(line, face, size)[0::2]) > width:
         text = text[:-1]
-        kept = text.rstrip() + "…"
-    return kept
+        line = text.rstrip() + "…" + end
+    return line
 
 
 def _extent(text: str, face: cv2.FontFace, size: int) -> tuple[int, int, int, int]:

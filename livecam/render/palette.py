@@ -16,8 +16,17 @@ def palette(colormap: str) -> np.ndarray:
     return np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1])
 
 
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; those too dark to tint left out.
-TINTS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; white for the black.
+TINTS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 114, 178),
+    (255, 255, 255),
+)
 
 
 def tint(number: int) -> tuple[int, int, int]:

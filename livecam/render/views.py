@@ -50,6 +50,11 @@ class Style:
         if self.colormap not in COLORMAPS:
             raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {self.colormap!r}")
 
+    @property
+    def shows_all_classes(self) -> bool:
+        """Whether more than the first class is drawn."""
+        return self.view in ("classes", "tints")
+
 
 Painter = Callable[[Canvas, Explanation, Style], None]
 """Draws one tile, whose canvas holds the frame already."""
@@ -107,6 +112,7 @@ def _map_alone(blocks: bool) -> Painter:
 
 def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
     """Every class in a colour of its own over one frame, the more opaque the hotter."""
+    # More opaque than an overlay, of which all is seen through the middle of its colours as well.
     by_level = np.linspace(0, min(style.opacity * 1.5, 1), 256, dtype=np.float32)
     for number, one in enumerate(explanation.classes):
         shade = np.array([tint(number)], np.uint8).repeat(256, axis=0)
@@ -115,7 +121,7 @@ def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
         if style.contour:
             canvas.outline(_smooth(one), explanation.region, level=_HOT, rgb=tint(number))
         if style.caption:
-            draw_caption(canvas, _describe(one), line=number, rgb=tint(number))
+            draw_caption(canvas, one.title, _percent(one), line=number, rgb=tint(number))
 
 
 def _titled(title: str, painter: Painter) -> Painter:
@@ -135,11 +141,11 @@ def _add_extras(canvas: Canvas, explanation: Explanation, one: ClassMap, style: 
     if style.colorbar:
         draw_colorbar(canvas, palette(style.colormap))
     if style.caption:
-        draw_caption(canvas, _describe(one))
+        draw_caption(canvas, one.title, _percent(one))
 
 
-def _describe(one: ClassMap) -> str:
-    return f"{one.label}  {one.score:.0%}"
+def _percent(one: ClassMap) -> str:
+    return f"  {one.score:.0%}"
 
 
 def _levels(heatmap: np.ndarray) -> np.ndarray:
