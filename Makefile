@@ -19,7 +19,8 @@ demo: $(INSTALLED) ## explain a generated scene and write demo.mp4
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest -q
 
-test-all: $(INSTALLED) ## run all tests, also the slow ones
+test-all: $(INSTALLED) ## run all tests, also the slow ones and those against pytorch-grad-cam
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	$(BIN)/pytest -q -m ''
 
 lint: $(INSTALLED) ## check style and types
