@@ -15,8 +15,9 @@ from typing import Any
 from livecam.errors import ModelError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.media import Media, Orientation
+from livecam.paths import check_writable
 from livecam.pipeline import Pipeline
-from livecam.records import Records, check_writable, write_report
+from livecam.records import Records, write_report
 from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, tiles_of
 from livecam.sinks import (
     EncoderOptions,

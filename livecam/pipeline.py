@@ -99,7 +99,8 @@ class Pipeline:
                 thread.start()
         # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
         for ended in self._ended:
-            while not ended.wait(_POLL_SECONDS):
+            while not ended.is_set():
+                ended.wait(_POLL_SECONDS)
                 self._tally()
                 self._on_progress(self.ledger)
 

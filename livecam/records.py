@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.frame import Explanation, Frame
+from livecam.paths import check_writable
 
 _NPY_HEADER_BYTES = 128
 
@@ -170,13 +170,3 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
         file.close(keep=False)
         raise
     file.close(keep=True)
-
-
-def check_writable(path: Path) -> None:
-    """Whether a file can be put there, before the work begins. Raises OutputError."""
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")

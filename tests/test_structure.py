@@ -9,13 +9,14 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "scene"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "color": set(),
     "planes": {"color"},
     "scene": set(),
+    "paths": {"errors"},
     "channel": set(),
     "stats": set(),
     "media": GROUND,
@@ -68,5 +69,5 @@ def test_the_public_names_are_there() -> None:
 
 
 def test_files_stay_short() -> None:
-    long = {path.name: lines for path in PACKAGE.rglob("*.py") if (lines := path.read_text().count("\n")) > 420}
+    long = {path.name: lines for path in PACKAGE.rglob("*.py") if (lines := path.read_text().count("\n")) > 400}
     assert long == {}

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from livecam.choices import PICTURE_ENDINGS, VIDEO_ENDINGS
 from livecam.errors import OutputError
+from livecam.paths import check_parent, check_writable
 
 Input = TypeVar("Input", str, Path)
 
@@ -69,11 +70,9 @@ def check_place(path: Path, working_file: Path, overwrite: bool) -> None:
         raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
     if "://" in str(path) or ":/" in str(path):
         raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
+    check_writable(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
-    _check_parent(path)
 
 
 @contextmanager
@@ -86,7 +85,7 @@ def made_folder(folder: Path) -> Iterator[None]:
     if not existed:
         if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
             raise OutputError(f"{folder} is named like a file, and a folder is needed for what may be several outputs")
-        _check_parent(folder)
+        check_parent(folder)
         try:
             folder.mkdir()
         except OSError as exc:
@@ -97,10 +96,3 @@ def made_folder(folder: Path) -> Iterator[None]:
         if not existed:
             with suppress(OSError):
                 folder.rmdir()
-
-
-def _check_parent(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
