@@ -87,8 +87,10 @@ def test_the_module_comes_back_as_it_went_in(pooled: PooledLinear) -> None:
     with pytest.raises(ZeroDivisionError), explainer:
         raise ZeroDivisionError
     assert state(pooled) == before
+    head, pooled.head = pooled.head, nn.Linear(7, 5).eval()
     with pytest.raises(RuntimeError):
-        explainer.cam(torch.randn(1, 7, 64, 64))
+        explainer.cam(torch.randn(1, 3, 64, 64))
+    pooled.head = head
     assert state(pooled) == before
     with pytest.raises(LivecamError):
         Explainer(pooled, layer="nowhere")
