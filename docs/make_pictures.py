@@ -42,8 +42,8 @@ def main() -> None:
         "recipe3",
         Explainer("shapes", target=labels)(picture).overlay(picture, view="classes", opacity=0.4, caption=True),
     )
-    early = Explainer("shapes", layer="features.8", threshold="auto", smooth=0.5)(picture)
-    save("recipe4", early.overlay(picture, view="raw", caption=True), early.overlay(picture, caption=True))
+    other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
+    save("recipe4", other.overlay(picture, view="raw", caption=True), other.overlay(picture, caption=True))
     plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
     save("recipe5", plus.overlay(picture, view="panels", caption=True))
     both = Explainer("shapes", target=labels)(picture)
