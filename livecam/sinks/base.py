@@ -11,7 +11,7 @@ from livecam.frame import Frame
 
 
 class Sink(ABC):
-    """Takes pictures, in order.
+    """Takes pictures, in order. What is not said to do otherwise keeps only these, and has nothing to complete.
 
     The constructor checks all that can be checked without a picture and raises OutputError. `write` and `finish` are
     called by one thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one
@@ -25,16 +25,14 @@ class Sink(ABC):
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         """Take the next picture, which was drawn of this frame."""
 
-    @abstractmethod
-    def copy(self, packet: av.Packet) -> None:
+    def copy(self, packet: av.Packet) -> None:  # noqa: B027 - most sinks have no place for it
         """Take a packet of one of the media's `copied_streams`, to be kept byte for byte."""
 
-    @abstractmethod
     def finish(self) -> bool | None:
         """Complete the output. True: it was checked to hold all that was written; None: there is nothing to check."""
+        return None
 
-    @abstractmethod
-    def abort(self) -> None:
+    def abort(self) -> None:  # noqa: B027 - what writes at once has nothing to take back
         """Give up: nothing may appear under the final name. Does not raise."""
 
     def report(self) -> dict[str, Any]:

@@ -17,12 +17,3 @@ class NullSink(Sink):
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         pass
-
-    def copy(self, packet: av.Packet) -> None:
-        pass
-
-    def finish(self) -> bool | None:
-        return None
-
-    def abort(self) -> None:
-        pass

@@ -59,15 +59,6 @@ class PictureSink(Sink):
             raise OutputError(f"cannot write {output}: {exc.strerror or exc}") from exc
         self._written[_FORMATS[output.suffix.lower()][0]] += 1
 
-    def copy(self, packet: av.Packet) -> None:
-        pass
-
-    def finish(self) -> bool | None:
-        return None
-
-    def abort(self) -> None:
-        pass
-
     def report(self) -> dict[str, Any]:
         paths = list(self._outputs.values())
         path = paths[0] if len(paths) == 1 else paths[0].parent
