@@ -118,7 +118,7 @@ def _picture_output(
     if encoder not in (None, EncoderOptions()):
         raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
     if str(output) == "null:":
-        return lambda explainer: NullSink(pictures.media)
+        return lambda explainer: NullSink()
     outputs = picture_outputs(pictures.paths, Path(output), pictures.many)
     _check_distinct(pictures.paths, [file for path in outputs.values() for file in (path, part_of(path))], beside)
     if pictures.many:

@@ -41,5 +41,5 @@ def open_sink(
 ) -> Sink:
     """Open a sink for a video's pictures of this kind: `null:`, or the path of a video file. Raises OutputError."""
     if str(output) == "null:":
-        return NullSink(media)
+        return NullSink()
     return VideoSink(Path(output), media, encoder=encoder or EncoderOptions(), overwrite=overwrite)

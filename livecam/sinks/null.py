@@ -5,15 +5,13 @@ from __future__ import annotations
 import av
 
 from livecam.frame import Frame
-from livecam.media import Media
 from livecam.sinks.base import Sink
 
 
 class NullSink(Sink):
     """Keeps nothing."""
 
-    def __init__(self, media: Media) -> None:
-        self.pixel_format = "yuv420p"
+    pixel_format = "yuv420p"
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         pass
