@@ -4,56 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from livecam.explain.probe import ModelProbe
+
 ROWS_PER_FORWARD = 32
 """How many perturbed pictures go through the model at once."""
-
-
-class Probe(Protocol):
-    """The model, as these methods see it; `score` gives (N, classes) logits -> (N, K), the K explained scores.
-
-    Row i of what is asked for belongs to picture `pictures[i]`.
-    """
-
-    @property
-    def inputs(self) -> Tensor:
-        """The model's input, (B, channels, height, width)."""
-
-    @property
-    def activation(self) -> Tensor:
-        """The layer's activation, (B, C, h, w)."""
-
-    def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
-        """Inputs (N, channels, height, width) -> scores (N, K)."""
-
-    def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
-        """Scores (N, K) with the layer's channel of this number (N,) set to 0."""
-
-    def scores(self) -> Tensor:
-        """Scores (B, K) as they are."""
-
-    def progress(self, done: int, total: int) -> None:
-        """So many of all channels, of all pictures, have been tried."""
 
 
 @dataclass(frozen=True)
 class Perturbation:
     """A method on forward passes: `weigh` gives each channel's weight for each picture and class, (B, K, C)."""
 
-    weigh: Callable[[Probe], Tensor]
+    weigh: Callable[[ModelProbe], Tensor]
     features_only: bool = False
 
-    def maps(self, probe: Probe) -> Tensor:
+    def maps(self, probe: ModelProbe) -> Tensor:
         """Signed maps (B, K, h, w): sum_c w_c A_c."""
         return torch.einsum("bkc,bchw->bkhw", self.weigh(probe), probe.activation)
 
 
-def scorecam(probe: Probe) -> Tensor:
+def scorecam(probe: ModelProbe) -> Tensor:
     """w = softmax over the channels of y(x s(up(A_c))), s the min-max scaling, up bilinear to the input's size.
 
     Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", CVPRW 2020. (The
@@ -72,7 +46,7 @@ def scorecam(probe: Probe) -> Tensor:
     ).softmax(dim=2)
 
 
-def ablationcam(probe: Probe) -> Tensor:
+def ablationcam(probe: ModelProbe) -> Tensor:
     """w_c = (y - y without channel c) / |y|; the paper's y is positive.
 
     Desai and Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free
@@ -83,7 +57,7 @@ def ablationcam(probe: Probe) -> Tensor:
     return torch.where(whole == 0, 0, (whole - without) / whole.abs())
 
 
-def _for_each_channel(probe: Probe, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _for_each_channel(probe: ModelProbe, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """`score` of pictures (N,) and channels (N,) -> (N, K), asked for each channel of each picture: (B, K, C)."""
     pictures, channels = probe.activation.shape[:2]
     total = pictures * channels

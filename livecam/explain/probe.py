@@ -19,9 +19,11 @@ OnForwards = Callable[[int, int], None]
 
 
 class ModelProbe:
-    """A `livecam.explain.perturbation.Probe` of a tapped module, after a forward pass of `inputs`.
+    """A tapped module after a forward pass of `inputs`, (B, channels, height, width), to be asked what else it gives.
 
-    `logits` (B, classes) are what came of it, `targets` (B, K) the classes to explain.
+    `logits` (B, classes) are what came of it, `targets` (B, K) the classes to explain. Scores are of the objective for
+    each of these; row i of what is asked for belongs to picture `pictures[i]`. `progress` is to be told how many of all
+    channels, of all pictures, have been tried.
     """
 
     def __init__(
@@ -47,19 +49,19 @@ class ModelProbe:
 
     @property
     def activation(self) -> Tensor:
-        """(B, C, h, w)."""
+        """Of the tapped layer, (B, C, h, w)."""
         return at_least_single(self._grid.fold(self._output))
 
     def scores(self) -> Tensor:
-        """(B, K), as they are."""
+        """Scores (B, K) as they are."""
         return self._scored(self._logits, self._targets)
 
     def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
-        """(N, K), of other inputs."""
+        """Inputs (N, channels, height, width) -> scores (N, K)."""
         return self._scored(self._module(inputs), self._targets[pictures])
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
-        """(N, K), with one channel of the layer's output set to 0."""
+        """Scores (N, K) with the layer's channel of this number, (N,), set to 0."""
         rows, axis = self._output[pictures], self._grid.channel_axis
         dropped = functional.one_hot(channels, self._output.shape[axis]).bool()
         dropped = dropped.reshape([size if place in (0, axis) else 1 for place, size in enumerate(rows.shape)])
@@ -84,6 +86,5 @@ class ModelProbe:
         return logits.shape == expected.shape and bool((logits - expected).abs().max() <= tolerance)
 
     def _scored(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return torch.stack(
-            [self._objective(at_least_single(logits), target) for target in targets.unbind(dim=1)], dim=1
-        )
+        exact = at_least_single(logits)
+        return torch.stack([self._objective(exact, target) for target in targets.unbind(dim=1)], dim=1)

@@ -83,11 +83,13 @@ class Step:
     def _maps_of_gradients(self, method: Gradient, logits: Tensor, targets: Tensor) -> list[Tensor]:
         """For each layer, (B, K, h, w). The network behind the layer is run through backwards once for each class."""
         activations, points = self._activations(), [tap.point for tap in self._taps]
+        with torch.enable_grad():
+            logits = at_least_single(logits)
         maps: list[list[Tensor]] = []
         for number, target in enumerate(targets.unbind(dim=1)):
             with torch.enable_grad():
                 # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
-                score = self._objective(at_least_single(logits), target).sum()
+                score = self._objective(logits, target).sum()
             more = number + 1 < targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more)
             maps.append(
