@@ -225,6 +225,20 @@ def test_the_region_says_where_the_model_looked(fit: str, aspect: Fraction, matr
     assert fit == "stretch" or seen_aspect == pytest.approx(1, abs=0.02)
 
 
+def test_a_run_that_failed_half_way_does_not_move_the_layer() -> None:
+    model = load_model("resnet18", weights="none").module
+    batch = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    explainer = Explainer(model, layer="layer4.1.relu", target=3)  # called twice a run
+    expected = explainer.cam(batch)
+    second = model.layer4[1].conv2
+    with explainer:
+        failing = second.register_forward_pre_hook(lambda module, inputs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            explainer.cam(batch)
+        failing.remove()
+        torch.testing.assert_close(explainer.cam(batch), expected)
+
+
 class SharedReLU(nn.Module):
     """One ReLU module used on the maps and again on the vector, as hand-written nets do."""
 

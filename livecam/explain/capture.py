@@ -45,14 +45,15 @@ class Tap:
         self._substitute: Tensor | None = None
 
     @contextmanager
-    def attached(self, layer: nn.Module) -> Iterator[None]:
-        """Hooked inside the block, gone afterwards."""
-        handle = layer.register_forward_hook(self._hook)
-        self._seen = 0
+    def attached(self, layer: nn.Module, model: nn.Module) -> Iterator[None]:
+        """Hooked inside the block, gone afterwards; `layer` is a part of `model`."""
+        # Counted from the model's own beginning, for a run that failed half-way has left the count where it was.
+        handles = [model.register_forward_pre_hook(self._begin), layer.register_forward_hook(self._hook)]
         try:
             yield
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
             self._point = None
 
     @contextmanager
@@ -71,9 +72,12 @@ class Tap:
             raise RuntimeError("the tapped layer was not called")
         return self._point
 
+    def _begin(self, model: nn.Module, inputs: tuple[object, ...]) -> None:
+        self._seen = 0
+
     def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor | None:
-        self._seen = (self._seen + 1) % self._calls
-        if self._seen:
+        self._seen += 1
+        if self._seen != self._calls:
             return None
         if self._substitute is not None:
             return self._substitute

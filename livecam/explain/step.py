@@ -48,7 +48,7 @@ class Step:
         with ExitStack() as stack:
             stack.enter_context(frozen(self._module))
             for tap, layer in zip(self._taps, self._layers, strict=True):
-                stack.enter_context(tap.attached(layer.module))
+                stack.enter_context(tap.attached(layer.module, self._module))
             yield
 
     def __call__(

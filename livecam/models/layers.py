@@ -139,7 +139,7 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
 
     `example` is one preprocessed (1, channels, h, w) input; the model must be frozen.
     """
-    with _recorded_outputs(model) as outputs, torch.enable_grad():
+    with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
         scores = _class_scores(model(example.detach().requires_grad_()))
         if not outputs:
             raise ModelError("the model has no layers inside that could be explained")
@@ -147,7 +147,6 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
     if not scores.isfinite().all():
         raise ModelError("the model's scores are not finite numbers: its weights are damaged")
     token_counts = {output.shape[1] for _, output in outputs if output.ndim == 3}
-    calls = Counter(name for name, _ in outputs)
     layers: dict[str, Layer] = {}
     for (name, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
         if name in layers:
@@ -210,12 +209,17 @@ def _described(output: object) -> str:
 
 
 @contextmanager
-def _recorded_outputs(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
-    """(name, output) of each call of each submodule that gives a float tensor, in the order of execution."""
+def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[tuple[str, Tensor]], Counter[str]]]:
+    """(name, output) of each call of each submodule that gives a float tensor, in the order of execution.
+
+    And how often each submodule was called, whatever it gave.
+    """
     outputs: list[tuple[str, Tensor]] = []
+    calls: Counter[str] = Counter()
 
     def recorder(name: str) -> Callable[..., Tensor | None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+            calls[name] += 1
             if not isinstance(output, Tensor) or not output.requires_grad:
                 return None
             outputs.append((name, output))
@@ -225,7 +229,7 @@ def _recorded_outputs(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
 
     handles = [child.register_forward_hook(recorder(name)) for name, child in model.named_modules() if name]
     try:
-        yield outputs
+        yield outputs, calls
     finally:
         for handle in handles:
             handle.remove()
