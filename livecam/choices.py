@@ -6,6 +6,8 @@ METHODS = (
     *("gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "elementwise", "finercam"),
     *("eigencam", "eigengradcam", "fem", "scorecam", "ablationcam"),
 )
+LARGEST_BLUR_CELLS = 100
+"""The standard deviation up to which a map may be smoothed; beyond that it is the same all over."""
 FITS = ("stretch", "crop", "pad")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")

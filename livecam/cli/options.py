@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from livecam.choices import COLORMAPS, FITS, METHODS, VIEWS
+from livecam.choices import COLORMAPS, FITS, LARGEST_BLUR_CELLS, METHODS, VIEWS
 
 MODEL_OPTION_NAMES = (
     *("model", "weights", "labels", "target", "top", "against", "negative", "method", "layer"),
@@ -69,7 +69,7 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--smooth",
-        type=click.FloatRange(0, 100),
+        type=click.FloatRange(0, LARGEST_BLUR_CELLS),
         default=0.0,
         show_default=True,
         help="Blur the map, in cells of its grid.",

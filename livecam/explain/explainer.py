@@ -39,12 +39,14 @@ class Explainer:
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
     choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
     several of these; `top` stands for the best so many. `against` is a class to contrast with (where it is the
-    picture's best itself, there is no evidence); `negative` shows what
-    speaks against. `threshold`, `smooth` and `scale` are as in `HeatOptions`.
+    picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
+    `scale` are as in `HeatOptions`.
 
     `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit`
     says how pictures get the input's shape. `on_forwards` is called by methods that take many forward passes, with how
     many of how many are done.
+
+    `survey` tells the layers of the model, `layer` the names of those that are explained, by comma.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
     call to call and is given back at the end, also after an exception. Not for use by several threads at once.

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from livecam.choices import LARGEST_BLUR_CELLS
 from livecam.errors import LivecamError
 
 _RELEASE = 0.98
 """What is left of the running scale after a frame without evidence: half of it after 34, about a second of video."""
-
-
-_LARGEST_BLUR = 100
-"""Cells; no grid that is smoothed has more across that matter."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,11 @@ class HeatOptions:
     scale: float | str = "frame"
 
     def __post_init__(self) -> None:
-        if self.threshold not in ("auto", "min") and not (_is_number(self.threshold) and -1 <= self.threshold < 1):  # type: ignore[operator]
+        if self.threshold not in ("auto", "min") and not _lies_in(self.threshold, -1, 1):
             raise LivecamError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
-        if not 0 <= self.smooth <= _LARGEST_BLUR:
-            raise LivecamError(f"smooth is a number of cells from 0 to {_LARGEST_BLUR}, not {self.smooth!r}")
-        if self.scale not in ("frame", "running") and not (_is_number(self.scale) and 0 < self.scale < math.inf):  # type: ignore[operator]
+        if not 0 <= self.smooth <= LARGEST_BLUR_CELLS:
+            raise LivecamError(f"smooth is a number of cells from 0 to {LARGEST_BLUR_CELLS}, not {self.smooth!r}")
+        if self.scale not in ("frame", "running") and not (_lies_in(self.scale, 0, math.inf) and self.scale):
             raise LivecamError(f"scale is frame, running, or a number above 0, not {self.scale!r}")
 
 
@@ -89,5 +86,6 @@ def _otsu(evidence: np.ndarray) -> float:
     return (level + 0.5) / 255 * peak  # what rounds to the level is still weak
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
+def _lies_in(value: object, least: float, end: float) -> bool:
+    """Whether it is a number from `least` to below `end`."""
+    return isinstance(value, int | float) and least <= value < end
