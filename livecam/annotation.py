@@ -47,6 +47,7 @@ def annotate(
     overwrite: bool = False,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    batch: int | None = None,
     predictions: str | Path | None = None,
     save_map: str | Path | None = None,
     report: str | Path | None = None,
@@ -58,7 +59,7 @@ def annotate(
     that exists; for a folder, a pattern or a list of pictures a folder, made if missing, where they keep their names;
     "null:" writes nothing. The explainer may be a function that makes one: it is called once source and output are
     known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
-    frame. `encoder`, `start_seconds` and `duration_seconds` are for videos.
+    frame; frames are explained in batches of `batch`. `encoder`, `start_seconds` and `duration_seconds` are for videos.
 
     `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
     signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and
@@ -95,6 +96,7 @@ def annotate(
             made,
             Renderer(sink.pixel_format, style, largest_side=largest_side),
             sink,
+            batch=batch,
             on_written=records.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )
@@ -160,8 +162,7 @@ def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
         "layer": explainer.layer,
         "method": explainer.method,
         "device": str(explainer.device),
-        "precision": explainer.precision,
-        "engine": "eager",
+        **explainer.engine_report(),
         **sink.report(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }

@@ -59,13 +59,19 @@ class Channel(Generic[Item]):
             yield items[0]
 
     def batches(self, most: int) -> Iterator[list[Item]]:
-        """Wait for something, then give all that waits, up to so many. Raises ChannelAborted."""
-        while items := self._take(most):
+        """All that waits, up to so many; of a channel that blocks always so many until the end. Raises ChannelAborted.
+
+        Raises ValueError where the channel cannot hold so many.
+        """
+        if most > self.capacity:
+            raise ValueError(f"a channel of {self.capacity} never holds {most} items")
+        least = most if self.policy is Policy.BLOCK else 1
+        while items := self._take(least, most):
             yield items
 
-    def _take(self, most: int) -> list[Item]:
+    def _take(self, least: int, most: int) -> list[Item]:
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or self._closed or self._items)
+            self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) >= least)
             if self._aborted:
                 raise ChannelAborted
             items = [self._items.popleft() for _ in range(min(most, len(self._items)))]

@@ -8,6 +8,8 @@ METHODS = (
 )
 LARGEST_BLUR_CELLS = 100
 """The standard deviation up to which a map may be smoothed; beyond that it is the same all over."""
+ENGINES = ("auto", "eager", "compiled")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FITS = ("stretch", "crop", "pad")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")

@@ -1,7 +1,8 @@
-"""The run: three threads, two channels, from a source through an explainer to a sink. Only here threads start."""
+"""The run: three threads, two channels, from a source through an explainer to a sink. Only here they start."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +18,6 @@ from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stats import Ledger
 
-FRAMES_AHEAD = 4
-"""How many frames of a file may wait between two stages: enough to even out a slow one, few enough to stop soon.
-
-What waits for the explainer is explained in one batch, which costs less a frame than one by one: with ResNet-50 on two
-cores a whole run is a third faster than with a single frame waiting, and hardly faster yet with eight."""
 _POLL_SECONDS = 0.1
 
 
@@ -31,6 +27,9 @@ class Pipeline:
     A stage that fails ends the run: `run` raises that very exception once all threads are gone, and the sink is
     aborted. `finished` says that the sink has completed its output. `on_written` is called from the render thread with
     each frame that reached the sink; `on_progress` about ten times a second from the thread that runs.
+
+    The frames of a file are explained in batches of `batch`, by default what suits the device: that costs less a frame.
+    Of a live source the latest is explained, alone.
     """
 
     def __init__(
@@ -41,6 +40,7 @@ class Pipeline:
         sink: Sink,
         *,
         policy: Policy = Policy.BLOCK,
+        batch: int | None = None,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
@@ -51,9 +51,11 @@ class Pipeline:
         self._sink = sink
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
-        capacity = 1 if policy is Policy.LATEST else FRAMES_AHEAD
-        self._captured: Channel[Frame] = Channel(capacity, policy)
-        self._explained: Channel[tuple[Frame, Explanation]] = Channel(capacity)
+        self._is_live = policy is Policy.LATEST
+        self._batch = 1 if self._is_live else batch or explainer.usual_batch
+        # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
+        self._captured: Channel[Frame] = Channel(self._batch, policy)
+        self._explained: Channel[tuple[Frame, Explanation]] = Channel(self._batch)
         self._stopping = threading.Event()
         self._ended = [threading.Event() for _ in range(3)]
         self.finished = False
@@ -65,6 +67,11 @@ class Pipeline:
         The first interrupt stops the reading: what was read is still explained and written, the output is completed,
         and the interrupt is raised again. A second one gives the run up.
         """
+        with self._explainer:
+            self._explainer.expect(math.inf if self._is_live else self._source.media.expected_frames, batch=self._batch)
+            return self._run()
+
+    def _run(self) -> Ledger:
         threads = [
             threading.Thread(target=partial(self._stage, work, ended), name=f"livecam-{work.__name__.strip('_')}")
             for work, ended in zip((self._capture, self._explain, self._render), self._ended, strict=True)
@@ -135,15 +142,14 @@ class Pipeline:
 
     def _explain(self) -> None:
         clock = self.ledger.stages["explain"]
-        with self._explainer:
-            for frames in self._captured.batches(self._captured.capacity):
-                begin = time.perf_counter()
-                explanations = self._explainer.explain(frames)
-                seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-                for explained in zip(frames, explanations, strict=True):
-                    clock.add(seconds_per_frame)
-                    self.ledger.explained += 1
-                    self._explained.put(explained)
+        for frames in self._captured.batches(self._batch):
+            begin = time.perf_counter()
+            explanations = self._explainer.explain(frames)
+            seconds_per_frame = (time.perf_counter() - begin) / len(frames)
+            for explained in zip(frames, explanations, strict=True):
+                clock.add(seconds_per_frame)
+                self.ledger.explained += 1
+                self._explained.put(explained)
         self._explained.close()
 
     def _render(self) -> None:

@@ -103,7 +103,7 @@ def test_the_buffer_of_the_hook_is_reused(pooled: PooledLinear) -> None:
         addresses = set()
         for _ in range(5):
             explainer(PHOTO)
-            addresses.add(explainer._step._taps[0]._buffer.data_ptr())  # type: ignore[union-attr]
+            addresses.add(explainer._engine.eager.program.step._taps[0]._buffer.data_ptr())  # type: ignore[union-attr]
     assert len(addresses) == 1
 
 
@@ -257,12 +257,16 @@ def test_a_module_used_on_maps_and_vectors_is_passed_over() -> None:
     assert explainer(PHOTO).cam.ndim == 2
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_a_module_of_another_precision_is_fed_with_its_own(pooled: PooledLinear, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float64, "float64")]
+)
+def test_a_module_of_another_precision_is_fed_with_its_own(
+    pooled: PooledLinear, dtype: torch.dtype, precision: str
+) -> None:
     expected = Explainer(pooled, target=2)(PHOTO)
     explainer = Explainer(pooled.to(dtype), target=2)
     explanation = explainer(PHOTO)
-    assert explainer.precision == str(dtype).removeprefix("torch.")
+    assert explainer.precision == precision
     assert explanation.cam.dtype == np.float32
     similarity = (explanation.cam * expected.cam).sum()
     assert similarity / np.linalg.norm(explanation.cam) / np.linalg.norm(expected.cam) > 0.995

@@ -49,6 +49,8 @@ class NumberedSource(Source):
 class NumberReader:
     """In place of an explainer: reads the number in the picture and puts it into the map."""
 
+    usual_batch = 4
+
     def __init__(self, at: Callable[[int], None] = lambda index: None) -> None:
         self._at = at
         self.entered = 0
@@ -59,6 +61,9 @@ class NumberReader:
 
     def __exit__(self, *exc: object) -> None:
         self.entered -= 1
+
+    def expect(self, pictures: float | None, *, batch: int) -> None:
+        self.expected = pictures, batch
 
     def explain(self, frames: list[Frame]) -> list[Explanation]:
         return [self._explanation(frame) for frame in frames]

@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     help="Take only so many seconds of a video.",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Explain so many frames at once.  [default: what is fastest on the device]",
+)
+@click.option(
     "--predictions",
     metavar="FILE.jsonl",
     help="Write what the model says, a JSON line a frame; replaced where it exists.",

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from livecam.choices import COLORMAPS, FITS, LARGEST_BLUR_CELLS, METHODS, VIEWS
+from livecam.choices import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, VIEWS
 
 MODEL_OPTION_NAMES = (
     *("model", "weights", "labels", "target", "top", "against", "negative", "method", "layer"),
-    *("threshold", "smooth", "scale", "device", "fit"),
+    *("threshold", "smooth", "scale", "device", "engine", "precision", "fit"),
 )
 DRAWING_OPTION_NAMES = ("view", "opacity", "colormap", "caption", "contour", "colorbar")
 
@@ -82,6 +82,20 @@ _MODEL_OPTIONS = (
         help="What full heat is: each frame's maximum, the highest of late, or a value of the map.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="auto",
+        show_default=True,
+        help="Eager starts at once, compiled is faster after half a minute, once; auto changes over where that pays.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="What to compute in; auto takes the fastest in which maps and best classes stay the same.",
+    ),
     click.option(
         "--fit",
         type=click.Choice(FITS),

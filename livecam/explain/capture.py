@@ -26,6 +26,20 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@contextmanager
+def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Weights and buffers are of this dtype inside the block; afterwards they hold the very data of before."""
+    tensors = [*module.parameters(), *module.buffers()]
+    kept = [(each, each.data) for each in tensors if each.is_floating_point() and each.dtype != dtype]
+    try:
+        for tensor, data in kept:
+            tensor.data = data.to(dtype)
+        yield
+    finally:
+        for tensor, data in kept:
+            tensor.data = data
+
+
 class Tap:
     """Cuts the autograd tape at one layer, so that a backward pass costs no more than what comes after that layer.
 

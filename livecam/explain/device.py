@@ -24,6 +24,14 @@ def find_device(name: str, model: str | nn.Module) -> torch.device:
     return device
 
 
+def usual_batch(device: torch.device) -> int:
+    """How many frames of a file are explained at once.
+
+    On two cores four take 0.4 (MobileNetV3) to 0.9 (ResNet-50) of the time of one by one, and eight hardly less.
+    """
+    return 16 if device.type == "cuda" else 4
+
+
 def _available_devices() -> list[str]:
     """From slow to fast."""
     devices = ["cpu"]

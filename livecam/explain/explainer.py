@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,20 +13,21 @@ from torch import Tensor, nn
 
 from livecam.errors import LivecamError, ModelError
 from livecam.explain.capture import frozen
-from livecam.explain.device import find_device
+from livecam.explain.device import find_device, usual_batch
+from livecam.explain.engines.switch import Switch
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import Activation, find_method
+from livecam.explain.perturbation import Perturbation
 from livecam.explain.preprocess import Preprocessor
 from livecam.explain.probe import OnForwards
-from livecam.explain.step import Explained, Step
+from livecam.explain.program import Normalisation, PictureAnswer, Program
+from livecam.explain.step import Step
 from livecam.explain.targets import Selection, Target, parse_target
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
 from livecam.models import Preprocessing, classifier_of
 from livecam.models.classifier import input_error
-from livecam.models.layers import survey_layers
-
-SHOWN_PREDICTIONS = 5
+from livecam.models.layers import TargetLayer, survey_layers
 
 
 class Explainer:
@@ -41,6 +43,11 @@ class Explainer:
     several of these; `top` stands for the best so many. `against` is a class to contrast with (where it is the
     picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
+
+    `engine` is "eager" for PyTorch operation by operation, "compiled" for one piece of compiled code, which takes about
+    half a minute to make, once, or "auto": eager at once, and compiled where that pays, as soon as it is ready.
+    `precision` is "fp32", "bf16", "fp16", or "auto" for the fastest in which maps and best classes are those of the
+    model's own. See `expect`.
 
     `device` is "auto", "cpu", "cuda", "cuda:1", "mps"; a module stays on the device that it is on with "auto". `fit`
     says how pictures get the input's shape. `on_forwards` is called by methods that take many forward passes, with how
@@ -73,6 +80,8 @@ class Explainer:
         labels: str | Path | Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
         device: str = "auto",
+        engine: str = "auto",
+        precision: str = "auto",
         fit: str = "stretch",
         on_forwards: OnForwards | None = None,
     ) -> None:
@@ -87,11 +96,12 @@ class Explainer:
         self.classifier = classifier_of(model, weights, labels, preprocessing)
         self._module = self.classifier.module.to(self.device)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
-        self._dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
-        self._scale, self._shift = self._normalisation()
+        own = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
+        example = self._example()
         with frozen(self._module):
             try:
-                self.survey = survey_layers(self._module, self._example())
+                normalisation = Normalisation(self.classifier, self.device, own)
+                self.survey = survey_layers(self._module, normalisation(example.to(self.device)))
             except LivecamError:
                 raise
             except Exception as exc:  # whatever a model raises that is not made for this input
@@ -106,15 +116,34 @@ class Explainer:
         self._selection = self._select(self._wanted)
         layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
         self.layer = ",".join(target_layer.name for target_layer in layers)
-        self._step = Step(self._module, layers, self._method, against=self._against, negative=negative)
+        self._engine = Switch(
+            self._module,
+            partial(self._program, layers),
+            own,
+            example.shape[1:],
+            self.device,
+            engine=engine,
+            precision=precision,
+            traceable=not isinstance(self._method, Perturbation),
+        )
+        self._input: np.ndarray | None = None
         self._heat = Heat(self._heat_options)
-        self._session = ExitStack()
         self._sessions = 0
 
     @property
+    def engine(self) -> str:
+        """The engine in use by now: "eager" or "compiled"."""
+        return self._engine.engine
+
+    @property
     def precision(self) -> str:
-        """What the model computes in, as "float32"."""
-        return str(self._dtype).removeprefix("torch.")
+        """What is computed in by now: "fp32", "bf16", "fp16", or "float64" for a model that comes so."""
+        return self._engine.precision
+
+    @property
+    def usual_batch(self) -> int:
+        """How many frames of a file are best explained at once on this device."""
+        return usual_batch(self.device)
 
     @property
     def explained_classes(self) -> int:
@@ -123,9 +152,7 @@ class Explainer:
 
     def __enter__(self) -> Explainer:
         if not self._sessions:
-            with ExitStack() as stack:
-                stack.enter_context(self._step.prepared())
-                self._session = stack.pop_all()
+            self._engine.eager.open()
             self._heat = Heat(self._heat_options)
         self._sessions += 1
         return self
@@ -133,7 +160,7 @@ class Explainer:
     def __exit__(self, *exc: object) -> None:
         self._sessions -= 1
         if not self._sessions:
-            self._session.close()
+            self._engine.eager.close()
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
         """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` replaces the explainer's own."""
@@ -146,14 +173,33 @@ class Explainer:
         if not frames:
             return []
         prepared = [self._preprocess(frame) for frame in frames]
-        batch = torch.from_numpy(np.stack([image for image, _ in prepared])).to(self.device)
-        selection = self._selection if target is None else self._select(parse_target(target))
+        batch = self._batch_of([image for image, _ in prepared])
+        selection = None if target is None else self._select(parse_target(target))
         with self:
-            explained = self._step(self._normalised(batch), selection, self._on_forwards)
+            answer = self._engine(batch) if selection is None else self._engine.eager(batch, selection)
             return [
-                self._explanation(frame, region, *of_frame)
-                for frame, (_, region), of_frame in zip(frames, prepared, self._on_cpu(explained), strict=True)
+                self._explanation(frame, region, of_frame)
+                for frame, (_, region), of_frame in zip(frames, prepared, answer.by_picture(), strict=True)
             ]
+
+    def expect(self, pictures: float | None, *, batch: int = 1) -> None:
+        """Say that so many pictures are to come, None if nobody knows, infinity for a live source, in such batches.
+
+        The engine "auto" compiles where that many repay it, and for a live source at once; "compiled" does it here,
+        before anything is explained. (Where nothing is said, "auto" waits until as much time has been spent.)
+        """
+        self._engine.expect(pictures, batch)
+
+    def engine_report(self) -> dict[str, Any]:
+        """The engine, its precision, and what the choice rests on, as plain data."""
+        return self._engine.report()
+
+    def _batch_of(self, images: Sequence[np.ndarray]) -> Tensor:
+        """(B, h, w, channels) uint8 in memory that is kept from call to call."""
+        shape = (len(images), *images[0].shape)
+        if self._input is None or len(self._input) < len(images):
+            self._input = np.empty(shape, np.uint8)
+        return torch.from_numpy(np.stack(images, out=self._input[: len(images)]))
 
     @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
@@ -161,7 +207,8 @@ class Explainer:
 
         `target` is one class for all pictures or a sequence with one for each; None is the explainer's own first.
         """
-        batch = self._checked(batch).to(self.device, self._dtype)
+        program = self._engine.eager.program
+        batch = self._checked(batch).to(self.device, program.dtype)
         wanted = self._wanted[:1] if target is None else parse_target(target)
         if len(wanted) == 1:
             wanted *= len(batch)
@@ -169,7 +216,7 @@ class Explainer:
             raise ModelError(f"there are {len(wanted)} targets for {len(batch)} pictures; give one for each")
         selection = self._select(wanted)
         with self:
-            return self._step(batch, selection.one_for_each, self._on_forwards).maps[:, 0].float()
+            return program.step(batch, selection.one_for_each, self._on_forwards).maps[:, 0].float()
 
     def _checked(self, batch: Tensor) -> Tensor:
         """What `cam` takes, or ModelError."""
@@ -197,51 +244,23 @@ class Explainer:
     def _index_of(self, target: int | str) -> int:
         return self.classifier.index_of(target, self.classes)
 
-    def _on_cpu(self, explained: Explained) -> Iterator[tuple[np.ndarray, Tensor, list[int], list[Prediction]]]:
-        """For each picture: maps (K, h, w) float32, scores (classes,), the explained classes, the best ones."""
-        logits = explained.logits.float()
-        scores = logits.sigmoid() if self.classifier.multi_label or self.classes == 1 else logits.softmax(dim=1)
-        best = scores.topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
-        for cams, of_picture, targets, values, indices in zip(
-            explained.maps.float().cpu().numpy(),
-            scores.cpu(),
-            explained.targets.tolist(),
-            best.values.tolist(),
-            best.indices.tolist(),
-            strict=True,
-        ):
-            predictions = [
-                Prediction(index, self.classifier.label(index), score)
-                for index, score in zip(indices, values, strict=True)
-            ]
-            yield cams, of_picture, targets, predictions
+    def _program(self, layers: Sequence[TargetLayer], dtype: torch.dtype) -> Program:
+        step = Step(self._module, layers, self._method, against=self._against, negative=self._negative)
+        return Program(step, self.classifier, self.device, dtype, self._selection, self._on_forwards)
 
-    def _explanation(
-        self,
-        frame: Frame,
-        region: Region,
-        cams: np.ndarray,
-        scores: Tensor,
-        targets: Sequence[int],
-        predictions: Sequence[Prediction],
-    ) -> Explanation:
+    def _explanation(self, frame: Frame, region: Region, answer: PictureAnswer) -> Explanation:
         classes = []
-        for index, cam in zip(targets, cams, strict=True):
+        for index, score, cam in zip(answer.targets, answer.scores, answer.maps, strict=True):
             heatmap, cutoff = self._heat(cam, index)
+            label, title = self.classifier.label(index), self._title(index)
             classes.append(
-                ClassMap(
-                    index=index,
-                    label=self.classifier.label(index),
-                    title=self._title(index),
-                    score=float(scores[index]),
-                    cam=cam,
-                    heatmap=heatmap,
-                    cutoff=cutoff,
-                )
+                ClassMap(index=index, label=label, title=title, score=score, cam=cam, heatmap=heatmap, cutoff=cutoff)
             )
-        return Explanation(
-            classes=tuple(classes), predictions=tuple(predictions), region=region, frame_index=frame.index
+        predictions = tuple(
+            Prediction(index, self.classifier.label(index), score)
+            for index, score in zip(answer.best, answer.best_scores, strict=True)
         )
+        return Explanation(classes=tuple(classes), predictions=predictions, region=region, frame_index=frame.index)
 
     def _title(self, index: int) -> str:
         """What a map shows, in words."""
@@ -251,18 +270,7 @@ class Explainer:
         rather_than = "" if self._against is None else f" rather than {self.classifier.label(self._against)}"
         return f"{'against ' if self._negative else ''}{label}{rather_than}"
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        """(B, h, w, channels) uint8 -> (B, channels, h, w) float, mean and deviation as the model was trained with."""
-        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
-
-    def _normalisation(self) -> tuple[Tensor, Tensor]:
-        preprocessing = self.classifier.preprocessing
-        mean = torch.tensor(preprocessing.mean, device=self.device).view(-1, 1, 1)
-        std = torch.tensor(preprocessing.std, device=self.device).view(-1, 1, 1)
-        return 1 / (255 * std), -mean / std
-
     def _example(self) -> Tensor:
-        """A picture of noise to find the layers with: (1, channels, h, w), the same each time."""
+        """A picture of noise to find the layers with: (1, h, w, channels) uint8, the same each time."""
         shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
-        noise = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
-        return self._normalised(noise.to(self.device))
+        return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from livecam.explain.capture import Tap, frozen
+from livecam.explain.capture import Tap, frozen, held_in
 from livecam.explain.methods import Activation, Gradient, Method
 from livecam.explain.objectives import class_score, contrasted
 from livecam.explain.precision import at_least_single
@@ -43,10 +43,11 @@ class Step:
         self._objective = contrasted(objective, against, negative)
 
     @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """The module is frozen and tapped inside the block, and as before afterwards."""
+    def prepared(self, dtype: torch.dtype) -> Iterator[None]:
+        """The module is frozen, tapped and of this dtype inside the block, and as before afterwards."""
         with ExitStack() as stack:
             stack.enter_context(frozen(self._module))
+            stack.enter_context(held_in(self._module, dtype))
             for tap, layer in zip(self._taps, self._layers, strict=True):
                 stack.enter_context(tap.attached(layer.module, self._module))
             yield

@@ -13,7 +13,7 @@ from torch import nn
 from livecam.errors import ModelError
 from livecam.models import callables, shipped, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, read_labels, usual_preprocessing
-from livecam.models.weights import differing_shape, load_state, read_state
+from livecam.models.weights import calibrated, differing_shape, load_state, read_state
 
 __all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
 
@@ -56,7 +56,7 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
     if weights == "default":
         classifier = family.load(name)
     elif weights == "none":
-        classifier = family.build(name)
+        classifier = calibrated(family.build(name))
     else:
         classifier = _with_weights(family, name, Path(weights))
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier

@@ -30,6 +30,30 @@ def untrained(build: Callable[[], nn.Module]) -> nn.Module:
         return module
 
 
+def calibrated(classifier: Classifier) -> Classifier:
+    """Give the batch normalisations of an untrained model the statistics of noise.
+
+    With those that they begin with, the signal fades out on its way through a deep network: what is left are rounding
+    errors, and numbers so small that processors are slow with them.
+    """
+    norms = [layer for layer in classifier.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return classifier
+    training, momenta = classifier.module.training, [norm.momentum for norm in norms]
+    classifier.module.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # the average of all that comes, which is one batch
+    preprocessing = classifier.preprocessing
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        classifier.module(torch.randn(4, preprocessing.channels, *preprocessing.size, generator=noise))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    classifier.module.train(training)
+    return classifier
+
+
 def download_error(name: str, host: str, exc: BaseException) -> ModelError:
     """What to tell when the weights of a model cannot be downloaded: no network, a full disk, one cut short."""
     return ModelError(

@@ -1,0 +1,63 @@
+"""How far two ways to compute the same explanation agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from livecam.explain.program import Answer, PictureAnswer
+
+LEAST_COSINE = 0.995
+"""From here on a map in half precision is taken for that in single precision: one sees no difference."""
+
+
+_TIE = 0.01
+"""A best class whose score is within this share of another's is as good as that: rounding decides between them."""
+
+
+class Agreement(NamedTuple):
+    """`cosine` of the least similar map, and whether the best class of every picture is the same, or as good.
+
+    The cosine is 0 where no map can be compared because different classes are explained.
+    """
+
+    cosine: float
+    same_best: bool
+
+    @property
+    def suffices(self) -> bool:
+        """Whether one may stand for the other."""
+        return self.cosine >= LEAST_COSINE and self.same_best
+
+
+def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreement:
+    """Compare answers, on the CPU, to the same batches of pictures."""
+    pairs = [
+        pair
+        for batch in zip(answers, references, strict=True)
+        for pair in zip(*(each.by_picture() for each in batch), strict=True)
+    ]
+    cosines = [
+        _cosine(one_map, other_map)
+        for one, other in pairs
+        for one_class, other_class, one_map, other_map in zip(
+            one.targets, other.targets, one.maps, other.maps, strict=True
+        )
+        if one_class == other_class
+    ]
+    return Agreement(min(cosines, default=0.0), all(_same_best(*pair) for pair in pairs))
+
+
+def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:
+    scores = dict(zip(other.best, other.best_scores, strict=True))
+    return scores.get(one.best[0], 0.0) >= (1 - _TIE) * other.best_scores[0]
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two signed maps (h, w); 1 where both are 0 all over, 0 where only one is."""
+    # In double precision: the squares of small evidence are beyond the range of float32.
+    one, other = (each.astype(np.float64).ravel() for each in (one, other))
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / lengths if lengths else float(not one.any() and not other.any())

@@ -1,0 +1,90 @@
+"""Compiled programs, kept on disk from run to run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_KEPT_BYTES = 4 << 30
+"""Beyond that the programs that were not used for longest are removed. A ResNet-50 takes 50 to 110 MB."""
+_RESULTS = "results.json"
+
+
+def folder() -> Path:
+    """Where all of it lies: `livecam` in the user's cache, or what LIVECAM_CACHE names."""
+    if named := os.environ.get("LIVECAM_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livecam"
+
+
+class Entry:
+    """The compiled forms of one program, by precision, and what was measured of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, graph: Path, shape: Sequence[int], device: torch.device) -> Entry:
+        """The entry for a saved graph: the same graph, weights and input on the same kind of machine and torch."""
+        digest = hashlib.sha256("\n".join([str(tuple(shape)), *_circumstances(device)]).encode())
+        with graph.open("rb") as file:
+            while piece := file.read(1 << 24):
+                digest.update(piece)
+        return cls(folder() / "programs" / digest.hexdigest()[:32])
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """For each precision that was tried, what came of it; see `livecam.explain.engines.compile`."""
+        try:
+            return dict(json.loads((self.path / _RESULTS).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    def package(self, precision: str) -> Path:
+        """The compiled program in this precision."""
+        return self.path / f"{precision}.pt2"
+
+    def add(self, precision: str, result: dict[str, Any]) -> None:
+        """Write a result down, all or nothing: another process may be reading."""
+        draft = self.path / f"{_RESULTS}.{os.getpid()}"
+        draft.write_text(json.dumps({**self.results, precision: result}, indent=2), encoding="utf-8")
+        draft.replace(self.path / _RESULTS)
+
+    def touch(self) -> None:
+        """It has been used."""
+        os.utime(self.path)
+
+
+def prune(kept_bytes: int = _KEPT_BYTES) -> None:
+    """Remove the entries that were not used for longest, until the rest takes no more than this."""
+    entries = sorted((folder() / "programs").glob("*/"), key=lambda path: path.stat().st_mtime, reverse=True)
+    total = 0
+    for path in entries:
+        total += sum(file.stat().st_size for file in path.iterdir())
+        if total > kept_bytes:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def runner_library() -> Path:
+    """Where the library that runs the programs lies, for this torch."""
+    name = hashlib.sha256("\n".join(_circumstances(torch.device("cpu"))).encode()).hexdigest()[:16]
+    return folder() / f"runner-{name}.so"
+
+
+def _circumstances(device: torch.device) -> list[str]:
+    """What compiled code depends on besides the graph."""
+    gpu = [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
+    facts = [torch.__version__, platform.platform(), torch.backends.cpu.get_cpu_capability(), str(device), *gpu]
+    return [*facts, f"{torch.get_num_threads()} threads", _FORMAT]
+
+
+_FORMAT = "1"
+"""To be raised when what is compiled changes without the graph."""

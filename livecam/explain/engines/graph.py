@@ -1,0 +1,72 @@
+"""The traced program: plain tensor operations, without hooks, without autograd, without Python of the model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_aggregate
+
+from livecam.explain.program import Program
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A traced program, to be computed in the precision that it was traced in or in float32.
+
+    `module` gives what the program gives, for inputs of one shape; its `weights` are those attributes that are tensors
+    of the model, in the model's own precision. `dtype` is what it was traced in.
+    """
+
+    module: GraphModule
+    weights: tuple[str, ...]
+    dtype: torch.dtype
+
+    def in_precision(self, dtype: torch.dtype) -> GraphModule:
+        """The graph module in this precision, float32 or the one of the trace; this graph itself is changed by it.
+
+        In the trace every change of precision is spelled out, so to get float32 it is enough to replace its name.
+        """
+        for name in self.weights:
+            tensor = getattr(self.module, name)
+            if tensor.is_floating_point():
+                setattr(self.module, name, _like(tensor, tensor.detach().to(dtype)))
+        for node in self.module.graph.nodes:
+            node.args, node.kwargs = (_renamed(each, self.dtype, dtype) for each in (node.args, node.kwargs))
+        self.module.recompile()
+        return self.module
+
+
+def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
+    """Record what the program does with images of this shape; nothing may be attached to the model meanwhile.
+
+    Raises whatever a model raises that cannot be traced, or not in this precision.
+    """
+    with program.prepared():
+        module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
+    own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    tensors = [(node.target, getattr(module, node.target)) for node in module.graph.nodes if node.op == "get_attr"]
+    return Graph(module, tuple(dict.fromkeys(name for name, tensor in tensors if id(tensor) in own)), program.dtype)
+
+
+def save(graph: Graph, path: Path) -> None:
+    """Write a graph with its weights."""
+    torch.save((graph.module, graph.weights, graph.dtype), path)
+
+
+def load(path: Path) -> Graph:
+    """Read a graph that this program has written; not for files of others: it is unpickled."""
+    return Graph(*torch.load(path, weights_only=False))
+
+
+def _like(old: Tensor, new: Tensor) -> Tensor:
+    return nn.Parameter(new, requires_grad=False) if isinstance(old, nn.Parameter) else new
+
+
+def _renamed(arguments: Any, old: torch.dtype, new: torch.dtype) -> Any:
+    return map_aggregate(arguments, lambda each: new if each is old else each)

@@ -1,0 +1,58 @@
+"""The small C++ library that runs compiled programs: built once for each version of torch."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch.utils import cpp_extension
+
+from livecam.errors import LivecamError
+
+_SOURCE = Path(__file__).with_name("runner.cpp")
+
+
+class CompilerError(LivecamError):
+    """A program cannot be compiled here."""
+
+
+def find_compiler() -> str:
+    """The C++ compiler's path. Raises CompilerError, with what to do."""
+    for name in ("g++", "clang++", "c++"):
+        if path := shutil.which(name):
+            return path
+    raise CompilerError("there is no C++ compiler; install one, on Debian or Ubuntu with apt install g++")
+
+
+def build_once(library: Path) -> None:
+    """Compile the library into this file, unless it is there. Raises CompilerError."""
+    if library.exists():
+        return
+    draft = library.with_name(f"{library.name}.{os.getpid()}")  # another process may be at it as well
+    includes = [f"-I{path}" for path in cpp_extension.include_paths()]
+    links = [f"-L{path}" for path in cpp_extension.library_paths()]
+    undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    command = [find_compiler(), "-O1", "-std=c++20", "-shared", "-fPIC", *undefined, *includes, str(_SOURCE)]
+    done = subprocess.run(
+        [*command, "-o", str(draft), *links, "-ltorch", "-ltorch_cpu", "-lc10"], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise CompilerError(f"the C++ compiler failed: {_first_error(done.stderr)}")
+    draft.replace(library)
+
+
+@functools.cache
+def load(library: Path) -> type:
+    """The class `Program`, made of the path of a package; its method `run` takes and gives a list of tensors."""
+    torch.classes.load_library(str(library))
+    return torch.classes.livecam.Program
+
+
+def _first_error(text: str) -> str:
+    lines = text.splitlines() or [""]
+    return next((line for line in lines if "error" in line.lower()), lines[-1])
