@@ -17,6 +17,7 @@ from livecam.render import Renderer
 from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stats import Ledger
+from livecam.threads import drawing_threads
 
 _POLL_SECONDS = 0.1
 
@@ -67,7 +68,7 @@ class Pipeline:
         The first interrupt stops the reading: what was read is still explained and written, the output is completed,
         and the interrupt is raised again. A second one gives the run up.
         """
-        with self._explainer:
+        with drawing_threads(), self._explainer:
             self._explainer.expect(math.inf if self._is_live else self._source.media.expected_frames, batch=self._batch)
             return self._run()
 

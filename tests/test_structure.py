@@ -9,13 +9,14 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "color": set(),
     "planes": {"color"},
     "scene": set(),
+    "threads": set(),
     "paths": {"errors"},
     "channel": set(),
     "stats": set(),
@@ -45,6 +46,8 @@ def imports_of(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("livecam."):
             modules.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and node.module == "livecam":
+            modules |= {name.name for name in node.names}
         if isinstance(node, ast.Import):
             modules |= {name.name.split(".")[1] for name in node.names if name.name.startswith("livecam.")}
     return modules

@@ -5,13 +5,12 @@ Nothing heavy is imported before a command runs, so that help comes at once.
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from livecam.cli.annotate import annotate_command
 from livecam.cli.layers import layers_command
 from livecam.cli.models import models_command
+from livecam.threads import before_torch_loads
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +26,5 @@ cli.add_command(models_command)
 
 def main() -> None:
     """The program `livecam`."""
-    # OpenMP's threads spin while they wait and take the cores from decoder and encoder; it reads this when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before_torch_loads()
     cli(prog_name="livecam")

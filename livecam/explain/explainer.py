@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from livecam.explain.methods import Activation, find_method
 from livecam.explain.perturbation import Perturbation
 from livecam.explain.preprocess import Preprocessor
 from livecam.explain.probe import OnForwards
-from livecam.explain.program import Normalisation, PictureAnswer, Program
-from livecam.explain.step import Step
+from livecam.explain.program import Answer, Normalisation, PictureAnswer, Program
+from livecam.explain.step import PlainPrediction, Step
 from livecam.explain.targets import Selection, Target, parse_target
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
@@ -116,16 +116,9 @@ class Explainer:
         self._selection = self._select(self._wanted)
         layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
         self.layer = ",".join(target_layer.name for target_layer in layers)
-        self._engine = Switch(
-            self._module,
-            partial(self._program, layers),
-            own,
-            example.shape[1:],
-            self.device,
-            engine=engine,
-            precision=precision,
-            traceable=not isinstance(self._method, Perturbation),
-        )
+        self._dtype = own
+        self._engine = self._engine_for(partial(self._program, layers), engine, precision)
+        self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
         self._heat = Heat(self._heat_options)
         self._sessions = 0
@@ -176,11 +169,31 @@ class Explainer:
         batch = self._batch_of([image for image, _ in prepared])
         selection = None if target is None else self._select(parse_target(target))
         with self:
-            answer = self._engine(batch) if selection is None else self._engine.eager(batch, selection)
+            answer = self.answer(batch) if selection is None else self._engine.eager(batch, selection)
             return [
                 self._explanation(frame, region, of_frame)
                 for frame, (_, region), of_frame in zip(frames, prepared, answer.by_picture(), strict=True)
             ]
+
+    @torch.inference_mode(False)
+    def answer(self, images: Tensor) -> Answer:
+        """Inputs as they are made of pictures, (B, h, w, channels) uint8 on the CPU -> maps and scores as tensors."""
+        with self:
+            return self._engine(images)
+
+    @torch.inference_mode(False)
+    def predict(self, images: Tensor) -> Answer:
+        """The same without any map: what explaining is measured against.
+
+        It goes by the engine, in the precision and in the batches that the first such call finds in use.
+        """
+        if self._predictor is None or (self._predictor.engine, self._predictor.precision) != (
+            self.engine,
+            self.precision,
+        ):
+            self._predictor = self._engine_for(self._plain_program, self.engine, self.precision)
+        with self._predictor.eager.opened():
+            return self._predictor(images)
 
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
         """Say that so many pictures are to come, None if nobody knows, infinity for a live source, in such batches.
@@ -243,6 +256,22 @@ class Explainer:
 
     def _index_of(self, target: int | str) -> int:
         return self.classifier.index_of(target, self.classes)
+
+    def _engine_for(self, make_program: Callable[[torch.dtype], Program], engine: str, precision: str) -> Switch:
+        preprocessing = self.classifier.preprocessing
+        return Switch(
+            self._module,
+            make_program,
+            self._dtype,
+            (*preprocessing.size, preprocessing.channels),
+            self.device,
+            engine=engine,
+            precision=precision,
+            traceable=not isinstance(self._method, Perturbation),
+        )
+
+    def _plain_program(self, dtype: torch.dtype) -> Program:
+        return Program(PlainPrediction(self._module), self.classifier, self.device, dtype, self._selection)
 
     def _program(self, layers: Sequence[TargetLayer], dtype: torch.dtype) -> Program:
         step = Step(self._module, layers, self._method, against=self._against, negative=self._negative)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from livecam import threads
 from livecam.choices import FITS
 from livecam.color import Color
 from livecam.errors import ModelError
@@ -68,7 +69,7 @@ class Preprocessor:
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
             interpolation=Interpolation.BILINEAR,
-            threads=1,
+            threads=threads.SCALER,
         )
         rgb = frame.orientation.upright(small.to_ndarray())
         if self._preprocessing.channels == 3:

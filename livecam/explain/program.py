@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livecam.explain.capture import frozen, held_in
 from livecam.explain.probe import OnForwards
-from livecam.explain.step import Step
+from livecam.explain.step import PlainPrediction, Step
 from livecam.models import Classifier
 
 SHOWN_PREDICTIONS = 5
@@ -66,28 +65,6 @@ class Normalisation:
         return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
 
-class Prediction:
-    """The plain prediction by the same way as an explanation: what explaining is measured against."""
-
-    def __init__(self, classifier: Classifier, device: torch.device, dtype: torch.dtype) -> None:
-        self._module = classifier.module
-        self._normalisation = Normalisation(classifier, device, dtype)
-        self._score = scoring(classifier)
-        self._dtype = dtype
-
-    @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """The module is frozen and in the precision inside the block."""
-        with frozen(self._module), held_in(self._module, self._dtype):
-            yield
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            scores = self._score(self._module(self._normalisation(images)).float())
-        values, best = _best(scores)
-        return best, values
-
-
 class Program:
     """From pictures (B, h, w, channels) uint8 on the device to their `Answer` there, in one precision.
 
@@ -96,7 +73,7 @@ class Program:
 
     def __init__(
         self,
-        step: Step,
+        step: Step | PlainPrediction,
         classifier: Classifier,
         device: torch.device,
         dtype: torch.dtype,

@@ -17,6 +17,8 @@ from livecam.explain.precision import at_least_single
 from livecam.explain.probe import ModelProbe, OnForwards
 from livecam.models.layers import TargetLayer
 
+_LOSS_SCALE = 1024.0
+
 
 class Explained(NamedTuple):
     """`maps` (B, K, h', w') signed, `logits` (B, classes), `targets` (B, K) the explained classes, best first."""
@@ -84,22 +86,45 @@ class Step:
     def _maps_of_gradients(self, method: Gradient, logits: Tensor, targets: Tensor) -> list[Tensor]:
         """For each layer, (B, K, h, w). The network behind the layer is run through backwards once for each class."""
         activations, points = self._activations(), [tap.point for tap in self._taps]
+        # Small gradients are 0 in float16 unless the score is made larger first, as in mixed-precision training.
+        loss_scale = _LOSS_SCALE if points[0].dtype == torch.float16 else 1.0
         with torch.enable_grad():
             logits = at_least_single(logits)
         maps: list[list[Tensor]] = []
         for number, target in enumerate(targets.unbind(dim=1)):
             with torch.enable_grad():
                 # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
-                score = self._objective(logits, target).sum()
+                score = self._objective(logits, target).sum() * loss_scale
             more = number + 1 < targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more)
             maps.append(
                 [
-                    method.compute(activation, at_least_single(layer.grid.fold(gradient)))
+                    method.compute(activation, at_least_single(layer.grid.fold(gradient)) / loss_scale)
                     for activation, layer, gradient in zip(activations, self._layers, gradients, strict=True)
                 ]
             )
         return [torch.stack(of_layer, dim=1) for of_layer in zip(*maps, strict=True)]
+
+
+class PlainPrediction:
+    """In place of a `Step`: the forward pass alone. It is what explaining is measured against."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    @contextmanager
+    def prepared(self, dtype: torch.dtype) -> Iterator[None]:
+        """As in `Step`."""
+        with frozen(self._module), held_in(self._module, dtype):
+            yield
+
+    def __call__(
+        self, batch: Tensor, select: Callable[[Tensor], Tensor], on_forwards: OnForwards | None = None
+    ) -> Explained:
+        """As in `Step`, of no class at all: K is 0."""
+        with torch.no_grad():
+            logits = self._module(batch)
+        return Explained(logits.new_empty(len(batch), 0, 1, 1), logits, select(logits)[:, :0])
 
 
 def _fused(maps: Sequence[Tensor]) -> Tensor:

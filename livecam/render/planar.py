@@ -8,6 +8,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from livecam import threads
 from livecam.color import Color
 from livecam.planes import padded_size
 
@@ -34,7 +35,7 @@ class Planar:
             dst_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
             dst_color_range=color.swscale_range,
-            threads=1,
+            threads=threads.SCALER,
         )
 
     def blank(self, width: int, height: int, like: av.VideoFrame) -> av.VideoFrame:

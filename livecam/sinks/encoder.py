@@ -10,6 +10,7 @@ import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 
+from livecam import threads
 from livecam.errors import OutputError
 from livecam.media import Media
 from livecam.planes import padded_size
@@ -63,7 +64,7 @@ def add_encoder(
     context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
     context.flags |= Flags.frame_duration
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
-    context.thread_type = "FRAME"
+    context.thread_type, context.thread_count = "FRAME", threads.ENCODER
     context.options = _options(codec, context, options)
     try:
         context.open()

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from livecam import threads
 from livecam.errors import InputError
 from livecam.frame import Frame
 from livecam.media import Media
@@ -114,7 +115,7 @@ class DemoSource(Source):
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
-            threads=1,
+            threads=threads.SCALER,
         )
         picture.pts, picture.time_base, picture.duration = index, self.media.time_base, 1
         picture.color_primaries = picture.color_trc = _BT709

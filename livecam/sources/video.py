@@ -13,6 +13,7 @@ import av
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from livecam import threads
 from livecam.color import Color
 from livecam.errors import InputError
 from livecam.frame import Frame
@@ -73,7 +74,7 @@ class VideoSource(Source):
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(f"{self._name} holds a video in a codec that cannot be decoded here; convert it first")
-        stream.thread_type = "AUTO"
+        stream.thread_type, stream.thread_count = "AUTO", threads.DECODER
         return stream
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
@@ -200,7 +201,7 @@ class VideoSource(Source):
                 "%s changes from %dx%d to %dx%d: scaled to the first size",
                 *(self._name, self.media.width, self.media.height, picture.width, picture.height),
             )
-        return self._reformatter.reformat(picture, self.media.width, self.media.height, threads=1)
+        return self._reformatter.reformat(picture, self.media.width, self.media.height, threads=threads.SCALER)
 
 
 def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:

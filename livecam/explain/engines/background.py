@@ -68,11 +68,12 @@ class Compilation:
         self.settled = threading.Event()
         self._precisions = precisions
         self._images = images
+        self._device = device
         self._samples: list[Sample] = []
         self._sampled, self._ending = threading.Event(), threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="livecam-"))
-        Job(precisions, torch.get_num_threads()).write(self._folder, graph, images)
+        Job(precisions, str(device), torch.get_num_threads()).write(self._folder, graph, images)
         self._entry = Entry.of(self._folder / GRAPH, images.shape, device)
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
         self.is_started = False
@@ -150,7 +151,7 @@ class Compilation:
         samples = list(self._samples)
         if not samples or (self.offer and result["ms"] >= self._entry.results[self.offer.precision]["ms"]):
             return  # what is offered already is faster
-        program = CompiledProgram(self._entry.package(precision), len(self._images))
+        program = CompiledProgram(self._entry.package(precision), self._images, self._device)
         answers = [Answer(*program(sample.images)) for sample in samples]
         agreed = agreement(answers, [sample.answer for sample in samples])
         picture_seconds = self._picture_seconds(program)

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.utils import cpp_extension
 
 from livecam.errors import LivecamError
 
+_TORCH = Path(torch.__file__).parent
 _SOURCE = Path(__file__).with_name("runner.cpp")
 
 
@@ -34,12 +34,14 @@ def build_once(library: Path) -> None:
     if library.exists():
         return
     draft = library.with_name(f"{library.name}.{os.getpid()}")  # another process may be at it as well
-    includes = [f"-I{path}" for path in cpp_extension.include_paths()]
-    links = [f"-L{path}" for path in cpp_extension.library_paths()]
+    headers, libraries = _TORCH / "include", _TORCH / "lib"
+    includes = [f"-I{headers}", f"-I{headers / 'torch' / 'csrc' / 'api' / 'include'}"]
     undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
     command = [find_compiler(), "-O1", "-std=c++20", "-shared", "-fPIC", *undefined, *includes, str(_SOURCE)]
     done = subprocess.run(
-        [*command, "-o", str(draft), *links, "-ltorch", "-ltorch_cpu", "-lc10"], capture_output=True, text=True
+        [*command, "-o", str(draft), f"-L{libraries}", "-ltorch", "-ltorch_cpu", "-lc10"],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise CompilerError(f"the C++ compiler failed: {_first_error(done.stderr)}")

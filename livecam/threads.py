@@ -1,0 +1,36 @@
+"""How the cores are shared out among the libraries that start threads of their own: decided here alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SCALER = 1
+"""swscale: a picture takes a millisecond or two, less than it takes to wake others up."""
+DRAWING = 1
+"""OpenCV: the same, many times a frame."""
+DECODER = 0
+ENCODER = 0
+"""FFmpeg's own choice: they work ahead and fill whatever the others leave."""
+
+
+def before_torch_loads() -> None:
+    """Keep OpenMP's threads, which torch computes with on all cores, from spinning while they wait.
+
+    They would take the cores from decoder and encoder. It is read when torch loads.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def drawing_threads() -> Iterator[None]:
+    """OpenCV keeps to its share inside the block."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(DRAWING)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
