@@ -187,12 +187,11 @@ class Explainer:
 
         It goes by the engine, in the precision and in the batches that the first such call finds in use.
         """
-        if self._predictor is None or (self._predictor.engine, self._predictor.precision) != (
-            self.engine,
-            self.precision,
-        ):
+        if self._predictor is None:
             self._predictor = self._engine_for(self._plain_program, self.engine, self.precision)
-        with self._predictor.eager.opened():
+            with self._engine.eager.suspended():
+                self._predictor.expect(None, len(images))
+        with self:
             return self._predictor(images)
 
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
