@@ -153,6 +153,8 @@ class Explainer:
     def __exit__(self, *exc: object) -> None:
         self._sessions -= 1
         if not self._sessions:
+            if self._predictor is not None:
+                self._predictor.eager.close()
             self._engine.eager.close()
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
@@ -192,6 +194,7 @@ class Explainer:
             with self._engine.eager.suspended():
                 self._predictor.expect(None, len(images))
         with self:
+            self._predictor.eager.open()
             return self._predictor(images)
 
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:

@@ -9,7 +9,6 @@ import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -41,8 +40,8 @@ class Entry:
         return cls(folder() / "programs" / digest.hexdigest()[:32])
 
     @property
-    def results(self) -> dict[str, Any]:
-        """For each precision that was tried, what came of it; see `livecam.explain.engines.compile`."""
+    def results(self) -> dict[str, dict[str, float]]:
+        """For each precision that is there, `compile_seconds` and `picture_ms`."""
         try:
             return dict(json.loads((self.path / _RESULTS).read_text(encoding="utf-8")))
         except (OSError, ValueError):
@@ -52,10 +51,10 @@ class Entry:
         """The compiled program in this precision."""
         return self.path / f"{precision}.pt2"
 
-    def add(self, precision: str, result: dict[str, Any]) -> None:
-        """Write a result down, all or nothing: another process may be reading."""
+    def publish(self, results: dict[str, dict[str, float]]) -> None:
+        """Write down what these precisions came to, all or nothing: another process may be reading."""
         draft = self.path / f"{_RESULTS}.{os.getpid()}"
-        draft.write_text(json.dumps({**self.results, precision: result}, indent=2), encoding="utf-8")
+        draft.write_text(json.dumps({**self.results, **results}, indent=2), encoding="utf-8")
         draft.replace(self.path / _RESULTS)
 
     def touch(self) -> None:
