@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -53,7 +54,9 @@ class Pipeline:
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
         self._is_live = policy is Policy.LATEST
-        self._batch = 1 if self._is_live else batch or explainer.usual_batch
+        expected = source.media.expected_frames
+        self._expected = math.inf if self._is_live else expected
+        self._batch = 1 if self._is_live else min(batch or explainer.usual_batch, expected or sys.maxsize)
         # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
         self._captured: Channel[Frame] = Channel(self._batch, policy)
         self._explained: Channel[tuple[Frame, Explanation]] = Channel(self._batch)
@@ -69,7 +72,7 @@ class Pipeline:
         and the interrupt is raised again. A second one gives the run up.
         """
         with drawing_threads(), self._explainer:
-            self._explainer.expect(math.inf if self._is_live else self._source.media.expected_frames, batch=self._batch)
+            self._explainer.expect(self._expected, batch=self._batch)
             return self._run()
 
     def _run(self) -> Ledger:

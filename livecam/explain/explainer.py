@@ -270,6 +270,7 @@ class Explainer:
             engine=engine,
             precision=precision,
             traceable=not isinstance(self._method, Perturbation),
+            description=f"{self._module} {self.layer} {self.method} {self._wanted} {self._against} {self._negative}",
         )
 
     def _plain_program(self, dtype: torch.dtype) -> Program:

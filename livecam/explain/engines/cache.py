@@ -62,6 +62,22 @@ class Entry:
         os.utime(self.path)
 
 
+def mark(description: str) -> None:
+    """Remember that something like this was compiled, so that it pays to look for it."""
+    path = _mark(description)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def is_marked(description: str) -> bool:
+    """Whether something like this was compiled; it may have been with other weights, or be gone."""
+    return _mark(description).exists()
+
+
+def _mark(description: str) -> Path:
+    return folder() / "marks" / hashlib.sha256(description.encode()).hexdigest()[:32]
+
+
 def prune(kept_bytes: int = _KEPT_BYTES) -> None:
     """Remove the entries that were not used for longest, until the rest takes no more than this."""
     entries = sorted((folder() / "programs").glob("*/"), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
+from livecam.explain.engines import cache
 from livecam.explain.engines.background import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine, fastest
 from livecam.explain.engines.graph import Graph, trace
@@ -33,8 +34,9 @@ class Switch:
     """Explains pictures with whichever engine is best by now, from call to call.
 
     `make_program` gives the program of a dtype, with taps of its own; `own` is the model's dtype, `picture_shape`
-    (h, w, channels). `engine` and `precision` are as in `Explainer`, `traceable` says whether the method is a
-    function of tensors. Raises ModelError for an engine or a precision that there is not.
+    (h, w, channels). `engine` and `precision` are as in `Explainer`, `traceable` says whether the method is a function
+    of tensors, `description` what is computed, if not by which weights. Raises ModelError for an engine or a precision
+    that there is not.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Switch:
         engine: str,
         precision: str,
         traceable: bool,
+        description: str,
     ) -> None:
         _check_choice("engine", engine, ENGINES)
         _check_choice("precision", precision, PRECISIONS)
@@ -57,6 +60,7 @@ class Switch:
         self._device = device
         self._wanted = engine
         self._is_traceable = traceable
+        self._description = description
         if precision == "auto":
             self._precisions = likely_fast(device) if own == torch.float32 else (precision_of(own),)
         else:
@@ -118,6 +122,10 @@ class Switch:
         return Answer(*self._offer.program(images))
 
     @property
+    def _description_for_batch(self) -> str:
+        return f"{self._batch} of {self._picture_shape} on {self._device}: {self._description}"
+
+    @property
     def _offer(self) -> Offer | None:
         return self._compilation.offer if self._compilation else None
 
@@ -143,7 +151,8 @@ class Switch:
         if self._wanted == "eager" or self._told or (self._compilation and self._compilation.is_started):
             return
         gain_seconds = _GAIN * eager_seconds_to_come
-        if self._compilation is None and gain_seconds > _LOOKUP_SECONDS:
+        may_be_known = gain_seconds > _LOOKUP_SECONDS and cache.is_marked(self._description_for_batch)
+        if self._compilation is None and (may_be_known or gain_seconds > _COMPILE_SECONDS):
             self._compilation = self._traced()
         if self._compilation and (self._compilation.is_known or gain_seconds > _COMPILE_SECONDS):
             self._compilation.start(patient=self._pictures_to_come == math.inf)
@@ -169,6 +178,7 @@ class Switch:
             images = self._noise()
             with self.eager.suspended():
                 graph = self._graph(images)
+            cache.mark(self._description_for_batch)
             compilation = Compilation(
                 graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
             )
