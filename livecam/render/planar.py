@@ -51,10 +51,8 @@ class Planar:
         return picture
 
 
-def copy_planes(source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> None:
-    """Copy planes into ones that may be larger by a line or column, which repeat the last."""
-    for plane, copy in zip(source, target, strict=True):
-        height, width = plane.shape
-        copy[:height, :width] = plane
-        copy[height:, :width] = plane[-1:]
-        copy[:, width:] = copy[:, width - 1 : width]
+def repeat_edges(planes: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> None:
+    """Where planes are larger than others by a line or column, repeat the last one there."""
+    for plane, (height, width) in zip(planes, (smaller.shape for smaller in like), strict=True):
+        plane[height:, :width] = plane[height - 1 : height, :width]
+        plane[:, width:] = plane[:, width - 1 : width]

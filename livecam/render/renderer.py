@@ -10,7 +10,7 @@ from livecam.frame import Explanation, Frame
 from livecam.planes import PLANAR, padded_size, planes
 from livecam.render.canvas import Canvas
 from livecam.render.layout import Layout
-from livecam.render.planar import Planar, copy_planes
+from livecam.render.planar import Planar, repeat_edges
 from livecam.render.views import Style, paint_nothing, tiles_of
 
 
@@ -35,11 +35,12 @@ class Renderer:
         picture = self._planar.blank(*layout.size, like=frame.picture)
         for number in range(layout.places):
             tile = self._tile(picture, layout, number)
-            copy_planes(source, tile)
-            shown = [copy[: plane.shape[0], : plane.shape[1]] for plane, copy in zip(source, tile, strict=True)]
-            canvas = Canvas(shown, self._planar.pixel_format, Color.of(frame.picture), frame.orientation)
+            shown = [new[: plane.shape[0], : plane.shape[1]] for plane, new in zip(source, tile, strict=True)]
+            canvas = Canvas(source, shown, self._planar.pixel_format, Color.of(frame.picture), frame.orientation)
             paint = painters[number] if number < len(painters) else paint_nothing
             paint(canvas, explanation, self._style)
+            canvas.settle()
+            repeat_edges(tile, source)
         return picture
 
     def _tile(self, picture: av.VideoFrame, layout: Layout, number: int) -> list[np.ndarray]:
