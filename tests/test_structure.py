@@ -9,13 +9,14 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "transfer"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "color": set(),
     "planes": {"color"},
     "scene": set(),
+    "transfer": set(),
     "paths": {"errors"},
     "channel": set(),
     "stats": set(),

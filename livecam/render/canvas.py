@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -15,10 +16,10 @@ from livecam.render.place import Place
 _BOX_KEEPS = 0.35
 """How much of the picture shines through the box behind a text."""
 _FINER = 2
-"""How much finer than a map the grid is on which its colours are looked up.
+"""How much finer than a map the grid is on which its colours are looked up, to be stretched from there.
 
-A look-up costs as much as stretching and blending together, and with two steps from each of the map's points to the next what is
-stretched afterwards is less than half a level off on average."""
+Looking up costs as much a pixel as stretching and blending together. With two steps from each of the map's points to
+the next what is stretched is half a level off on average, which blending halves again."""
 
 
 class Canvas:
@@ -34,7 +35,7 @@ class Canvas:
         planes: Sequence[np.ndarray],
         pixel_format: str,
         color: Color,
-        orientation: Orientation = Orientation(),
+        orientation: Orientation,
     ) -> None:
         self._ground = ground
         self._planes = planes
@@ -95,12 +96,11 @@ class Canvas:
         self.settle()
         height, width = letters.shape
         cover = self._orientation.coded(letters)
-        ramp = np.linspace((0, 0, 0), rgb, 256).round().astype(np.uint8)
-        opacity = 1 - _BOX_KEEPS * np.linspace(1, 0, 256)
-        for plane, (across, down), table in zip(self._planes, self._spans(), self._values(ramp), strict=True):
+        tables = _letter_tables(rgb, self._pixel_format, self._color)
+        for plane, (across, down), weights in zip(self._planes, self._spans(), tables, strict=True):
             where = plane[self._slices(x, y, width, height, across, down)]
             part = np.ascontiguousarray(cover[::down, ::across][: where.shape[0], : where.shape[1]])
-            keeps, adds = (cv2.LUT(part, weighted) for weighted in _weighted(table, opacity))
+            keeps, adds = (cv2.LUT(part, table) for table in weights)
             _lay(where, where, keeps, adds)
 
     def outline(self, levels: np.ndarray, region: Region, *, level: int, rgb: tuple[int, int, int]) -> None:
@@ -149,6 +149,14 @@ class Canvas:
         (x, y), (width, height) = self._orientation.swap(x, y), self._orientation.swap(width, height)
         x, y = max(x, 0) // across, max(y, 0) // down
         return slice(y, y + -(-height // down)), slice(x, x + -(-width // across))
+
+
+@functools.cache
+def _letter_tables(rgb: tuple[int, int, int], pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each plane, what letters of this colour on their box keep and add, by coverage."""
+    ramp = np.linspace((0, 0, 0), rgb, 256).round().astype(np.uint8)
+    opacity = 1 - _BOX_KEEPS * np.linspace(1, 0, 256)
+    return [_weighted(table, opacity) for table in plane_values(ramp, pixel_format, color).T]
 
 
 def _weighted(table: np.ndarray, opacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
