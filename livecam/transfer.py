@@ -53,7 +53,10 @@ class Transfer:
         parts = list(_parts(staged, [plane.shape for plane in planes]))
         for part, plane in zip(parts, planes, strict=True):
             part.copy_(plane, non_blocking=True)
-        torch.cuda.current_stream(self.device).record_event().synchronize()
+        # Sleeping until then: a thread that spins takes a core from the encoder.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(self.device))
+        done.synchronize()
         for part, target in zip(parts, into, strict=True):
             np.copyto(target, part.numpy())
 
