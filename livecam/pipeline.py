@@ -14,11 +14,13 @@ import av
 from livecam.channel import Channel, ChannelAborted, Policy
 from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
+from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
 from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stats import Ledger
 from livecam.threads import drawing_threads
+from livecam.transfer import DevicePlanes, Transfer
 
 _POLL_SECONDS = 0.1
 
@@ -59,7 +61,8 @@ class Pipeline:
         self._batch = 1 if self._is_live else min(batch or explainer.usual_batch, expected or sys.maxsize)
         # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
         self._captured: Channel[Frame] = Channel(self._batch, policy)
-        self._explained: Channel[tuple[Frame, Explanation]] = Channel(self._batch)
+        self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(self._batch)
+        self._transfer = Transfer(explainer.device) if explainer.device.type == "cuda" else None
         self._stopping = threading.Event()
         self._ended = [threading.Event() for _ in range(3)]
         self.finished = False
@@ -148,19 +151,26 @@ class Pipeline:
         clock = self.ledger.stages["explain"]
         for frames in self._captured.batches(self._batch):
             begin = time.perf_counter()
-            explanations = self._explainer.explain(frames)
+            uploaded = [self._uploaded(frame) for frame in frames]
+            explanations = self._explainer.explain(frames, uploaded=uploaded)
             seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-            for explained in zip(frames, explanations, strict=True):
+            for explained in zip(frames, explanations, uploaded, strict=True):
                 clock.add(seconds_per_frame)
                 self.ledger.explained += 1
                 self._explained.put(explained)
         self._explained.close()
 
+    def _uploaded(self, frame: Frame) -> DevicePlanes | None:
+        """The frame's planes on a GPU, where explaining and drawing share them; None where it is not done there."""
+        if self._transfer is None or drawn_format(frame.picture) is None:
+            return None
+        return self._transfer.upload(planes(frame.picture))
+
     def _render(self) -> None:
         render_clock, write_clock = self.ledger.stages["render"], self.ledger.stages["write"]
-        for frame, explanation in self._explained:
+        for frame, explanation, uploaded in self._explained:
             with render_clock.measure():
-                picture: av.VideoFrame = self._renderer(frame, explanation)
+                picture: av.VideoFrame = self._renderer(frame, explanation, uploaded)
             with write_clock.measure():
                 self._sink.write(picture, frame)
             self.ledger.written += 1

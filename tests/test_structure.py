@@ -9,7 +9,7 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "transfer"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "planes": {"color"},
     "scene": set(),
     "threads": set(),
+    "transfer": set(),
     "paths": {"errors"},
     "channel": set(),
     "stats": set(),
