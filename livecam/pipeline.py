@@ -11,6 +11,7 @@ import av
 
 from livecam.channel import Channel, ChannelAborted, Policy
 from livecam.explain.explainer import Explainer
+from livecam.explain.motion import Carrier
 from livecam.frame import Explanation, Frame
 from livecam.render import Renderer
 from livecam.sinks import Sink
@@ -28,9 +29,10 @@ _POLL_SECONDS = 0.1
 class Pipeline:
     """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
 
-    A stage that fails ends the run: `run` raises that very exception once all threads are gone, and the sink is
-    aborted. `finished` says that the sink has completed its output. `on_written` is called from the render thread with
-    each frame that reached the sink; `on_progress` about ten times a second from the thread that runs.
+    `carrier` chooses the frames that go through the model; without one all do. A stage that fails ends the run: `run`
+    raises that very exception once all threads are gone, and the sink is aborted. `finished` says that the sink has
+    completed its output. `on_written` is called from the render thread with each frame that reached the sink;
+    `on_progress` about ten times a second from the thread that runs.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Pipeline:
         sink: Sink,
         *,
         policy: Policy = Policy.BLOCK,
+        carrier: Carrier | None = None,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._source = source
         self._explainer = explainer
+        self._carrier = carrier or Carrier()
         self._renderer = renderer
         self._sink = sink
         self._on_written = on_written or (lambda frame, explanation: None)
@@ -138,12 +142,15 @@ class Pipeline:
         with self._explainer:
             for frames in self._captured.batches(self._captured.capacity):
                 begin = time.perf_counter()
-                explanations = self._explainer.explain(frames)
+                explanations = self._carrier.explanations(frames, self._explainer.explain)
                 seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-                for explained in zip(frames, explanations, strict=True):
+                for frame, explanation in zip(frames, explanations, strict=True):
                     clock.add(seconds_per_frame)
-                    self.ledger.explained += 1
-                    self._explained.put(explained)
+                    if explanation.age_frames:
+                        self.ledger.carried += 1
+                    else:
+                        self.ledger.explained += 1
+                    self._explained.put((frame, explanation))
         self._explained.close()
 
     def _render(self) -> None:
