@@ -62,7 +62,7 @@ def annotate(
     known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
     frame. `encoder`, `every`, `start_seconds` and `duration_seconds` are for videos.
 
-    Of each `every` frames the model explains one, and the first after a cut; the others get its maps, carried along by
+    The model explains each `every`-th frame, and the first after a cut; the others get its maps, carried along by
     optical flow (`livecam.explain.motion.Carrier`), and tell their age.
 
     `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the

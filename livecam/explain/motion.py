@@ -59,7 +59,7 @@ class Carrier:
     def __init__(self, every: int = 1) -> None:
         if not isinstance(every, int) or every < 1:
             raise LivecamError(f"every is a number of frames from 1 on, not {every!r}")
-        self._every = every
+        self.every = every
         self._reformatter = VideoReformatter()
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._last: tuple[Frame, np.ndarray] | None = None
@@ -73,7 +73,7 @@ class Carrier:
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
         and `heatmap` moved on their own grid, and its age.
         """
-        if self._every == 1:
+        if self.every == 1:
             return explain(frames)
         motions = [self._motion(frame) for frame in frames]
         explained = iter(explain([frame for frame, motion in zip(frames, motions, strict=True) if motion is None]))
@@ -90,7 +90,7 @@ class Carrier:
     def _motion(self, frame: Frame) -> Motion | None:
         """Since the last frame that was due; None where this one is."""
         grey = self._grey(frame)
-        if self._last is not None and frame.index - self._last[0].index < self._every:
+        if self._last is not None and frame.index - self._last[0].index < self.every:
             since, before = self._last
             flow = self._search.calc(grey, before, None)  # type: ignore[call-overload]
             if not _is_cut(before, grey, flow):
