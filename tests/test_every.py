@@ -24,6 +24,7 @@ from tests.explanations import explanation_of
 Livecam = Callable[..., Result]
 
 WIDTH, HEIGHT = 320, 180
+WHOLE = Region()
 NOISE = np.random.default_rng(1).normal(0, 1, (400, 600)).astype(np.float32)
 TEXTURE = sum(sigma * cv2.GaussianBlur(NOISE, (0, 0), sigma) for sigma in (3, 8, 20))  # as coarse and fine as pictures
 TEXTURE = cv2.normalize(TEXTURE, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -48,17 +49,21 @@ def still(count: int) -> list[Frame]:
 
 
 class Model:
-    """In place of an explainer: a spot in the middle of each map, and a list of which frames were seen together."""
+    """In place of an explainer: a class for each spot, x, y in fractions of the upright picture, wherever that moves.
 
-    def __init__(self, region: Region | None = None) -> None:
-        x, y = np.meshgrid(np.arange(10), np.arange(8))
-        self._spot = np.exp(-((x - 4.5) ** 2 + (y - 3.5) ** 2) / 3).astype(np.float32)
-        self._region = region
+    `seen` lists the frames that it was given together.
+    """
+
+    def __init__(self, region: Region = WHOLE, spots: Sequence[tuple[float, float]] = ((0.5, 0.5), (0.4, 0.6))) -> None:
+        left, top, right, bottom = self._region = region
+        x, y = np.meshgrid((np.arange(10) + 0.5) / 10, (np.arange(8) + 0.5) / 8)
+        x, y = left + (right - left) * x, top + (bottom - top) * y
+        self._maps = [np.exp(-70 * ((x - at_x) ** 2 + (y - at_y) ** 2)).astype(np.float32) for at_x, at_y in spots]
         self.seen: list[list[int]] = []
 
     def __call__(self, frames: Sequence[Frame]) -> list[Explanation]:
         self.seen.append([frame.index for frame in frames])
-        told = explanation_of(self._spot - 0.1, self._spot, region=self._region)
+        told = explanation_of(*(evidence - 0.1 for evidence in self._maps), region=self._region)
         return [dataclasses.replace(told, frame_index=frame.index) for frame in frames]
 
 
@@ -70,25 +75,43 @@ def centre_of(weights: np.ndarray, region: Region) -> tuple[float, float]:
     return left + (right - left) * x.sum() / columns, top + (bottom - top) * y.sum() / rows
 
 
-@pytest.mark.parametrize("orientation", [Orientation(), Orientation(True, True), Orientation(False, True, True)])
-@pytest.mark.parametrize(
-    "region",
-    [Region(), Region(0.2, 0, 0.8, 1), Region(0, -0.4, 1, 1.4)],
-    ids=["stretch", "crop", "pad"],
+regions = pytest.mark.parametrize(
+    "region", [WHOLE, Region(0.2, 0, 0.8, 1), Region(0, -0.4, 1, 1.4)], ids=["stretch", "crop", "pad"]
 )
+
+
+@pytest.mark.parametrize("orientation", [Orientation(), Orientation(True, True), Orientation(False, True, True)])
+@regions
 @pytest.mark.parametrize("step", [(8, 0), (0, -6), (-5, 4)])
 def test_a_carried_map_follows_the_picture(step: tuple[int, int], region: Region, orientation: Orientation) -> None:
     frames = [frame_of(moved(step[0] * n, step[1] * n), n, orientation) for n in range(4)]
-    explanations = Carrier(4).explanations(frames, Model(region))
-    x, y = centre_of(explanations[0].heatmap, region)
-    for number, carried in enumerate(explanations):
+    first, *others = Carrier(4).explanations(frames, Model(region))
+    for number, carried in enumerate(others, start=1):
         assert carried.region == region
-        expected = (x + step[0] * number / WIDTH, y + step[1] * number / HEIGHT)
-        for one in carried.classes:
-            assert centre_of(one.heatmap, region) == pytest.approx(expected, abs=0.012)
+        for one, before in zip(carried.classes, first.classes, strict=True):
+            x, y = centre_of(before.heatmap, region)
+            expected = (x + step[0] * number / WIDTH, y + step[1] * number / HEIGHT)
+            assert centre_of(one.heatmap, region) == pytest.approx(expected, abs=0.015)
             assert 0 <= one.heatmap.min() <= one.heatmap.max() <= 1
             assert one.heatmap.dtype == one.cam.dtype == np.float32
-        assert carried.classes[0].cam.min() < 0  # signed as it was
+            assert one.cam.min() < 0  # signed as it was
+
+
+@regions
+def test_each_place_of_the_map_moves_as_its_own_place_in_the_picture(region: Region) -> None:
+    frames = []
+    for number in range(3):
+        picture = moved(0, 0).copy()
+        picture[100:170, 190 + 10 * number : 280 + 10 * number] = TEXTURE[300:370, 400:490]
+        frames.append(frame_of(picture, number))
+    model = Model(region, [(235 / WIDTH, 135 / HEIGHT), (0.35, 0.3)])
+    first, _, last = Carrier(3).explanations(frames, model)
+    moves = [
+        np.subtract(centre_of(after.heatmap, region), centre_of(before.heatmap, region))
+        for before, after in zip(first.classes, last.classes, strict=True)
+    ]
+    assert moves[0] == pytest.approx((20 / WIDTH, 0), abs=0.025)  # its rim lies on what stands still
+    assert moves[1] == pytest.approx((0, 0), abs=0.01)
 
 
 def test_a_map_of_what_stands_still_stays_as_it_is() -> None:
