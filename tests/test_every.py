@@ -102,16 +102,18 @@ def test_each_place_of_the_map_moves_as_its_own_place_in_the_picture(region: Reg
     frames = []
     for number in range(3):
         picture = moved(0, 0).copy()
-        picture[100:170, 190 + 10 * number : 280 + 10 * number] = TEXTURE[300:370, 400:490]
+        picture[60:130, 130 - 6 * number : 220 - 6 * number] = TEXTURE[300:370, 400:490]
         frames.append(frame_of(picture, number))
-    model = Model(region, [(235 / WIDTH, 135 / HEIGHT), (0.35, 0.3)])
+    model = Model(region, [(175 / WIDTH, 95 / HEIGHT), (0.3, 0.25)])
     first, _, last = Carrier(3).explanations(frames, model)
-    moves = [
+    thing, ground = (
         np.subtract(centre_of(after.heatmap, region), centre_of(before.heatmap, region))
         for before, after in zip(first.classes, last.classes, strict=True)
-    ]
-    assert moves[0] == pytest.approx((20 / WIDTH, 0), abs=0.025)  # its rim lies on what stands still
-    assert moves[1] == pytest.approx((0, 0), abs=0.01)
+    )
+    # The rim of the spot lies on what stands still, and the search at its fastest finds four fifths of the way.
+    assert -12 / WIDTH < thing[0] < -6 / WIDTH
+    assert thing[1] == pytest.approx(0, abs=0.01)
+    assert ground == pytest.approx((0, 0), abs=0.005)
 
 
 def test_a_map_of_what_stands_still_stays_as_it_is() -> None:
