@@ -128,7 +128,15 @@ def test_each_frame_has_its_own_heatmap() -> None:
         rows = redness.reshape(8, -1) if HEIGHT % 8 == 0 else np.array_split(redness, 8)
         assert int(np.argmax([row.mean() for row in rows])) == index % 8
     frames = pipeline.ledger.report()["frames"]
-    assert frames == {"read": 40, "explained": 40, "dropped": 0, "written": 40, "unreadable": 0, "damaged": 0}
+    assert frames == {
+        "read": 40,
+        "explained": 40,
+        "carried": 0,
+        "dropped": 0,
+        "written": 40,
+        "unreadable": 0,
+        "damaged": 0,
+    }
     assert pipeline.ledger.verified is True
     assert sink.ended == ["finished"]
     assert livecam_threads() == []

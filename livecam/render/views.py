@@ -124,7 +124,7 @@ def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
         if style.contour:
             canvas.outline(levels, explanation.region, level=_HOT, rgb=tint(number))
         if style.caption:
-            draw_caption(canvas, one.title, _percent(one), line=number, rgb=tint(number))
+            draw_caption(canvas, one.title, _facts(explanation, one), line=number, rgb=tint(number))
 
 
 def _titled(title: str, painter: Painter) -> Painter:
@@ -144,11 +144,13 @@ def _add_extras(canvas: Canvas, explanation: Explanation, one: ClassMap, smooth:
     if style.colorbar:
         draw_colorbar(canvas, palette(style.colormap))
     if style.caption:
-        draw_caption(canvas, one.title, _percent(one))
+        draw_caption(canvas, one.title, _facts(explanation, one))
 
 
-def _percent(one: ClassMap) -> str:
-    return f"  {one.score:.0%}"
+def _facts(explanation: Explanation, one: ClassMap) -> str:
+    """The score, and how old the map is unless it is the frame's own."""
+    age = explanation.age_frames
+    return f"  {one.score:.0%}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
 
 
 def _levels(heatmap: np.ndarray) -> np.ndarray:
