@@ -72,6 +72,8 @@ def _notes_on_stderr() -> Iterator[None]:
     handler.setFormatter(logging.Formatter("livecam: note: %(message)s"))
     log = logging.getLogger("livecam")
     log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
             # Pillow has much to say on files that it reads well all the same.
@@ -79,6 +81,7 @@ def _notes_on_stderr() -> Iterator[None]:
             yield
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @contextmanager

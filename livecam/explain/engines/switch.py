@@ -72,6 +72,7 @@ class Switch:
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
         self._is_warm = False
         self._compilation: Compilation | None = None
+        self._used: Offer | None = None
         self._told = False
 
     @property
@@ -119,7 +120,11 @@ class Switch:
             self._account(images, answer, time.perf_counter() - begin)
             if self._wanted != "compiled" or self._offer is None:
                 return answer
-        return Answer(*self._offer.program(images))
+        offer = self._offer
+        if offer is not self._used:
+            self._used = offer
+            log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
+        return Answer(*offer.program(images))
 
     @property
     def _description_for_batch(self) -> str:
