@@ -1,6 +1,6 @@
 """Whole files: a plain transcode, livecam with several models, and the loops that people write.
 
-    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--json FILE]
+    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--works NAME,...] [--json FILE]
 
 All take the same H.264 file with audio and encode with the same codec, preset and quality where they can choose
 (OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop needs the extra `bench`. Each run is a
@@ -159,12 +159,12 @@ def _imagenet_input(image: Any) -> Any:
 WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "transcode": transcode,
     **{
-        f"livecam {model}, {engine}": annotate_with(model, engine)
+        f"livecam {model} {engine}": annotate_with(model, engine)
         for model in ("shapes", "mobilenet_v3_small", "resnet50")
         for engine in ("compiled", "eager")
     },
-    "loop by hand, resnet50": loop_by_hand,
-    "loop with pytorch-grad-cam, resnet50": loop_with_grad_cam,
+    "loop by hand resnet50": loop_by_hand,
+    "loop with pytorch-grad-cam resnet50": loop_with_grad_cam,
 }
 
 
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--works", default=",,".join(WORK), help="of these, by two commas")
+    parser.add_argument("--works", default=",".join(WORK), help="of these, by comma")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", choices=WORK, help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
@@ -229,7 +229,7 @@ def main() -> None:
     if options.only:
         print(json.dumps(WORK[options.only](options.clip, options.output)))
         return
-    runs: dict[str, list[dict[str, Any]]] = {work: [] for work in options.works.split(",,")}
+    runs: dict[str, list[dict[str, Any]]] = {work: [] for work in options.works.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip, options.size, options.frames)

@@ -28,19 +28,10 @@ def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
     for a frame when the one before is done, has no queue: it measures how long the work takes, and not how late it
     comes. What is too slow for its arrivals shows here as drops.
     """
-    ledger = paced_run(clip, fps, explainer).ledger
-    return {"arrivals_fps": fps, **_account(ledger), "latency_ms": ledger.latency.percentiles_ms()}
-
-
-def paced_run(clip: Path, fps: int, explainer: Explainer, **callbacks: Any) -> Pipeline:
-    """The pipeline of such a run, which is over; `callbacks` are the pipeline's own."""
     with PacedSource(open_source(clip), fps=fps) as source:
         sink = NullSink()
-        pipeline = Pipeline(
-            source, explainer, Renderer(sink.pixel_format, Style()), sink, policy=Policy.LATEST, **callbacks
-        )
-        pipeline.run()
-        return pipeline
+        ledger = Pipeline(source, explainer, Renderer(sink.pixel_format, Style()), sink, policy=Policy.LATEST).run()
+    return {"arrivals_fps": fps, **_account(ledger), "latency_ms": ledger.latency.percentiles_ms()}
 
 
 def _account(ledger: Ledger) -> dict[str, Any]:
