@@ -35,6 +35,7 @@ bench: $(INSTALLED) ## measure what the README claims; JSON into results/
 	$(BIN)/python -m benchmarks.methods --json results/methods.json
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.faithfulness --json results/faithfulness.json
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.classes --json results/classes.json
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.every --json results/every.json
 	$(BIN)/python -m benchmarks.pipeline --json results/pipeline.json
 
 clean: ## remove .venv and what was built or measured

@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
 from benchmarks.timing import print_machine, print_table
 from livecam import Explainer
 from livecam.bench.tax import REFERENCE, TIMED, Variant, measure_tax, pictures, variants
@@ -35,7 +37,7 @@ def agreement_over(frames: int, wanted: Sequence[Variant]) -> dict[str, dict[str
     """Each variant with `shapes` against the reference: equal best classes, and the cosines of the maps."""
     reference = Explainer("shapes", **REFERENCE._asdict())
     batch = usual_batch(reference.device)
-    images = pictures(reference, frames).split(batch)
+    images = torch.split(pictures(reference, frames), batch)
     with reference:
         expected = [one for part in images for one in _each(reference.answer(part))]
     results = {}

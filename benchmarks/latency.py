@@ -1,4 +1,4 @@
-"""How late is a frame of a live source? `python -m benchmarks.latency --fps 30 --seconds 10 --swap resnet50 --json FILE`.
+"""How late is a frame of a live source? `python -m benchmarks.latency --swap resnet50 --json FILE`.
 
 Generated frames of 640x360 arrive on a schedule of their own and go into the null sink; the latest is explained.
 Latency is from arrival to written. Each run is a process of its own, and its first explained frame is timed from the

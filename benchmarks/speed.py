@@ -174,7 +174,7 @@ def _cosines(
     peers: dict[str, Heatmap],
     frames: Sequence[np.ndarray],
 ) -> dict[str, float]:
-    """The least over the frames of each, all from the very input that livecam makes of a frame. Fails if not the same."""
+    """The least over the frames of each, from the very input that livecam makes of a frame. Fails if not the same."""
     prepare = Preprocessor(classifier.preprocessing)
     least = dict.fromkeys([*explainers, *peers], 1.0)
     for frame in frames:

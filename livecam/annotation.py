@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from livecam.errors import ModelError, OutputError
+from livecam.errors import LivecamError, ModelError, OutputError
 from livecam.explain.explainer import Explainer
+from livecam.explain.motion import Carrier
 from livecam.machine import versions
 from livecam.media import Media, Orientation
 from livecam.paths import check_writable
@@ -44,6 +45,7 @@ def annotate(
     style: Style | None = None,
     encoder: EncoderOptions | None = None,
     overwrite: bool = False,
+    every: int = 1,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     batch: int | None = None,
@@ -58,7 +60,11 @@ def annotate(
     that exists; for a folder, a pattern or a list of pictures a folder, made if missing, where they keep their names;
     "null:" writes nothing. The explainer may be a function that makes one: it is called once source and output are
     known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
-    frame; frames are explained in batches of `batch`. `encoder`, `start_seconds` and `duration_seconds` are for videos.
+    frame. `encoder`, `every`, `start_seconds` and `duration_seconds` are for videos. `batch` is how many frames are
+    explained at once, by default what suits the device.
+
+    The model explains each `every`-th frame, and the first after a cut; the others get its maps, carried along by
+    optical flow (`livecam.explain.motion.Carrier`), and tell their age.
 
     `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
     signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and
@@ -72,6 +78,7 @@ def annotate(
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     style = style or Style()
+    carrier = Carrier(every)
     with ExitStack() as stack:
         frames = stack.enter_context(
             open_source(source, start_seconds=start_seconds, duration_seconds=duration_seconds)
@@ -80,6 +87,8 @@ def annotate(
         one_picture = isinstance(frames, PictureSource) and not frames.many
         largest_side = None if isinstance(frames, PictureSource) else LARGEST_VIDEO_SIDE
         if isinstance(frames, PictureSource):
+            if every > 1:
+                raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
             open_output = _picture_output(stack, frames, output, beside, encoder, overwrite)
         else:
             open_output = _video_output(frames, str(source), output, beside, encoder, overwrite, style)
@@ -96,6 +105,7 @@ def annotate(
             Renderer(sink.pixel_format, style, largest_side=largest_side),
             sink,
             batch=batch,
+            carrier=carrier,
             on_written=records.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )

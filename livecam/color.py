@@ -55,12 +55,20 @@ class Color(NamedTuple):
 
     def yuv_from_rgb(self, rgb: np.ndarray) -> np.ndarray:
         """(N, 3) uint8 RGB, full range -> (N, 3) uint8 Y, U, V in this colour space and range."""
+        matrix, offset = self._matrix_and_offset()
+        return np.clip(np.round(rgb @ matrix.T + offset), 0, 255).astype(np.uint8)
+
+    def rgb_from_yuv(self) -> tuple[np.ndarray, np.ndarray]:
+        """The way back: a matrix, (3, 3), and an offset, (3,), float64, with RGB = matrix @ YUV + offset on 0..255."""
+        matrix, offset = self._matrix_and_offset()
+        back = np.linalg.inv(matrix)
+        return back, -back @ offset
+
+    def _matrix_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """(3, 3) and (3,) float64, with YUV = matrix @ RGB + offset on 0..255."""
         kr, kb = _LUMA[self.space]
-        red, green, blue = (rgb.astype(np.float64) / 255).T
-        luma = kr * red + (1 - kr - kb) * green + kb * blue
-        u, v = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
+        luma = np.array([kr, 1 - kr - kb, kb])
+        u, v = (np.array([0, 0, 1]) - luma) / (2 * (1 - kb)), (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))
         if self.full_range:
-            yuv = np.stack([255 * luma, 128 + 255 * u, 128 + 255 * v], axis=1)
-        else:
-            yuv = np.stack([16 + 219 * luma, 128 + 224 * u, 128 + 224 * v], axis=1)
-        return np.clip(np.round(yuv), 0, 255).astype(np.uint8)
+            return np.stack([luma, u, v]), np.array([0.0, 128, 128])
+        return np.stack([219 * luma, 224 * u, 224 * v]) / 255, np.array([16.0, 128, 128])

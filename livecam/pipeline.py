@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import av
 
 from livecam.channel import Channel, ChannelAborted, Policy
 from livecam.explain.explainer import Explainer
+from livecam.explain.motion import Carrier
 from livecam.frame import Explanation, Frame
+from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
 from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stats import Ledger
 from livecam.threads import drawing_threads
+from livecam.transfer import DevicePlanes, Transfer
 
+_MOST_BATCHES = 4
+"""Where not every frame is explained, as many times more may wait, up to this, so that a batch stays as large."""
 _POLL_SECONDS = 0.1
+
+Uploaded = dict[int, DevicePlanes | None]
+"""By the frames' indices."""
 
 
 class Pipeline:
     """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
 
-    A stage that fails ends the run: `run` raises that very exception once all threads are gone, and the sink is
-    aborted. `finished` says that the sink has completed its output. `on_written` is called from the render thread with
-    each frame that reached the sink; `on_progress` about ten times a second from the thread that runs.
+    `carrier` chooses the frames that go through the model; without one all do. A stage that fails ends the run: `run`
+    raises that very exception once all threads are gone, and the sink is aborted. `finished` says that the sink has
+    completed its output. `on_written` is called from the render thread with each frame that reached the sink;
+    `on_progress` about ten times a second from the thread that runs.
 
     The frames of a file are explained in batches of `batch`, by default what suits the device: that costs less a frame.
     Of a live source the latest is explained, alone.
@@ -42,21 +52,27 @@ class Pipeline:
         *,
         policy: Policy = Policy.BLOCK,
         batch: int | None = None,
+        carrier: Carrier | None = None,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._source = source
         self._explainer = explainer
+        self._carrier = carrier or Carrier()
         self._renderer = renderer
         self._sink = sink
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
         self._is_live = policy is Policy.LATEST
-        self._batch = 1 if self._is_live else batch or explainer.usual_batch
+        expected = source.media.expected_frames
+        self._expected = math.inf if self._is_live else expected and expected / self._carrier.every
+        self._batch = 1 if self._is_live else min(batch or explainer.usual_batch, expected or sys.maxsize)
         # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
-        self._captured: Channel[Frame] = Channel(self._batch, policy)
-        self._explained: Channel[tuple[Frame, Explanation]] = Channel(self._batch)
+        batches = 1 if self._is_live else min(self._carrier.every, _MOST_BATCHES)
+        self._captured: Channel[Frame] = Channel(self._batch * batches, policy)
+        self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(self._batch)
+        self._transfer = Transfer(explainer.device) if explainer.device.type == "cuda" else None
         self._stopping = threading.Event()
         self._ended = [threading.Event() for _ in range(3)]
         self.finished = False
@@ -69,7 +85,7 @@ class Pipeline:
         and the interrupt is raised again. A second one gives the run up.
         """
         with drawing_threads(), self._explainer:
-            self._explainer.expect(math.inf if self._is_live else self._source.media.expected_frames, batch=self._batch)
+            self._explainer.expect(self._expected, batch=self._batch)
             return self._run()
 
     def _run(self) -> Ledger:
@@ -143,21 +159,35 @@ class Pipeline:
 
     def _explain(self) -> None:
         clock = self.ledger.stages["explain"]
-        for frames in self._captured.batches(self._batch):
+        for frames in self._captured.batches(self._captured.capacity):
             begin = time.perf_counter()
-            explanations = self._explainer.explain(frames)
+            uploaded = {frame.index: self._uploaded(frame) for frame in frames}
+
+            def explain(due: Sequence[Frame], uploaded: Uploaded = uploaded) -> list[Explanation]:
+                return self._explainer.explain(due, uploaded=[uploaded[frame.index] for frame in due])
+
+            explanations = self._carrier.explanations(frames, explain)
             seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-            for explained in zip(frames, explanations, strict=True):
+            for frame, explanation in zip(frames, explanations, strict=True):
                 clock.add(seconds_per_frame)
-                self.ledger.explained += 1
-                self._explained.put(explained)
+                if explanation.age_frames:
+                    self.ledger.carried += 1
+                else:
+                    self.ledger.explained += 1
+                self._explained.put((frame, explanation, uploaded[frame.index]))
         self._explained.close()
+
+    def _uploaded(self, frame: Frame) -> DevicePlanes | None:
+        """The frame's planes on a GPU, where explaining and drawing share them; None where it is not done there."""
+        if self._transfer is None or drawn_format(frame.picture) is None:
+            return None
+        return self._transfer.upload(planes(frame.picture))
 
     def _render(self) -> None:
         render_clock, write_clock = self.ledger.stages["render"], self.ledger.stages["write"]
-        for frame, explanation in self._explained:
+        for frame, explanation, uploaded in self._explained:
             with render_clock.measure():
-                picture: av.VideoFrame = self._renderer(frame, explanation)
+                picture: av.VideoFrame = self._renderer(frame, explanation, uploaded)
             with write_clock.measure():
                 self._sink.write(picture, frame)
             self.ledger.written += 1

@@ -19,6 +19,12 @@ def planar_format(picture_format: av.VideoFormat) -> str:
     return {(4, 4): "yuv420p", (4, 8): "yuv422p"}.get((chroma_width, chroma_height), "yuv444p")
 
 
+def drawn_format(picture: av.VideoFrame) -> str | None:
+    """The one of `PLANAR` that a picture is in, or is but for its name; None if it has to be converted."""
+    name = picture.format.name.replace("yuvj", "yuv")
+    return name if name in PLANAR else None
+
+
 def planes(picture: av.VideoFrame) -> list[np.ndarray]:
     """Views of the three 8-bit planes, (h, w) uint8 each; writing into them writes into the picture."""
     return [

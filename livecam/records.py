@@ -63,14 +63,16 @@ class Predictions(Record):
     def add(self, frame: Frame, explanation: Explanation) -> None:
         """Add the line of a frame.
 
-        It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, the classes
-        `explained`, each with the pixel of the upright picture where its map peaks (null: no evidence), and the model's
-        best `classes`.
+        It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
+        `age_seconds` since the frame that the model saw (0 where it is this one), the classes `explained`, each with
+        the pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
         """
         line = {
             "index": frame.index,
             **({} if frame.path is None else {"path": str(frame.path)}),
             "time_seconds": frame.pts_seconds,
+            "age_frames": explanation.age_frames,
+            "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
             "explained": [
                 {
                     "index": one.index,

@@ -50,16 +50,18 @@ class Durations:
 class Ledger:
     """The account of one run. Each count has a single writer, the stage that it belongs to.
 
-    `read` frames came out of the source, `explained` went through the model, `written` reached the sink; `dropped` were
-    overwritten by newer ones on the way (live sources only). `unreadable` frames were promised by the source but could
-    not be decoded; `damaged` ones were decoded with gaps that the decoder painted over. `unreadable_files` names the
-    pictures that could not be read, where a source is made up of several files. `verified` is True once the
-    finished file was found to hold all that was written, None where there is nothing to check.
+    `read` frames came out of the source, `explained` went through the model, `carried` got the map of an earlier one,
+    `written` reached the sink; `dropped` were overwritten by newer ones on the way (live sources only). `unreadable`
+    frames were promised by the source but could not be decoded; `damaged` ones were decoded with gaps that the decoder
+    painted over. `unreadable_files` names the pictures that could not be read, where a source is made up of several
+    files. `verified` is True once the finished file was found to hold all that was written, None where there is nothing
+    to check.
     """
 
     def __init__(self) -> None:
         self.read = 0
         self.explained = 0
+        self.carried = 0
         self.written = 0
         self.dropped = 0
         self.unreadable = 0
@@ -92,7 +94,10 @@ class Ledger:
 
     def line(self) -> str:
         """The account in one line, for people."""
-        frames = f"{self.read} read, {self.explained} explained, {self.dropped} dropped, {self.written} written"
+        carried = f", {self.carried} carried" if self.carried else ""
+        frames = (
+            f"{self.read} read, {self.explained} explained{carried}, {self.dropped} dropped, {self.written} written"
+        )
         trouble = "".join(
             f", {count} {name}" for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged)) if count
         )
@@ -101,7 +106,7 @@ class Ledger:
 
     def report(self) -> dict[str, Any]:
         """The account as plain data for JSON."""
-        names = ("read", "explained", "dropped", "written", "unreadable", "damaged")
+        names = ("read", "explained", "carried", "dropped", "written", "unreadable", "damaged")
         return {
             "frames": {name: getattr(self, name) for name in names},
             "unreadable_files": self.unreadable_files,

@@ -123,6 +123,8 @@ BAD: dict[str, tuple[str, str]] = {
     "part of pictures": ("*.gif -o out --duration 1", "only a video has parts"),
     "encoder of a picture": ("good.png -o out.png --codec libx264", "codec, preset and crf are for videos"),
     "encoder of pictures": ("*.gif -o out --crf 20", "codec, preset and crf are for videos"),
+    "every of a picture": ("good.png -o out.png --every 2", "every is for videos"),
+    "every of pictures": ("*.gif -o out --every 2", "every is for videos"),
     "records of several runs": ("good.png good.mp4 -o out --save-map m.npy", "are about one run, and here are 2"),
     "maps folder missing": ("good.png -o out.png --save-map nowhere/m.npy", "the folder nowhere does not exist"),
     "maps without .npy": ("good.png -o out.png --save-map maps.txt", "the ending of a file of maps has to be .npy"),
@@ -243,6 +245,8 @@ WRONG_USAGE = [
     "a.mp4 --fit squash",
     "a.mp4 --colormap mud",
     "a.mp4 --start -1",
+    "a.mp4 --every 0",
+    "a.mp4 --every 1.5",
     "a.mp4 --no",
 ]
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+import torch
 
 from livecam import Explanation
 from livecam.channel import Channel, ChannelAborted, Policy
@@ -50,6 +51,7 @@ class NumberReader:
     """In place of an explainer: reads the number in the picture and puts it into the map."""
 
     usual_batch = 4
+    device = torch.device("cpu")
 
     def __init__(self, at: Callable[[int], None] = lambda index: None) -> None:
         self._at = at
@@ -65,7 +67,7 @@ class NumberReader:
     def expect(self, pictures: float | None, *, batch: int) -> None:
         self.expected = pictures, batch
 
-    def explain(self, frames: list[Frame]) -> list[Explanation]:
+    def explain(self, frames: list[Frame], *, uploaded: None) -> list[Explanation]:
         return [self._explanation(frame) for frame in frames]
 
     def _explanation(self, frame: Frame) -> Explanation:
@@ -126,7 +128,15 @@ def test_each_frame_has_its_own_heatmap() -> None:
         rows = redness.reshape(8, -1) if HEIGHT % 8 == 0 else np.array_split(redness, 8)
         assert int(np.argmax([row.mean() for row in rows])) == index % 8
     frames = pipeline.ledger.report()["frames"]
-    assert frames == {"read": 40, "explained": 40, "dropped": 0, "written": 40, "unreadable": 0, "damaged": 0}
+    assert frames == {
+        "read": 40,
+        "explained": 40,
+        "carried": 0,
+        "dropped": 0,
+        "written": 40,
+        "unreadable": 0,
+        "damaged": 0,
+    }
     assert pipeline.ledger.verified is True
     assert sink.ended == ["finished"]
     assert livecam_threads() == []
@@ -161,7 +171,7 @@ def test_an_error_in_a_stage_ends_the_run_with_that_error(stage: str, moment: in
 
 def test_an_error_in_drawing_ends_the_run_with_that_error() -> None:
     class BrokenRenderer(Renderer):
-        def __call__(self, frame: Frame, explanation: Explanation) -> av.VideoFrame:
+        def __call__(self, frame: Frame, explanation: Explanation, uploaded: None) -> av.VideoFrame:
             raise PlantedError("drawing")
 
     with pytest.raises(PlantedError, match="drawing"):

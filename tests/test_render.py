@@ -7,11 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from livecam.color import Color
 from livecam.frame import Explanation, Frame
 from livecam.media import Orientation, Region
 from livecam.planes import planes
 from livecam.render import Renderer, Style
+from livecam.render.canvas import Canvas
 from livecam.render.caption import render_line
+from livecam.render.palette import palette
 from tests.explanations import explanation_of
 
 ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
@@ -74,6 +77,31 @@ def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
         assert difference.max() <= 6  # a rounded level of the heatmap is up to five of a colour
     assert told.overlay(image, opacity=0).tolist() == image.tolist()
     assert told.overlay(image, colormap="viridis").tolist() != told.overlay(image).tolist()
+
+
+@pytest.mark.parametrize("cells", [7, 14, 28])
+def test_colours_looked_up_on_a_coarser_grid_are_those_of_every_pixel(cells: int) -> None:
+    """Off only where the colour map bends, and there not by much."""
+    image = rgb(video_frame(1280, 720).picture, (1, 1))
+    levels = np.random.default_rng(3).integers(0, 256, (cells, cells)).astype(np.uint8)
+    levels = cv2.resize(levels, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    there = cv2.resize(levels, (1280, 720), interpolation=cv2.INTER_LINEAR)
+    by_level = np.linspace(0, 0.6, 256, dtype=np.float32)
+    for opacity, weight in ((0.6, 0.6), (1.0, 1.0), (by_level, by_level[there][:, :, None])):
+        drawn = np.empty((3, 720, 1280), np.uint8)
+        canvas = Canvas(image.transpose(2, 0, 1)[[1, 2, 0]], list(drawn), "gbrp", Color(1, True), Orientation())
+        canvas.blend(levels, WHOLE, palette("jet"), opacity)
+        expected = image * (1 - weight) + palette("jet")[there] * weight
+        difference = np.abs(drawn[[2, 0, 1]].transpose(1, 2, 0) - expected)
+        assert difference.mean() < 1
+        assert difference.max() < 32
+
+
+def test_what_is_padded_repeats_what_is_drawn() -> None:
+    drawn = planes(Renderer("yuv420p", Style(opacity=0.8, caption=False))(video_frame(193, 109), explanation()))[0]
+    assert drawn.shape == (110, 194)
+    assert np.array_equal(drawn[:, 193], drawn[:, 192])
+    assert np.array_equal(drawn[109], drawn[108])
 
 
 @pytest.mark.parametrize("size", [(192, 108), (193, 109)])

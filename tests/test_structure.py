@@ -9,7 +9,7 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "machine"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "machine", "transfer"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "scene": set(),
     "threads": set(),
     "machine": set(),
+    "transfer": set(),
     "paths": {"errors"},
     "channel": set(),
     "stats": set(),

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="OUTPUT", help="A file, a folder for several, or null: to write nothing.")
 @model_options
 @drawing_options
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Explain every Nth frame of a video; those between get its map, moved along with the picture, and its age.",
+)
 @click.option("--codec", help="The video encoder.  [default: libx264; libvpx-vp9 for .webm]")
 @click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
 @click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")
@@ -78,7 +86,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     explainer = functools.cache(partial(Explainer, **model, on_forwards=progress.on_forwards))  # one for all runs
     style = Style(**_taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**_taken(options, ("codec", "preset", "crf")))
-    of_videos = {"encoder": encoder, **_taken(options, ("start_seconds", "duration_seconds"))}
+    of_videos = {"encoder": encoder, **_taken(options, ("every", "start_seconds", "duration_seconds"))}
     inputs = find_inputs(sources)
 
     def annotated(run: Run) -> Ledger:

@@ -21,11 +21,11 @@ STAGES = ("capture", "explain", "render", "write")
     "--batch", type=click.IntRange(min=1), metavar="N", help="Beside 1.  [default: what is fastest on the device]"
 )
 @click.option("--size", default="1280x720", show_default=True, metavar="WxH", help="Of the frames of whole runs.")
-@click.option("--rounds", type=click.IntRange(min=1), default=30, show_default=True, help="Of timing.")
+@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True, help="Of timing.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.1, max=600),
-    default=5.0,
+    default=4.0,
     show_default=True,
     help="How long the generated scene of whole runs is, at 30 frames a second.",
 )

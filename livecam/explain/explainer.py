@@ -28,6 +28,7 @@ from livecam.media import Region
 from livecam.models import Preprocessing, classifier_of
 from livecam.models.classifier import input_error
 from livecam.models.layers import TargetLayer, survey_layers
+from livecam.transfer import DevicePlanes
 
 
 class Explainer:
@@ -153,6 +154,8 @@ class Explainer:
     def __exit__(self, *exc: object) -> None:
         self._sessions -= 1
         if not self._sessions:
+            if self._predictor is not None:
+                self._predictor.eager.close()
             self._engine.eager.close()
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
@@ -160,19 +163,27 @@ class Explainer:
         return self.explain([image], target=target)[0]
 
     @torch.inference_mode(False)
-    def explain(self, images: Sequence[np.ndarray | Frame], *, target: Target | None = None) -> list[Explanation]:
-        """Explain several pictures or frames, of whatever sizes, in one batch."""
+    def explain(
+        self,
+        images: Sequence[np.ndarray | Frame],
+        *,
+        target: Target | None = None,
+        uploaded: Sequence[DevicePlanes | None] | None = None,
+    ) -> list[Explanation]:
+        """Explain several pictures or frames, of whatever sizes, in one batch.
+
+        `uploaded` are the frames' planes, of those where they are on the device already.
+        """
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         if not frames:
             return []
-        prepared = [self._preprocess(frame) for frame in frames]
-        batch = self._batch_of([image for image, _ in prepared])
+        batch, regions = self._inputs(frames, uploaded)
         selection = None if target is None else self._select(parse_target(target))
         with self:
             answer = self.answer(batch) if selection is None else self._engine.eager(batch, selection)
             return [
                 self._explanation(frame, region, of_frame)
-                for frame, (_, region), of_frame in zip(frames, prepared, answer.by_picture(), strict=True)
+                for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
             ]
 
     @torch.inference_mode(False)
@@ -192,6 +203,7 @@ class Explainer:
             with self._engine.eager.suspended():
                 self._predictor.expect(None, len(images))
         with self:
+            self._predictor.eager.open()
             return self._predictor(images)
 
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
@@ -206,12 +218,21 @@ class Explainer:
         """The engine, its precision, and what the choice rests on, as plain data."""
         return self._engine.report()
 
-    def _batch_of(self, images: Sequence[np.ndarray]) -> Tensor:
-        """(B, h, w, channels) uint8 in memory that is kept from call to call."""
-        shape = (len(images), *images[0].shape)
+    def _inputs(
+        self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None
+    ) -> tuple[Tensor, Sequence[Region]]:
+        """(B, h, w, channels) uint8 in memory that is kept from call to call, or on the device; and what they show."""
+        on_device = [
+            image
+            for frame, each in zip(frames, uploaded or (), strict=False)
+            if each is not None and (image := self._preprocess.from_planes(frame, each)) is not None
+        ]
+        if len(on_device) == len(frames):
+            return torch.stack(on_device), [Region()] * len(frames)
+        images, regions = zip(*map(self._preprocess, frames), strict=True)
         if self._input is None or len(self._input) < len(images):
-            self._input = np.empty(shape, np.uint8)
-        return torch.from_numpy(np.stack(images, out=self._input[: len(images)]))
+            self._input = np.empty((len(images), *images[0].shape), np.uint8)
+        return torch.from_numpy(np.stack(images, out=self._input[: len(images)])), regions
 
     @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
@@ -267,6 +288,7 @@ class Explainer:
             engine=engine,
             precision=precision,
             traceable=not isinstance(self._method, Perturbation),
+            description=f"{self._module} {self.layer} {self.method} {self._wanted} {self._against} {self._negative}",
         )
 
     def _plain_program(self, dtype: torch.dtype) -> Program:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
+from torch import Tensor
 
 from livecam import threads
 from livecam.choices import FITS
 from livecam.color import Color
 from livecam.errors import ModelError
+from livecam.explain.planes_input import input_from_planes
 from livecam.frame import Frame
-from livecam.media import Region
+from livecam.media import Orientation, Region
 from livecam.models import Preprocessing
+from livecam.planes import drawn_format
+from livecam.transfer import DevicePlanes
 
 
 class Preprocessor:
@@ -55,6 +59,18 @@ class Preprocessor:
             left / scaled_width, top / scaled_height, (left + width) / scaled_width, (top + height) / scaled_height
         )
         return image, region
+
+    def from_planes(self, frame: Frame, uploaded: DevicePlanes) -> Tensor | None:
+        """The same, made on the device that the frame's planes are on; None where it has to be made on the host.
+
+        That is where the picture is to be turned or cut, or seen in grey.
+        """
+        pixel_format = drawn_format(frame.picture)
+        is_plain = self._fit == "stretch" and frame.orientation == Orientation() and self._preprocessing.channels == 3
+        if pixel_format is None or not is_plain:
+            return None
+        height, width = self._preprocessing.size
+        return input_from_planes(uploaded.here(), pixel_format, Color.of(frame.picture), height, width)
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
         """The whole upright picture at (width, height), (h, w, channels) uint8, possibly a view with strides."""

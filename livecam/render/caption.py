@@ -36,7 +36,7 @@ def letter_size(width: int, height: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
-    """The coverage of the letters in their box, (h, w) float32 in 0..1, at most `width` wide; read-only."""
+    """The coverage of the letters in their box, (h, w) uint8, at most `width` wide; read-only."""
     face = cv2.FontFace("sans")
     margin = size // 2
     text = _shortened(text, end, face, size, width - 2 * margin)
@@ -45,7 +45,7 @@ def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
     box_width = min((x + w + 2 * margin + 1) // 2 * 2, width // 2 * 2)
     box = np.zeros((size // 2 * 4, box_width, 3), np.uint8)
     cv2.putText(box, text, (margin, round(size * 1.35)), WHITE, face, size, 500)
-    coverage = box[:, :, 0].astype(np.float32) / 255
+    coverage = np.ascontiguousarray(box[:, :, 0])
     coverage.setflags(write=False)
     return coverage
 

@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 
 from livecam import threads
 from livecam.color import Color
-from livecam.planes import padded_size
+from livecam.planes import drawn_format, padded_size
 
 
 class Planar:
@@ -22,8 +22,7 @@ class Planar:
 
     def readable(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         """The picture in this format and size; itself where it is already, but for the name of its full-range twin."""
-        named_so = picture.format.name in (self.pixel_format, self.pixel_format.replace("yuv", "yuvj"))
-        if named_so and (picture.width, picture.height) == (width, height):
+        if drawn_format(picture) == self.pixel_format and (picture.width, picture.height) == (width, height):
             return picture
         color = Color.of(picture)
         return self._reformatter.reformat(
@@ -52,10 +51,8 @@ class Planar:
         return picture
 
 
-def copy_planes(source: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> None:
-    """Copy planes into ones that may be larger by a line or column, which repeat the last."""
-    for plane, copy in zip(source, target, strict=True):
-        height, width = plane.shape
-        copy[:height, :width] = plane
-        copy[height:, :width] = plane[-1:]
-        copy[:, width:] = copy[:, width - 1 : width]
+def repeat_edges(planes: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> None:
+    """Where planes are larger than others by a line or column, repeat the last one there."""
+    for plane, (height, width) in zip(planes, (smaller.shape for smaller in like), strict=True):
+        plane[height:, :width] = plane[height - 1 : height, :width]
+        plane[:, width:] = plane[:, width - 1 : width]

@@ -89,10 +89,11 @@ def _overlay(number: int) -> Painter:
 
     def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
         one = explanation.classes[number]
+        smooth = _smooth(one)
         if one.has_evidence and style.opacity:
             opacity = style.opacity * _SOFT_EDGE if one.cutoff > 0 else style.opacity
-            canvas.blend(_smooth(one), explanation.region, palette(style.colormap), opacity)
-        _add_extras(canvas, explanation, one, style)
+            canvas.blend(smooth, explanation.region, palette(style.colormap), opacity)
+        _add_extras(canvas, explanation, one, smooth, style)
 
     return paint
 
@@ -102,10 +103,11 @@ def _map_alone(blocks: bool) -> Painter:
 
     def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
         one = explanation.classes[0]
+        smooth = _smooth(one)
         canvas.fill(_BLACK)
-        levels = _levels(one.heatmap) if blocks else _smooth(one)
+        levels = _levels(one.heatmap) if blocks else smooth
         canvas.blend(levels, explanation.region, palette(style.colormap), 1.0, blocks)
-        _add_extras(canvas, explanation, one, style)
+        _add_extras(canvas, explanation, one, smooth, style)
 
     return paint
 
@@ -114,14 +116,15 @@ def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
     """Every class in a colour of its own over one frame, the more opaque the hotter."""
     # More opaque than an overlay, of which all is seen through the middle of its colours as well.
     by_level = np.linspace(0, min(style.opacity * 1.5, 1), 256, dtype=np.float32)
-    for number, one in enumerate(explanation.classes):
+    smooth = [_smooth(one) for one in explanation.classes]
+    for number, levels in enumerate(smooth):
         shade = np.array([tint(number)], np.uint8).repeat(256, axis=0)
-        canvas.blend(_smooth(one), explanation.region, shade, by_level)
-    for number, one in enumerate(explanation.classes):
+        canvas.blend(levels, explanation.region, shade, by_level)
+    for number, (one, levels) in enumerate(zip(explanation.classes, smooth, strict=True)):
         if style.contour:
-            canvas.outline(_smooth(one), explanation.region, level=_HOT, rgb=tint(number))
+            canvas.outline(levels, explanation.region, level=_HOT, rgb=tint(number))
         if style.caption:
-            draw_caption(canvas, one.title, _percent(one), line=number, rgb=tint(number))
+            draw_caption(canvas, one.title, _facts(explanation, one), line=number, rgb=tint(number))
 
 
 def _titled(title: str, painter: Painter) -> Painter:
@@ -135,17 +138,19 @@ def _titled(title: str, painter: Painter) -> Painter:
     return paint
 
 
-def _add_extras(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
+def _add_extras(canvas: Canvas, explanation: Explanation, one: ClassMap, smooth: np.ndarray, style: Style) -> None:
     if style.contour and one.has_evidence:
-        canvas.outline(_smooth(one), explanation.region, level=_HOT, rgb=_WHITE)
+        canvas.outline(smooth, explanation.region, level=_HOT, rgb=_WHITE)
     if style.colorbar:
         draw_colorbar(canvas, palette(style.colormap))
     if style.caption:
-        draw_caption(canvas, one.title, _percent(one))
+        draw_caption(canvas, one.title, _facts(explanation, one))
 
 
-def _percent(one: ClassMap) -> str:
-    return f"  {one.score:.0%}"
+def _facts(explanation: Explanation, one: ClassMap) -> str:
+    """The score, and how old the map is unless it is the frame's own."""
+    age = explanation.age_frames
+    return f"  {one.score:.0%}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
 
 
 def _levels(heatmap: np.ndarray) -> np.ndarray:

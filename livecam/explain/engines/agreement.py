@@ -20,7 +20,7 @@ _TIE = 0.01
 class Agreement(NamedTuple):
     """`cosine` of the least similar map, and whether the best class of every picture is the same, or as good.
 
-    The cosine is 0 where no map can be compared because different classes are explained.
+    The cosine is 1 where nothing is explained, and 0 where no map can be compared since the classes all differ.
     """
 
     cosine: float
@@ -47,7 +47,8 @@ def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreem
         )
         if one_class == other_class
     ]
-    return Agreement(min(cosines, default=0.0), all(_same_best(*pair) for pair in pairs))
+    nothing_explained = not any(reference.maps.numel() for reference in references)
+    return Agreement(min(cosines, default=float(nothing_explained)), all(_same_best(*pair) for pair in pairs))
 
 
 def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -11,27 +12,34 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor
 
+import livecam
+from livecam.errors import LivecamError
+from livecam.explain.engines import graph
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.compile import GRAPH, Job
 from livecam.explain.engines.compiled import CompiledProgram
+from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import Graph
+from livecam.explain.engines.runner import find_compiler
+from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
 
 log = logging.getLogger("livecam")
 
 _POLL_SECONDS = 0.2
 _ROUNDS = 5
-_SAMPLES = 4
+_SAMPLE_PICTURES = 4
+"""How many of the first pictures a program has to agree on."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Offer:
-    """A compiled program that agrees with the eager one on the sample."""
+    """A program that agrees with the eager engine on the samples; `compile_seconds` is 0 for one only captured."""
 
-    program: CompiledProgram
+    program: Callable[[Tensor], tuple[Tensor, ...]]
+    engine: str
     precision: str
     agreement: Agreement
     picture_seconds: float
@@ -57,47 +66,49 @@ class Offer:
 class Compilation:
     """The way from a traced graph to an `offer`, which may be replaced by a better one later.
 
-    Of several `precisions` those that agree with the sample are offered, and only what is faster. A single one is the
-    user's own choice: it is offered as it is. `problem` says why there is no offer, once there will be none. `settled`
-    is set when nothing will change any more.
+    Of the `precisions` the fastest is offered in which the maps agree with the samples; unless it `may_be_slow`, only
+    if it is faster than they were. `problem` says why there is no offer. `settled` is set when nothing will change any
+    more.
     """
 
-    def __init__(self, graph: Graph, images: Tensor, precisions: tuple[str, ...], device: torch.device) -> None:
+    def __init__(
+        self, traced: Graph, images: Tensor, precisions: tuple[str, ...], device: torch.device, *, may_be_slow: bool
+    ) -> None:
         self.offer: Offer | None = None
         self.problem: str | None = None
         self.settled = threading.Event()
+        self.is_started = False
         self._precisions = precisions
         self._images = images
         self._device = device
+        self._may_be_slow = may_be_slow
         self._samples: list[Sample] = []
         self._sampled, self._ending = threading.Event(), threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._compiler: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="livecam-"))
-        Job(precisions, str(device), torch.get_num_threads()).write(self._folder, graph, images)
+        Job(precisions, str(device), torch.get_num_threads()).write(self._folder, traced, images)
         self._entry = Entry.of(self._folder / GRAPH, images.shape, device)
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
-        self.is_started = False
 
     @property
     def is_known(self) -> bool:
-        """Whether all was compiled in an earlier run."""
-        return all(precision in self._entry.results for precision in self._precisions)
+        """Whether something was compiled in an earlier run."""
+        return any(precision in self._entry.results for precision in self._precisions)
 
     def start(self, *, patient: bool) -> None:
         """Begin; `patient` leaves the processor to whoever else wants it."""
         self.is_started = True
-        if not self.is_known:
-            self._entry.path.mkdir(parents=True, exist_ok=True)
-            command = [sys.executable, "-m", "livecam.explain.engines.compile", self._folder, self._entry.path]
-            # In a session of its own, so that Ctrl-C ends the run but does not fill the terminal with its traceback.
-            self._child = subprocess.Popen(
-                [*map(str, command), *(["--patient"] if patient else [])],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=(self._folder / "log.txt").open("wb"),
-                start_new_session=True,
-            )
+        if not self.is_known or (patient and not all(each in self._entry.results for each in self._precisions)):
+            try:
+                self._start_compiler(patient)
+            except LivecamError as exc:
+                self.problem = str(exc)
         self._thread.start()
+
+    def wait_for_compiler(self) -> None:
+        """Until something is compiled, or never will be."""
+        while not self.is_known and self._compiler is not None and self._compiler.poll() is None:
+            time.sleep(_POLL_SECONDS)
 
     def wait(self) -> None:
         """Until there is an offer, or it is settled that there will be none."""
@@ -106,66 +117,96 @@ class Compilation:
 
     def take(self, sample: Sample) -> None:
         """What the eager engine said of pictures of this run; the first few are kept."""
-        if len(self._samples) < _SAMPLES:
+        if not self._sampled.is_set():
             self._samples.append(sample)
+        if self._may_be_slow or sum(len(each.images) for each in self._samples) >= _SAMPLE_PICTURES:
             self._sampled.set()
 
     def end(self) -> None:
         """Give up what is not done."""
         self._ending.set()
         self._sampled.set()
-        if self._child is not None and self._child.poll() is None:
+        if self._compiler is not None and self._compiler.poll() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
+                os.killpg(self._compiler.pid, signal.SIGKILL)
+            self._compiler.wait()
         if self._thread.is_alive():
             self._thread.join()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _start_compiler(self, patient: bool) -> None:
+        """Raises CompilerError where there is none."""
+        find_compiler()
+        self._entry.path.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "livecam.explain.engines.compile", self._folder, self._entry.path]
+        search_path = [str(Path(livecam.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        with (self._folder / "log.txt").open("wb") as messages:
+            self._compiler = subprocess.Popen(
+                [*map(str, command), *(["--patient"] if patient else [])],
+                stdin=subprocess.DEVNULL,
+                stdout=messages,
+                stderr=messages,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+                start_new_session=True,  # Ctrl-C is for the run, which then ends this one
+            )
+
     def _run(self) -> None:
         try:
             self._sampled.wait()
-            self._follow()
+            if self._device.type == "cuda" and self._samples:
+                self._capture()
+            self._follow_compiler()
         except Exception as exc:  # a package that C++ cannot load, say; the run goes on as it is
             log.debug("the compiled program cannot be used", exc_info=True)
-            self.problem = self.problem or f"the compiled program cannot be used ({first_line(exc)})"
+            self.problem = f"the compiled program cannot be used ({first_line(exc)})"
         finally:
             self.settled.set()
 
-    def _follow(self) -> None:
-        """Try each precision as it comes out of the compiler."""
+    def _capture(self) -> None:
+        """On a GPU the graph can be captured as it is, in a second; compiled it is faster still."""
+        for precision in self._precisions:
+            module = graph.load(self._folder / GRAPH).in_precision(DTYPES[precision])
+            captured = CapturedProgram(module, self._images.to(self._device), self._device)
+            self._weigh(captured, "captured", precision, compile_seconds=0.0)
+
+    def _follow_compiler(self) -> None:
+        """Try each precision as it comes out of the compiler, or all that did so earlier."""
         tried: set[str] = set()
-        while not self._ending.is_set():
-            over = self._child is None or self._child.poll() is not None
-            for precision, result in self._entry.results.items():
-                if precision in self._precisions and precision not in tried and "ms" in result:
+        while not self._ending.is_set() and self._samples:
+            is_over = self._compiler is None or self._compiler.poll() is not None
+            results = {name: each for name, each in self._entry.results.items() if name in self._precisions}
+            for precision in sorted(results, key=lambda name: results[name]["picture_ms"]):
+                if precision not in tried:
                     tried.add(precision)
-                    self._try(precision, result)
-            if over:
+                    program = CompiledProgram(self._entry.package(precision), self._images, self._device)
+                    self._weigh(program, "compiled", precision, results[precision]["compile_seconds"])
+                if self.offer and (self.offer.engine, self.offer.precision) == ("compiled", precision):
+                    break  # the others are slower
+            if is_over:
                 break
             self._ending.wait(_POLL_SECONDS)
-        if self._child is not None and self._child.returncode and not tried:
+        if tried:
+            self._entry.touch()
+        elif self._compiler is not None and self._compiler.returncode:
             self.problem = f"the compiler failed ({self._last_words()})"
 
-    def _try(self, precision: str, result: dict[str, Any]) -> None:
-        samples = list(self._samples)
-        if not samples or (self.offer and result["ms"] >= self._entry.results[self.offer.precision]["ms"]):
-            return  # what is offered already is faster
-        program = CompiledProgram(self._entry.package(precision), self._images, self._device)
-        answers = [Answer(*program(sample.images)) for sample in samples]
-        agreed = agreement(answers, [sample.answer for sample in samples])
-        picture_seconds = self._picture_seconds(program)
-        if len(self._precisions) > 1:
-            if not agreed.suffices:
-                self.problem = f"no compiled program agrees with the model (cosine {agreed.cosine:.4f} in {precision})"
-                return
-            if picture_seconds >= min(sample.picture_seconds for sample in samples):
-                self.problem = "compiled code is no faster here"
-                return
-        self._entry.touch()
-        self.offer = Offer(program, precision, agreed, picture_seconds, result["compile_seconds"])
+    def _weigh(
+        self, program: Callable[[Tensor], tuple[Tensor, ...]], engine: str, precision: str, compile_seconds: float
+    ) -> None:
+        """Offer a program if it is right, and faster than the eager engine was."""
+        answers = [Answer(*program(sample.images)) for sample in self._samples]
+        agreed = agreement(answers, [sample.answer for sample in self._samples])
+        if not agreed.suffices:
+            self.problem = self.problem or f"in {precision} the maps differ (cosine {agreed.cosine:.4f})"
+            return
+        candidate = Offer(program, engine, precision, agreed, self._picture_seconds(program), compile_seconds)
+        eager_seconds = math.inf if self._may_be_slow else min(sample.picture_seconds for sample in self._samples)
+        if candidate.picture_seconds >= eager_seconds:
+            self.problem = self.problem or "compiled code is no faster here"
+        else:
+            self.offer = candidate
 
-    def _picture_seconds(self, program: CompiledProgram) -> float:
+    def _picture_seconds(self, program: Callable[[Tensor], object]) -> float:
         times = []
         for _ in range(_ROUNDS):
             begin = time.perf_counter()

@@ -9,7 +9,6 @@ import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -41,8 +40,8 @@ class Entry:
         return cls(folder() / "programs" / digest.hexdigest()[:32])
 
     @property
-    def results(self) -> dict[str, Any]:
-        """For each precision that was tried, what came of it; see `livecam.explain.engines.compile`."""
+    def results(self) -> dict[str, dict[str, float]]:
+        """For each precision that is there, `compile_seconds` and `picture_ms`."""
         try:
             return dict(json.loads((self.path / _RESULTS).read_text(encoding="utf-8")))
         except (OSError, ValueError):
@@ -52,15 +51,31 @@ class Entry:
         """The compiled program in this precision."""
         return self.path / f"{precision}.pt2"
 
-    def add(self, precision: str, result: dict[str, Any]) -> None:
-        """Write a result down, all or nothing: another process may be reading."""
+    def publish(self, results: dict[str, dict[str, float]]) -> None:
+        """Write down what these precisions came to, all or nothing: another process may be reading."""
         draft = self.path / f"{_RESULTS}.{os.getpid()}"
-        draft.write_text(json.dumps({**self.results, precision: result}, indent=2), encoding="utf-8")
+        draft.write_text(json.dumps({**self.results, **results}, indent=2), encoding="utf-8")
         draft.replace(self.path / _RESULTS)
 
     def touch(self) -> None:
         """It has been used."""
         os.utime(self.path)
+
+
+def mark(description: str) -> None:
+    """Remember that something like this was compiled, so that it pays to look for it."""
+    path = _mark(description)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def is_marked(description: str) -> bool:
+    """Whether something like this was compiled; it may have been with other weights, or be gone."""
+    return _mark(description).exists()
+
+
+def _mark(description: str) -> Path:
+    return folder() / "marks" / hashlib.sha256(description.encode()).hexdigest()[:32]
 
 
 def prune(kept_bytes: int = _KEPT_BYTES) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -16,15 +17,12 @@ from statistics import median
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from livecam.explain.engines import cache, graph, runner
-from livecam.explain.engines.agreement import agreement
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.compiled import CompiledProgram
 from livecam.explain.engines.graph import Graph
 from livecam.explain.precision import DTYPES
-from livecam.explain.program import Answer
 
 GRAPH, _IMAGES, _JOB = "graph.pt", "images.pt", "job.json"
 _ROUNDS = 9
@@ -53,55 +51,59 @@ class Job:
 
 
 def main(folder: Path, entry: Entry, *, patient: bool) -> None:
-    """Compile, check and time each precision, and publish each as soon as it is known to be good.
+    """Compile and time each precision that is not in the entry, and publish each as soon as it is known to run.
 
     A `patient` process leaves the processor to whoever else wants it; after the first precision it is so in any case.
+    A precision that cannot be compiled is passed over; if there is no other, its error is raised.
     """
     job, images = Job.read(folder)
+    device = torch.device(job.device)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # as large as the weights; gone with the job
     torch.set_num_threads(job.threads)
     if patient:
         os.nice(_LEAST_PRIORITY)
     runner.build_once(cache.runner_library())
-    device = torch.device(job.device)
-    single = graph.load(folder / GRAPH).in_precision(torch.float32)
-    with torch.no_grad():
-        reference = Answer(*(output.cpu() for output in single(images.to(device))))
     programs: dict[str, CompiledProgram] = {}
+    results: dict[str, dict[str, float]] = {}
+    errors: list[Exception] = []
     for precision in job.precisions:
-        begin = time.perf_counter()
-        draft = _compile(
-            graph.load(folder / GRAPH).in_precision(DTYPES[precision]), images.to(device), folder / "draft.pt2"
-        )
-        seconds = time.perf_counter() - begin
-        programs[precision] = CompiledProgram(draft, images, device)
-        agreed = agreement([Answer(*programs[precision](images))], [reference])
-        draft.replace(entry.package(precision))
-        entry.add(precision, {"compile_seconds": seconds, **agreed._asdict()})
-        for each, program_ms in _times_ms(programs, images).items():
-            entry.add(each, {**entry.results[each], "ms": program_ms})
+        try:
+            results[precision] = {"compile_seconds": _compile(folder, precision, images.to(device), entry)}
+            programs[precision] = CompiledProgram(entry.package(precision), images, device)
+        except Exception as exc:
+            errors.append(exc)
+            continue
+        for each, picture_ms in _picture_ms(programs, images).items():
+            results[each]["picture_ms"] = picture_ms
+        entry.publish(results)
         os.nice(_LEAST_PRIORITY)
     cache.prune()
+    if not programs:
+        raise errors[0]
 
 
-def _compile(module: GraphModule, images: Tensor, package: Path) -> Path:
+def _compile(folder: Path, precision: str, images: Tensor, entry: Entry) -> float:
+    """Compile in one precision, unless the entry has that; how many seconds it took."""
+    if precision in entry.results:
+        return entry.results[precision]["compile_seconds"]
+    begin = time.perf_counter()
+    draft = folder / "draft.pt2"
     with torch.no_grad():
-        exported = torch.export.export(module, (images,))
+        exported = torch.export.export(graph.load(folder / GRAPH).in_precision(DTYPES[precision]), (images,))
         # Freezing folds the weights into the code: normalisations into convolutions, layouts as the kernels want them.
-        torch._inductor.aoti_compile_and_package(
-            exported, package_path=str(package), inductor_configs={"freezing": True}
-        )
-    return package
+        torch._inductor.aoti_compile_and_package(exported, package_path=str(draft), inductor_configs={"freezing": True})
+    shutil.move(draft, entry.package(precision))
+    return time.perf_counter() - begin
 
 
-def _times_ms(programs: dict[str, CompiledProgram], images: Tensor) -> dict[str, float]:
-    """The median time of each, interleaved so that all meet the same weather."""
+def _picture_ms(programs: dict[str, CompiledProgram], images: Tensor) -> dict[str, float]:
+    """The median time of each for a picture, interleaved so that all meet the same weather."""
     times: dict[str, list[float]] = {precision: [] for precision in programs}
     for _ in range(_ROUNDS):
         for precision, program in programs.items():
             begin = time.perf_counter()
             program(images)
-            times[precision].append(1000 * (time.perf_counter() - begin))
+            times[precision].append(1000 * (time.perf_counter() - begin) / len(images))
     return {precision: median(each) for precision, each in times.items()}
 
 

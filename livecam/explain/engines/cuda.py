@@ -37,11 +37,13 @@ class CapturedProgram:
         self._results = [torch.empty_like(output, device="cpu", pin_memory=True) for output in self._outputs]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures (n, h, w, channels) uint8 on the CPU, n up to `batch` -> what the program gives, there."""
+        """Pictures (n, h, w, channels) uint8, n up to `batch`, on the CPU or there -> what it gives, on the CPU."""
         count = len(images)
-        self._staging[:count].copy_(images)
+        if images.device.type == "cpu":
+            images = self._staging[:count].copy_(images)
+        self._stream.wait_stream(torch.cuda.current_stream(self._input.device))
         with torch.cuda.stream(self._stream):
-            self._input.copy_(self._staging, non_blocking=True)
+            self._input[:count].copy_(images, non_blocking=True)
             self._graph.replay()
             for result, output in zip(self._results, self._outputs, strict=True):
                 result.copy_(output, non_blocking=True)

@@ -29,7 +29,9 @@ class EagerEngine:
         return Answer(*(output.cpu() for output in self.program(images.to(self._device), select)))
 
     def open(self) -> None:
-        """Prepare the model."""
+        """Prepare the model, unless it is."""
+        if self._session is not None:
+            return
         with ExitStack() as stack:
             stack.enter_context(self.program.prepared())
             self._session = stack.pop_all()

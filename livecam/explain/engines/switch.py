@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
+from livecam.explain.engines import cache
 from livecam.explain.engines.background import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine, fastest
 from livecam.explain.engines.graph import Graph, trace
-from livecam.explain.engines.runner import CompilerError, find_compiler
+from livecam.explain.engines.runner import CompilerError
 from livecam.explain.precision import DTYPES, likely_fast, precision_of
 from livecam.explain.program import Answer, Program
 
@@ -28,16 +29,14 @@ _GAIN = 0.5
 _LOOKUP_SECONDS, _COMPILE_SECONDS = 2.0, 30.0
 """What it costs to trace a program and look for it among the compiled ones, and to compile it, about."""
 
-_TRIALS = 4
-"""On how many batches of noise a program is tried where the run has not begun."""
-
 
 class Switch:
     """Explains pictures with whichever engine is best by now, from call to call.
 
     `make_program` gives the program of a dtype, with taps of its own; `own` is the model's dtype, `picture_shape`
-    (h, w, channels). `engine` and `precision` are as in `Explainer`, `traceable` says whether the method is a
-    function of tensors. Raises ModelError for an engine or a precision that there is not.
+    (h, w, channels). `engine` and `precision` are as in `Explainer`, `traceable` says whether the method is a function
+    of tensors, `description` what is computed, if not by which weights. Raises ModelError for an engine or a precision
+    that there is not.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class Switch:
         engine: str,
         precision: str,
         traceable: bool,
+        description: str,
     ) -> None:
         _check_choice("engine", engine, ENGINES)
         _check_choice("precision", precision, PRECISIONS)
@@ -60,6 +60,7 @@ class Switch:
         self._device = device
         self._wanted = engine
         self._is_traceable = traceable
+        self._description = description
         if precision == "auto":
             self._precisions = likely_fast(device) if own == torch.float32 else (precision_of(own),)
         else:
@@ -75,8 +76,8 @@ class Switch:
 
     @property
     def engine(self) -> str:
-        """The name of the one in use."""
-        return "eager" if self._offer is None else "compiled"
+        """The one in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled yet."""
+        return "eager" if self._offer is None else self._offer.engine
 
     @property
     def precision(self) -> str:
@@ -103,23 +104,26 @@ class Switch:
         if batch != self._batch:
             self._drop_compilation()
         self._batch, self._pictures_to_come = batch, pictures
-        if self._wanted == "compiled" and self._compilation is None:
-            self._wait_for_compiled()
-        elif pictures == math.inf:
+        self._compile_now()
+        if pictures == math.inf:
             self._consider(math.inf)  # now, while no picture waits
 
     def __call__(self, images: Tensor) -> Answer:
         """Pictures (B, h, w, channels) uint8 on the CPU -> their answer there."""
         if self._must_choose:
             self._choose_precision(images)
-        if self._wanted == "compiled" and self._compilation is None:
-            self._wait_for_compiled()
-        if self._offer is not None:
-            return Answer(*self._offer.program(images))
-        begin = time.perf_counter()
-        answer = self.eager(images)
-        self._account(images, answer, time.perf_counter() - begin)
-        return answer
+        self._compile_now()
+        if self._offer is None:
+            begin = time.perf_counter()
+            answer = self.eager(images)
+            self._account(images, answer, time.perf_counter() - begin)
+            if self._wanted != "compiled" or self._offer is None:
+                return answer
+        return Answer(*self._offer.program(images))
+
+    @property
+    def _description_for_batch(self) -> str:
+        return f"{self._batch} of {self._picture_shape} on {self._device}: {self._description}"
 
     @property
     def _offer(self) -> Offer | None:
@@ -138,6 +142,8 @@ class Switch:
         self._is_warm = True
         if self._compilation is not None:
             self._compilation.take(Sample(images.clone(), answer, self._picture_seconds))
+            if self._wanted == "compiled":
+                self._compilation.wait()
             self._tell_of_problem()
 
     def _consider(self, eager_seconds_to_come: float) -> None:
@@ -145,26 +151,22 @@ class Switch:
         if self._wanted == "eager" or self._told or (self._compilation and self._compilation.is_started):
             return
         gain_seconds = _GAIN * eager_seconds_to_come
-        if self._compilation is None and gain_seconds > _LOOKUP_SECONDS:
+        may_be_known = gain_seconds > _LOOKUP_SECONDS and cache.is_marked(self._description_for_batch)
+        if self._compilation is None and (may_be_known or gain_seconds > _COMPILE_SECONDS):
             self._compilation = self._traced()
         if self._compilation and (self._compilation.is_known or gain_seconds > _COMPILE_SECONDS):
             self._compilation.start(patient=self._pictures_to_come == math.inf)
 
-    def _wait_for_compiled(self) -> None:
-        self._compilation = self._traced()
-        if self._compilation is None:
+    def _compile_now(self) -> None:
+        """Compile before anything is explained, as the user wants it; once."""
+        if self._wanted != "compiled" or self._compilation is not None or self._told:
             return
-        with self.eager.suspended(), self.eager.opened():
-            for _ in range(_TRIALS):
-                images = self._noise()
-                begin = time.perf_counter()
-                answer = self.eager(images)
-                self._compilation.take(Sample(images, answer, (time.perf_counter() - begin) / self._batch))
-        if not self._compilation.is_known:
-            log.info("compiling, which takes about half a minute, once")
-        self._compilation.start(patient=False)
-        self._compilation.wait()
-        self._tell_of_problem()
+        self._compilation = self._traced()
+        if self._compilation is not None:
+            if not self._compilation.is_known:
+                log.info("compiling, which takes about half a minute, once")
+            self._compilation.start(patient=False)
+            self._compilation.wait_for_compiler()
 
     def _traced(self) -> Compilation | None:
         """The program's graph, ready to be compiled; None, and the reason is told, where there cannot be one."""
@@ -172,11 +174,14 @@ class Switch:
             if not self._is_traceable:
                 raise CompilerError("the method is no single function of the picture")
             if self._device.type not in ("cpu", "cuda"):
-                raise CompilerError(f"there is no compiler for {self._device.type}")
-            find_compiler()
+                raise CompilerError(f"there is no compiler for {self._device.type}, only for cpu and cuda")
             images = self._noise()
             with self.eager.suspended():
-                compilation = Compilation(self._graph(images), images, self._precisions, self._device)
+                graph = self._graph(images)
+            cache.mark(self._description_for_batch)
+            compilation = Compilation(
+                graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
+            )
         except Exception as exc:  # whatever a model raises that cannot be traced
             self._tell(first_line(exc))
             return None
@@ -185,7 +190,8 @@ class Switch:
 
     def _noise(self) -> Tensor:
         """Pictures of the shape to be compiled for."""
-        return torch.randint(0, 256, (self._batch, *self._picture_shape)).byte()
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(0, 256, (self._batch, *self._picture_shape), generator=generator).byte()
 
     def _graph(self, images: Tensor) -> Graph:
         """Traced in the shortest of the precisions, from which single precision can be had as well."""

@@ -1,0 +1,152 @@
+"""Less work where little changes: not every frame is explained, and those between get the last map, carried along."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from livecam import threads
+from livecam.errors import LivecamError
+from livecam.frame import Explanation, Frame
+from livecam.media import Region
+
+_LONGER_SIDE, _SHORTEST_SIDE = 160, 16
+"""Pixels of the grey picture that motion is found in: many to each cell of a map, and a fraction of a millisecond."""
+_CUT = 0.5
+"""How much of the picture's contrast the motion may leave unexplained. Measured on the demo and on a filmed clip: up to
+0.2 five frames on at 30 a second, 0.6 for what moves four times as fast, and from 1.0 on across cuts between clips."""
+_NOISE_LEVELS = 4
+"""A contrast below this, of 255, counts as so much: the noise of a picture without any is no cut."""
+
+
+class Motion(NamedTuple):
+    """How the picture has moved `since` an earlier frame.
+
+    `flow` (H, W, 2) float32 tells for each pixel of a small upright picture how far away, in x and y, it was then.
+    """
+
+    since: Frame
+    flow: np.ndarray
+
+    def origins(self, region: Region, columns: int, rows: int) -> np.ndarray:
+        """Where what each cell of a map shows was then, (rows, columns, 2) float32 x, y in cells of the map.
+
+        `region` is the part of the upright picture that the map covers. Beyond the picture all moves as its edge does.
+        """
+        height, width = self.flow.shape[:2]
+        left, top, right, bottom = region
+        cell = np.array([(right - left) * width / columns, (bottom - top) * height / rows], np.float32)
+        cells = _grid(columns, rows)
+        centres = np.array([left * width, top * height], np.float32) + (cells + 0.5) * cell - 0.5
+        return cells + _sampled(self.flow, centres, cv2.INTER_LINEAR) / cell
+
+
+class Carrier:
+    """Chooses the frames of a video that are explained, and carries their maps along to those between.
+
+    Explained is each frame whose `index` is `every` or more after that of the last one explained, and the first after
+    a cut. A map is always moved from where it was computed, by the motion between that frame and this: moved again
+    from frame to frame it would blur. The motion is dense inverse search (Kroeger et al., "Fast Optical Flow using
+    Dense Inverse Search", ECCV 2016) at its fastest.
+
+    For one run; not for several threads at once. Raises LivecamError where `every` is no whole number from 1 on.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        if not isinstance(every, int) or every < 1:
+            raise LivecamError(f"every is a number of frames from 1 on, not {every!r}")
+        self.every = every
+        self._reformatter = VideoReformatter()
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._last: tuple[Frame, np.ndarray] | None = None
+        self._explanation: Explanation | None = None
+
+    def explanations(
+        self, frames: Sequence[Frame], explain: Callable[[Sequence[Frame]], Sequence[Explanation]]
+    ) -> Sequence[Explanation]:
+        """One for each of the next frames, in their order; `explain` is called once, with those that are due.
+
+        A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
+        and `heatmap` moved on their own grid, and its age.
+        """
+        if self.every == 1:
+            return explain(frames)
+        motions = [self._motion(frame) for frame in frames]
+        explained = iter(explain([frame for frame, motion in zip(frames, motions, strict=True) if motion is None]))
+        explanations = []
+        for frame, motion in zip(frames, motions, strict=True):
+            if motion is None:
+                self._explanation = next(explained)
+                explanations.append(self._explanation)
+            else:
+                assert self._explanation is not None  # nothing has moved since a frame that there was not
+                explanations.append(_carried(self._explanation, motion, frame))
+        return explanations
+
+    def _motion(self, frame: Frame) -> Motion | None:
+        """Since the last frame that was due; None where this one is."""
+        grey = self._grey(frame)
+        if self._last is not None and frame.index - self._last[0].index < self.every:
+            since, before = self._last
+            flow = self._search.calc(grey, before, None)  # type: ignore[call-overload]
+            if not _is_cut(before, grey, flow):
+                return Motion(since, flow)
+        self._last = frame, grey
+        return None
+
+    def _grey(self, frame: Frame) -> np.ndarray:
+        """The upright picture, small, (H, W) uint8."""
+        scale = _LONGER_SIDE / max(frame.picture.width, frame.picture.height)
+        width, height = (
+            max(round(side * scale), _SHORTEST_SIDE) for side in (frame.picture.width, frame.picture.height)
+        )
+        small = self._reformatter.reformat(
+            frame.picture, width, height, "gray", interpolation=Interpolation.BILINEAR, threads=threads.SCALER
+        )
+        return np.ascontiguousarray(frame.orientation.upright(small.to_ndarray()))
+
+
+def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
+    """Whether a picture (H, W) uint8 is not the one before, moved, but another."""
+    height, width = now.shape
+    unexplained = cv2.absdiff(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now).mean()
+    contrast = np.abs(now - now.mean()).mean()
+    return bool(unexplained > _CUT * max(contrast, _NOISE_LEVELS))
+
+
+def _carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
+    """An explanation of an earlier frame for this one."""
+    rows, columns = explanation.cam.shape
+    origins = motion.origins(explanation.region, columns, rows)
+    # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
+    classes = tuple(
+        dataclasses.replace(
+            one,
+            cam=_sampled(one.cam, origins, cv2.INTER_CUBIC),
+            heatmap=np.clip(_sampled(one.heatmap, origins, cv2.INTER_CUBIC), 0, 1),
+        )
+        for one in explanation.classes
+    )
+    then, now = motion.since.pts_seconds, frame.pts_seconds
+    return dataclasses.replace(
+        explanation,
+        classes=classes,
+        frame_index=frame.index,
+        age_frames=frame.index - motion.since.index,
+        age_seconds=None if then is None or now is None else now - then,
+    )
+
+
+def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
+    """(H, W, ...) -> (h, w, ...): what it is at x, y, (h, w, 2) float32; beyond its border as at its border."""
+    return cv2.remap(picture, at[:, :, 0], at[:, :, 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _grid(width: int, height: int) -> np.ndarray:
+    """(height, width, 2) float32: x, y of each place itself."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
