@@ -209,7 +209,9 @@ class Switch:
         self._must_choose = False
         with self.eager.suspended():
             engines = [EagerEngine(self._make_program(DTYPES[name]), self._device) for name in self._precisions]
-            self.eager = fastest(engines, self.eager, images)
+            chosen = fastest(engines, self.eager, images)
+        self.eager.hand_over(chosen)
+        self.eager = chosen
 
     def _drop_compilation(self) -> None:
         if self._compilation is not None:
