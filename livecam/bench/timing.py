@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,5 +28,14 @@ def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Results with the machine beside them."""
-    path.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n", encoding="utf-8")
+    """Results with the machine and the command beside them."""
+    facts = {"machine": machine(), "command": _command()}
+    path.write_text(json.dumps({**facts, **results}, indent=2) + "\n", encoding="utf-8")
+
+
+def _command() -> str:
+    """What was typed, without the place of the interpreter or the script."""
+    program, *arguments = sys.orig_argv
+    if arguments and arguments[0].endswith("bin/livecam"):  # a script that the interpreter was started with
+        program, *arguments = arguments
+    return shlex.join([Path(program).name, *arguments])
