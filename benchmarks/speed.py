@@ -1,8 +1,8 @@
 """How fast is livecam beside its peers? `python -m benchmarks.speed --size 1920x1080 --json FILE`.
 
-Grad-CAM of each frame's best class, same weights, layer and frames, by livecam, torch-cam, captum and pytorch-grad-cam:
-from a frame, (H, W, 3) uint8 RGB, to the heatmap in [0, 1], and on to the overlay in the frame's size. Resizing and
-normalising are inside the timer. Needs the extra `bench`.
+Grad-CAM of each frame's best class, same weights, layer and frames, on the CPU, by livecam, torch-cam, captum and
+pytorch-grad-cam: from a frame, (H, W, 3) uint8 RGB, to the heatmap in [0, 1], and on to the overlay in the frame's
+size. Resizing and normalising are inside the timer. Needs the extra `bench`.
 
 Each is used as its documentation shows, made once and kept. captum has to be told the class, for which it gets a
 prediction before; it has no overlay and no way for transformers. pytorch-grad-cam always gives the heatmap in the
@@ -238,7 +238,8 @@ def main() -> None:
     print_machine()
     print(", ".join(f"{name} {number}" for name, number in packages.items()))
     for what in ("heatmap", "overlay"):
-        print(f"\nA frame of {options.size} to its {what}, {options.rounds} rounds, medians in milliseconds.\n")
+        print(f"\nA frame of {options.size} to its {what}, {options.rounds} rounds, medians in milliseconds")
+        print("(and how many times the first row).\n")
         names = list(dict.fromkeys(name for of in results.values() for name in of[f"{what}_ms"]))
         print_table(["", *results], [[name, *(_cell(of, what, name) for of in results.values())] for name in names])
     if options.json:

@@ -22,7 +22,7 @@ def machine() -> dict[str, Any]:
         "gpu": _gpu(),
         "system": platform.platform(),
         "torch_threads": torch.get_num_threads(),
-        **versions("torch", "torchvision", "av", "opencv-python", "numpy"),
+        **versions("livecam", "torch", "torchvision", "av", "opencv-python", "numpy"),
     }
 
 
