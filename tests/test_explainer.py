@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from livecam import Explainer, LivecamError
-from livecam.explain.engines import switch
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Frame
@@ -331,16 +330,3 @@ def test_what_is_no_picture_is_refused(pooled: PooledLinear) -> None:
 def test_scores_that_are_no_row_of_classes_are_refused() -> None:
     with pytest.raises(LivecamError, match="class scores"):
         Explainer(nn.Conv2d(3, 4, 3))
-
-
-def test_the_eager_engine_goes_on_in_the_precision_that_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it is chosen while the model is prepared already, for the precision of before."""
-    monkeypatch.setattr(switch, "likely_fast", lambda device: ("bf16", "fp32"))
-    monkeypatch.setattr(switch, "fastest", lambda engines, reference, images: engines[0])
-    picture = np.full((32, 32, 3), 128, np.uint8)
-    with Explainer("shapes", engine="eager") as explainer:
-        assert explainer.precision == "fp32"
-        explainer(picture)
-        assert explainer.precision == "bf16"
-        assert all(parameter.dtype == torch.bfloat16 for parameter in explainer.classifier.module.parameters())
-    assert all(parameter.dtype == torch.float32 for parameter in explainer.classifier.module.parameters())

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Compilation:
         self._compiler: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="livecam-"))
         Job(precisions, str(device), torch.get_num_threads()).write(self._folder, traced, images)
-        self._entry = Entry.of(self._folder / GRAPH, images.shape, device)
+        self._entry = Entry.of(traced, images.shape, device)
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
     @property
@@ -216,9 +217,9 @@ class Compilation:
 
     def _last_words(self) -> str:
         lines = (self._folder / "log.txt").read_text(errors="replace").strip().splitlines()
-        return lines[-1][:200] if lines else "it was killed"
+        return textwrap.shorten(lines[-1], 120, placeholder="...") if lines else "it was killed"
 
 
 def first_line(exc: BaseException) -> str:
     """What an error says, short enough for a line."""
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:200]
+    return textwrap.shorten((str(exc).strip().splitlines() or [type(exc).__name__])[0], 120, placeholder="...")

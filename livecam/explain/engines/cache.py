@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from livecam.explain.engines.graph import Graph
+
 _KEPT_BYTES = 4 << 30
 """Beyond that the programs that were not used for longest are removed. A ResNet-50 takes 50 to 110 MB."""
 _RESULTS = "results.json"
@@ -31,12 +33,10 @@ class Entry:
         self.path = path
 
     @classmethod
-    def of(cls, graph: Path, shape: Sequence[int], device: torch.device) -> Entry:
-        """The entry for a saved graph: the same graph, weights and input on the same kind of machine and torch."""
+    def of(cls, graph: Graph, shape: Sequence[int], device: torch.device) -> Entry:
+        """The entry for a graph: of the same operations, weights and input on the same kind of machine and torch."""
         digest = hashlib.sha256("\n".join([str(tuple(shape)), *_circumstances(device)]).encode())
-        with graph.open("rb") as file:
-            while piece := file.read(1 << 24):
-                digest.update(piece)
+        digest.update(graph.digest())
         return cls(folder() / "programs" / digest.hexdigest()[:32])
 
     @property

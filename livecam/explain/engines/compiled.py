@@ -20,7 +20,7 @@ class CompiledProgram:
 
     def __init__(self, package: Path, images: Tensor, device: torch.device) -> None:
         self._batch = len(images)
-        program = runner.load(cache.runner_library())(str(package))
+        program = runner.program_class(cache.runner_library())(str(package))
         self._run = lambda batch: program.run([batch])
         if device.type == "cuda":
             self._run = CapturedProgram(self._run, images, device)

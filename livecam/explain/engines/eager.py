@@ -42,12 +42,6 @@ class EagerEngine:
             self._session.close()
             self._session = None
 
-    def hand_over(self, other: EagerEngine) -> None:
-        """The model is prepared for another engine from now on, if it was for this one."""
-        if self._session is not None:
-            self.close()
-            other.open()
-
     @contextmanager
     def opened(self) -> Iterator[None]:
         """The same as a block."""

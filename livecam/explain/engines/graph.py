@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ class Graph:
     module: GraphModule
     weights: tuple[str, ...]
     dtype: torch.dtype
+
+    def digest(self) -> bytes:
+        """The same for the same operations on the same weights."""
+        digest = hashlib.sha256(self.module.code.encode())
+        for name in sorted({str(node.target) for node in self.module.graph.nodes if node.op == "get_attr"}):
+            tensor = getattr(self.module, name).detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy())
+        return digest.digest()
 
     def in_precision(self, dtype: torch.dtype) -> GraphModule:
         """The graph module in this precision, float32 or the one of the trace; this graph itself is changed by it.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from livecam.errors import LivecamError
 
 _TORCH = Path(torch.__file__).parent
 _SOURCE = Path(__file__).with_name("runner.cpp")
+_loading, _loaded = threading.Lock(), set[str]()
 
 
 class CompilerError(LivecamError):
@@ -48,10 +49,13 @@ def build_once(library: Path) -> None:
     draft.replace(library)
 
 
-@functools.cache
-def load(library: Path) -> type:
+def program_class(library: Path) -> type:
     """The class `Program`, made of the path of a package; its method `run` takes and gives a list of tensors."""
-    torch.classes.load_library(str(library))
+    with _loading:
+        # Once for a process: a second library, also under another name, would register the class again and abort.
+        if not _loaded:
+            torch.classes.load_library(str(library))
+            _loaded.add(str(library))
     return torch.classes.livecam.Program
 
 

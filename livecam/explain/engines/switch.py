@@ -182,8 +182,11 @@ class Switch:
             compilation = Compilation(
                 graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
             )
+        except CompilerError as exc:
+            self._tell(str(exc))
+            return None
         except Exception as exc:  # whatever a model raises that cannot be traced
-            self._tell(first_line(exc))
+            self._tell(f"the model cannot be traced ({first_line(exc)})")
             return None
         weakref.finalize(self, compilation.end)
         return compilation
@@ -210,8 +213,9 @@ class Switch:
         with self.eager.suspended():
             engines = [EagerEngine(self._make_program(DTYPES[name]), self._device) for name in self._precisions]
             chosen = fastest(engines, self.eager, images)
-        self.eager.hand_over(chosen)
+        self.eager.close()
         self.eager = chosen
+        self.eager.open()
 
     def _drop_compilation(self) -> None:
         if self._compilation is not None:

@@ -1,0 +1,400 @@
+"""The engines: what is compiled is what is traced is what PyTorch computes, and the change from one to another."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from torch import Tensor, nn
+
+from livecam import Explainer, LivecamError, open_source
+from livecam.explain.capture import held_in
+from livecam.explain.engines import cache
+from livecam.explain.engines.agreement import agreement
+from livecam.explain.engines.cuda import CapturedProgram
+from livecam.explain.engines.graph import trace
+from livecam.explain.methods import METHODS, Activation, Gradient
+from livecam.explain.program import Answer, Program
+from livecam.models import Preprocessing
+
+TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
+DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
+
+
+class Tiny(nn.Module):
+    """A network as small as may be, with a normalisation and an operation in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, 2, 1))
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
+
+
+class Undecided(Tiny):
+    """What it does depends on what it sees, which no graph can tell."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if x.mean() > 0 else -x)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing in the user's cache is read or written."""
+    monkeypatch.setenv("LIVECAM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def tiny(model: type[Tiny] = Tiny, **options: Any) -> Explainer:
+    torch.manual_seed(0)
+    return Explainer(model(), preprocessing=Preprocessing(size=(64, 64)), **options)
+
+
+def pictures(count: int = 3, side: int = 64) -> Tensor:
+    return torch.randint(0, 256, (count, side, side, 3), generator=torch.Generator().manual_seed(1)).byte()
+
+
+def program_of(explainer: Explainer, dtype: torch.dtype = torch.float32) -> Program:
+    return explainer._engine._make_program(dtype)
+
+
+def answer_of(best: list[int], maps: list[list[float]], best_scores: list[float] | None = None) -> Answer:
+    """Of pictures with a single explained class each, the best of two."""
+    count = len(best)
+    scores = torch.tensor(best_scores or [0.9] * count)[:, None]
+    return Answer(
+        torch.tensor(maps).reshape(count, 1, 1, -1),
+        torch.tensor(best)[:, None],
+        scores,
+        torch.tensor([[first, 1 - first] for first in best]),
+        torch.cat([scores, 1 - scores], dim=1),
+    )
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+def test_the_traced_graph_gives_what_the_program_gives(method: str) -> None:
+    explainer = tiny(method=method)
+    graph = trace(program_of(explainer), explainer.classifier.module, pictures())
+    other = torch.flip(pictures(), [1])  # not the pictures of the trace: no value of theirs may have stayed in it
+    for given, expected in zip(graph.module(other), explainer.answer(other), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16"])
+def test_architectures_can_be_traced(name: str) -> None:
+    explainer = Explainer(name, weights="none", target="top2")
+    images = pictures(1, 224)
+    graph = trace(program_of(explainer), explainer.classifier.module, images)
+    for given, expected in zip(graph.module(images), explainer.answer(images), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "eigencam"])
+def test_one_trace_in_half_precision_serves_single_as_well(method: str) -> None:
+    explainer = tiny(method=method)
+    model, expected = explainer.classifier.module, explainer.answer(pictures())
+    graph = trace(program_of(explainer, torch.bfloat16), model, pictures())
+    single = Answer(*graph.in_precision(torch.float32)(pictures()))
+    torch.testing.assert_close(single.maps, expected.maps, rtol=1e-4, atol=1e-6)
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_in_half_precision_the_map_stays_and_small_gradients_do_not_vanish() -> None:
+    """Scores of a head with tiny weights: unscaled, their gradients would all be 0 in float16."""
+    torch.manual_seed(0)
+    model = Tiny()
+    with torch.no_grad():
+        model.head.weight.mul_(1e-4)
+    facts: dict[str, Any] = {"preprocessing": Preprocessing(size=(64, 64)), "engine": "eager", "target": 2}
+    expected, given = (Explainer(model, precision=name, **facts).answer(pictures()) for name in ("fp32", "fp16"))
+    assert expected.maps.abs().max() > 0
+    assert agreement([given], [expected]).cosine > 0.999
+
+
+def test_weights_held_in_another_precision_come_back_bit_by_bit() -> None:
+    model = Tiny()
+    before = {name: (each, each.data_ptr(), each.clone()) for name, each in model.state_dict(keep_vars=True).items()}
+    with pytest.raises(KeyError), held_in(model, torch.bfloat16):
+        assert model.head.weight.dtype == torch.bfloat16
+        raise KeyError
+    for name, each in model.state_dict(keep_vars=True).items():
+        same, address, values = before[name]
+        assert each is same
+        assert each.data_ptr() == address
+        assert torch.equal(each, values)
+
+
+def test_agreement_looks_at_maps_and_best_classes() -> None:
+    reference = answer_of([0, 1], [[1.0, 0.0], [1.0, 1.0]])
+    assert agreement([reference], [reference]) == pytest.approx((1, True))
+    turned = answer_of([0, 1], [[1.0, 0.0], [1.0, -1.0]])
+    assert agreement([turned], [reference]) == pytest.approx((0, True))
+    scaled = answer_of([0, 1], [[1e-30, 0.0], [3.0, 3.0]])
+    assert agreement([scaled], [reference]).cosine == pytest.approx(1)
+
+
+def test_another_best_class_disagrees_unless_it_is_a_tie() -> None:
+    reference, other = answer_of([0], [[1.0, 0.0]]), answer_of([1], [[1.0, 0.0]])
+    assert agreement([other], [reference]) == (0.0, False)
+    tied = answer_of([0], [[1.0, 0.0]], [0.501])
+    assert agreement([answer_of([1], [[0.0, 1.0]])], [tied]) == (0.0, True), "the maps of two classes are no match"
+    assert agreement([answer_of([0, 1], [[1.0, 0.0]] * 2)], [answer_of([0, 0], [[1.0, 0.0]] * 2, [0.9, 0.501])]) == (
+        1.0,
+        True,
+    )
+
+
+def test_maps_without_any_evidence_agree_with_each_other_alone() -> None:
+    empty, full = answer_of([0], [[0.0, 0.0]]), answer_of([0], [[1.0, 0.0]])
+    assert agreement([empty], [empty]).suffices
+    assert not agreement([empty], [full]).suffices
+
+
+@pytest.mark.parametrize("options", [{"engine": "turbo"}, {"precision": "int8"}])
+def test_an_unknown_choice_is_told_with_those_that_there_are(options: dict[str, str]) -> None:
+    with pytest.raises(LivecamError, match="is one of auto, .*, not"):
+        tiny(**options)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_precision_that_is_asked_for_is_computed_in(precision: str) -> None:
+    explainer = tiny(engine="eager", precision=precision)
+    explainer.answer(pictures())
+    assert (explainer.engine, explainer.precision) == ("eager", precision)
+    assert next(explainer.classifier.module.parameters()).dtype == torch.float32
+
+
+def test_the_eager_engine_takes_a_precision_only_if_the_maps_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.explain.engines.switch.likely_fast", lambda device: ("bf16", "fp32"))
+    monkeypatch.setattr("livecam.explain.engines.eager._seconds", lambda engine, images: engine.program.dtype.itemsize)
+    explainer = tiny(engine="eager")
+    explainer.answer(pictures())
+    assert explainer.precision == "bf16"
+    monkeypatch.setattr("livecam.explain.engines.agreement.LEAST_COSINE", 1.1)
+    explainer = tiny(engine="eager")
+    explainer.answer(pictures())
+    assert explainer.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        (Tiny, {"method": "scorecam", "layer": "features"}, "no single function"),
+        (Undecided, {}, "value out of a tracing tensor"),
+    ],
+)
+def test_what_cannot_be_compiled_is_explained_eagerly_and_told_once(
+    model: type[Tiny], options: dict[str, str], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer = tiny(model, engine="compiled", **options)
+    for _ in range(3):
+        explainer.answer(pictures())
+    assert explainer.engine == "eager"
+    assert [reason in record.message for record in caplog.records if record.name == "livecam"] == [True]
+
+
+def test_without_a_compiler_it_stays_eager_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("livecam.explain.engines.runner.shutil.which", lambda name: None)
+    explainer = tiny(engine="auto")
+    explainer.expect(math.inf)
+    for _ in range(4):
+        explainer.answer(pictures())
+        time.sleep(0.1)
+    assert explainer.engine == "eager"
+    assert [record.message for record in caplog.records] == [
+        "explained by the eager engine: there is no C++ compiler; install one, on Debian or Ubuntu with apt install g++"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pictures_to_come", "is_compiled"), [(10, False), (1e6, True), (math.inf, True), (None, False)]
+)
+def test_it_is_compiled_where_so_many_pictures_repay_it(
+    pictures_to_come: float | None, is_compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("livecam.explain.engines.background.Compilation.start", lambda *a, **k: started.append(a))
+    explainer = tiny()
+    explainer.expect(pictures_to_come)
+    for _ in range(4):
+        explainer.answer(pictures())
+    assert bool(started) == is_compiled
+
+
+def test_who_says_nothing_gets_it_compiled_once_it_would_have_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.explain.engines.switch._COMPILE_SECONDS", 0.05)
+    started = []
+    monkeypatch.setattr("livecam.explain.engines.background.Compilation.start", lambda *a, **k: started.append(a))
+    explainer = tiny()
+    deadline = time.monotonic() + 30
+    while not started and time.monotonic() < deadline:
+        explainer.answer(pictures())
+    assert started
+
+
+@pytest.fixture(scope="module")
+def compiled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with `shapes` compiled for one picture at a time in float32, which takes a quarter of a minute."""
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIVECAM_CACHE", str(folder))
+        explainer = Explainer("shapes", engine="compiled", precision="fp32")
+        explainer(scenes(1)[0])
+        assert explainer.engine == "compiled"
+    return folder
+
+
+@pytest.fixture
+def known(compiled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same cache; to compile once more is an error."""
+    monkeypatch.setenv("LIVECAM_CACHE", str(compiled_cache))
+    monkeypatch.setattr("livecam.explain.engines.background.Compilation._start_compiler", _must_not_be_called)
+    return compiled_cache
+
+
+def _must_not_be_called(*arguments: object, **options: object) -> None:
+    raise AssertionError("compiled again")
+
+
+def scenes(count: int) -> list[np.ndarray]:
+    with open_source(DEMO) as source:
+        frames: Iterator[Any] = source.frames(lambda packet: None)
+        return [next(frames).picture.to_ndarray(format="rgb24") for _ in range(count)]
+
+
+def test_compiled_maps_are_those_of_the_eager_engine(known: Path) -> None:
+    compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
+    for scene in scenes(20):
+        given, expected = compiled(scene), eager(scene)
+        assert given.index == expected.index
+        assert np.vdot(given.cam, expected.cam) >= 0.9999 * np.linalg.norm(given.cam) * np.linalg.norm(expected.cam)
+        assert given.score == pytest.approx(expected.score, abs=1e-5)
+    assert compiled.engine == "compiled"
+    assert compiled.engine_report()["compiled"]["cosine_to_eager"] >= 0.9999
+
+
+def test_more_pictures_than_were_compiled_for_are_explained_in_turn(known: Path) -> None:
+    compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
+    for given, expected in zip(compiled.explain(scenes(5)), eager.explain(scenes(5)), strict=True):
+        np.testing.assert_allclose(given.cam, expected.cam, rtol=1e-3, atol=1e-5)
+
+
+def test_another_target_for_once_is_explained_as_well(known: Path) -> None:
+    compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
+    scene = scenes(1)[0]
+    assert compiled(scene, target=4).index == 4
+    np.testing.assert_allclose(compiled(scene, target=4).cam, eager(scene, target=4).cam, rtol=1e-3, atol=1e-5)
+
+
+def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(known: Path) -> None:
+    """What each call gives belongs to its picture, whichever engine it comes from."""
+    explainer, eager = Explainer("shapes", precision="fp32"), Explainer("shapes", engine="eager", precision="fp32")
+    # On a busy machine compiled code may happen to be slower than the eager engine was: it is to be taken all the same.
+    seen, some = set(), scenes(8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("livecam.explain.engines.background.Compilation._picture_seconds", lambda self, program: 0.0)
+        with explainer:
+            explainer.expect(math.inf)
+            deadline = time.monotonic() + 60
+            for number in range(10**6):
+                explanation = explainer(some[number % len(some)])
+                seen.add(explainer.engine)
+                expected = eager(some[number % len(some)])
+                np.testing.assert_allclose(explanation.cam, expected.cam, rtol=1e-3, atol=1e-5)
+                if explainer.engine == "compiled" and number % 8 == 0 or time.monotonic() > deadline:
+                    break
+    assert seen == {"eager", "compiled"}
+
+
+def test_a_damaged_package_is_told_and_passed_over(
+    known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(known, damaged)
+    for package in damaged.glob("programs/*/*.pt2"):
+        package.write_bytes(package.read_bytes()[:1000])
+    monkeypatch.setenv("LIVECAM_CACHE", str(damaged))
+    explainer = Explainer("shapes", engine="compiled", precision="fp32")
+    assert explainer(scenes(1)[0]).label
+    assert explainer.engine == "eager"
+    assert "cannot be used" in caplog.text
+
+
+def test_the_command_explains_with_compiled_code_and_reports_it(
+    known: Path, livecam: Callable[..., Result], tmp_path: Path
+) -> None:
+    report = tmp_path / "run.json"
+    options = ("--engine", "compiled", "--precision", "fp32", "--batch", 1, "--report", report)
+    result = livecam("annotate", DEMO, "-o", "null:", *options)
+    assert result.exit_code == 0, result.output
+    facts = json.loads(report.read_text())
+    assert (facts["engine"], facts["precision"], facts["frames"]["explained"]) == ("compiled", "fp32", 40)
+
+
+def test_what_was_not_used_for_longest_is_removed_from_the_cache(cache_folder: Path) -> None:
+    for age, name in enumerate(["newest", "middle", "oldest"]):
+        entry = cache_folder / "programs" / name
+        entry.mkdir(parents=True)
+        (entry / "fp32.pt2").write_bytes(bytes(1000))
+        os.utime(entry, (0, 1e9 - age))
+    cache.prune(kept_bytes=2000)
+    assert sorted(path.name for path in (cache_folder / "programs").iterdir()) == ["middle", "newest"]
+
+
+def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    explainer = tiny()
+    explainer.expect(math.inf)
+    compilation = explainer._engine._compilation
+    assert compilation is not None
+    process, folder = compilation._compiler, compilation._folder
+    assert process is not None
+    assert process.poll() is None
+    assert folder.exists()
+    del explainer, compilation
+    gc.collect()
+    assert process.poll() is not None
+    assert not folder.exists()
+
+
+def test_the_compiler_fails_with_a_line_and_without_results(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "livecam.explain.engines.compile", str(tmp_path), str(tmp_path / "entry")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode
+    assert not (tmp_path / "entry").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_captured_program_gives_what_the_eager_engine_gives_from_the_same_buffers() -> None:
+    device = torch.device("cuda")
+    explainer = Explainer("shapes", engine="eager", precision="fp32", device="cuda")
+    height, width = explainer.classifier.preprocessing.size
+    images = torch.randint(0, 256, (4, height, width, 3)).byte()
+    graph = trace(program_of(explainer), explainer.classifier.module, images.to(device))
+    captured = CapturedProgram(graph.module, images.to(device), device)
+    allocated = torch.cuda.memory_allocated()
+    for _ in range(5):
+        images = torch.randint(0, 256, images.shape).byte()
+        for given, expected in zip(captured(images), explainer.answer(images), strict=True):
+            torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-4)
+    assert torch.cuda.memory_allocated() == allocated
