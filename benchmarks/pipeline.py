@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -59,14 +60,12 @@ def annotate_with(model: str, engine: str) -> Callable[[Path, Path], dict[str, A
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
-        from livecam.bench.tax import quick
+        from livecam.bench.tax import warm
         from livecam.explain.device import find_device, usual_batch
 
-        device = find_device("auto", model)
         weights = "default" if model == "shapes" else "none"
-        explainer = Explainer(model, weights=weights, **quick(device, engine)._asdict())
-        explainer.expect(None, batch=usual_batch(device))
-        explainer.explain([_grey_picture()])
+        make = partial(Explainer, model, weights=weights, engine=engine)
+        explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
             ledger = annotate(clip, output, explainer)
         clock.frames = ledger.written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from livecam.bench.clip import FPS, make_clip
 from livecam.bench.runs import end_to_end, open_loop
-from livecam.bench.tax import TIMED, MakeExplainer, fastest, measure_tax, pictures, variants
+from livecam.bench.tax import TIMED, MakeExplainer, fastest, measure_tax, variants, warm
 from livecam.bench.timing import WARM_UP_ROUNDS
 from livecam.explain.explainer import Explainer
 
@@ -45,10 +46,10 @@ def bench(
         of_files = fastest([row for row in rows if row["batch"] == batch])
         of_live = fastest([row for row in rows if row["batch"] == 1])
         on_step(f"running end to end by {of_files}")
-        with _warm(make(of_files), batch) as explainer:
+        with warm(partial(make, of_files), batch) as explainer:
             runs = [end_to_end(clip, output, explainer, batch) for output in ("null:", Path(folder) / "x264.mp4")]
         on_step(f"running open loops by {of_live}")
-        with _warm(make(of_live), 1) as explainer:
+        with warm(partial(make, of_live), 1) as explainer:
             loops = [open_loop(clip, fps, explainer) for fps in ARRIVALS_FPS]
         return {
             **_settings(explainer),
@@ -57,12 +58,6 @@ def bench(
             "end_to_end": {"size": size, "batch": batch, **of_files._asdict(), "runs": runs},
             "open_loop": {"size": size, **of_live._asdict(), "runs": loops},
         }
-
-
-def _warm(explainer: Explainer, batch: int) -> Explainer:
-    explainer.expect(None, batch=batch)
-    explainer.answer(pictures(explainer, batch))
-    return explainer
 
 
 def _settings(explainer: Explainer) -> dict[str, Any]:

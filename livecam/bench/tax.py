@@ -5,6 +5,7 @@ Inside the timer: from uint8 input on the CPU to maps and scores on the CPU.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -53,12 +54,18 @@ def variants(device: torch.device, engine: str = "auto", precision: str = "auto"
     return [Variant(engine, precision) for engine in engines for precision in precisions]
 
 
-def quick(device: torch.device, engine: str) -> Variant:
-    """What a program by this engine is measured in against other programs: for "compiled" the likely fastest.
+def warm(make: Callable[[], Explainer], batch: int) -> Explainer:
+    """An explainer that has chosen its engine and precision, and beside which nothing is being compiled any more.
 
-    It is named, not left to "auto", which goes on compiling for a while after it has begun.
+    It is the second one: the first may go on compiling when it has begun to explain, and is given up together with
+    that, and what it has compiled by then the second one finds.
     """
-    return Variant(engine, likely_fast(device)[0] if engine == "compiled" else REFERENCE.precision)
+    for _ in range(2):
+        gc.collect()
+        explainer = make()
+        explainer.expect(None, batch=batch)
+        explainer.answer(pictures(explainer, batch))
+    return explainer
 
 
 def measure_tax(
