@@ -14,8 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.timing import interleaved, print_machine, print_table, spread, write_json
+from benchmarks.timing import print_machine, print_table, spread
 from livecam import Explainer
+from livecam.bench.timing import interleaved, write_json
 from livecam.models import load_model
 
 SAME = 1e-6

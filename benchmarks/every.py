@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import interleaved, print_machine, print_table, spread, write_json
+from benchmarks.timing import print_machine, print_table, spread
 from livecam import Explainer, annotate, open_source
+from livecam.bench.timing import interleaved, write_json
 from livecam.explain.motion import Carrier
 
 DEMO = "demo:?size=1280x720&fps=30&seed=1"

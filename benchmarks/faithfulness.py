@@ -35,9 +35,10 @@ import torch
 from numpy.random import default_rng
 
 from benchmarks.pointing import FRAME_SIZES, draw, points_at
-from benchmarks.timing import interleaved, print_machine, print_table, write_json
+from benchmarks.timing import print_machine, print_table
 from benchmarks.witness import has_class
 from livecam import Explainer, Explanation
+from livecam.bench.timing import interleaved, write_json
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.frame import ClassMap, Frame

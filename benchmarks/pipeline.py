@@ -1,11 +1,14 @@
 """Whole files: a plain transcode, livecam with several models, and the loops that people write.
 
-    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--json FILE]
+    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--works NAME,...] [--json FILE]
 
 All take the same H.264 file with audio and encode with the same codec, preset and quality where they can choose
 (OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop needs the extra `bench`. Each run is a
 process of its own, the runs are interleaved, and medians are quoted. The clock inside a process starts after imports
-and after the model is loaded and warm, and ends when the file is closed.
+and after the model is loaded, compiled where it is, and warm, and ends when the file is closed.
+
+CPU is the processor time of all threads and child processes. Overlap is the share of the cores' time that was used:
+frames a second over the most that the cores could do of such frames, cores / CPU-seconds a frame.
 """
 
 from __future__ import annotations
@@ -18,38 +21,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.timing import cpu_seconds, machine, print_table, spread, write_json
-
-SEED = 1
-
-
-def make_clip(path: Path, size: str, frames: int) -> None:
-    """The demo scene with a tone, as H.264 and AAC."""
-    import av
-    import numpy as np
-
-    from livecam import open_source
-
-    with (
-        open_source(f"demo:?size={size}&fps=30&seconds={frames / 30}&seed={SEED}") as source,
-        av.open(str(path), "w") as out,
-    ):
-        video = out.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "18"})
-        video.width, video.height, video.pix_fmt = source.media.width, source.media.height, "yuv420p"
-        audio = out.add_stream("aac", rate=48000)
-        for frame in source.frames(lambda packet: None):
-            out.mux(video.encode(frame.picture))
-        out.mux(video.encode(None))
-        for begin in range(0, int(48000 * frames / 30), 1024):
-            wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(begin, begin + 1024) / 48000)).astype(np.int16)
-            sound = av.AudioFrame.from_ndarray(wave.repeat(2)[None], format="s16", layout="stereo")
-            sound.sample_rate, sound.pts = 48000, begin
-            out.mux(audio.encode(sound))
-        out.mux(audio.encode(None))
+from benchmarks.timing import cpu_seconds, print_machine, print_table, spread
+from livecam.bench.clip import make_clip
+from livecam.bench.timing import write_json
 
 
 def transcode(clip: Path, output: Path) -> dict[str, Any]:
@@ -76,19 +55,22 @@ def transcode(clip: Path, output: Path) -> dict[str, Any]:
     return clock.figures()
 
 
-def annotate_with(model: str) -> Callable[[Path, Path], dict[str, Any]]:
+def annotate_with(model: str, engine: str) -> Callable[[Path, Path], dict[str, Any]]:
     """livecam as it is."""
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
+        from livecam.bench.tax import warm
+        from livecam.explain.device import find_device, usual_batch
 
-        explainer = Explainer(model, weights="default" if model == "shapes" else "none")
-        explainer.explain([_grey_picture()])
+        weights = "default" if model == "shapes" else "none"
+        make = partial(Explainer, model, weights=weights, engine=engine)
+        explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
             ledger = annotate(clip, output, explainer)
         clock.frames = ledger.written
         stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
-        return {**clock.figures(), "stages_ms_p50": stages}
+        return {**clock.figures(), **explainer.engine_report(), "stages_ms_p50": stages}
 
     return run
 
@@ -175,11 +157,13 @@ def _imagenet_input(image: Any) -> Any:
 
 WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "transcode": transcode,
-    "livecam shapes": annotate_with("shapes"),
-    "livecam mobilenet_v3_small": annotate_with("mobilenet_v3_small"),
-    "livecam resnet50": annotate_with("resnet50"),
-    "loop by hand, resnet50": loop_by_hand,
-    "loop with pytorch-grad-cam, resnet50": loop_with_grad_cam,
+    **{
+        f"livecam {model} {engine}": annotate_with(model, engine)
+        for model in ("shapes", "mobilenet_v3_small", "resnet50")
+        for engine in ("compiled", "eager")
+    },
+    "loop by hand resnet50": loop_by_hand,
+    "loop with pytorch-grad-cam resnet50": loop_with_grad_cam,
 }
 
 
@@ -197,8 +181,12 @@ class Clock:
         self._cpu_seconds, self._seconds = cpu_seconds() - self._cpu_seconds, time.perf_counter() - self._seconds
 
     def figures(self) -> dict[str, Any]:
-        """Frames a second, and milliseconds of processor time a frame."""
-        return {"fps": self.frames / self._seconds, "cpu_ms_per_frame": 1000 * self._cpu_seconds / self.frames}
+        """Frames a second, milliseconds of processor time a frame, and the overlap."""
+        return {
+            "fps": self.frames / self._seconds,
+            "cpu_ms_per_frame": 1000 * self._cpu_seconds / self.frames,
+            "overlap": self._cpu_seconds / self._seconds / (os.cpu_count() or 1),
+        }
 
 
 def _grey_picture() -> Any:
@@ -231,6 +219,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--works", default=",".join(WORK), help="of these, by comma")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", choices=WORK, help=argparse.SUPPRESS)
     parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
@@ -239,42 +228,41 @@ def main() -> None:
     if options.only:
         print(json.dumps(WORK[options.only](options.clip, options.output)))
         return
-    runs: dict[str, list[dict[str, Any]]] = {work: [] for work in WORK}
+    runs: dict[str, list[dict[str, Any]]] = {work: [] for work in options.works.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         make_clip(clip, options.size, options.frames)
         for number in range(options.rounds):
-            for work in WORK:
+            for work in runs:
                 runs[work].append(run_in_process(work, clip, Path(folder) / f"{number}-{work.replace(' ', '-')}.mp4"))
     report(runs, options)
 
 
 def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
     """Print the table, and write the JSON where it was asked for."""
-    fps = {work: median([run["fps"] for run in done]) for work, done in runs.items()}
-    references = ["transcode", *(work for work in WORK if work.startswith("loop"))]
-    rows = []
-    for work, done in runs.items():
-        middle = sorted(done, key=lambda run: run["fps"])[len(done) // 2]
-        stages = middle.get("stages_ms_p50", {})
-        rows.append(
-            [
-                work,
-                f"{fps[work]:.1f}",
-                spread([run["fps"] for run in done]),
-                f"{median([run['cpu_ms_per_frame'] for run in done]):.0f}",
-                *(f"{fps[work] / fps[other]:.2f}" for other in references),
-                " ".join(f"{stage} {time_ms:.1f}" for stage, time_ms in stages.items()),
-            ]
-        )
-    facts = machine()
-    print(f"{options.size}, {options.frames} frames, {options.rounds} rounds")
-    print(f"{facts['processor']}, {facts['cores']} cores")
-    header = ["", "fps", "least-most", "CPU ms/frame", *(f"/ {other}" for other in references), "stages, ms (p50)"]
-    print_table(header, rows)
+    figures = {
+        work: {name: median([run[name] for run in done]) for name in ("fps", "cpu_ms_per_frame", "overlap")}
+        for work, done in runs.items()
+    }
+    print_machine()
+    print(f"{options.size}, {options.frames} frames, {options.rounds} rounds\n")
+    header = ["", "fps", "least-most", "CPU ms/frame", "overlap", "stages, ms (p50)"]
+    print_table(header, [_row(work, figures[work], done) for work, done in runs.items()])
     if options.json:
         settings = {"size": options.size, "frames": options.frames, "rounds": options.rounds}
-        write_json(options.json, {"settings": settings, "median_fps": fps, "runs": runs})
+        write_json(options.json, {"settings": settings, "medians": figures, "runs": runs})
+
+
+def _row(work: str, figures: dict[str, float], done: list[dict[str, Any]]) -> list[str]:
+    middle = sorted(done, key=lambda run: run["fps"])[len(done) // 2]
+    return [
+        work,
+        f"{figures['fps']:.1f}",
+        spread([run["fps"] for run in done]),
+        f"{figures['cpu_ms_per_frame']:.0f}",
+        f"{figures['overlap']:.0%}",
+        " ".join(f"{stage} {time_ms:.1f}" for stage, time_ms in middle.get("stages_ms_p50", {}).items()),
+    ]
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from benchmarks.timing import machine, write_json
+from benchmarks.timing import print_machine
 from livecam import Explainer
+from livecam.bench.timing import write_json
 from livecam.scene import SHAPES, Scene
 
 FRAME_SIZES = {"16:9": (1280, 720), "4:3": (960, 720), "1:1": (720, 720)}
@@ -69,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     with Explainer("shapes") as explainer:
         results = {name: measure(explainer, size, options.scenes, options.seed) for name, size in FRAME_SIZES.items()}
-    print(f"{machine()['processor']}, {machine()['cores']} cores")
+    print_machine()
     print(f"{options.scenes} scenes each".ljust(40) + "".join(name.rjust(8) for name in results))
     for measured in next(iter(results.values())):
         print(measured.ljust(40) + "".join(f"{result[measured]:8.1%}" for result in results.values()))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from livecam.errors import LivecamError, ModelError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.explain.motion import Carrier
+from livecam.machine import versions
 from livecam.media import Media, Orientation
 from livecam.paths import check_writable
 from livecam.pipeline import Pipeline
@@ -174,15 +173,8 @@ def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
         "device": str(explainer.device),
         **explainer.engine_report(),
         **sink.report(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": versions(*packages),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # such as opencv-python-headless in place of opencv-python
-        return None
 
 
 def _check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:

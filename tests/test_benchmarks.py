@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -21,6 +23,19 @@ import pytest
         ("classes", "--model mobilenet_v3_small --top 3 --rounds 1", ["top 1", "top 3"]),
         ("every", "demo:?size=160x90&fps=10&seconds=1 --models shapes --every 2 --rounds 1", ["2", "2, 5 explained"]),
         ("methods", "--architectures mobilenet_v3_small --no-peers", ["gradcam++", "fem"]),
+        (
+            "engine",
+            "--models mobilenet_v3_small --engine eager --rounds 1 --frames 5",
+            ["mobilenet_v3_small | eager fp32"],
+        ),
+        ("speed", "--models mobilenet_v3_small --engines eager --rounds 1 --size 320x180", ["torch-cam", "captum"]),
+        ("latency", "--models shapes --engines eager --seconds 0.5", ["shapes eager | eager"]),
+        ("soak", "--frames 20", ["2", "20"]),
+        (
+            "pipeline",
+            "--frames 8 --rounds 1 --size 320x180 --works 'transcode,livecam shapes eager'",
+            ["transcode", "livecam shapes eager"],
+        ),
     ],
 )
 def test_a_benchmark_prints_its_table_and_writes_json(
@@ -31,8 +46,12 @@ def test_a_benchmark_prints_its_table_and_writes_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    if script == "speed":
+        pytest.importorskip("pytorch_grad_cam", reason="needs the extra bench")
+        pytest.importorskip("torchcam", reason="needs the extra bench")
+        pytest.importorskip("captum", reason="needs the extra bench")
     results = tmp_path / "results.json"
-    monkeypatch.setattr(sys, "argv", [script, *arguments.split(), "--json", str(results)])
+    monkeypatch.setattr(sys, "argv", [script, *shlex.split(arguments), "--json", str(results)])
     import_module(f"benchmarks.{script}").main()
     printed = capsys.readouterr().out
     for row in rows:
@@ -46,3 +65,29 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     first, again = (measure(made_up(seed=3), count=2, seed=3) for _ in range(2))
     assert first == again
     assert first["the shape itself"]["points"] == 1 and first["the shape itself"]["insertion"] > 0.5
+
+
+def test_what_was_measured_becomes_a_page_and_a_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.report import main
+
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    results.mkdir()
+    docs.mkdir()
+    times = {"torch-cam": {"p50": 76.0}, "livecam compiled bf16": {"p50": 23.0}}
+    speed = {
+        "machine": {"processor": "A <processor>", "cores": 2},
+        "command": "python -m benchmarks.speed",
+        "settings": {"size": "1920x1080"},
+        "models": {"resnet50": {"heatmap_ms": times}},
+    }
+    (results / "speed.json").write_text(json.dumps(speed))
+    (results / "speed.txt").write_text("the machine\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n")
+    (results / "bench.json").write_text(json.dumps({"command": "livecam bench"}))
+    (results / "bench.txt").write_text("ENGINE  RATIO\neager   1.00\n")
+    monkeypatch.setattr(sys, "argv", ["report", str(results), str(docs)])
+    main()
+    page = (docs / "benchmarks.md").read_text()
+    assert "`python -m benchmarks.speed`\n\nthe machine\n\n| a | b |" in page
+    assert "`livecam bench`\n\n```\nENGINE  RATIO\neager   1.00\n```" in page
+    texts = [element.text for element in ElementTree.fromstring((docs / "speed.svg").read_text()) if element.text]
+    assert texts[2:] == ["livecam compiled bf16", "23.0", "torch-cam", "76.0"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "transfer"}
+GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "machine", "transfer"}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "planes": {"color"},
     "scene": set(),
     "threads": set(),
+    "machine": set(),
     "transfer": set(),
     "paths": {"errors"},
     "channel": set(),
@@ -32,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "choices": set(),
     "records": GROUND | {"frame"},
     "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
-    "cli": GROUND | {"annotation", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "bench": GROUND | {"annotation", "channel", "frame", "pipeline", "sources", "explain", "render", "sinks", "stats"},
+    "cli": GROUND | {"annotation", "bench", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }

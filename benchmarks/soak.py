@@ -1,0 +1,78 @@
+"""Does a long run grow? `python -m benchmarks.soak --frames 10000 --json FILE`. Needs Linux's /proc.
+
+Generated frames of 320x180 into the null sink, explained by the eager engine, which has all of the buffers. Every so
+many frames: the memory that the process holds (RSS), its threads, and where the explainer's input and the copy of the
+layer's activation lie, which has to stay the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import print_machine, print_table
+from livecam import Explainer, Explanation
+from livecam.bench.timing import write_json
+from livecam.frame import Frame
+from livecam.pipeline import Pipeline
+from livecam.render import Renderer, Style
+from livecam.sinks import NullSink
+from livecam.sources import open_source
+
+SAMPLES = 10
+
+
+def sample(explainer: Explainer, frame: int) -> dict[str, Any]:
+    """What the process holds now."""
+    status = Path("/proc/self/status").read_text()
+    rss_kb, threads = (int(re.findall(rf"^{name}:\s+(\d+)", status, re.M)[0]) for name in ("VmRSS", "Threads"))
+    return {"frame": frame, "rss_mb": rss_kb / 1024, "threads": threads, "buffers": addresses(explainer)}
+
+
+def addresses(explainer: Explainer) -> dict[str, str]:
+    """Where the buffers lie that are kept from frame to frame."""
+    buffer = explainer._engine.eager.program.step._taps[0]._buffer  # type: ignore[union-attr]
+    assert explainer._input is not None and buffer is not None
+    return {"input": hex(explainer._input.ctypes.data), "activation": hex(buffer.data_ptr())}
+
+
+def soak(model: str, frames: int) -> list[dict[str, Any]]:
+    """A sample at every tenth of the run."""
+    samples: list[dict[str, Any]] = []
+    explainer = Explainer(model, weights="default" if model == "shapes" else "none", engine="eager")
+
+    def on_written(frame: Frame, explanation: Explanation) -> None:
+        if (frame.index + 1) % (frames // SAMPLES) == 0:
+            samples.append(sample(explainer, frame.index + 1))
+
+    with open_source(f"demo:?size=320x180&fps=30&seconds={frames / 30}") as source:
+        sink = NullSink()
+        Pipeline(source, explainer, Renderer(sink.pixel_format, Style()), sink, on_written=on_written).run()
+    return samples
+
+
+def main() -> None:
+    """Print the table, and write it as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="shapes")
+    parser.add_argument("--frames", type=int, default=10_000, help="at least as many as there are samples, 10")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    samples = soak(options.model, options.frames)
+    growth = samples[-1]["rss_mb"] / samples[0]["rss_mb"] - 1
+    print_machine()
+    print(f"{options.model}, {options.frames} frames of 320x180 into the null sink\n")
+    print_table(
+        ["frame", "RSS, MB", "threads", "input at", "activation at"],
+        [[of["frame"], f"{of['rss_mb']:.0f}", of["threads"], *of["buffers"].values()] for of in samples],
+    )
+    print(f"\ngrowth after frame {samples[0]['frame']}: {growth:.1%}")
+    if options.json:
+        settings = {"model": options.model, "frames": options.frames}
+        write_json(options.json, {"settings": settings, "growth": growth, "samples": samples})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `livecam bench` and the benchmarks measure, and how."""

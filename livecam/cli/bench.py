@@ -1,0 +1,119 @@
+"""`livecam bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from livecam.cli.errors import ends_well
+from livecam.cli.options import model_options
+from livecam.cli.tables import print_table, print_text
+
+PERCENTILES = ("p50", "p90", "p99")
+STAGES = ("capture", "explain", "render", "write")
+
+
+@click.command("bench")
+@model_options
+@click.option(
+    "--batch", type=click.IntRange(min=1), metavar="N", help="Beside 1.  [default: what is fastest on the device]"
+)
+@click.option("--size", default="1280x720", show_default=True, metavar="WxH", help="Of the frames of whole runs.")
+@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True, help="Of timing.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.1, max=600),
+    default=4.0,
+    show_default=True,
+    help="How long the generated scene of whole runs is, at 30 frames a second.",
+)
+@click.option("--json", "results", metavar="FILE.json", help="Write all figures; replaced where it exists.")
+@ends_well
+def bench_command(batch: int | None, size: str, rounds: int, seconds: float, results: str | None, **model: Any) -> None:
+    """Measure what explaining costs on this machine.
+
+    First the prediction alone and the explanation, by each engine in each precision that makes sense here (--engine and
+    --precision narrow that down), one picture at a time and in batches. Then, by the fastest of these, a file from end
+    to end, and frames that arrive 30 and 60 a second whether or not the one before is done. Takes a minute or two,
+    and the first time as much again for each program that is compiled.
+    """
+    from livecam.bench.bench import bench
+    from livecam.bench.timing import write_json
+    from livecam.explain.device import find_device, usual_batch
+    from livecam.explain.explainer import Explainer
+    from livecam.machine import machine, machine_line
+    from livecam.paths import check_writable
+
+    if results is not None:
+        check_writable(Path(results))
+    narrowing = {name: model.pop(name) for name in ("engine", "precision")}
+    device = find_device(model["device"], model["model"])
+    figures = bench(
+        lambda variant: Explainer(**model, **variant._asdict()),
+        device,
+        **narrowing,
+        batch=batch or usual_batch(device),
+        size=size,
+        rounds=rounds,
+        seconds=seconds,
+        on_step=lambda step: click.echo(f"livecam: {step}", err=True),
+    )
+    print_text(f"{machine_line(machine())}\n{{model}}, {{input}}, {{method}} at {{layer}}\n".format(**figures))
+    _print_tax(figures)
+    _print_runs(figures["end_to_end"])
+    _print_loops(figures["open_loop"])
+    if results is not None:
+        write_json(Path(results), figures)
+
+
+def _print_tax(figures: dict[str, Any]) -> None:
+    print_text(f"Milliseconds a batch, {figures['timed']}:\n")
+    headings = ["ENGINE", "PRECISION", "BATCH", "PREDICTION p50", "p90", "p99", "EXPLANATION p50", "p90", "p99"]
+    rows = [
+        [
+            *(row["engine"], row["precision"], str(row["batch"])),
+            *_milliseconds(row["prediction_ms"]),
+            *_milliseconds(row["explanation_ms"]),
+            *(f"{row['ratio']:.2f}", f"{row['cosine']:.5f}"),
+        ]
+        for row in figures["tax"]
+    ]
+    print_table([[*headings, "RATIO", "COSINE"], *rows], numbers=range(2, 11))
+    print_text("\nRATIO is of the medians; COSINE of the least similar map to that by the eager engine in fp32.\n")
+
+
+def _print_runs(runs: dict[str, Any]) -> None:
+    print_text(f"A file of {runs['size']} end to end by {_how(runs)}, batches of {runs['batch']}; ms a frame, p50:\n")
+    rows = [
+        [
+            run["output"],
+            *(str(run["written"]), f"{run['fps']:.1f}"),
+            *(f"{run['stages_ms'][stage]['p50']:.1f}" for stage in STAGES),
+        ]
+        for run in runs["runs"]
+    ]
+    print_table([["OUTPUT", "FRAMES", "FPS", *map(str.upper, STAGES)], *rows], numbers=range(1, 7))
+
+
+def _print_loops(loops: dict[str, Any]) -> None:
+    print_text(f"\nFrames of {loops['size']} that arrive on their own schedule, by {_how(loops)};")
+    print_text("milliseconds from arrival to written:\n")
+    rows = [
+        [
+            f"{run['arrivals_fps']} a second",
+            *_milliseconds(run["latency_ms"]),
+            *(str(run["written"]), str(run["dropped"])),
+        ]
+        for run in loops["runs"]
+    ]
+    print_table([["ARRIVALS", *PERCENTILES, "WRITTEN", "DROPPED"], *rows], numbers=range(1, 6))
+
+
+def _how(runs: dict[str, Any]) -> str:
+    return f"{runs['engine']} {runs['precision']}"
+
+
+def _milliseconds(times: dict[str, float]) -> list[str]:
+    return [f"{times[name]:.1f}" for name in PERCENTILES]

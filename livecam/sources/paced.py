@@ -1,0 +1,55 @@
+"""Frames that arrive on a schedule of their own, as those of a camera do, whether or not anyone is ready for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from livecam.frame import Frame
+from livecam.sources.base import OnPacket, Source
+
+
+class PacedSource(Source):
+    """The frames of a video, each at its own time, or so many a second with `fps`; it closes that video.
+
+    A frame counts as captured when it was due. So what comes late, because the one before was not taken in time, is
+    late in the latencies as well: a loop that waits for each frame to be done before it asks for the next one hides
+    that. `clock` tells seconds as `time.perf_counter` does, by which frames are stamped, and `sleep` waits for so many.
+    """
+
+    def __init__(
+        self,
+        video: Source,
+        *,
+        fps: Fraction | int | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.media = video.media
+        self._video = video
+        self._fps = fps
+        self._clock, self._sleep = clock, sleep
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        begin_seconds: float | None = None
+        for frame in self._video.frames(on_packet):
+            time_seconds = self._time_seconds(frame)
+            if begin_seconds is None:
+                begin_seconds = self._clock() - time_seconds
+            due_seconds = begin_seconds + time_seconds
+            early_seconds = due_seconds - self._clock()
+            if early_seconds > 0:
+                self._sleep(early_seconds)
+            yield dataclasses.replace(frame, captured_seconds=due_seconds)
+        self.unreadable, self.damaged = self._video.unreadable, self._video.damaged
+
+    def close(self) -> None:
+        self._video.close()
+
+    def _time_seconds(self, frame: Frame) -> float:
+        if self._fps is not None:
+            return float(frame.index / self._fps)
+        assert frame.pts_seconds is not None  # every frame of a video has one
+        return frame.pts_seconds
