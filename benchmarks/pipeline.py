@@ -7,6 +7,9 @@ All take the same H.264 file with audio and encode with the same codec, preset a
 process of its own, the runs are interleaved, and medians are quoted. The clock inside a process starts after imports
 and after the model is loaded, compiled where it is, and warm, and ends when the file is closed.
 
+The models of torchvision have random weights, whose maps jump from frame to frame, as trained ones' do not: that costs
+the encoder more than the explanation costs. "Not drawn" leaves the picture as it is, and so shows the explanation alone.
+
 CPU is the processor time of all threads and child processes. Overlap is the share of the cores' time that was used:
 frames a second over the most that the cores could do of such frames, cores / CPU-seconds a frame.
 """
@@ -55,19 +58,21 @@ def transcode(clip: Path, output: Path) -> dict[str, Any]:
     return clock.figures()
 
 
-def annotate_with(model: str, engine: str) -> Callable[[Path, Path], dict[str, Any]]:
-    """livecam as it is."""
+def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable[[Path, Path], dict[str, Any]]:
+    """livecam as it is, or explaining without a trace in the picture."""
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
         from livecam.bench.tax import warm
         from livecam.explain.device import find_device, usual_batch
+        from livecam.render import Style
 
+        style = Style() if is_drawn else Style(opacity=0, caption=False)
         weights = "default" if model == "shapes" else "none"
         make = partial(Explainer, model, weights=weights, engine=engine)
         explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
-            ledger = annotate(clip, output, explainer)
+            ledger = annotate(clip, output, explainer, style=style)
         clock.frames = ledger.written
         stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
         return {**clock.figures(), **explainer.engine_report(), "stages_ms_p50": stages}
@@ -141,9 +146,9 @@ def _loop(clip: Path, output: Path, explain: Callable[[Any], Any], draw: Callabl
 
 
 def _resnet50() -> Any:
-    import torchvision
+    from livecam.models import load_model
 
-    return torchvision.models.resnet50(weights=None).eval()
+    return load_model("resnet50", weights="none").module.eval()
 
 
 def _imagenet_input(image: Any) -> Any:
@@ -161,6 +166,10 @@ WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
         f"livecam {model} {engine}": annotate_with(model, engine)
         for model in ("shapes", "mobilenet_v3_small", "resnet50")
         for engine in ("compiled", "eager")
+    },
+    **{
+        f"livecam {model} compiled, not drawn": annotate_with(model, "compiled", is_drawn=False)
+        for model in ("mobilenet_v3_small", "resnet50")
     },
     "loop by hand resnet50": loop_by_hand,
     "loop with pytorch-grad-cam resnet50": loop_with_grad_cam,

@@ -23,6 +23,14 @@ def before_torch_loads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def give_way() -> None:
+    """From here on this process and those that it starts run only while nobody else wants the processor."""
+    if hasattr(os, "SCHED_IDLE"):  # Linux; a nice process still takes its share from one that sleeps now and then
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif hasattr(os, "nice"):
+        os.nice(19)
+
+
 @contextmanager
 def drawing_threads() -> Iterator[None]:
     """OpenCV keeps to its share inside the block."""

@@ -18,6 +18,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from livecam import threads
 from livecam.explain.engines import cache, graph, runner
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.compiled import CompiledProgram
@@ -26,7 +27,6 @@ from livecam.explain.precision import DTYPES
 
 GRAPH, _IMAGES, _JOB = "graph.pt", "images.pt", "job.json"
 _ROUNDS = 9
-_LEAST_PRIORITY = 19
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def main(folder: Path, entry: Entry, *, patient: bool) -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # as large as the weights; gone with the job
     torch.set_num_threads(job.threads)
     if patient:
-        os.nice(_LEAST_PRIORITY)
+        threads.give_way()
     runner.build_once(cache.runner_library())
     programs: dict[str, CompiledProgram] = {}
     results: dict[str, dict[str, float]] = {}
@@ -76,7 +76,7 @@ def main(folder: Path, entry: Entry, *, patient: bool) -> None:
         for each, picture_ms in _picture_ms(programs, images).items():
             results[each]["picture_ms"] = picture_ms
         entry.publish(results)
-        os.nice(_LEAST_PRIORITY)
+        threads.give_way()
     cache.prune()
     if not programs:
         raise errors[0]
