@@ -7,8 +7,9 @@ All take the same H.264 file with audio and encode with the same codec, preset a
 process of its own, the runs are interleaved, and medians are quoted. The clock inside a process starts after imports
 and after the model is loaded, compiled where it is, and warm, and ends when the file is closed.
 
-The models of torchvision have random weights, whose maps jump from frame to frame, as trained ones' do not: that costs
-the encoder more than the explanation costs. "Not drawn" leaves the picture as it is, and so shows the explanation alone.
+The models of torchvision have random weights here. Their maps jump from frame to frame, which those of the trained
+`shapes` do not, and that costs the encoder as much as the explanation. "Not drawn" leaves the picture as it is, and so
+shows the explanation alone.
 
 CPU is the processor time of all threads and child processes. Overlap is the share of the cores' time that was used:
 frames a second over the most that the cores could do of such frames, cores / CPU-seconds a frame.
