@@ -115,12 +115,14 @@ class Switch:
             self._choose_precision(images)
         self._compile_now()
         if self._offer is None:
-            begin = time.perf_counter()
-            answer = self.eager(images)
-            self._account(images, answer, time.perf_counter() - begin)
-            if self._wanted != "compiled" or self._offer is None:
+            answer = self._answer_eagerly(images)
+            if self._wanted != "compiled" or self._compilation is None:
                 return answer
+            self._compilation.wait()  # which was for this first answer to compare with
         offer = self._offer
+        if offer is None:
+            self._tell_of_problem()
+            return answer
         if offer is not self._used:
             self._used = offer
             log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
@@ -134,8 +136,11 @@ class Switch:
     def _offer(self) -> Offer | None:
         return self._compilation.offer if self._compilation else None
 
-    def _account(self, images: Tensor, answer: Answer, seconds: float) -> None:
-        """Take note of what the eager engine did, and consider whether it should go on so."""
+    def _answer_eagerly(self, images: Tensor) -> Answer:
+        """By the eager engine, with a thought on whether it should go on so."""
+        begin = time.perf_counter()
+        answer = self.eager(images)
+        seconds = time.perf_counter() - begin
         if self._pictures_to_come is not None:
             self._pictures_to_come -= len(images)
         if self._is_warm:
@@ -147,9 +152,8 @@ class Switch:
         self._is_warm = True
         if self._compilation is not None:
             self._compilation.take(Sample(images.clone(), answer, self._picture_seconds))
-            if self._wanted == "compiled":
-                self._compilation.wait()
             self._tell_of_problem()
+        return answer
 
     def _consider(self, eager_seconds_to_come: float) -> None:
         """Begin to compile where that repays what it costs."""
