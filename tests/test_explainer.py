@@ -258,7 +258,7 @@ def test_a_module_used_on_maps_and_vectors_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "precision"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float64, "float64")]
+    ("dtype", "precision"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float64, "fp64")]
 )
 def test_a_module_of_another_precision_is_fed_with_its_own(
     pooled: PooledLinear, dtype: torch.dtype, precision: str

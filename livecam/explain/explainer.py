@@ -131,7 +131,7 @@ class Explainer:
 
     @property
     def precision(self) -> str:
-        """What is computed in by now: "fp32", "bf16", "fp16", or "float64" for a model that comes so."""
+        """What is computed in by now: "fp32", "bf16", "fp16", or "fp64" for a model that comes so."""
         return self._engine.precision
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+"""By the names that are shown. The last cannot be asked for: a model may come so."""
 
 
 def at_least_single(tensor: Tensor) -> Tensor:
@@ -14,9 +15,8 @@ def at_least_single(tensor: Tensor) -> Tensor:
 
 
 def precision_of(dtype: torch.dtype) -> str:
-    """The name of a dtype as it is shown: "bf16" for torch.bfloat16, "float64" for one that cannot be asked for."""
-    names = {known: name for name, known in DTYPES.items()}
-    return names.get(dtype, str(dtype).removeprefix("torch."))
+    """The name of a dtype as it is shown: "bf16" for torch.bfloat16."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def likely_fast(device: torch.device) -> tuple[str, ...]:
