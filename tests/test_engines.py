@@ -225,6 +225,17 @@ def test_without_a_compiler_it_stays_eager_and_says_what_to_install(
     ]
 
 
+def test_without_a_place_for_the_cache_it_stays_eager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LIVECAM_CACHE", str(tmp_path / "file"))
+    explainer = tiny(engine="compiled")
+    explainer.answer(pictures())
+    assert explainer.engine == "eager"
+    assert "Not a directory" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("pictures_to_come", "is_compiled"), [(10, False), (1e6, True), (math.inf, True), (None, False)]
 )

@@ -101,7 +101,7 @@ class Compilation:
         if not self.is_known or (patient and not all(each in self._entry.results for each in self._precisions)):
             try:
                 self._start_compiler(patient)
-            except LivecamError as exc:
+            except (LivecamError, OSError) as exc:  # no compiler, or no place to keep what it makes
                 self.problem = str(exc)
         self._thread.start()
 

@@ -191,7 +191,7 @@ class Switch:
             compilation = Compilation(
                 graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
             )
-        except CompilerError as exc:
+        except (CompilerError, OSError) as exc:  # a full disk, or a cache that cannot be written
             self._tell(str(exc))
             return None
         except Exception as exc:  # whatever a model raises that cannot be traced
