@@ -164,10 +164,12 @@ class Compilation:
 
     def _capture(self) -> None:
         """On a GPU the graph can be captured as it is, in a second; compiled it is faster still."""
+        images = self._images.to(self._device)
         for precision in self._precisions:
             module = graph.load(self._folder / GRAPH).in_precision(DTYPES[precision])
-            captured = CapturedProgram(module, self._images.to(self._device), self._device)
-            self._weigh(captured, "captured", precision, compile_seconds=0.0)
+            with suppress(RuntimeError):  # of what waits for the GPU, such as a decomposition, there is no capture
+                captured = CapturedProgram(module, images, self._device)
+                self._weigh(captured, "captured", precision, compile_seconds=0.0)
 
     def _follow_compiler(self) -> None:
         """Try each precision as it comes out of the compiler, or all that did so earlier."""
