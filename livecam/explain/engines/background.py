@@ -23,15 +23,13 @@ from torch import Tensor
 
 import livecam
 from livecam.errors import LivecamError
-from livecam.explain.engines import graph
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
-from livecam.explain.engines.compile import GRAPH, Job
+from livecam.explain.engines.compile import Job, load_graph
 from livecam.explain.engines.compiled import CompiledProgram
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.runner import find_compiler
-from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
 
 log = logging.getLogger("livecam")
@@ -166,7 +164,7 @@ class Compilation:
         """On a GPU the graph can be captured as it is, in a second; compiled it is faster still."""
         images = self._images.to(self._device)
         for precision in self._precisions:
-            module = graph.load(self._folder / GRAPH).in_precision(DTYPES[precision])
+            module = load_graph(self._folder, precision)
             with suppress(RuntimeError):  # of what waits for the GPU, such as a decomposition, there is no capture
                 captured = CapturedProgram(module, images, self._device)
                 self._weigh(captured, "captured", precision, compile_seconds=0.0)

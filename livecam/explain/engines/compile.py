@@ -17,15 +17,16 @@ from statistics import median
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from livecam import threads
-from livecam.explain.engines import cache, graph, runner
+from livecam.explain.engines import cache, runner
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.compiled import CompiledProgram
 from livecam.explain.engines.graph import Graph
 from livecam.explain.precision import DTYPES
 
-GRAPH, _IMAGES, _JOB = "graph.pt", "images.pt", "job.json"
+_IMAGES, _JOB = "images.pt", "job.json"
 _ROUNDS = 9
 
 
@@ -37,9 +38,11 @@ class Job:
     device: str
     threads: int
 
-    def write(self, folder: Path, saved: Graph, images: Tensor) -> None:
+    def write(self, folder: Path, traced: Graph, images: Tensor) -> None:
         """Everything that `main` needs; `images` are of the shape to compile for."""
-        graph.save(saved, folder / GRAPH)
+        for precision in self.precisions:
+            # Each by itself: on their way back through a file, operations on weights alone are done once and for all.
+            torch.save(traced.in_precision(DTYPES[precision]), folder / f"graph-{precision}.pt")
         torch.save(images, folder / _IMAGES)
         (folder / _JOB).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
@@ -48,6 +51,11 @@ class Job:
         """The job and its images."""
         job = cls(**json.loads((folder / _JOB).read_text(encoding="utf-8")))
         return job, torch.load(folder / _IMAGES)
+
+
+def load_graph(folder: Path, precision: str) -> GraphModule:
+    """The graph in this precision, from the folder of a job of this program: it is unpickled."""
+    return torch.load(folder / f"graph-{precision}.pt", weights_only=False)
 
 
 def main(folder: Path, entry: Entry, *, patient: bool) -> None:
@@ -89,7 +97,7 @@ def _compile(folder: Path, precision: str, images: Tensor, entry: Entry) -> floa
     begin = time.perf_counter()
     draft = folder / "draft.pt2"
     with torch.no_grad():
-        exported = torch.export.export(graph.load(folder / GRAPH).in_precision(DTYPES[precision]), (images,))
+        exported = torch.export.export(load_graph(folder, precision), (images,))
         # Freezing folds the weights into the code: normalisations into convolutions, layouts as the kernels want them.
         torch._inductor.aoti_compile_and_package(exported, package_path=str(draft), inductor_configs={"freezing": True})
     shutil.move(draft, entry.package(precision))

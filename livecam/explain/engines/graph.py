@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,25 +32,29 @@ class Graph:
     def digest(self) -> bytes:
         """The same for the same operations on the same weights."""
         digest = hashlib.sha256(self.module.code.encode())
-        for name in sorted({str(node.target) for node in self.module.graph.nodes if node.op == "get_attr"}):
+        for name in self._attributes:
             tensor = getattr(self.module, name).detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.flatten().view(torch.uint8).numpy())
         return digest.digest()
 
     def in_precision(self, dtype: torch.dtype) -> GraphModule:
-        """The graph module in this precision, float32 or the one of the trace; this graph itself is changed by it.
+        """The graph in this precision, float32 or the one of the trace; its weights are copies where they differ.
 
         In the trace every change of precision is spelled out, so to get float32 it is enough to replace its name.
         """
+        attributes = {name: getattr(self.module, name) for name in self._attributes}
         for name in self.weights:
-            tensor = getattr(self.module, name)
-            if tensor.is_floating_point():
-                setattr(self.module, name, _like(tensor, tensor.detach().to(dtype)))
-        for node in self.module.graph.nodes:
+            if attributes[name].is_floating_point():
+                attributes[name] = attributes[name].detach().to(dtype)
+        graph = copy.deepcopy(self.module.graph)
+        for node in graph.nodes:
             node.args, node.kwargs = (_renamed(each, self.dtype, dtype) for each in (node.args, node.kwargs))
-        self.module.recompile()
-        return self.module
+        return GraphModule(attributes, graph)
+
+    @property
+    def _attributes(self) -> list[str]:
+        return sorted({str(node.target) for node in self.module.graph.nodes if node.op == "get_attr"})
 
 
 def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
@@ -60,22 +65,9 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     with program.prepared():
         module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    tensors = [(node.target, getattr(module, node.target)) for node in module.graph.nodes if node.op == "get_attr"]
-    return Graph(module, tuple(dict.fromkeys(name for name, tensor in tensors if id(tensor) in own)), program.dtype)
-
-
-def save(graph: Graph, path: Path) -> None:
-    """Write a graph with its weights."""
-    torch.save((graph.module, graph.weights, graph.dtype), path)
-
-
-def load(path: Path) -> Graph:
-    """Read a graph that this program has written; not for files of others: it is unpickled."""
-    return Graph(*torch.load(path, weights_only=False))
-
-
-def _like(old: Tensor, new: Tensor) -> Tensor:
-    return nn.Parameter(new, requires_grad=False) if isinstance(old, nn.Parameter) else new
+    graph = Graph(module, (), program.dtype)
+    weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)
+    return dataclasses.replace(graph, weights=weights)
 
 
 def _renamed(arguments: Any, old: torch.dtype, new: torch.dtype) -> Any:
