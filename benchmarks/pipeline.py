@@ -8,7 +8,7 @@ process of its own, the runs are interleaved, and medians are quoted. The clock 
 and after the model is loaded, compiled where it is, and warm, and ends when the file is closed.
 
 The models of torchvision have random weights here. Their maps jump from frame to frame, which those of the trained
-`shapes` do not, and that costs the encoder as much as the explanation. "Not drawn" leaves the picture as it is, and so
+`shapes` do not, and that costs the encoder as much as the explanation. "Undrawn" leaves the picture as it is, and so
 shows the explanation alone.
 
 CPU is the processor time of all threads and child processes. Overlap is the share of the cores' time that was used:
@@ -169,7 +169,7 @@ WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
         for engine in ("compiled", "eager")
     },
     **{
-        f"livecam {model} compiled, not drawn": annotate_with(model, "compiled", is_drawn=False)
+        f"livecam {model} compiled undrawn": annotate_with(model, "compiled", is_drawn=False)
         for model in ("mobilenet_v3_small", "resnet50")
     },
     "loop by hand resnet50": loop_by_hand,

@@ -17,7 +17,7 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "gpu": _gpu(),
         "system": platform.platform(),
@@ -65,7 +65,8 @@ def _nvidia_smi(index: int) -> dict[str, str]:
     return dict(zip(_GPU_FACTS, (fact.strip() for fact in told.split(",")), strict=False))
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as the system tells it."""
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
         names = [

@@ -85,7 +85,8 @@ class Pipeline:
         and the interrupt is raised again. A second one gives the run up.
         """
         with drawing_threads(), self._explainer:
-            self._explainer.expect(self._expected, batch=self._batch)
+            due = max(self._captured.capacity // self._carrier.every, 1)  # of the frames that are taken at once
+            self._explainer.expect(self._expected, batch=due)
             return self._run()
 
     def _run(self) -> Ledger:

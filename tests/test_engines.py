@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import math
@@ -27,11 +26,13 @@ from livecam.explain.engines import cache
 from livecam.explain.engines.agreement import agreement
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
+from livecam.explain.engines.runner import CompilerError
 from livecam.explain.methods import METHODS, Activation, Gradient
 from livecam.explain.program import Answer, Program
-from livecam.models import Preprocessing
+from livecam.models import Preprocessing, load_model
 
 TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
+SHAPES = load_model("shapes").preprocessing
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
 
 
@@ -161,6 +162,11 @@ def test_another_best_class_disagrees_unless_it_is_a_tie() -> None:
     )
 
 
+def test_a_map_that_is_no_number_agrees_with_nothing() -> None:
+    reference = answer_of([0, 0], [[1.0, 0.0]] * 2)
+    assert agreement([answer_of([0, 0], [[1.0, 0.0], [math.nan, 0.0]])], [reference]).cosine == 0
+
+
 def test_maps_without_any_evidence_agree_with_each_other_alone() -> None:
     empty, full = answer_of([0], [[0.0, 0.0]]), answer_of([0], [[1.0, 0.0]])
     assert agreement([empty], [empty]).suffices
@@ -216,9 +222,11 @@ def test_without_a_compiler_it_stays_eager_and_says_what_to_install(
     monkeypatch.setattr("livecam.explain.engines.runner.shutil.which", lambda name: None)
     explainer = tiny(engine="auto")
     explainer.expect(math.inf)
-    for _ in range(4):
+    for _ in range(3):
         explainer.answer(pictures())
-        time.sleep(0.1)
+    assert explainer._engine._compilation is not None
+    assert explainer._engine._compilation.settled.wait(60)
+    explainer.answer(pictures())
     assert explainer.engine == "eager"
     assert [record.message for record in caplog.records] == [
         "explained by the eager engine: there is no C++ compiler; install one, on Debian or Ubuntu with apt install g++"
@@ -278,8 +286,12 @@ def compiled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(compiled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same cache; to compile once more is an error."""
     monkeypatch.setenv("LIVECAM_CACHE", str(compiled_cache))
-    monkeypatch.setattr("livecam.explain.engines.background.Compilation._start_compiler", _must_not_be_called)
+    monkeypatch.setattr("livecam.explain.engines.background.subprocess.Popen", _must_not_be_called)
     return compiled_cache
+
+
+def _raises_no_compiler() -> None:
+    raise CompilerError("there is none")
 
 
 def _must_not_be_called(*arguments: object, **options: object) -> None:
@@ -336,6 +348,23 @@ def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(kno
     assert seen == {"eager", "compiled"}
 
 
+def test_changed_weights_are_seen(known: Path) -> None:
+    """Compiled code has the weights of when it was traced."""
+    model = load_model("shapes").module
+    explainer = Explainer(model, labels=None, engine="compiled", precision="fp32", preprocessing=SHAPES)
+    scene = scenes(1)[0]
+    before = explainer(scene)
+    assert explainer.engine == "compiled"
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("livecam.explain.engines.background.find_compiler", _raises_no_compiler)
+        after = explainer(scene)
+    assert explainer.engine == "eager"
+    assert np.abs(after.cam).max() < 0.9 * np.abs(before.cam).max()
+
+
 def test_a_damaged_package_is_told_and_passed_over(
     known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -377,12 +406,13 @@ def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: 
     explainer.expect(math.inf)
     compilation = explainer._engine._compilation
     assert compilation is not None
-    process, folder = compilation._compiler, compilation._folder
+    process, job = compilation._compiler, compilation._folder
     assert process is not None
+    assert job is not None
+    folder = Path(job.name)
     assert process.poll() is None
     assert folder.exists()
     del explainer, compilation
-    gc.collect()
     assert process.poll() is not None
     assert not folder.exists()
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from livecam.choices import PRECISIONS
 from livecam.errors import LivecamError, ModelError
 from livecam.explain.capture import frozen
 from livecam.explain.device import find_device, usual_batch
@@ -25,9 +26,9 @@ from livecam.explain.step import PlainPrediction, Step
 from livecam.explain.targets import Selection, Target, parse_target
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
-from livecam.models import Preprocessing, classifier_of
+from livecam.models import Classifier, Preprocessing, classifier_of
 from livecam.models.classifier import input_error
-from livecam.models.layers import TargetLayer, survey_layers
+from livecam.models.layers import survey_layers
 from livecam.transfer import DevicePlanes
 
 
@@ -118,15 +119,25 @@ class Explainer:
         layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._dtype = own
-        self._engine = self._engine_for(partial(self._program, layers), engine, precision)
+        self._engine = self._engine_for(
+            partial(Step, self._module, layers, self._method, against=self._against, negative=negative),
+            engine,
+            precision,
+        )
         self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
         self._heat = Heat(self._heat_options)
         self._sessions = 0
 
+    def _make_ready(self) -> None:
+        """For explaining, which may have been interrupted by a prediction."""
+        if self._predictor is not None:
+            self._predictor.eager.close()
+        self._engine.eager.open()
+
     @property
     def engine(self) -> str:
-        """The engine in use by now: "eager" or "compiled"."""
+        """The engine in use by now: "eager", "compiled", or "captured" on a GPU until it is compiled."""
         return self._engine.engine
 
     @property
@@ -144,9 +155,10 @@ class Explainer:
         """How many classes an explanation has."""
         return len(self._selection)
 
+    @torch.inference_mode(False)
     def __enter__(self) -> Explainer:
+        self._make_ready()
         if not self._sessions:
-            self._engine.eager.open()
             self._heat = Heat(self._heat_options)
         self._sessions += 1
         return self
@@ -199,13 +211,17 @@ class Explainer:
         It goes by the engine, in the precision and in the batches that the first such call finds in use.
         """
         if self._predictor is None:
-            self._predictor = self._engine_for(self._plain_program, self.engine, self.precision)
+            engine = "eager" if self.engine == "eager" else "compiled"
+            precision = self.precision if self.precision in PRECISIONS else "auto"
+            self._predictor = self._engine_for(partial(PlainPrediction, self._module), engine, precision)
             with self._engine.eager.suspended():
                 self._predictor.expect(None, len(images))
         with self:
+            self._engine.eager.close()  # its hook would be timed as well
             self._predictor.eager.open()
             return self._predictor(images)
 
+    @torch.inference_mode(False)
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
         """Say that so many pictures are to come, None if nobody knows, infinity for a live source, in such batches.
 
@@ -277,8 +293,12 @@ class Explainer:
     def _index_of(self, target: int | str) -> int:
         return self.classifier.index_of(target, self.classes)
 
-    def _engine_for(self, make_program: Callable[[torch.dtype], Program], engine: str, precision: str) -> Switch:
+    def _engine_for(self, make_step: Callable[[], Step | PlainPrediction], engine: str, precision: str) -> Switch:
         preprocessing = self.classifier.preprocessing
+        # Of parts, not a method of this object: it is to be gone, and its compiler stopped, once nobody holds it.
+        make_program = partial(
+            _program, make_step, self.classifier, self.device, self._selection, on_forwards=self._on_forwards
+        )
         return Switch(
             self._module,
             make_program,
@@ -290,13 +310,6 @@ class Explainer:
             traceable=not isinstance(self._method, Perturbation),
             description=f"{self._module} {self.layer} {self.method} {self._wanted} {self._against} {self._negative}",
         )
-
-    def _plain_program(self, dtype: torch.dtype) -> Program:
-        return Program(PlainPrediction(self._module), self.classifier, self.device, dtype, self._selection)
-
-    def _program(self, layers: Sequence[TargetLayer], dtype: torch.dtype) -> Program:
-        step = Step(self._module, layers, self._method, against=self._against, negative=self._negative)
-        return Program(step, self.classifier, self.device, dtype, self._selection, self._on_forwards)
 
     def _explanation(self, frame: Frame, region: Region, answer: PictureAnswer) -> Explanation:
         classes = []
@@ -324,3 +337,15 @@ class Explainer:
         """A picture of noise to find the layers with: (1, h, w, channels) uint8, the same each time."""
         shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
         return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def _program(
+    make_step: Callable[[], Step | PlainPrediction],
+    classifier: Classifier,
+    device: torch.device,
+    select: Selection,
+    dtype: torch.dtype,
+    *,
+    on_forwards: OnForwards | None,
+) -> Program:
+    return Program(make_step(), classifier, device, dtype, select, on_forwards)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from livecam.errors import ModelError
-from livecam.models.classifier import Classifier
+from livecam.models.classifier import Classifier, input_error
 
 State = dict[str, Tensor]
 """A state dict: the tensors of a module by their names in it."""
@@ -46,8 +46,11 @@ def calibrated(classifier: Classifier) -> Classifier:
         norm.momentum = None  # the average of all that comes, which is one batch
     preprocessing = classifier.preprocessing
     noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        classifier.module(torch.randn(4, preprocessing.channels, *preprocessing.size, generator=noise))
+    try:
+        with torch.no_grad():
+            classifier.module(torch.randn(4, preprocessing.channels, *preprocessing.size, generator=noise))
+    except Exception as exc:  # whatever a model raises that is not made for this input
+        raise input_error(classifier, exc) from exc
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     classifier.module.train(training)

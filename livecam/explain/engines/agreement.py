@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,4 +62,5 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
     # In double precision: the squares of small evidence are beyond the range of float32.
     one, other = (each.astype(np.float64).ravel() for each in (one, other))
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / lengths if lengths else float(not one.any() and not other.any())
+    cosine = float(one @ other) / lengths if lengths else float(not one.any() and not other.any())
+    return cosine if math.isfinite(cosine) else 0.0  # what is no number agrees with nothing

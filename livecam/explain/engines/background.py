@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,15 +25,17 @@ import livecam
 from livecam.errors import LivecamError
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
-from livecam.explain.engines.compile import Job, load_graph
-from livecam.explain.engines.compiled import CompiledProgram
+from livecam.explain.engines.compile import Job
+from livecam.explain.engines.compiled import CompiledProgram, InBatches
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.runner import find_compiler
+from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
 
 log = logging.getLogger("livecam")
 
+_LOG = "log.txt"
 _POLL_SECONDS = 0.2
 _ROUNDS = 5
 _SAMPLE_PICTURES = 4
@@ -83,9 +85,9 @@ class Compilation:
         self._samples: list[Sample] = []
         self._sampled, self._ending = threading.Event(), threading.Event()
         self._compiler: subprocess.Popen[bytes] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="livecam-"))
-        Job(precisions, str(device), torch.get_num_threads()).write(self._folder, traced, images)
+        self._traced = traced
         self._entry = Entry.of(traced, images.shape, device)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
     @property
@@ -96,9 +98,9 @@ class Compilation:
     def start(self, *, patient: bool) -> None:
         """Begin; `patient` leaves the processor to whoever else wants it."""
         self.is_started = True
-        if not self.is_known or (patient and not all(each in self._entry.results for each in self._precisions)):
+        if not self._entry.tried.issuperset(self._precisions):
             try:
-                self._start_compiler(patient)
+                self._start_compiler(patient or self.is_known)
             except (LivecamError, OSError) as exc:  # no compiler, or no place to keep what it makes
                 self.problem = str(exc)
         self._thread.start()
@@ -116,7 +118,7 @@ class Compilation:
     def take(self, sample: Sample) -> None:
         """What the eager engine said of pictures of this run; the first few are kept."""
         if not self._sampled.is_set():
-            self._samples.append(sample)
+            self._samples.append(replace(sample, images=sample.images.clone()))  # the caller uses the memory again
         if self._may_be_slow or sum(len(each.images) for each in self._samples) >= _SAMPLE_PICTURES:
             self._sampled.set()
 
@@ -125,26 +127,29 @@ class Compilation:
         self._ending.set()
         self._sampled.set()
         if self._compiler is not None and self._compiler.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._compiler.pid, signal.SIGKILL)
-            self._compiler.wait()
-        if self._thread.is_alive():
+            _kill(self._compiler)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _start_compiler(self, patient: bool) -> None:
         """Raises CompilerError where there is none."""
         find_compiler()
         self._entry.path.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "livecam.explain.engines.compile", self._folder, self._entry.path]
+        self._folder = tempfile.TemporaryDirectory(prefix="livecam-", ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+        Job(self._precisions, str(self._device), torch.get_num_threads()).write(folder, self._traced, self._images)
+        # -P: not what happens to lie in the current folder under the name of a module.
+        command = [sys.executable, "-P", "-m", "livecam.explain.engines.compile", folder, self._entry.path]
         search_path = [str(Path(livecam.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-        with (self._folder / "log.txt").open("wb") as messages:
+        with (folder / _LOG).open("wb") as messages:
             self._compiler = subprocess.Popen(
                 [*map(str, command), *(["--patient"] if patient else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=messages,
                 stderr=messages,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), "TMPDIR": str(folder)},
                 start_new_session=True,  # Ctrl-C is for the run, which then ends this one
             )
 
@@ -156,7 +161,8 @@ class Compilation:
             self._follow_compiler()
         except Exception as exc:  # a package that C++ cannot load, say; the run goes on as it is
             log.debug("the compiled program cannot be used", exc_info=True)
-            self.problem = f"the compiled program cannot be used ({first_line(exc)})"
+            self.problem = f"the compiled program cannot be used, and is forgotten ({first_line(exc)})"
+            self._entry.remove()
         finally:
             self.settled.set()
 
@@ -164,10 +170,11 @@ class Compilation:
         """On a GPU the graph can be captured as it is, in a second; compiled it is faster still."""
         images = self._images.to(self._device)
         for precision in self._precisions:
-            module = load_graph(self._folder, precision)
-            with suppress(RuntimeError):  # of what waits for the GPU, such as a decomposition, there is no capture
-                captured = CapturedProgram(module, images, self._device)
-                self._weigh(captured, "captured", precision, compile_seconds=0.0)
+            try:
+                captured = CapturedProgram(self._traced.in_precision(DTYPES[precision]), images, self._device)
+            except RuntimeError:  # what waits for the GPU, such as a decomposition, cannot be captured
+                continue
+            self._weigh(InBatches(captured, len(images)), "captured", precision, compile_seconds=0.0)
 
     def _follow_compiler(self) -> None:
         """Try each precision as it comes out of the compiler, or all that did so earlier."""
@@ -216,8 +223,20 @@ class Compilation:
         return min(times)
 
     def _last_words(self) -> str:
-        lines = (self._folder / "log.txt").read_text(errors="replace").strip().splitlines()
-        return textwrap.shorten(lines[-1], 120, placeholder="...") if lines else "it was killed"
+        assert self._folder is not None  # there is one where there is a compiler
+        lines = (Path(self._folder.name) / _LOG).read_text(errors="replace").strip().splitlines()
+        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+        return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
+
+
+def _kill(compiler: subprocess.Popen[bytes]) -> None:
+    """With what it has started, where that can be told."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(compiler.pid, signal.SIGKILL)
+    else:
+        compiler.kill()
+    compiler.wait()
 
 
 def first_line(exc: BaseException) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -62,7 +61,7 @@ def main(folder: Path, entry: Entry, *, patient: bool) -> None:
     """Compile and time each precision that is not in the entry, and publish each as soon as it is known to run.
 
     A `patient` process leaves the processor to whoever else wants it; after the first precision it is so in any case.
-    A precision that cannot be compiled is passed over; if there is no other, its error is raised.
+    A precision that cannot be compiled is passed over, and known to be so; if there is no other, its error is raised.
     """
     job, images = Job.read(folder)
     device = torch.device(job.device)
@@ -72,18 +71,20 @@ def main(folder: Path, entry: Entry, *, patient: bool) -> None:
         threads.give_way()
     runner.build_once(cache.runner_library())
     programs: dict[str, CompiledProgram] = {}
-    results: dict[str, dict[str, float]] = {}
+    seconds: dict[str, float] = {}
     errors: list[Exception] = []
     for precision in job.precisions:
         try:
-            results[precision] = {"compile_seconds": _compile(folder, precision, images.to(device), entry)}
-            programs[precision] = CompiledProgram(entry.package(precision), images, device)
+            seconds[precision] = _compile(folder, precision, images.to(device), entry)
+            program = CompiledProgram(entry.package(precision), images, device)
+            program(images)
         except Exception as exc:
             errors.append(exc)
+            entry.publish({precision: None})
             continue
-        for each, picture_ms in _picture_ms(programs, images).items():
-            results[each]["picture_ms"] = picture_ms
-        entry.publish(results)
+        programs[precision] = program
+        times = _picture_ms(programs, images)
+        entry.publish({each: {"compile_seconds": seconds[each], "picture_ms": times[each]} for each in programs})
         threads.give_way()
     cache.prune()
     if not programs:
@@ -100,7 +101,7 @@ def _compile(folder: Path, precision: str, images: Tensor, entry: Entry) -> floa
         exported = torch.export.export(load_graph(folder, precision), (images,))
         # Freezing folds the weights into the code: normalisations into convolutions, layouts as the kernels want them.
         torch._inductor.aoti_compile_and_package(exported, package_path=str(draft), inductor_configs={"freezing": True})
-    shutil.move(draft, entry.package(precision))
+    entry.take(draft, precision)
     return time.perf_counter() - begin
 
 

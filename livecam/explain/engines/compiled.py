@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,24 +12,35 @@ from livecam.explain.engines import cache, runner
 from livecam.explain.engines.cuda import CapturedProgram
 
 
-class CompiledProgram:
-    """Pictures (n, h, w, channels) uint8 on the CPU, of any number n -> what the program gives for them, there.
+class InBatches:
+    """A program for exactly `batch` pictures, for any number of them.
 
-    It was compiled for the shape of `images` on this device. What is missing to a batch is made up, and left out of
-    what comes back. Raises what C++ raises where the package is damaged.
+    What is missing to a batch is made up, and left out of what comes back.
     """
 
-    def __init__(self, package: Path, images: Tensor, device: torch.device) -> None:
-        self._batch = len(images)
-        program = runner.program_class(cache.runner_library())(str(package))
-        self._run = lambda batch: program.run([batch])
-        if device.type == "cuda":
-            self._run = CapturedProgram(self._run, images, device)
+    def __init__(self, program: Callable[[Tensor], Sequence[Tensor]], batch: int) -> None:
+        self._program = program
+        self._batch = batch
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        parts = [self._run(_filled_up(part, self._batch)) for part in images.split(self._batch)]  # type: ignore[no-untyped-call]
-        outputs = parts[0] if len(parts) == 1 else [torch.cat(each) for each in zip(*parts, strict=True)]
+        """Pictures (n, h, w, channels) uint8 -> what the program gives for them, on the CPU."""
+        parts = images.split(self._batch)  # type: ignore[no-untyped-call]
+        answers = [self._program(_filled_up(part, self._batch)) for part in parts]
+        outputs = answers[0] if len(answers) == 1 else [torch.cat(each) for each in zip(*answers, strict=True)]
         return tuple(output[: len(images)] for output in outputs)
+
+
+class CompiledProgram(InBatches):
+    """A package, compiled for the shape of `images` on this device. Raises what C++ raises where it is damaged."""
+
+    def __init__(self, package: Path, images: Tensor, device: torch.device) -> None:
+        loaded = runner.program_class(cache.runner_library())(str(package))
+
+        def run(batch: Tensor) -> Sequence[Tensor]:
+            return loaded.run([batch])
+
+        is_cuda = device.type == "cuda"
+        super().__init__(CapturedProgram(run, images, device) if is_cuda else run, len(images))
 
 
 def _filled_up(images: Tensor, batch: int) -> Tensor:

@@ -18,7 +18,6 @@ class CapturedProgram:
     """
 
     def __init__(self, program: Callable[[Tensor], Sequence[Tensor]], images: Tensor, device: torch.device) -> None:
-        self.batch = len(images)
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._staging = torch.empty_like(images, device="cpu", pin_memory=True)
@@ -37,16 +36,15 @@ class CapturedProgram:
         self._results = [torch.empty_like(output, device="cpu", pin_memory=True) for output in self._outputs]
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures (n, h, w, channels) uint8, n up to `batch`, on the CPU or there -> what it gives, on the CPU."""
-        count = len(images)
+        """Pictures as it was made for, on the CPU or there -> what it gives, on the CPU."""
         if images.device.type == "cpu":
-            images = self._staging[:count].copy_(images)
+            images = self._staging.copy_(images)
         self._stream.wait_stream(torch.cuda.current_stream(self._input.device))
         with torch.cuda.stream(self._stream):
-            self._input[:count].copy_(images, non_blocking=True)
+            self._input.copy_(images, non_blocking=True)
             self._graph.replay()
             for result, output in zip(self._results, self._outputs, strict=True):
                 result.copy_(output, non_blocking=True)
             self._done.record()
         self._done.synchronize()  # the one wait
-        return tuple(result[:count].clone() for result in self._results)
+        return tuple(result.clone() for result in self._results)

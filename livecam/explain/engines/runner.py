@@ -15,7 +15,7 @@ from livecam.errors import LivecamError
 
 _TORCH = Path(torch.__file__).parent
 _SOURCE = Path(__file__).with_name("runner.cpp")
-_loading, _loaded = threading.Lock(), set[str]()
+_loading, _is_loaded = threading.Lock(), threading.Event()
 
 
 class CompilerError(LivecamError):
@@ -53,9 +53,9 @@ def program_class(library: Path) -> type:
     """The class `Program`, made of the path of a package; its method `run` takes and gives a list of tensors."""
     with _loading:
         # Once for a process: a second library, also under another name, would register the class again and abort.
-        if not _loaded:
+        if not _is_loaded.is_set():
             torch.classes.load_library(str(library))
-            _loaded.add(str(library))
+            _is_loaded.set()
     return torch.classes.livecam.Program
 
 

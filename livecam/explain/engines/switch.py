@@ -72,6 +72,8 @@ class Switch:
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
         self._is_warm = False
         self._compilation: Compilation | None = None
+        self._end_compilation: Callable[[], object] = lambda: None
+        self._traced_versions: list[int] = []
         self._used: Offer | None = None
         self._told = False
 
@@ -113,6 +115,8 @@ class Switch:
         """Pictures (B, h, w, channels) uint8 on the CPU -> their answer there."""
         if self._must_choose:
             self._choose_precision(images)
+        if self._compilation is not None and self._traced_versions != self._versions():
+            self._drop_compilation()  # compiled code has the weights of when it was traced
         self._compile_now()
         if self._offer is None:
             answer = self._answer_eagerly(images)
@@ -149,10 +153,11 @@ class Switch:
             # Of a caller who does not say how much is to come it is taken that as much is as there was.
             to_come = self._pictures_to_come
             self._consider(self._spent_seconds if to_come is None else to_come * self._picture_seconds)
-        self._is_warm = True
         if self._compilation is not None:
-            self._compilation.take(Sample(images.clone(), answer, self._picture_seconds))
+            if self._is_warm or self._wanted == "compiled":
+                self._compilation.take(Sample(images, answer, self._picture_seconds))
             self._tell_of_problem()
+        self._is_warm = True
         return answer
 
     def _consider(self, eager_seconds_to_come: float) -> None:
@@ -187,6 +192,7 @@ class Switch:
             images = self._noise()
             with self.eager.suspended():
                 graph = self._graph(images)
+            self._traced_versions = self._versions()
             cache.mark(self._description_for_batch)
             compilation = Compilation(
                 graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
@@ -197,7 +203,7 @@ class Switch:
         except Exception as exc:  # whatever a model raises that cannot be traced
             self._tell(f"the model cannot be traced ({first_line(exc)})")
             return None
-        weakref.finalize(self, compilation.end)
+        self._end_compilation = weakref.finalize(self, compilation.end)
         return compilation
 
     def _noise(self) -> Tensor:
@@ -227,9 +233,16 @@ class Switch:
         self.eager.open()
 
     def _drop_compilation(self) -> None:
+        """For other batches or weights everything begins anew."""
         if self._compilation is not None:
-            self._compilation.end()
+            self._end_compilation()
         self._compilation = None
+        self._told = self._is_warm = False
+        self._spent_seconds, self._picture_seconds = 0.0, math.inf
+
+    def _versions(self) -> list[int]:
+        """Of the weights; they count up with every change that is made in place."""
+        return [each._version for each in (*self._model.parameters(), *self._model.buffers())]
 
     def _tell_of_problem(self) -> None:
         compilation = self._compilation
