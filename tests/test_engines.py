@@ -29,10 +29,9 @@ from livecam.explain.engines.graph import trace
 from livecam.explain.engines.runner import CompilerError
 from livecam.explain.methods import METHODS, Activation, Gradient
 from livecam.explain.program import Answer, Program
-from livecam.models import Preprocessing, load_model
+from livecam.models import Preprocessing
 
 TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
-SHAPES = load_model("shapes").preprocessing
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
 
 
@@ -350,13 +349,12 @@ def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(kno
 
 def test_changed_weights_are_seen(known: Path) -> None:
     """Compiled code has the weights of when it was traced."""
-    model = load_model("shapes").module
-    explainer = Explainer(model, labels=None, engine="compiled", precision="fp32", preprocessing=SHAPES)
+    explainer = Explainer("shapes", engine="compiled", precision="fp32")
     scene = scenes(1)[0]
     before = explainer(scene)
     assert explainer.engine == "compiled"
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in explainer.classifier.module.parameters():
             weight.mul_(0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("livecam.explain.engines.background.find_compiler", _raises_no_compiler)
