@@ -13,7 +13,6 @@ import numpy as np
 
 from livecam.errors import InputError
 from livecam.media import Orientation, Region
-from livecam.planes import planes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +35,12 @@ class Frame:
 
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
-        """(H, W, 3) uint8 RGB -> a frame of planes. Raises InputError for anything else."""
+        """(H, W, 3) uint8 RGB -> a frame that looks at it where it lies. Raises InputError for anything else."""
         is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
         if not is_rgb or not image.size:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a picture is a (H, W, 3) uint8 RGB array, not {what}")
-        picture = av.VideoFrame(image.shape[1], image.shape[0], "gbrp")
-        for plane, channel in zip(planes(picture), (1, 2, 0), strict=True):
-            plane[:] = image[:, :, channel]
-        return cls(picture=picture)
+        return cls(picture=av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "rgb24"))
 
     @property
     def pts_seconds(self) -> float | None:

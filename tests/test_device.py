@@ -144,7 +144,8 @@ def test_the_input_of_the_demo_scene_is_that_of_the_host() -> None:
 
 
 def test_the_input_of_rgb_planes_is_that_of_the_host() -> None:
-    frame = Frame.from_rgb(np.random.default_rng(2).integers(0, 256, (91, 163, 3), np.uint8))
+    packed = Frame.from_rgb(np.random.default_rng(2).integers(0, 256, (91, 163, 3), np.uint8))
+    frame = Frame(picture=packed.picture.reformat(format="gbrp"))
     expected, _ = Preprocessor(Preprocessing(size=(64, 48)))(frame)
     assert np.abs(made_input(frame, (64, 48)) - expected).mean() < 1
 

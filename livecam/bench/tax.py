@@ -5,7 +5,6 @@ Inside the timer: from uint8 input on the CPU to maps and scores on the CPU.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -55,16 +54,11 @@ def variants(device: torch.device, engine: str = "auto", precision: str = "auto"
 
 
 def warm(make: Callable[[], Explainer], batch: int) -> Explainer:
-    """An explainer that has chosen its engine and precision, and beside which nothing is being compiled any more.
-
-    It is the second one: the first may go on compiling when it has begun to explain, and is given up together with
-    that, and what it has compiled by then the second one finds.
-    """
-    for _ in range(2):
-        gc.collect()
-        explainer = make()
-        explainer.expect(None, batch=batch)
-        explainer.answer(pictures(explainer, batch))
+    """An explainer that has chosen its engine and precision, and beside which nothing is being compiled any more."""
+    explainer = make()
+    explainer.expect(None, batch=batch)
+    explainer.answer(pictures(explainer, batch))
+    explainer.settle()
     return explainer
 
 

@@ -230,6 +230,10 @@ class Explainer:
         """
         self._engine.expect(pictures, batch)
 
+    def settle(self) -> None:
+        """Wait until the engine will not change any more, once something was explained: to measure it, say."""
+        self._engine.settle()
+
     def engine_report(self) -> dict[str, Any]:
         """The engine, its precision, and what the choice rests on, as plain data."""
         return self._engine.report()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import av
 import cv2
 import numpy as np
+import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
+from torch.nn import functional
 
 from livecam import threads
 from livecam.choices import FITS
@@ -74,23 +77,40 @@ class Preprocessor:
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
         """The whole upright picture at (width, height), (h, w, channels) uint8, possibly a view with strides."""
-        color = Color.of(frame.picture)
         coded_width, coded_height = frame.orientation.swap(width, height)
+        if frame.picture.format.name == "rgb24":
+            small = _scaled_rgb(frame.picture, coded_width, coded_height)
+        else:
+            small = self._scaled_video(frame.picture, coded_width, coded_height)
+        rgb = frame.orientation.upright(small)
+        if self._preprocessing.channels == 3:
+            return rgb
+        return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
+
+    def _scaled_video(self, picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
+        color = Color.of(picture)
         # Bilinear in swscale widens its filter with the scale, as Pillow does: that is what models were trained on.
         small = self._reformatter.reformat(
-            frame.picture,
-            coded_width,
-            coded_height,
+            picture,
+            width,
+            height,
             "rgb24",
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
             interpolation=Interpolation.BILINEAR,
             threads=threads.SCALER,
         )
-        rgb = frame.orientation.upright(small.to_ndarray())
-        if self._preprocessing.channels == 3:
-            return rgb
-        return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
+        return small.to_ndarray()
+
+
+def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
+    """The same filter for packed RGB, for which torch takes a fifth of swscale's time."""
+    (plane,) = picture.planes
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
+    image = torch.from_numpy(lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3))
+    channels = image.permute(2, 0, 1)[None]
+    small = functional.interpolate(channels, (height, width), mode="bilinear", antialias=True)
+    return small[0].permute(1, 2, 0).numpy()
 
 
 def _shape_as_seen(frame: Frame) -> tuple[float, float]:

@@ -132,6 +132,11 @@ class Switch:
             log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
         return Answer(*offer.program(images))
 
+    def settle(self) -> None:
+        """Wait until no other engine is on its way."""
+        if self._compilation is not None and self._compilation.is_started:
+            self._compilation.settled.wait()
+
     @property
     def _description_for_batch(self) -> str:
         return f"{self._batch} of {self._picture_shape} on {self._device}: {self._description}"
