@@ -22,7 +22,7 @@ from benchmarks.timing import print_machine, print_table
 from livecam import Explainer
 from livecam.bench.tax import REFERENCE, TIMED, Variant, measure_tax, pictures, variants
 from livecam.bench.timing import write_json
-from livecam.choices import ENGINES
+from livecam.choices import ENGINES, PRECISIONS
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.engines.agreement import agreement
 from livecam.explain.program import Answer
@@ -67,12 +67,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=",".join(MODELS), help="of torchvision, by comma")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="auto for all")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto for all")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--frames", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    wanted = variants(find_device("auto", "shapes"), options.engine)
+    wanted = variants(find_device("auto", "shapes"), options.engine, options.precision)
     print_machine()
     tax: dict[str, list[dict[str, Any]]] = {}
     for model in options.models.split(","):
