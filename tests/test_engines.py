@@ -333,6 +333,14 @@ def test_more_pictures_than_were_compiled_for_are_explained_in_turn(known: Path)
         np.testing.assert_allclose(given.cam, expected.cam, rtol=1e-3, atol=1e-5)
 
 
+def test_pictures_may_lie_in_memory_as_they_like(known: Path) -> None:
+    compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
+    height, width = compiled.classifier.preprocessing.size
+    images = torch.randint(0, 256, (1, 3, height, width), generator=torch.Generator().manual_seed(0)).byte()
+    for each in (images.permute(0, 2, 3, 1), images.permute(0, 2, 3, 1).contiguous()):
+        torch.testing.assert_close(compiled.answer(each).maps, eager.answer(each).maps, rtol=1e-3, atol=1e-5)
+
+
 def test_another_target_for_once_is_explained_as_well(known: Path) -> None:
     compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
     scene = scenes(1)[0]

@@ -25,7 +25,8 @@ class InBatches:
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
         """Pictures (n, h, w, channels) uint8 -> what the program gives for them, on the CPU."""
         parts = images.split(self._batch)  # type: ignore[no-untyped-call]
-        answers = [self._program(_filled_up(part, self._batch)) for part in parts]
+        # Compiled code takes for granted that pictures lie as those did that it was compiled with.
+        answers = [self._program(_filled_up(part, self._batch).contiguous()) for part in parts]
         outputs = answers[0] if len(answers) == 1 else [torch.cat(each) for each in zip(*answers, strict=True)]
         return tuple(output[: len(images)] for output in outputs)
 
