@@ -166,6 +166,19 @@ def test_a_map_that_is_no_number_agrees_with_nothing() -> None:
     assert agreement([answer_of([0, 0], [[1.0, 0.0], [math.nan, 0.0]])], [reference]).cosine == 0
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_of_classes_that_tie_the_explained_one_is_the_first_of_the_best(precision: str) -> None:
+    """In half precision logits are often equal to the last digit."""
+    model = Tiny()
+    with torch.no_grad():
+        model.head.weight.copy_(model.head.weight[:1].expand_as(model.head.weight))
+        model.head.bias.zero_()
+    answer = Explainer(model, preprocessing=Preprocessing(size=(64, 64)), engine="eager", precision=precision).answer(
+        pictures(8)
+    )
+    assert torch.equal(answer.targets[:, 0], answer.best[:, 0])
+
+
 def test_maps_without_any_evidence_agree_with_each_other_alone() -> None:
     empty, full = answer_of([0], [[0.0, 0.0]]), answer_of([0], [[1.0, 0.0]])
     assert agreement([empty], [empty]).suffices
@@ -318,6 +331,14 @@ def test_more_pictures_than_were_compiled_for_are_explained_in_turn(known: Path)
     compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
     for given, expected in zip(compiled.explain(scenes(5)), eager.explain(scenes(5)), strict=True):
         np.testing.assert_allclose(given.cam, expected.cam, rtol=1e-3, atol=1e-5)
+
+
+def test_pictures_may_lie_in_memory_as_they_like(known: Path) -> None:
+    compiled, eager = (Explainer("shapes", engine=engine, precision="fp32") for engine in ("compiled", "eager"))
+    height, width = compiled.classifier.preprocessing.size
+    images = torch.randint(0, 256, (1, 3, height, width), generator=torch.Generator().manual_seed(0)).byte()
+    for each in (images.permute(0, 2, 3, 1), images.permute(0, 2, 3, 1).contiguous()):
+        torch.testing.assert_close(compiled.answer(each).maps, eager.answer(each).maps, rtol=1e-3, atol=1e-5)
 
 
 def test_another_target_for_once_is_explained_as_well(known: Path) -> None:

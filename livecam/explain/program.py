@@ -13,10 +13,8 @@ from torch import Tensor
 
 from livecam.explain.probe import OnForwards
 from livecam.explain.step import PlainPrediction, Step
+from livecam.explain.targets import SHOWN_PREDICTIONS
 from livecam.models import Classifier
-
-SHOWN_PREDICTIONS = 5
-
 
 Select = Callable[[Tensor], Tensor]
 """Logits (B, classes) -> the classes to explain (B, K)."""
@@ -97,8 +95,8 @@ class Program:
         """`select` replaces the program's own, for once."""
         maps, logits, targets = self.step(self._normalisation(images), select or self._select, self._on_forwards)
         scores = self._score(logits.float())
-        values, best = _best(scores)
-        return Answer(maps.float(), targets, scores.gather(1, targets), best, values)
+        best = logits.float().topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
+        return Answer(maps.float(), targets, scores.gather(1, targets), best, scores.gather(1, best))
 
 
 def scoring(classifier: Classifier) -> Callable[[Tensor], Tensor]:
@@ -109,8 +107,3 @@ def scoring(classifier: Classifier) -> Callable[[Tensor], Tensor]:
         return logits.softmax(dim=1) if exclusive else logits.sigmoid()
 
     return score
-
-
-def _best(scores: Tensor) -> tuple[Tensor, Tensor]:
-    values, classes = scores.topk(min(SHOWN_PREDICTIONS, scores.shape[1]), dim=1)
-    return values, classes

@@ -61,7 +61,7 @@ class Step:
         method = self._method
         with torch.set_grad_enabled(isinstance(method, Gradient)):
             logits = self._module(batch)
-        targets = select(logits.detach())
+        targets = select(at_least_single(logits.detach()))
         if isinstance(method, Gradient):
             maps = self._maps_of_gradients(method, logits, targets)
         elif isinstance(method, Activation):
@@ -124,7 +124,7 @@ class PlainPrediction:
         """As in `Step`, of no class at all: K is 0."""
         with torch.no_grad():
             logits = self._module(batch)
-        return Explained(logits.new_empty(len(batch), 0, 1, 1), logits, select(logits)[:, :0])
+        return Explained(logits.new_empty(len(batch), 0, 1, 1), logits, select(at_least_single(logits))[:, :0])
 
 
 def _fused(maps: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from livecam.errors import ModelError
 
+SHOWN_PREDICTIONS = 5
+"""How many of the best classes are told of every picture."""
+
 Target = int | str | Sequence[int | str]
 """Classes by number, by name, or by rank ("top1" is each picture's best); several by comma, as a sequence, an array or
 a tensor. A name with a comma in it can only stand in a sequence."""
@@ -59,6 +62,8 @@ class Selection:
     ) -> None:
         ranks = [_rank_of(name) for name in wanted]
         self._deepest = max((rank for rank in ranks if rank), default=0)
+        # At least as many as are shown besides: of equal logits both then take the same for the best.
+        self._ranked = min(max(self._deepest, SHOWN_PREDICTIONS), classes)
         if self._deepest > classes:
             raise ModelError(f"there is no top{self._deepest}: the model has {classes} classes")
         self.indices = [None if rank else index_of(name) for rank, name in zip(ranks, wanted, strict=True)]
@@ -75,7 +80,7 @@ class Selection:
     def __call__(self, logits: Tensor) -> Tensor:
         """Logits (B, classes) -> the classes to explain (B, K)."""
         fixed = self._fixed.expand(len(logits), -1)
-        best = logits.topk(self._deepest, dim=1).indices
+        best = logits.topk(self._ranked, dim=1).indices
         return torch.cat([fixed, best], dim=1)[:, self._places]
 
     def one_for_each(self, logits: Tensor) -> Tensor:

@@ -46,7 +46,10 @@ class Graph:
         attributes = {name: getattr(self.module, name) for name in self._attributes}
         for name in self.weights:
             if attributes[name].is_floating_point():
-                attributes[name] = attributes[name].detach().to(dtype)
+                cast = attributes[name].detach().to(dtype)
+                # What was a parameter stays one: of buffers TorchInductor takes some for others when it freezes them.
+                is_parameter = isinstance(attributes[name], nn.Parameter)
+                attributes[name] = nn.Parameter(cast, requires_grad=False) if is_parameter else cast
         graph = copy.deepcopy(self.module.graph)
         for node in graph.nodes:
             node.args, node.kwargs = (_renamed(each, self.dtype, dtype) for each in (node.args, node.kwargs))
