@@ -43,7 +43,6 @@ class Variant(NamedTuple):
 MakeExplainer = Callable[[Variant], Explainer]
 
 REFERENCE = Variant("eager", "fp32")
-_CAPTURED_SECONDS = 10.0
 
 
 def variants(device: torch.device, engine: str = "auto", precision: str = "auto") -> list[Variant]:
@@ -79,7 +78,8 @@ def measure_tax(
             on_step(f"preparing {variant}, batch {batch}")
             begin = time.perf_counter()
             try:
-                explainer = stack.enter_context(_ready(make(variant), batch))
+                explainer = stack.enter_context(warm(partial(make, variant), batch))
+                explainer.predict(pictures(explainer, batch))
             except (RuntimeError, NotImplementedError) as exc:  # a model that cannot be computed in a precision
                 on_step(f"{variant} is left out: {first_line(exc)}")
                 continue
@@ -116,19 +116,7 @@ def pictures(explainer: Explainer, count: int) -> Tensor:
     height, width = preprocessing.size
     prepare = Preprocessor(preprocessing)
     scenes = (Scene(seed, 2, width, height).render(1.0) for seed in range(count))
-    return torch.from_numpy(np.stack([prepare(Frame.from_rgb(scene))[0] for scene in scenes]))
-
-
-def _ready(explainer: Explainer, batch: int) -> Explainer:
-    """Both of its programs compiled, where it compiles, and tried."""
-    explainer.expect(None, batch=batch)
-    images = pictures(explainer, batch)
-    explainer.answer(images)
-    end_seconds = time.perf_counter() + _CAPTURED_SECONDS
-    while explainer.engine == "captured" and time.perf_counter() < end_seconds:
-        explainer.answer(images)  # on a GPU the graph is captured first, and what was compiled comes in a moment
-    explainer.predict(images)
-    return explainer
+    return torch.from_numpy(np.ascontiguousarray([prepare(Frame.from_rgb(scene))[0] for scene in scenes]))
 
 
 def _works(explainers: dict[Variant, Explainer], images: Tensor) -> dict[str, Callable[[], object]]:

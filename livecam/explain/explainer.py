@@ -130,10 +130,11 @@ class Explainer:
         self._sessions = 0
 
     def _make_ready(self) -> None:
-        """For explaining, which may have been interrupted by a prediction."""
-        if self._predictor is not None:
+        """For explaining, also after a prediction that held the weights in another precision."""
+        eager = self._engine.eager
+        if self._predictor is not None and self._predictor.eager.program.dtype != eager.program.dtype:
             self._predictor.eager.close()
-        self._engine.eager.open()
+        eager.open()
 
     @property
     def engine(self) -> str:
@@ -217,8 +218,8 @@ class Explainer:
             with self._engine.eager.suspended():
                 self._predictor.expect(None, len(images))
         with self:
-            self._engine.eager.close()  # its hook would be timed as well
-            self._predictor.eager.open()
+            if self._predictor.engine == "eager":
+                self._predictor.eager.open()
             return self._predictor(images)
 
     @torch.inference_mode(False)
