@@ -116,7 +116,7 @@ def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: boo
         "first_explained_seconds": None if log.first_seconds is None else log.first_seconds - begin,
         "changed_at_frame": log.changed_at,
         "by_engine": log.figures(),
-        **explainer.engine_report(),
+        **explainer.report(),
     }
 
 

@@ -76,7 +76,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
             ledger = annotate(clip, output, explainer, style=style)
         clock.frames = ledger.written
         stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
-        return {**clock.figures(), **explainer.engine_report(), "stages_ms_p50": stages}
+        return {**clock.figures(), **explainer.report(), "stages_ms_p50": stages}
 
     return run
 

@@ -164,17 +164,7 @@ def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
 
 
 def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
-    packages = ("livecam", "torch", "torchvision", "av", "opencv-python", "numpy", "pillow")
-    return {
-        **ledger.report(),
-        "model": explainer.classifier.name,
-        "layer": explainer.layer,
-        "method": explainer.method,
-        "device": str(explainer.device),
-        **explainer.engine_report(),
-        **sink.report(),
-        "versions": versions(*packages),
-    }
+    return {**ledger.report(), **explainer.report(), **sink.report(), "versions": versions()}
 
 
 def _check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:

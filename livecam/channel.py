@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Generic, TypeVar
 
+from livecam.stages import GivenUp
+
 Item = TypeVar("Item")
 
 
@@ -20,15 +22,11 @@ class Policy(Enum):
     """Overwrite the oldest waiting item and count it as dropped. For live sources."""
 
 
-class ChannelAborted(Exception):  # noqa: N818 - not an error of the channel
-    """The run has failed or was given up: there is nothing more to hand over."""
-
-
 class Channel(Generic[Item]):
     """One producer puts and closes, one consumer iterates; anyone may abort.
 
     After `close` the consumer still gets what waits, then its iteration ends. After `abort` both sides get
-    `ChannelAborted` at once, also when they were blocked.
+    `GivenUp` at once, also when they were blocked.
     """
 
     def __init__(self, capacity: int, policy: Policy = Policy.BLOCK) -> None:
@@ -43,14 +41,14 @@ class Channel(Generic[Item]):
         self._aborted = False
 
     def put(self, item: Item) -> None:
-        """Hand an item over. Raises ChannelAborted."""
+        """Hand an item over. Raises GivenUp."""
         with self._changed:
             if self.policy is Policy.LATEST and len(self._items) == self.capacity:
                 self._items.popleft()
                 self.dropped += 1
             self._changed.wait_for(lambda: self._aborted or len(self._items) < self.capacity)
             if self._aborted:
-                raise ChannelAborted
+                raise GivenUp
             self._items.append(item)
             self._changed.notify_all()
 
@@ -59,7 +57,7 @@ class Channel(Generic[Item]):
             yield items[0]
 
     def batches(self, most: int) -> Iterator[list[Item]]:
-        """All that waits, up to so many; of a channel that blocks always so many until the end. Raises ChannelAborted.
+        """All that waits, up to so many; of a channel that blocks always so many until the end. Raises GivenUp.
 
         Raises ValueError where the channel cannot hold so many.
         """
@@ -73,7 +71,7 @@ class Channel(Generic[Item]):
         with self._changed:
             self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) >= least)
             if self._aborted:
-                raise ChannelAborted
+                raise GivenUp
             items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
             self._changed.notify_all()
             return items

@@ -11,6 +11,7 @@ LARGEST_BLUR_CELLS = 100
 ENGINES = ("auto", "eager", "compiled")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FITS = ("stretch", "crop", "pad")
+DISPLAYS = ("explained", "every")
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 READ_VIDEO_ENDINGS = (

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_PACKAGES = ("livecam", "torch", "torchvision", "av", "opencv-python", "numpy", "pillow")
 _GPU_FACTS = ("name", "driver_version", "clocks.current.sm", "clocks.current.memory", "clocks.max.sm")
 
 
@@ -22,7 +23,7 @@ def machine() -> dict[str, Any]:
         "gpu": _gpu(),
         "system": platform.platform(),
         "torch_threads": torch.get_num_threads(),
-        **versions("livecam", "torch", "torchvision", "av", "opencv-python", "numpy"),
+        **versions(),
     }
 
 
@@ -33,9 +34,9 @@ def machine_line(facts: dict[str, Any]) -> str:
     return f"{facts['processor']}, {facts['cores']} cores, {gpu}; {packages}, {facts['torch_threads']} threads"
 
 
-def versions(*packages: str) -> dict[str, str | None]:
-    """Of Python and of these packages, None where one is not installed."""
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+def versions(*more: str) -> dict[str, str | None]:
+    """Of Python, livecam and what it is built on, and of `more` packages; None where one is not installed."""
+    return {"python": platform.python_version(), **{name: version(name) for name in (*_PACKAGES, *more)}}
 
 
 def version(package: str) -> str | None:

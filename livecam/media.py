@@ -30,6 +30,10 @@ class Orientation(NamedTuple):
             return cls(True, c < 0, b < 0)
         return cls(False, a < 0, d < 0)
 
+    def mirrored(self) -> Orientation:
+        """The same with left and right of the upright picture exchanged."""
+        return self._replace(flipped_x=not self.flipped_x)
+
     def upright(self, picture: np.ndarray) -> np.ndarray:
         """Coded (h, w, ...) -> upright (h', w', ...), a view."""
         turned = picture.swapaxes(0, 1) if self.transposed else picture

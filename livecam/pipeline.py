@@ -1,4 +1,4 @@
-"""The run: three threads, two channels, from a source through an explainer to a sink. Only here they start."""
+"""The run: three threads, two channels, from a source through an explainer to a sink."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import av
 
-from livecam.channel import Channel, ChannelAborted, Policy
+from livecam.channel import Channel, Policy
 from livecam.explain.explainer import Explainer
 from livecam.explain.motion import Carrier
 from livecam.frame import Explanation, Frame
@@ -19,6 +18,7 @@ from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
 from livecam.sinks import Sink
 from livecam.sources import Source
+from livecam.stages import Stages
 from livecam.stats import Ledger
 from livecam.threads import drawing_threads
 from livecam.transfer import DevicePlanes, Transfer
@@ -74,9 +74,9 @@ class Pipeline:
         self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(self._batch)
         self._transfer = Transfer(explainer.device) if explainer.device.type == "cuda" else None
         self._stopping = threading.Event()
-        self._ended = [threading.Event() for _ in range(3)]
+        works = {"capture": self._capture, "explain": self._explain, "render": self._render}
+        self._stages = Stages(works, on_failure=self._give_up)
         self.finished = False
-        self._error: BaseException | None = None
 
     def run(self) -> Ledger:
         """Run to the end of the source, or until KeyboardInterrupt in this thread.
@@ -90,58 +90,36 @@ class Pipeline:
             return self._run()
 
     def _run(self) -> Ledger:
-        threads = [
-            threading.Thread(target=partial(self._stage, work, ended), name=f"livecam-{work.__name__.strip('_')}")
-            for work, ended in zip((self._capture, self._explain, self._render), self._ended, strict=True)
-        ]
         interrupt: KeyboardInterrupt | None = None
-        while not all(ended.is_set() for ended in self._ended):
+        while not self._stages.are_over:
             try:
-                self._work(threads)
+                self._follow()
             except KeyboardInterrupt as exc:
                 if interrupt is None:
                     interrupt = exc
                     self._stopping.set()
                 else:
-                    self._fail(exc)
+                    self._stages.fail(exc)
             except BaseException as exc:
-                self._fail(exc)
-        for thread in threads:
-            thread.join()
+                self._stages.fail(exc)
+        self._stages.join()
         self._tally()
         self.ledger.stop_clock()
         if not self.finished:
             self._sink.abort()
-            raise self._error or interrupt or RuntimeError("the run ended without finishing its output")
+            raise self._stages.error or interrupt or RuntimeError("the run ended without finishing its output")
         if interrupt is not None:
             raise interrupt
         return self.ledger
 
-    def _work(self, threads: list[threading.Thread]) -> None:
-        """Start what has not been started, and wait for all."""
-        for thread in threads:
-            if thread.ident is None:
-                thread.start()
-        # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
-        for ended in self._ended:
-            while not ended.is_set():
-                ended.wait(_POLL_SECONDS)
-                self._tally()
-                self._on_progress(self.ledger)
+    def _follow(self) -> None:
+        self._stages.start()
+        while not self._stages.are_over:
+            self._stages.wait(_POLL_SECONDS)
+            self._tally()
+            self._on_progress(self.ledger)
 
-    def _stage(self, work: Callable[[], None], ended: threading.Event) -> None:
-        try:
-            work()
-        except ChannelAborted:
-            pass
-        except BaseException as exc:
-            self._fail(exc)
-        finally:
-            ended.set()
-
-    def _fail(self, error: BaseException) -> None:
-        """Keep the first error and wake up everyone."""
-        self._error = self._error or error
+    def _give_up(self) -> None:
         self._stopping.set()
         self._captured.abort()
         self._explained.abort()

@@ -60,34 +60,38 @@ class Record:
 class Predictions(Record):
     """A JSON object a line, one for each frame."""
 
-    def add(self, frame: Frame, explanation: Explanation) -> None:
-        """Add the line of a frame.
+    def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
+        """Add the line of a frame: what `described` says, and `more` plain data."""
+        self.write(json.dumps({**described(frame, explanation), **more}, ensure_ascii=False).encode() + b"\n")
 
-        It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
-        `age_seconds` since the frame that the model saw (0 where it is this one), the classes `explained`, each with
-        the pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
-        """
-        line = {
-            "index": frame.index,
-            **({} if frame.path is None else {"path": str(frame.path)}),
-            "time_seconds": frame.pts_seconds,
-            "age_frames": explanation.age_frames,
-            "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
-            "explained": [
-                {
-                    "index": one.index,
-                    "label": one.label,
-                    "score": round(one.score, 6),
-                    "peak": _in_pixels(explanation.peak_of(one), frame),
-                }
-                for one in explanation.classes
-            ],
-            "classes": [
-                {"index": best.index, "label": best.label, "score": round(best.score, 6)}
-                for best in explanation.predictions
-            ],
-        }
-        self.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
+    """What the model said of a frame, as plain data for JSON.
+
+    It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
+    `age_seconds` since the frame that the model saw (0 where it is this one), the classes `explained`, each with
+    the pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
+    """
+    return {
+        "index": frame.index,
+        **({} if frame.path is None else {"path": str(frame.path)}),
+        "time_seconds": frame.pts_seconds,
+        "age_frames": explanation.age_frames,
+        "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
+        "explained": [
+            {
+                "index": one.index,
+                "label": one.label,
+                "score": round(one.score, 6),
+                "peak": _in_pixels(explanation.peak_of(one), frame),
+            }
+            for one in explanation.classes
+        ],
+        "classes": [
+            {"index": best.index, "label": best.label, "score": round(best.score, 6)}
+            for best in explanation.predictions
+        ],
+    }
 
 
 def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:
@@ -110,7 +114,7 @@ class Maps(Record):
         self._shape: tuple[int, ...] = ()
         self.write(bytes(_NPY_HEADER_BYTES))
 
-    def add(self, frame: Frame, explanation: Explanation) -> None:
+    def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
         """Add the maps of a frame."""
         maps = np.stack([one.cam for one in explanation.classes])
         self._shape = maps.shape if len(maps) > 1 else maps.shape[1:]
@@ -146,10 +150,10 @@ class Records:
             self._close()
             raise
 
-    def add(self, frame: Frame, explanation: Explanation) -> None:
-        """Add the entries of a frame."""
+    def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
+        """Add the entries of a frame; `more` plain data is for the predictions."""
         for file in self._files:
-            file.add(frame, explanation)
+            file.add(frame, explanation, **more)
 
     def __enter__(self) -> Records:
         return self

@@ -324,7 +324,7 @@ def test_compiled_maps_are_those_of_the_eager_engine(known: Path) -> None:
         assert np.vdot(given.cam, expected.cam) >= 0.9999 * np.linalg.norm(given.cam) * np.linalg.norm(expected.cam)
         assert given.score == pytest.approx(expected.score, abs=1e-5)
     assert compiled.engine == "compiled"
-    assert compiled.engine_report()["compiled"]["cosine_to_eager"] >= 0.9999
+    assert compiled.report()["compiled"]["cosine_to_eager"] >= 0.9999
 
 
 def test_more_pictures_than_were_compiled_for_are_explained_in_turn(known: Path) -> None:
@@ -425,6 +425,7 @@ def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: 
     explainer.expect(math.inf)
     compilation = explainer._engine._compilation
     assert compilation is not None
+    compilation._launched.wait()
     process, job = compilation._compiler, compilation._folder
     assert process is not None
     assert job is not None

@@ -14,13 +14,14 @@ import pytest
 import torch
 
 from livecam import Explanation
-from livecam.channel import Channel, ChannelAborted, Policy
+from livecam.channel import Channel, Policy
 from livecam.frame import Frame
 from livecam.media import Media
 from livecam.pipeline import Pipeline
 from livecam.render import Renderer, Style
 from livecam.sinks import Sink
 from livecam.sources import Source
+from livecam.stages import GivenUp
 from tests.clips import number_in, numbered_picture
 from tests.explanations import explanation_of
 
@@ -302,7 +303,7 @@ def test_an_aborted_channel_wakes_up_both_sides() -> None:
     woken: list[str] = []
 
     def blocked(side: str, action: Callable[[], object]) -> None:
-        with pytest.raises(ChannelAborted):
+        with pytest.raises(GivenUp):
             action()
         woken.append(side)
 

@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "machine": set(),
     "transfer": set(),
     "paths": {"errors"},
-    "channel": set(),
+    "stages": set(),
+    "channel": {"stages"},
     "stats": set(),
     "media": GROUND,
     "frame": GROUND | {"render"},  # only within Explanation.overlay, a convenience for callers
@@ -29,12 +30,14 @@ ALLOWED: dict[str, set[str]] = {
     "explain": GROUND | {"frame", "models"},
     "render": GROUND | {"frame"},
     "sinks": GROUND | {"frame"},
-    "pipeline": GROUND | {"frame", "channel", "stats", "sources", "explain", "render", "sinks"},
+    "pipeline": GROUND | {"frame", "channel", "stages", "stats", "sources", "explain", "render", "sinks"},
     "choices": set(),
     "records": GROUND | {"frame"},
     "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
     "bench": GROUND | {"annotation", "channel", "frame", "pipeline", "sources", "explain", "render", "sinks", "stats"},
-    "cli": GROUND | {"annotation", "bench", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "live": GROUND | {"channel", "frame", "records", "stages", "stats", "sources", "explain", "render", "sinks"},
+    "cli": GROUND
+    | {"annotation", "bench", "live", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }
@@ -63,9 +66,9 @@ def test_imports_go_one_way() -> None:
         assert not forbidden, f"{path.relative_to(PACKAGE)} imports {forbidden}"
 
 
-def test_only_the_pipeline_and_the_compilation_start_threads() -> None:
+def test_only_the_stages_of_a_run_and_the_compilation_start_threads() -> None:
     starting = {p for p in PACKAGE.rglob("*.py") if re.search(r"threading\.Thread\(|ThreadPool", p.read_text())}
-    assert starting == {PACKAGE / "pipeline.py", PACKAGE / "explain" / "engines" / "background.py"}
+    assert starting == {PACKAGE / "stages.py", PACKAGE / "explain" / "engines" / "background.py"}
 
 
 def test_the_public_names_are_there() -> None:

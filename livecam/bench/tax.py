@@ -139,5 +139,5 @@ def _row(variant: Variant, times_ms: dict[str, list[float]]) -> dict[str, Any]:
 
 def _preparation(explainer: Explainer, seconds: float) -> dict[str, float | None]:
     """How long it took until it was ready now, and once to compile its program."""
-    compiled = explainer.engine_report().get("compiled", {})
+    compiled = explainer.report().get("compiled", {})
     return {"ready_seconds": round(seconds, 2), "compile_seconds": compiled.get("compile_seconds")}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options
+from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options, taken
 from livecam.cli.progress import Progress
 from livecam.errors import InputError, some_of
 
@@ -82,11 +82,11 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     from livecam.sources import find_inputs
 
     progress = Progress()
-    model = _taken(options, MODEL_OPTION_NAMES)
+    model = taken(options, MODEL_OPTION_NAMES)
     explainer = functools.cache(partial(Explainer, **model, on_forwards=progress.on_forwards))  # one for all runs
-    style = Style(**_taken(options, DRAWING_OPTION_NAMES))
-    encoder = EncoderOptions(**_taken(options, ("codec", "preset", "crf")))
-    of_videos = {"encoder": encoder, **_taken(options, ("every", "start_seconds", "duration_seconds"))}
+    style = Style(**taken(options, DRAWING_OPTION_NAMES))
+    encoder = EncoderOptions(**taken(options, ("codec", "preset", "crf")))
+    of_videos = {"encoder": encoder, **taken(options, ("every", "start_seconds", "duration_seconds"))}
     inputs = find_inputs(sources)
 
     def annotated(run: Run) -> Ledger:
@@ -103,10 +103,6 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         click.echo(f"livecam: {len(failed)} of {len(inputs)} inputs failed: {some_of(failed)}", err=True)
     if failed or not all(outcome.complete for outcome in outcomes):
         sys.exit(EXIT_ERROR)
-
-
-def _taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: options.pop(name) for name in names}
 
 
 @contextmanager

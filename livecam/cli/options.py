@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -119,6 +119,11 @@ _DRAWING_OPTIONS = (
     click.option("--contour", is_flag=True, help="Draw the border of the hottest region."),
     click.option("--colorbar", is_flag=True, help="Draw what the colours mean."),
 )
+
+
+def taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Those of these names, which are no longer among the options then."""
+    return {name: options.pop(name) for name in names}
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -88,10 +88,7 @@ class Explainer:
         on_forwards: OnForwards | None = None,
     ) -> None:
         self._wanted = parse_target(target, top)
-        self.method = method
-        self._method = find_method(method)
-        if isinstance(self._method, Activation) and (against is not None or negative):
-            raise ModelError(f"{method} shows what is active, of no class: leave out against and negative")
+        _check_method(method, against is not None or negative)
         self._heat_options = HeatOptions(threshold, smooth, scale)
         self._on_forwards = on_forwards
         self.device = find_device(device, model)
@@ -115,19 +112,26 @@ class Explainer:
             )
         self._negative = negative
         self._against = None if against is None else self._index_of(against)
-        self._selection = self._select(self._wanted)
-        layers = self.survey.find(self._module, layer, features_only=self._method.features_only)
-        self.layer = ",".join(target_layer.name for target_layer in layers)
         self._dtype = own
-        self._engine = self._engine_for(
-            partial(Step, self._module, layers, self._method, against=self._against, negative=negative),
-            engine,
-            precision,
-        )
+        self._wanted_engine, self._wanted_precision = engine, precision
+        self._aim(method, layer)
         self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
         self._heat = Heat(self._heat_options)
         self._sessions = 0
+
+    def _aim(self, method: str, layer: str | int | Sequence[str | int] | None) -> None:
+        """Explain by this method at this layer; nothing has changed where they do not fit."""
+        _check_method(method, self._against is not None or self._negative)
+        found, selection = find_method(method), self._select(self._wanted, method)
+        layers = self.survey.find(self._module, layer, features_only=found.features_only)
+        self.method, self._method, self._selection = method, found, selection
+        self.layer = ",".join(target_layer.name for target_layer in layers)
+        self._engine = self._engine_for(
+            partial(Step, self._module, layers, found, against=self._against, negative=self._negative),
+            self._wanted_engine,
+            self._wanted_precision,
+        )
 
     def _make_ready(self) -> None:
         """For explaining, also after a prediction that held the weights in another precision."""
@@ -171,6 +175,18 @@ class Explainer:
                 self._predictor.eager.close()
             self._engine.eager.close()
 
+    @torch.inference_mode(False)
+    def change(self, method: str, layer: str | int | Sequence[str | int] | None = None) -> None:
+        """Go on by another method, or at another layer, with the same model. It explains eagerly again at first.
+
+        Both are as for a new explainer. Raises ModelError for what does not fit; then all is as it was.
+        """
+        before = self._engine
+        self._aim(method, layer)
+        before.end()
+        if self._sessions:
+            self._make_ready()
+
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
         """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` replaces the explainer's own."""
         return self.explain([image], target=target)[0]
@@ -191,7 +207,7 @@ class Explainer:
         if not frames:
             return []
         batch, regions = self._inputs(frames, uploaded)
-        selection = None if target is None else self._select(parse_target(target))
+        selection = None if target is None else self._select(parse_target(target), self.method)
         with self:
             answer = self.answer(batch) if selection is None else self._engine.eager(batch, selection)
             return [
@@ -235,9 +251,15 @@ class Explainer:
         """Wait until the engine will not change any more, once something was explained: to measure it, say."""
         self._engine.settle()
 
-    def engine_report(self) -> dict[str, Any]:
-        """The engine, its precision, and what the choice rests on, as plain data."""
-        return self._engine.report()
+    def report(self) -> dict[str, Any]:
+        """Model, layer, method, device, and the engine with what its choice rests on, as plain data."""
+        return {
+            "model": self.classifier.name,
+            "layer": self.layer,
+            "method": self.method,
+            "device": str(self.device),
+            **self._engine.report(),
+        }
 
     def _inputs(
         self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None
@@ -268,7 +290,7 @@ class Explainer:
             wanted *= len(batch)
         if len(wanted) != len(batch) or not len(batch):
             raise ModelError(f"there are {len(wanted)} targets for {len(batch)} pictures; give one for each")
-        selection = self._select(wanted)
+        selection = self._select(wanted, self.method)
         with self:
             return program.step(batch, selection.one_for_each, self._on_forwards).maps[:, 0].float()
 
@@ -285,9 +307,9 @@ class Explainer:
             raise ModelError(f"inputs are a float tensor (B, {channels}, height, width), preprocessed, not {what}")
         return batch
 
-    def _select(self, wanted: Sequence[int | str]) -> Selection:
-        if isinstance(self._method, Activation) and any(name != "top1" for name in wanted):
-            raise ModelError(f"{self.method} shows what is active, of no class: leave out target and top")
+    def _select(self, wanted: Sequence[int | str], method: str) -> Selection:
+        if isinstance(find_method(method), Activation) and any(name != "top1" for name in wanted):
+            raise ModelError(f"{method} shows what is active, of no class: leave out target and top")
         selection = Selection(wanted, self._index_of, self.classes, self.device)
         if self._against is not None and self._against in selection.indices:
             raise ModelError(
@@ -342,6 +364,11 @@ class Explainer:
         """A picture of noise to find the layers with: (1, h, w, channels) uint8, the same each time."""
         shape = (1, *self.classifier.preprocessing.size, self.classifier.preprocessing.channels)
         return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def _check_method(method: str, is_about_class: bool) -> None:
+    if isinstance(find_method(method), Activation) and is_about_class:
+        raise ModelError(f"{method} shows what is active, of no class: leave out against and negative")
 
 
 def _program(

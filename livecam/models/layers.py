@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from livecam.errors import ModelError
 from livecam.models.grid import Grid, find_grid
@@ -143,19 +145,18 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
         scores = _class_scores(model(example.detach().requires_grad_()))
         if not outputs:
             raise ModelError("the model has no layers inside that could be explained")
-        gradients = torch.autograd.grad(scores.max(), [output for _, output in outputs], allow_unused=True)
+        gradients = torch.autograd.grad(scores.max(), [output.edge for output in outputs], allow_unused=True)
     if not scores.isfinite().all():
         raise ModelError("the model's scores are not finite numbers: its weights are damaged")
-    token_counts = {output.shape[1] for _, output in outputs if output.ndim == 3}
+    token_counts = {output.shape[1] for output in outputs if len(output.shape) == 3}
     layers: dict[str, Layer] = {}
-    for (name, output), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
+    for (name, shape, _), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
         if name in layers:
             continue  # an earlier call of a module that is used several times
-        grid, obstacle = _grid_of(output, gradient, example, token_counts)
-        shape, kind = tuple(output.shape), type(model.get_submodule(name)).__name__
+        grid, obstacle = _grid_of(shape, gradient, example, token_counts)
         layers[name] = Layer(
             name,
-            kind,
+            type(model.get_submodule(name)).__name__,
             shape,
             grid,
             obstacle,
@@ -167,10 +168,9 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
 
 
 def _grid_of(
-    output: Tensor, gradient: Tensor | None, example: Tensor, token_counts: set[int]
+    shape: tuple[int, ...], gradient: Tensor | None, example: Tensor, token_counts: set[int]
 ) -> tuple[Grid | None, str]:
     """The grid to explain on, or None and the reason."""
-    shape = tuple(output.shape)
     is_attention_matrix = len(shape) == 4 and shape[2] == shape[3] and shape[3] in token_counts
     grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 and not is_attention_matrix else None
     if grid is None:
@@ -208,22 +208,28 @@ def _described(output: object) -> str:
     return kind
 
 
+class _Output(NamedTuple):
+    """What a module gave: its name, the shape, and its place in the graph, whatever is done in place behind it."""
+
+    name: str
+    shape: tuple[int, ...]
+    edge: GradientEdge
+
+
 @contextmanager
-def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[tuple[str, Tensor]], Counter[str]]]:
-    """(name, output) of each call of each submodule that gives a float tensor, in the order of execution.
+def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[_Output], Counter[str]]]:
+    """Of each call of each submodule that gives a float tensor, in the order of execution.
 
     And how often each submodule was called, whatever it gave.
     """
-    outputs: list[tuple[str, Tensor]] = []
+    outputs: list[_Output] = []
     calls: Counter[str] = Counter()
 
-    def recorder(name: str) -> Callable[..., Tensor | None]:
-        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+    def recorder(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             calls[name] += 1
-            if not isinstance(output, Tensor) or not output.requires_grad:
-                return None
-            outputs.append((name, output))
-            return output.clone()  # an in-place operation behind it must not change what was recorded
+            if isinstance(output, Tensor) and output.requires_grad:
+                outputs.append(_Output(name, tuple(output.shape), get_gradient_edge(output)))
 
         return hook
 

@@ -83,7 +83,8 @@ class Compilation:
         self._device = device
         self._may_be_slow = may_be_slow
         self._samples: list[Sample] = []
-        self._sampled, self._ending = threading.Event(), threading.Event()
+        self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
+        self._is_patient = False
         self._compiler: subprocess.Popen[bytes] | None = None
         self._traced = traced
         self._entry = Entry.of(traced, images.shape, device)
@@ -97,16 +98,12 @@ class Compilation:
 
     def start(self, *, patient: bool) -> None:
         """Begin; `patient` leaves the processor to whoever else wants it."""
-        self.is_started = True
-        if not self._entry.tried.issuperset(self._precisions):
-            try:
-                self._start_compiler(patient or self.is_known)
-            except (LivecamError, OSError) as exc:  # no compiler, or no place to keep what it makes
-                self.problem = str(exc)
+        self.is_started, self._is_patient = True, patient
         self._thread.start()
 
     def wait_for_compiler(self) -> None:
         """Until something is compiled, or never will be."""
+        self._launched.wait()
         while not self.is_known and self._compiler is not None and self._compiler.poll() is None:
             time.sleep(_POLL_SECONDS)
 
@@ -126,12 +123,24 @@ class Compilation:
         """Give up what is not done."""
         self._ending.set()
         self._sampled.set()
+        if self.is_started:
+            self._launched.wait()
         if self._compiler is not None and self._compiler.poll() is None:
             _kill(self._compiler)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _launch(self) -> None:
+        """Start the compiler where there is something left for it. To hand the weights over takes half a second."""
+        try:
+            if not self._entry.tried.issuperset(self._precisions):
+                self._start_compiler(self._is_patient or self.is_known)
+        except (LivecamError, OSError) as exc:  # no compiler, or no place to keep what it makes
+            self.problem = str(exc)
+        finally:
+            self._launched.set()
 
     def _start_compiler(self, patient: bool) -> None:
         """Raises CompilerError where there is none."""
@@ -155,6 +164,7 @@ class Compilation:
 
     def _run(self) -> None:
         try:
+            self._launch()
             self._sampled.wait()
             if self._device.type == "cuda" and self._samples:
                 self._capture()

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_aggregate
@@ -65,7 +67,9 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
 
     Raises whatever a model raises that cannot be traced, or not in this precision.
     """
-    with program.prepared():
+    # Without one for all of the trace a mode is made for every operation, which takes as long as all the rest.
+    shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
+    with program.prepared(), tracing(shared):
         module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     graph = Graph(module, (), program.dtype)

@@ -132,6 +132,11 @@ class Switch:
             log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
         return Answer(*offer.program(images))
 
+    def end(self) -> None:
+        """Give the model back, and up what is being compiled."""
+        self._drop_compilation()
+        self.eager.close()
+
     def settle(self) -> None:
         """Wait until no other engine is on its way."""
         if self._compilation is not None and self._compilation.is_started:

@@ -1,0 +1,183 @@
+"""What the keys of the window change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from livecam.choices import COLORMAPS, METHODS, VIEWS
+from livecam.render import Style
+
+_OPACITY_STEP = 0.1
+_RANKS = ("top1", "top2", "top3", "top4", "top5")
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model is asked: by which method, at which layer (None: the automatic one), for which class.
+
+    A `target` of None is the one that the explainer was made for.
+    """
+
+    method: str
+    layer: str | None = None
+    target: int | str | None = None
+
+
+class Controls:
+    """The state behind the keys: all of it may be read by any thread, and is changed by the window's alone.
+
+    `layers` are the names of those that can be explained; `shown_class` gives the number of the class on the screen.
+    """
+
+    def __init__(
+        self,
+        style: Style,
+        question: Question,
+        layers: Sequence[str],
+        shown_class: Callable[[], int | None],
+        *,
+        is_recording: bool = False,
+    ) -> None:
+        self.style = style
+        self.question = question
+        self.is_over = False
+        self.is_paused = False
+        self.steps = 0
+        """How many more frames to show although it is paused."""
+        self.snapshots = 0
+        """How many were asked for."""
+        self.is_recording = is_recording
+        self.is_mirrored = False
+        self.is_full_screen = False
+        self.shows_facts = True
+        self.shows_help = False
+        self.message = ""
+        """What there is to be said of the last key."""
+        self._layers = layers
+        self._shown_class = shown_class
+
+    def press(self, key: str) -> None:
+        """Do what the key is for; others are passed over."""
+        for entry in KEYS:
+            if key in entry.keys:
+                entry.action(self)
+
+    def tell(self, message: str) -> None:
+        """Say this on the screen, until something else is to be said."""
+        self.message = message
+
+    def quit(self) -> None:
+        """End the run."""
+        self.is_over = True
+
+    def pause(self) -> None:
+        """Stop the picture, or let it go on."""
+        self.is_paused, self.steps = not self.is_paused, 0
+
+    def step(self) -> None:
+        """One more frame, then stand still."""
+        self.is_paused, self.steps = True, self.steps + 1
+
+    def snapshot(self) -> None:
+        """Keep the picture."""
+        self.snapshots += 1
+
+    def record(self) -> None:
+        """Begin to record, or stop."""
+        self.is_recording = not self.is_recording
+
+    def next_method(self, step: int = 1) -> None:
+        """The next of all methods, at the layer that was chosen, for the explainer's own class."""
+        method = _next(METHODS, self.question.method, step)
+        self.question = dataclasses.replace(self.question, method=method)
+
+    def next_layer(self, step: int = 1) -> None:
+        """The next deeper layer, or a shallower one; beyond the ends it is the automatic choice."""
+        layer = _next((None, *self._layers), self.question.layer, step)
+        self.question = dataclasses.replace(self.question, layer=layer)
+
+    def next_class(self, step: int = 1) -> None:
+        """The model's next best class, of the first five."""
+        rank = self.question.target if self.question.target in _RANKS else _RANKS[-1 if step > 0 else 0]
+        if self.question.target is None:
+            rank = _RANKS[0]
+        self.question = dataclasses.replace(self.question, target=_next(_RANKS, rank, step))
+
+    def lock_class(self) -> None:
+        """Stay with the class on the screen, whatever is best; or, if one is locked, let it go."""
+        is_locked = isinstance(self.question.target, int)
+        self.question = dataclasses.replace(self.question, target=None if is_locked else self._shown_class())
+
+    def change_opacity(self, step: float) -> None:
+        """Of the heatmap."""
+        self.style = dataclasses.replace(self.style, opacity=round(min(max(self.style.opacity + step, 0), 1), 2))
+
+    def next_colormap(self, step: int = 1) -> None:
+        """The colours of the heatmap."""
+        self.style = dataclasses.replace(self.style, colormap=_next(COLORMAPS, self.style.colormap, step))
+
+    def next_view(self, step: int = 1) -> None:
+        """What is drawn."""
+        if self.is_recording:  # whose pictures are all of one size
+            self.tell("the view stays as it is while recording")
+        else:
+            self.style = dataclasses.replace(self.style, view=_next(VIEWS, self.style.view, step))
+
+    def mirror(self) -> None:
+        """Turn left and right, for the model as well."""
+        self.is_mirrored = not self.is_mirrored
+
+    def full_screen(self) -> None:
+        """All of the screen, or a window."""
+        self.is_full_screen = not self.is_full_screen
+
+    def facts(self) -> None:
+        """Show or hide the figures."""
+        self.shows_facts = not self.shows_facts
+
+    def help(self) -> None:
+        """Show or hide what the keys do."""
+        self.shows_help = not self.shows_help
+
+
+class Key(NamedTuple):
+    """`keys` as the window gives them, of which all do the same; how they are called, and what they do, in words."""
+
+    keys: tuple[str, ...]
+    name: str
+    help: str
+    action: Callable[[Controls], None]
+
+
+def _next(choices: Sequence[Choice], current: Choice, step: int) -> Choice:
+    return choices[(choices.index(current) + step) % len(choices)]
+
+
+KEYS = (
+    Key(("q", "\x1b"), "q, Esc", "quit", Controls.quit),
+    Key((" ",), "space", "pause, go on", Controls.pause),
+    Key((".",), ".", "step by one frame", Controls.step),
+    Key(("s",), "s", "snapshot: PNG and JSON", Controls.snapshot),
+    Key(("r",), "r", "record, stop recording", Controls.record),
+    Key(("m",), "m", "next method", Controls.next_method),
+    Key(("M",), "M", "previous method", lambda controls: controls.next_method(-1)),
+    Key(("l",), "l", "next layer", Controls.next_layer),
+    Key(("L",), "L", "previous layer", lambda controls: controls.next_layer(-1)),
+    Key(("c",), "c", "next class: top 1, top 2, ...", Controls.next_class),
+    Key(("C",), "C", "previous class", lambda controls: controls.next_class(-1)),
+    Key(("k",), "k", "keep to this class, let it go", Controls.lock_class),
+    Key(("]", "+", "="), "], +", "heatmap more opaque", lambda controls: controls.change_opacity(_OPACITY_STEP)),
+    Key(("[", "-"), "[, -", "heatmap less opaque", lambda controls: controls.change_opacity(-_OPACITY_STEP)),
+    Key(("p",), "p", "next colour map", Controls.next_colormap),
+    Key(("v",), "v", "next view", Controls.next_view),
+    Key(("V",), "V", "previous view", lambda controls: controls.next_view(-1)),
+    Key(("x",), "x", "mirror", Controls.mirror),
+    Key(("f",), "f", "full screen", Controls.full_screen),
+    Key(("i",), "i", "show or hide the figures", Controls.facts),
+    Key(("h", "?"), "h", "show or hide this help", Controls.help),
+)

@@ -1,0 +1,97 @@
+"""What the explainer's thread of a live run does: the newest frame of every source, together, as the keys ask it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from livecam.errors import LivecamError
+from livecam.explain.explainer import Explainer
+from livecam.live.controls import Controls
+from livecam.live.feed import Feed
+
+_GATHER_SECONDS = 0.01
+"""How long a frame waits for those of the other sources, to be explained together with them."""
+
+
+class Explaining:
+    """Explains what waits in the feeds, which share the condition `changed`, until all are read or the run is over."""
+
+    def __init__(
+        self, feeds: Sequence[Feed], changed: threading.Condition, explainer: Explainer, controls: Controls
+    ) -> None:
+        self.is_over = False
+        self._feeds = feeds
+        self._changed = changed
+        self._explainer = explainer
+        self._controls = controls
+        self._answered = controls.question
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the question is another one than that which the explainer answers by now."""
+        return self._controls.question != self._answered
+
+    def run(self) -> None:
+        """Until nothing more will come."""
+        try:
+            while self._waited_for_work():
+                if self.is_changing:
+                    self._change()
+                if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
+                    self._explain(waiting)
+        finally:
+            with self._changed:
+                self.is_over = True
+                self._changed.notify_all()
+
+    def _waited_for_work(self) -> bool:
+        """Wait for a frame or another question; False where there will be none."""
+        with self._changed:
+            self._changed.wait_for(self._has_news)
+            if self._controls.is_over or not (self._has_work() or self.is_changing):
+                return False
+            self._changed.wait_for(
+                lambda: all(f.waits_for_explainer or f.is_read for f in self._feeds), _GATHER_SECONDS
+            )
+            return True
+
+    def _has_news(self) -> bool:
+        is_read = all(feed.is_read for feed in self._feeds)
+        return self._has_work() or self.is_changing or self._controls.is_over or is_read
+
+    def _has_work(self) -> bool:
+        return any(feed.waits_for_explainer for feed in self._feeds)
+
+    def _change(self) -> None:
+        """Answer the question from here on; where it does not fit say so, and stay with the one before."""
+        question, before = self._controls.question, self._answered
+        self._controls.tell("")
+        try:
+            if (question.method, question.layer) != (before.method, before.layer):
+                self._explainer.change(question.method, question.layer)
+                self._explainer.expect(float("inf"), batch=len(self._feeds))
+            self._answered = question
+            self._explain_again()
+        except LivecamError as exc:
+            self._controls.tell(str(exc))
+            self._controls.question = before
+        with self._changed:
+            self._changed.notify_all()
+
+    def _explain(self, feeds: Sequence[Feed]) -> None:
+        frames = [feed.take() for feed in feeds]
+        begin = time.perf_counter()
+        explanations = self._explainer.explain(frames, target=self._answered.target)
+        seconds = time.perf_counter() - begin
+        for feed, frame, explanation in zip(feeds, frames, explanations, strict=True):
+            feed.ledger.stages["explain"].add(seconds)
+            feed.explained(frame, explanation)
+
+    def _explain_again(self) -> None:
+        """What stands still on the screen."""
+        for feed in self._feeds:
+            if self._controls.is_paused and feed.on_screen is not None:
+                (again,) = self._explainer.explain([feed.on_screen.frame], target=self._answered.target)
+                feed.explained_again(again)

@@ -1,0 +1,109 @@
+"""Sources in, a window out: what `livecam live` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from livecam.errors import LivecamError
+from livecam.explain.explainer import Explainer
+from livecam.live.display import check_window
+from livecam.live.feed import Shown
+from livecam.live.ledger import FeedLedger
+from livecam.live.recorder import Recorder
+from livecam.live.session import Session
+from livecam.live.snapshot import timestamped
+from livecam.live.window import NoWindow, Window
+from livecam.machine import versions
+from livecam.paths import check_writable
+from livecam.records import Records, write_report
+from livecam.render import Style
+from livecam.sinks import check_output
+from livecam.sources.live import LiveOptions, open_live
+
+
+def live(
+    sources: Sequence[str],
+    explainer: Explainer | Callable[[], Explainer],
+    *,
+    options: LiveOptions | None = None,
+    style: Style | None = None,
+    window: bool = True,
+    display: str = "explained",
+    max_age_seconds: float = 0.5,
+    duration_seconds: float | None = None,
+    record: str | Path | None = None,
+    overwrite: bool = False,
+    predictions: str | Path | None = None,
+    report: str | Path | None = None,
+) -> list[FeedLedger]:
+    """Explain what cameras, streams and files show, as it comes, and put it into a window.
+
+    `sources` and `options` are as in `open_live`. The explainer may be a function that makes one, called once the
+    sources are open and the window is known to be possible. `style` says what is drawn.
+
+    Shown is each frame that was explained, with its own map; with `display` "every" each frame that comes, with the
+    last map moved along to it, which is hidden when it is older than `max_age_seconds`. Of several sources the newest
+    frames are explained together, and shown as tiles. The run ends `duration_seconds` after the first picture, if that
+    is given.
+
+    `record` is the video that what is shown is written to, of several sources one each (out-1.mp4, out-2.mp4, ...).
+    `predictions` and `report` are files as in `annotate`; the lines also have the `source`, counted from 0, and the
+    `latency_seconds` from captured to shown. Without a `window` one of these is needed.
+
+    Returns the ledger of each source. Raises LivecamError; and KeyboardInterrupt, once all is completed.
+    """
+    if not (window or record or predictions or report):
+        raise LivecamError("without a window nothing would come of it: add --record, --predictions or --report")
+    if window:
+        check_window()
+    recording_paths = _recording_paths(record, len(sources))
+    for path in recording_paths.values():
+        check_output(path, overwrite)
+    if report is not None:
+        check_writable(Path(report))
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_live(source, options or LiveOptions())) for source in sources]
+        records = stack.enter_context(Records(predictions, None, one_picture=False))
+        made = explainer if isinstance(explainer, Explainer) else explainer()
+        recorder = Recorder(overwrite=overwrite)
+
+        def add(source: int, shown: Shown) -> None:
+            assert shown.explanation is not None
+            latency_seconds = round(time.perf_counter() - shown.frame.captured_seconds, 6)
+            records.add(shown.frame, shown.explanation, source=source, latency_seconds=latency_seconds)
+
+        session = Session(
+            opened,
+            made,
+            Window() if window else NoWindow(),
+            recorder,
+            style=style or Style(),
+            recording_path=lambda number: recording_paths.pop(number, None) or timestamped(number, ".mp4"),
+            is_recording=record is not None,
+            shows_every=display == "every",
+            max_age_seconds=max_age_seconds,
+            duration_seconds=duration_seconds,
+            on_shown=add,
+        )
+        ledgers = [feed.ledger for feed in session.feeds]
+        try:
+            session.run()
+        finally:
+            records.keep = session.is_complete
+            if report is not None and session.is_complete:
+                facts = {"sources": [ledger.report() for ledger in ledgers], "recordings": recorder.report()}
+                write_report(Path(report), {**facts, **made.report(), "versions": versions()})
+    return ledgers
+
+
+def _recording_paths(record: str | Path | None, sources: int) -> dict[int, Path]:
+    """The file of each source, by its number."""
+    if record is None:
+        return {}
+    path = Path(record)
+    if sources == 1:
+        return {0: path}
+    return {number: path.with_stem(f"{path.stem}-{number + 1}") for number in range(sources)}

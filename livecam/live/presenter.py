@@ -1,0 +1,133 @@
+"""What the main thread does with what there is to show: draw, record, keep, and put it into the window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from livecam.explain.explainer import Explainer
+from livecam.live.controls import Controls
+from livecam.live.feed import Shown
+from livecam.live.hud import draw_help
+from livecam.live.recorder import Recorder
+from livecam.live.snapshot import write_snapshot
+from livecam.live.tile import Tile
+from livecam.live.tiles import tiled
+from livecam.live.window import NoWindow, Window
+
+_REFRESH_SECONDS = 0.25
+"""How often the figures are drawn anew where no frame comes."""
+
+
+class Presenter:
+    """Shows what the feeds of some tiles have, by the controls. Only for the main thread.
+
+    `recording_path` names the file of a source, by its number, when recording begins. `on_shown` is called with each
+    frame that is on the screen.
+    """
+
+    def __init__(
+        self,
+        tiles: Sequence[Tile],
+        controls: Controls,
+        window: Window | NoWindow,
+        recorder: Recorder,
+        explainer: Explainer,
+        *,
+        recording_path: Callable[[int], Path],
+        on_shown: Callable[[int, Shown], None],
+    ) -> None:
+        self._tiles = tiles
+        self._controls = controls
+        self._window = window
+        self._recorder = recorder
+        self._explainer = explainer
+        self._recording_path = recording_path
+        self._on_shown = on_shown
+        self._snapshots = 0
+        self._refreshed_seconds = 0.0
+
+    def present(self) -> bool:
+        """Show what there is and do what the keys ask; whether a frame was shown."""
+        begin = time.perf_counter()
+        shown = [tile for tile in self._tiles if self._draw_next(tile)]
+        is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
+        if shown or self._redraw() or is_due:
+            self._refresh()
+        pressed = self._window.keys()
+        for number, tile in enumerate(self._tiles):
+            if tile in shown:
+                assert tile.shown is not None
+                tile.feed.ledger.stages["show"].add(time.perf_counter() - begin)
+                tile.feed.ledger.show(tile.shown.frame.captured_seconds)
+                self._on_shown(number, tile.shown)
+        for key in pressed:
+            self._controls.press(key)
+        if self._window.is_closed:
+            self._controls.quit()
+        self._follow_controls()
+        return bool(shown)
+
+    def close(self) -> None:
+        """Complete the recordings, and take the window away."""
+        self._controls.is_recording = False
+        self._end_recordings()
+        self._window.close()
+
+    def _draw_next(self, tile: Tile) -> bool:
+        """The next frame of a feed, if one waits."""
+        if self._controls.is_paused and not self._controls.steps:
+            return False
+        shown = tile.next_shown()
+        if shown is None:
+            return False
+        self._controls.steps = max(self._controls.steps - 1, 0)
+        tile.draw(shown)
+        self._record(tile, shown)
+        return True
+
+    def _record(self, tile: Tile, shown: Shown) -> None:
+        assert tile.picture is not None
+        if self._controls.is_recording and tile.recording is None:
+            path = self._recording_path(self._tiles.index(tile))
+            tile.recording = self._recorder.begin(path, tile.media())
+        if tile.recording is not None:
+            self._recorder.write(tile.recording, tile.picture, shown.frame)
+
+    def _redraw(self) -> bool:
+        """What is on the screen already, in another style or by another explanation."""
+        stale = [tile for tile in self._tiles if tile.feed.take_revised() or tile.is_out_of_style]
+        for tile in stale:
+            if tile.feed.on_screen is not None and tile.feed.on_screen.explanation is not None:
+                tile.draw(tile.feed.on_screen)
+        return bool(stale)
+
+    def _refresh(self) -> None:
+        self._refreshed_seconds = time.perf_counter()
+        pictures = [picture for tile in self._tiles if (picture := tile.on_screen()) is not None]
+        if pictures:
+            picture = tiled(pictures)
+            if self._controls.shows_help:
+                draw_help(picture)
+            self._window.show(picture)
+
+    def _follow_controls(self) -> None:
+        self._window.set_full_screen(self._controls.is_full_screen)
+        if not self._controls.is_recording:
+            self._end_recordings()
+        if self._snapshots < self._controls.snapshots:
+            self._snapshots = self._controls.snapshots
+            kept = [
+                write_snapshot(tile, number, self._explainer.report())
+                for number, tile in enumerate(self._tiles)
+                if tile.picture
+            ]
+            self._controls.tell(f"kept {', '.join(path.name for path in kept)}")
+
+    def _end_recordings(self) -> None:
+        for tile in self._tiles:
+            if tile.recording is not None:
+                self._recorder.finish(tile.recording)
+                self._controls.tell(f"recorded {tile.recording.path.name}")
+                tile.recording = None

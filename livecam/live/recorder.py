@@ -1,0 +1,109 @@
+"""Recording beside the screen, in a thread of its own: a file gets what was shown, at the times of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+import av
+
+from livecam.frame import Frame
+from livecam.media import Media
+from livecam.sinks import Sink, open_sink
+
+_MOST_WAITING = 8
+
+
+class Recording:
+    """One file, which begins with its first picture at 0; `left_out` pictures came faster than they were encoded."""
+
+    def __init__(self, path: Path, sink: Sink) -> None:
+        self.path = path
+        self.written = 0
+        self.left_out = 0
+        self._sink = sink
+        self._is_open = True
+        self._first_pts: int | None = None
+        self._last_pts = -1
+
+    def has_place_for(self, picture: av.VideoFrame) -> bool:
+        """Move a picture's time to the file's own; False where it is one that is there already, explained anew."""
+        assert picture.pts is not None  # every frame of a video has one
+        if self._first_pts is None:
+            self._first_pts = picture.pts
+        picture.pts -= self._first_pts
+        is_later = picture.pts > self._last_pts
+        self._last_pts = max(picture.pts, self._last_pts)
+        return is_later
+
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
+        """Called by the recorder's thread."""
+        self._sink.write(picture, frame)
+        self.written += 1
+
+    def finish(self) -> None:
+        """Complete the file; one without a picture is none."""
+        self._is_open = False
+        if self.written:
+            self._sink.finish()
+        else:
+            self._sink.abort()
+
+    def abort(self) -> None:
+        """Give up, unless it is complete."""
+        if self._is_open:
+            self._sink.abort()
+
+
+class Recorder:
+    """Encodes and completes recordings while the picture goes on; `run` is the work of its thread."""
+
+    def __init__(self, *, overwrite: bool) -> None:
+        self.recordings: list[Recording] = []
+        self._overwrite = overwrite
+        self._is_given_up = False
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def begin(self, path: Path, media: Media) -> Recording:
+        """Open a file for pictures of this kind. Raises OutputError."""
+        recording = Recording(path, open_sink(path, media, overwrite=self._overwrite))
+        self.recordings.append(recording)
+        return recording
+
+    def write(self, recording: Recording, picture: av.VideoFrame, frame: Frame) -> None:
+        """Have a picture written that was drawn of this frame. Where too many wait it is left out."""
+        if not recording.has_place_for(picture):
+            return
+        if self._jobs.qsize() >= _MOST_WAITING:
+            recording.left_out += 1
+        else:
+            self._jobs.put(lambda: recording.write(picture, frame))
+
+    def finish(self, recording: Recording) -> None:
+        """Have the file completed after what waits."""
+        self._jobs.put(recording.finish)
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._jobs.put(None)
+
+    def give_up(self) -> None:
+        """Do not wait for what is not written yet."""
+        self._is_given_up = True
+
+    def run(self) -> None:
+        """Until it is closed. Raises OutputError."""
+        while (job := self._jobs.get()) is not None and not self._is_given_up:
+            job()
+
+    def abort(self) -> None:
+        """Once the thread has ended: give up what is not complete."""
+        for recording in self.recordings:
+            recording.abort()
+
+    def report(self) -> list[dict[str, object]]:
+        """The files, as plain data."""
+        return [
+            {"path": str(each.path), "written": each.written, "left_out": each.left_out} for each in self.recordings
+        ]

@@ -1,0 +1,142 @@
+"""The live run: a reader for each source, one explainer for all, a recorder, and the window in the main thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from livecam.explain.explainer import Explainer
+from livecam.live.controls import Controls, Question
+from livecam.live.explaining import Explaining
+from livecam.live.feed import Feed, Shown
+from livecam.live.presenter import Presenter
+from livecam.live.recorder import Recorder
+from livecam.live.tile import Tile
+from livecam.live.window import NoWindow, Window
+from livecam.render import Style
+from livecam.sources import Source
+from livecam.stages import Stages
+from livecam.threads import drawing_threads
+
+_TICK_SECONDS = 0.02
+"""How often the window is asked for keys while no frame comes."""
+
+
+class Session:
+    """One live run. The main thread draws, shows and hears the keys; every other step has a thread of its own.
+
+    The parameters are as in `livecam.live.live.live`; `recording_path` names the file of a source, by its number, when
+    a recording begins, and `on_shown` is called with each frame of a source, by its number, that is on the screen.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        explainer: Explainer,
+        window: Window | NoWindow,
+        recorder: Recorder,
+        *,
+        style: Style,
+        recording_path: Callable[[int], Path],
+        is_recording: bool,
+        shows_every: bool,
+        max_age_seconds: float,
+        duration_seconds: float | None,
+        on_shown: Callable[[int, Shown], None],
+    ) -> None:
+        self._changed = threading.Condition()
+        self.feeds = [Feed(source, self._changed) for source in sources]
+        self.controls = Controls(
+            style,
+            Question(explainer.method),
+            [layer.name for layer in explainer.survey.usable],
+            shown_class=self._class_on_screen,
+            is_recording=is_recording,
+        )
+        self._explainer = explainer
+        self._recorder = recorder
+        self._shows_every = shows_every
+        self._duration_seconds = duration_seconds
+        self._end_seconds: float | None = None
+        self._explaining = Explaining(self.feeds, self._changed, explainer, self.controls)
+        tiles = [Tile(feed, explainer, self.controls, max_age_seconds) for feed in self.feeds]
+        self._presenter = Presenter(
+            tiles, self.controls, window, recorder, explainer, recording_path=recording_path, on_shown=on_shown
+        )
+        readers = {f"reader-{number}": feed.read for number, feed in enumerate(self.feeds)}
+        works = {**readers, "explain": self._explaining.run, "record": recorder.run}
+        self.is_complete = False
+        """Whether the run came to its end, by itself or because it was told to, with all that belongs to it."""
+        self._stages = Stages(works, on_failure=self._give_up)
+
+    def run(self) -> None:
+        """Until the sources end, the window is closed, the time is over, or KeyboardInterrupt, which is raised again.
+
+        A thread that fails ends the run, and its exception is raised. Recordings are completed unless theirs has; a
+        second interrupt does not wait for them.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        with drawing_threads(), self._explainer:
+            self._explainer.expect(float("inf"), batch=len(self.feeds))
+            while not self._stages.are_over:
+                try:
+                    self._follow()
+                except KeyboardInterrupt as exc:
+                    if interrupt is not None:
+                        self._recorder.give_up()
+                    interrupt = exc
+                    self._give_up()
+                except BaseException as exc:
+                    self._stages.fail(exc)
+            self._stages.join()
+        for feed in self.feeds:
+            feed.close()
+        self._recorder.abort()
+        self.is_complete = self._stages.error is None
+        if error := self._stages.error or interrupt:
+            raise error
+
+    def _follow(self) -> None:
+        """What the main thread does: draw, show and listen; at the end wait for the others."""
+        self._stages.start()
+        while not self._is_over():
+            with self._changed:
+                self._changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+            self._hand_on_controls()
+            if self._presenter.present() and self._end_seconds is None and self._duration_seconds is not None:
+                self._end_seconds = time.perf_counter() + self._duration_seconds
+        self._give_up()
+        self._presenter.close()
+        self._recorder.close()
+        while not self._stages.are_over:
+            self._stages.wait(_TICK_SECONDS)
+
+    def _has_news(self) -> bool:
+        return self._explaining.is_over or any(feed.has_news for feed in self.feeds)
+
+    def _is_over(self) -> bool:
+        is_late = self._end_seconds is not None and time.perf_counter() >= self._end_seconds
+        is_all_shown = self._explaining.is_over and not any(feed.has_news for feed in self.feeds)
+        return self.controls.is_over or is_late or is_all_shown
+
+    def _hand_on_controls(self) -> None:
+        with self._changed:
+            for feed in self.feeds:
+                feed.is_mirrored = self.controls.is_mirrored
+                feed.is_paused = self.controls.is_paused and not self.controls.steps
+                # While the explainer changes the picture goes on, with the last map carried along.
+                feed.shows_every = self._shows_every or self._explaining.is_changing
+            self._changed.notify_all()
+
+    def _give_up(self) -> None:
+        """Let all threads come to their end."""
+        self.controls.quit()
+        for feed in self.feeds:
+            feed.give_up()
+
+    def _class_on_screen(self) -> int | None:
+        """Of the first source."""
+        shown = self.feeds[0].on_screen
+        return shown.explanation.index if shown and shown.explanation else None

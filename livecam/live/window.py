@@ -1,0 +1,76 @@
+"""The window: OpenCV's, of which every call has to come from the main thread."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_NAME = "livecam"
+_LARGEST_SIDE = 1280
+"""Pixels of the longer side that the window begins with."""
+
+
+class Window:
+    """Shows pictures and tells the keys; it can be resized and keeps the aspect."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._is_full_screen = False
+
+    def show(self, bgr: np.ndarray) -> None:
+        """The next picture, (H, W, 3) uint8."""
+        if not self._is_open:
+            self._open(bgr)
+        cv2.imshow(_NAME, bgr)
+
+    def keys(self) -> list[str]:
+        """What was pressed since the last call. It also lets the window draw itself."""
+        if not self._is_open:
+            return []
+        code = cv2.waitKeyEx(1)
+        return [chr(code)] if 0 <= code < 128 else []
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the user has closed it."""
+        return self._is_open and cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1
+
+    def set_full_screen(self, full: bool) -> None:
+        """All of the screen, or a window."""
+        if self._is_open and full != self._is_full_screen:
+            self._is_full_screen = full
+            mode = cv2.WINDOW_FULLSCREEN if full else cv2.WINDOW_NORMAL
+            cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, mode)
+
+    def close(self) -> None:
+        """Take it away."""
+        if self._is_open and not self.is_closed:
+            cv2.destroyWindow(_NAME)
+            cv2.waitKeyEx(1)
+        self._is_open = False
+
+    def _open(self, bgr: np.ndarray) -> None:
+        height, width = bgr.shape[:2]
+        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        scale = min(_LARGEST_SIDE / max(width, height), 1)
+        cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
+        self._is_open = True
+
+
+class NoWindow:
+    """In its place where there is none."""
+
+    is_closed = False
+
+    def show(self, bgr: np.ndarray) -> None:
+        """Nowhere."""
+
+    def keys(self) -> list[str]:
+        """None."""
+        return []
+
+    def set_full_screen(self, full: bool) -> None:
+        """Nothing to be done."""
+
+    def close(self) -> None:
+        """Nothing to be done."""
