@@ -12,7 +12,7 @@ from typing import Any
 
 from livecam.errors import LivecamError, ModelError, OutputError
 from livecam.explain.explainer import Explainer
-from livecam.explain.motion import Carrier
+from livecam.explain.carrier import Carrier
 from livecam.machine import versions
 from livecam.media import Media, Orientation
 from livecam.paths import check_writable
@@ -64,7 +64,7 @@ def annotate(
     explained at once, by default what suits the device.
 
     The model explains each `every`-th frame, and the first after a cut; the others get its maps, carried along by
-    optical flow (`livecam.explain.motion.Carrier`), and tell their age.
+    optical flow (`livecam.explain.carrier.Carrier`), and tell their age.
 
     `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
     signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and

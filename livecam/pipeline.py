@@ -13,7 +13,7 @@ import av
 
 from livecam.channel import Channel, ChannelAborted, Policy
 from livecam.explain.explainer import Explainer
-from livecam.explain.motion import Carrier
+from livecam.explain.carrier import Carrier
 from livecam.frame import Explanation, Frame
 from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
