@@ -43,8 +43,8 @@ class Explainer:
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
     choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
     several of these; `top` stands for the best so many. With `runner_up` explanations of the best have the next best
-    class besides, for `livecam.explain.steady.Steadiness` to choose from. `against` is a class to contrast with (where it is the
-    picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
+    besides, for `livecam.explain.steady.Steadiness` to choose from. `against` is a class to contrast with (where it is
+    the picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
 
     `engine` is "eager" for PyTorch operation by operation, "compiled" for one piece of compiled code, which takes about

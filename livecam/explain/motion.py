@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -73,7 +74,7 @@ class MotionFinder:
             max(round(side * scale), _SHORTEST_SIDE) for side in (frame.picture.width, frame.picture.height)
         )
         small = self._reformatter.reformat(
-            frame.picture, width, height, "gray", interpolation=Interpolation.BILINEAR, threads=threads.SCALER
+            frame.picture, width, height, "gray", interpolation=Interpolation.FAST_BILINEAR, threads=threads.SCALER
         )
         return View(frame, np.ascontiguousarray(frame.orientation.upright(small.to_ndarray())))
 
@@ -86,9 +87,14 @@ class MotionFinder:
 def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
     """Whether a picture (H, W) uint8 is not the one before, moved, but another."""
     height, width = now.shape
-    unexplained = cv2.absdiff(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now).mean()
-    contrast = np.abs(now - now.mean()).mean()
-    return bool(unexplained > _CUT * max(contrast, _NOISE_LEVELS))
+    unexplained = _distance(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now)
+    contrast = _distance(now, np.full_like(now, round(now.mean())))
+    return unexplained > _CUT * max(contrast, _NOISE_LEVELS)
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean absolute difference."""
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
 def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
@@ -96,6 +102,7 @@ def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndar
     return cv2.remap(picture, at[:, :, 0], at[:, :, 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
+@functools.cache
 def _grid(width: int, height: int) -> np.ndarray:
     """(height, width, 2) float32: x, y of each place itself."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
