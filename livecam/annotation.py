@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from livecam.errors import LivecamError, ModelError, OutputError
+from livecam.explain.carrier import Carrier
 from livecam.explain.explainer import Explainer
-from livecam.explain.motion import Carrier
+from livecam.explain.steady import Steadiness
 from livecam.machine import versions
 from livecam.media import Media, Orientation
 from livecam.paths import check_writable
@@ -46,6 +47,7 @@ def annotate(
     encoder: EncoderOptions | None = None,
     overwrite: bool = False,
     every: int = 1,
+    steady: bool = True,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     batch: int | None = None,
@@ -60,11 +62,15 @@ def annotate(
     that exists; for a folder, a pattern or a list of pictures a folder, made if missing, where they keep their names;
     "null:" writes nothing. The explainer may be a function that makes one: it is called once source and output are
     known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
-    frame. `encoder`, `every`, `start_seconds` and `duration_seconds` are for videos. `batch` is how many frames are
-    explained at once, by default what suits the device.
+    frame. `encoder`, `every`, `steady`, `start_seconds` and `duration_seconds` are for videos. `batch` is how many
+    frames are explained at once, by default what suits the device.
 
     The model explains each `every`-th frame, and the first after a cut; the others get its maps, carried along by
-    optical flow (`livecam.explain.motion.Carrier`), and tell their age.
+    optical flow (`livecam.explain.carrier.Carrier`), and tell their age.
+
+    With `steady` the heatmaps of a video do not flicker and their scale does not jump, and, where the explainer was
+    made with `runner_up`, neither does the class shown between two nearly equal ones (`livecam.explain.steady`). Else
+    each frame is shown by itself, as pictures always are.
 
     `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
     signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and
@@ -106,6 +112,7 @@ def annotate(
             sink,
             batch=batch,
             carrier=carrier,
+            steadiness=Steadiness(made.heat_options) if steady and not isinstance(frames, PictureSource) else None,
             on_written=records.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )

@@ -92,14 +92,16 @@ class Explanation:
 
     `index`, `label`, `score`, `cam` and `heatmap` are those of the first. `region` is the part of the upright picture
     that the maps cover. `predictions` are the model's best classes, best first, whichever are explained.
+    `runner_up` is the map of the next best class, which is not shown, if it was asked for.
     `explained_seconds` is when the maps were ready, on the clock of `time.perf_counter`.
 
     `age_frames` is 0 where the model saw this very frame. Else all is of the frame so many earlier, `age_seconds` by
-    their times (None where they have none), and the maps are carried along by optical flow (`livecam.explain.motion`).
+    their times (None where they have none), and the maps are carried along by optical flow (`livecam.explain.carrier`).
     """
 
     classes: tuple[ClassMap, ...]
     predictions: tuple[Prediction, ...]
+    runner_up: ClassMap | None = None
     region: Region = Region()
     frame_index: int = 0
     age_frames: int = 0

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import av
 
 from livecam.channel import Channel, Policy
+from livecam.explain.carrier import Carrier
 from livecam.explain.explainer import Explainer
-from livecam.explain.motion import Carrier
+from livecam.explain.steady import Steadiness
 from livecam.frame import Explanation, Frame
 from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
@@ -34,7 +35,8 @@ Uploaded = dict[int, DevicePlanes | None]
 class Pipeline:
     """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
 
-    `carrier` chooses the frames that go through the model; without one all do. A stage that fails ends the run: `run`
+    `carrier` chooses the frames that go through the model; without one all do. `steadiness` makes what is shown steady;
+    without it each frame is shown by itself. A stage that fails ends the run: `run`
     raises that very exception once all threads are gone, and the sink is aborted. `finished` says that the sink has
     completed its output. `on_written` is called from the render thread with each frame that reached the sink;
     `on_progress` about ten times a second from the thread that runs.
@@ -53,6 +55,7 @@ class Pipeline:
         policy: Policy = Policy.BLOCK,
         batch: int | None = None,
         carrier: Carrier | None = None,
+        steadiness: Steadiness | None = None,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
@@ -60,6 +63,7 @@ class Pipeline:
         self._source = source
         self._explainer = explainer
         self._carrier = carrier or Carrier()
+        self._steadiness = steadiness
         self._renderer = renderer
         self._sink = sink
         self._on_written = on_written or (lambda frame, explanation: None)
@@ -146,6 +150,8 @@ class Pipeline:
                 return self._explainer.explain(due, uploaded=[uploaded[frame.index] for frame in due])
 
             explanations = self._carrier.explanations(frames, explain)
+            if self._steadiness is not None:
+                explanations = list(map(self._steadiness, frames, explanations))
             seconds_per_frame = (time.perf_counter() - begin) / len(frames)
             for frame, explanation in zip(frames, explanations, strict=True):
                 clock.add(seconds_per_frame)

@@ -19,7 +19,7 @@ def explanation_of(
     make = Heat(HeatOptions(**heat))
     classes = []
     for index, (cam, label) in enumerate(zip(cams, labels, strict=False)):
-        heatmap, cutoff = make(cam, index)
+        heatmap, cutoff = make(cam)
         classes.append(
             ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, heatmap=heatmap, cutoff=cutoff)
         )

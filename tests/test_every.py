@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 from livecam import Explainer, Explanation, LivecamError, annotate
-from livecam.explain.motion import Carrier
+from livecam.explain.carrier import Carrier
 from livecam.frame import Frame
 from livecam.media import Orientation, Region
 from livecam.scene import Scene

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="Explain every Nth frame of a video; those between get its map, moved along with the picture, and its age.",
 )
+@click.option(
+    "--steady",
+    type=bool,
+    default="on",
+    show_default=True,
+    metavar="on|off",
+    help="Keep a video's maps from flickering, their scale and class from jumping; off shows each frame by itself.",
+)
 @click.option("--codec", help="The video encoder.  [default: libx264; libvpx-vp9 for .webm]")
 @click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
 @click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")
@@ -82,12 +90,14 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     from livecam.sources import find_inputs
 
     progress = Progress()
+    inputs = find_inputs(sources)
     model = taken(options, MODEL_OPTION_NAMES)
-    explainer = functools.cache(partial(Explainer, **model, on_forwards=progress.on_forwards))  # one for all runs
+    runner_up = options["steady"] and bool(inputs.videos)  # pictures are shown by themselves
+    make_explainer = partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards)
+    explainer = functools.cache(make_explainer)  # one for all runs
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**taken(options, ("codec", "preset", "crf")))
-    of_videos = {"encoder": encoder, **taken(options, ("every", "start_seconds", "duration_seconds"))}
-    inputs = find_inputs(sources)
+    of_videos = {"encoder": encoder, **taken(options, ("every", "steady", "start_seconds", "duration_seconds"))}
 
     def annotated(run: Run) -> Ledger:
         # Where there are no videos, what is meant for them is refused.

@@ -76,10 +76,10 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--scale",
-        type=NumberOr("frame", "running"),
-        default="frame",
+        type=NumberOr("auto"),
+        default="auto",
         show_default=True,
-        help="What full heat is: each frame's maximum, the highest of late, or a value of the map.",
+        help="What full heat is: a value of the map; auto: of a picture its maximum, in a video the highest of late.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
     click.option(

@@ -23,7 +23,7 @@ from livecam.explain.preprocess import Preprocessor
 from livecam.explain.probe import OnForwards
 from livecam.explain.program import Answer, Normalisation, PictureAnswer, Program
 from livecam.explain.step import PlainPrediction, Step
-from livecam.explain.targets import Selection, Target, parse_target
+from livecam.explain.targets import Selection, Target, parse_target, with_runner_up
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
 from livecam.media import Region
 from livecam.models import Classifier, Preprocessing, classifier_of
@@ -42,8 +42,9 @@ class Explainer:
     `method` is one of `livecam.explain.methods.METHODS`. `layer` is a dotted module name, or the number of a layer that
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
     choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
-    several of these; `top` stands for the best so many. `against` is a class to contrast with (where it is the
-    picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
+    several of these; `top` stands for the best so many. With `runner_up` explanations of the best have the next best
+    besides, for `livecam.explain.steady.Steadiness` to choose from. `against` is a class to contrast with (where it is
+    the picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
 
     `engine` is "eager" for PyTorch operation by operation, "compiled" for one piece of compiled code, which takes about
@@ -55,7 +56,8 @@ class Explainer:
     says how pictures get the input's shape. `on_forwards` is called by methods that take many forward passes, with how
     many of how many are done.
 
-    `survey` tells the layers of the model, `layer` the names of those that are explained, by comma.
+    `survey` tells the layers of the model, `layer` the names of those that are explained, by comma;
+    `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
     call to call and is given back at the end, also after an exception. Not for use by several threads at once.
@@ -73,11 +75,12 @@ class Explainer:
         layer: str | int | Sequence[str | int] | None = None,
         target: Target | None = None,
         top: int | None = None,
+        runner_up: bool = False,
         against: int | str | None = None,
         negative: bool = False,
         threshold: float | str = 0.0,
         smooth: float = 0.0,
-        scale: float | str = "frame",
+        scale: float | str = "auto",
         weights: str = "default",
         labels: str | Path | Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
@@ -87,9 +90,11 @@ class Explainer:
         fit: str = "stretch",
         on_forwards: OnForwards | None = None,
     ) -> None:
-        self._wanted = parse_target(target, top)
+        self._asked = parse_target(target, top)
+        self.explained_classes = len(self._asked)
         _check_method(method, against is not None or negative)
-        self._heat_options = HeatOptions(threshold, smooth, scale)
+        self.heat_options = HeatOptions(threshold, smooth, scale)
+        self._heat = Heat(self.heat_options)
         self._on_forwards = on_forwards
         self.device = find_device(device, model)
         self.classifier = classifier_of(model, weights, labels, preprocessing)
@@ -112,20 +117,24 @@ class Explainer:
             )
         self._negative = negative
         self._against = None if against is None else self._index_of(against)
+        self._has_runner_up = runner_up
         self._dtype = own
         self._wanted_engine, self._wanted_precision = engine, precision
         self._aim(method, layer)
         self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
-        self._heat = Heat(self._heat_options)
         self._sessions = 0
 
     def _aim(self, method: str, layer: str | int | Sequence[str | int] | None) -> None:
         """Explain by this method at this layer; nothing has changed where they do not fit."""
         _check_method(method, self._against is not None or self._negative)
-        found, selection = find_method(method), self._select(self._wanted, method)
+        found, wanted = find_method(method), self._asked
+        if self._has_runner_up and not isinstance(found, Activation):
+            wanted = with_runner_up(wanted, self.classes)
+        selection = self._select(wanted, method)
         layers = self.survey.find(self._module, layer, features_only=found.features_only)
-        self.method, self._method, self._selection = method, found, selection
+        self.method, self._method = method, found
+        self._wanted, self._selection = wanted, selection
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._engine = self._engine_for(
             partial(Step, self._module, layers, found, against=self._against, negative=self._negative),
@@ -155,16 +164,9 @@ class Explainer:
         """How many frames of a file are best explained at once on this device."""
         return usual_batch(self.device)
 
-    @property
-    def explained_classes(self) -> int:
-        """How many classes an explanation has."""
-        return len(self._selection)
-
     @torch.inference_mode(False)
     def __enter__(self) -> Explainer:
         self._make_ready()
-        if not self._sessions:
-            self._heat = Heat(self._heat_options)
         self._sessions += 1
         return self
 
@@ -208,10 +210,11 @@ class Explainer:
             return []
         batch, regions = self._inputs(frames, uploaded)
         selection = None if target is None else self._select(parse_target(target), self.method)
+        shown = self.explained_classes if selection is None else len(selection)
         with self:
             answer = self.answer(batch) if selection is None else self._engine.eager(batch, selection)
             return [
-                self._explanation(frame, region, of_frame)
+                self._explanation(frame, region, of_frame, shown)
                 for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
             ]
 
@@ -338,10 +341,10 @@ class Explainer:
             description=f"{self._module} {self.layer} {self.method} {self._wanted} {self._against} {self._negative}",
         )
 
-    def _explanation(self, frame: Frame, region: Region, answer: PictureAnswer) -> Explanation:
+    def _explanation(self, frame: Frame, region: Region, answer: PictureAnswer, shown: int) -> Explanation:
         classes = []
         for index, score, cam in zip(answer.targets, answer.scores, answer.maps, strict=True):
-            heatmap, cutoff = self._heat(cam, index)
+            heatmap, cutoff = self._heat(cam)
             label, title = self.classifier.label(index), self._title(index)
             classes.append(
                 ClassMap(index=index, label=label, title=title, score=score, cam=cam, heatmap=heatmap, cutoff=cutoff)
@@ -350,7 +353,13 @@ class Explainer:
             Prediction(index, self.classifier.label(index), score)
             for index, score in zip(answer.best, answer.best_scores, strict=True)
         )
-        return Explanation(classes=tuple(classes), predictions=predictions, region=region, frame_index=frame.index)
+        return Explanation(
+            classes=tuple(classes[:shown]),
+            predictions=predictions,
+            runner_up=classes[shown] if shown < len(classes) else None,
+            region=region,
+            frame_index=frame.index,
+        )
 
     def _title(self, index: int) -> str:
         """What a map shows, in words."""

@@ -11,9 +11,6 @@ import numpy as np
 from livecam.choices import LARGEST_BLUR_CELLS
 from livecam.errors import LivecamError
 
-_RELEASE = 0.98
-"""What is left of the running scale after a frame without evidence: half of it after 34, about a second of video."""
-
 
 @dataclass(frozen=True)
 class HeatOptions:
@@ -23,49 +20,47 @@ class HeatOptions:
     shows weak evidence against as well), "auto" for Otsu's split of the evidence into weak and strong (Otsu, "A
     Threshold Selection Method from Gray-Level Histograms", 1979), or "min" for the lowest value, which is min-max
     scaling. `smooth` is the standard deviation of a Gaussian blur, in cells of the map. `scale` says which value is
-    full heat: "frame" for each map's own maximum, "running" for the highest of late (within `with explainer:` or a
-    video), so that brightness does not jump, or a number in units of the map.
+    full heat: a number in units of the map, or "auto" for each map's own maximum, and in a steady video
+    (`livecam.explain.steady`) for the strongest evidence of late.
     """
 
     threshold: float | str = 0.0
     smooth: float = 0.0
-    scale: float | str = "frame"
+    scale: float | str = "auto"
 
     def __post_init__(self) -> None:
         if self.threshold not in ("auto", "min") and not _lies_in(self.threshold, -1, 1):
             raise LivecamError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
         if not 0 <= self.smooth <= LARGEST_BLUR_CELLS:
             raise LivecamError(f"smooth is a number of cells from 0 to {LARGEST_BLUR_CELLS}, not {self.smooth!r}")
-        if self.scale not in ("frame", "running") and not (_lies_in(self.scale, 0, math.inf) and self.scale):
-            raise LivecamError(f"scale is frame, running, or a number above 0, not {self.scale!r}")
+        if self.scale != "auto" and not (_lies_in(self.scale, 0, math.inf) and self.scale):
+            raise LivecamError(f"scale is auto or a number above 0, not {self.scale!r}")
 
 
 class Heat:
-    """Makes heat of maps, in the order of the frames: a running scale remembers."""
+    """Makes heat of maps."""
 
     def __init__(self, options: HeatOptions) -> None:
         self._options = options
-        self._running: dict[int, float] = {}
 
-    def __call__(self, cam: np.ndarray, class_index: int) -> tuple[np.ndarray, float]:
-        """A signed (h, w) float32 map -> (heat, (h, w) float32 in [0, 1]; the value of the map that became 0)."""
-        if self._options.smooth:
-            cam = cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
-        full = self._full_heat(float(cam.max()), class_index)
+    def __call__(self, cam: np.ndarray) -> tuple[np.ndarray, float]:
+        """A signed (h, w) float32 map by itself -> (heat, (h, w) float32 in [0, 1]; the value that became 0)."""
+        cam = self.smoothed(cam)
+        return self.scaled(cam, float(cam.max()))
+
+    def smoothed(self, cam: np.ndarray) -> np.ndarray:
+        """The map blurred, if that was asked for."""
+        if not self._options.smooth:
+            return cam
+        return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
+
+    def scaled(self, cam: np.ndarray, strongest: float) -> tuple[np.ndarray, float]:
+        """The same of a smoothed map whose full heat is `strongest`, unless it was asked to be another value."""
+        full = strongest if self._options.scale == "auto" else float(self._options.scale)
         cutoff = self._cutoff(cam, full)
         if full <= (cutoff if self._options.threshold == "min" else max(cutoff, 0)):
             return np.zeros_like(cam), cutoff
         return np.clip((cam - cutoff) / (full - cutoff), 0, 1), cutoff
-
-    def _full_heat(self, peak: float, class_index: int) -> float:
-        scale = self._options.scale
-        if scale == "frame":
-            return peak
-        if scale == "running":
-            full = max(peak, self._running.get(class_index, 0.0) * _RELEASE)
-            self._running[class_index] = full
-            return full
-        return float(scale)
 
     def _cutoff(self, cam: np.ndarray, full: float) -> float:
         threshold = self._options.threshold

@@ -1,9 +1,8 @@
-"""Less work where little changes: not every frame is explained, and those between get the last map, carried along."""
+"""How the picture moves from frame to frame, where it is cut, and where a map goes with it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -11,8 +10,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from livecam import threads
-from livecam.errors import LivecamError
-from livecam.frame import Explanation, Frame
+from livecam.frame import Frame
 from livecam.media import Region
 
 _LONGER_SIDE, _SHORTEST_SIDE = 160, 16
@@ -45,101 +43,58 @@ class Motion(NamedTuple):
         centres = np.array([left * width, top * height], np.float32) + (cells + 0.5) * cell - 0.5
         return cells + _sampled(self.flow, centres, cv2.INTER_LINEAR) / cell
 
+    def moved(self, cells: np.ndarray, region: Region) -> np.ndarray:
+        """A map of then, (h, w) float32, as it lies now; a heatmap has to be cut off at 0 and 1 again."""
+        rows, columns = cells.shape
+        # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
+        return _sampled(cells, self.origins(region, columns, rows), cv2.INTER_CUBIC)
 
-class Carrier:
-    """Chooses the frames of a video that are explained, and carries their maps along to those between.
 
-    Explained is each frame whose `index` is `every` or more after that of the last one explained, and the first after
-    a cut. A map is always moved from where it was computed, by the motion between that frame and this: moved again
-    from frame to frame it would blur. The motion is dense inverse search (Kroeger et al., "Fast Optical Flow using
-    Dense Inverse Search", ECCV 2016) at its fastest.
+class View(NamedTuple):
+    """A frame and what motion is found in: the upright picture, small, `grey` (H, W) uint8."""
 
-    For one run; not for several threads at once. Raises LivecamError where `every` is no whole number from 1 on.
+    frame: Frame
+    grey: np.ndarray
+
+
+class MotionFinder:
+    """Finds the motion between frames by dense inverse search at its fastest; not for several threads at once.
+
+    Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016.
     """
 
-    def __init__(self, every: int = 1) -> None:
-        if not isinstance(every, int) or every < 1:
-            raise LivecamError(f"every is a number of frames from 1 on, not {every!r}")
-        self.every = every
+    def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._last: tuple[Frame, np.ndarray] | None = None
-        self._explanation: Explanation | None = None
 
-    def explanations(
-        self, frames: Sequence[Frame], explain: Callable[[Sequence[Frame]], Sequence[Explanation]]
-    ) -> Sequence[Explanation]:
-        """One for each of the next frames, in their order; `explain` is called once, with those that are due.
-
-        A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
-        and `heatmap` moved on their own grid, and its age.
-        """
-        if self.every == 1:
-            return explain(frames)
-        motions = [self._motion(frame) for frame in frames]
-        explained = iter(explain([frame for frame, motion in zip(frames, motions, strict=True) if motion is None]))
-        explanations = []
-        for frame, motion in zip(frames, motions, strict=True):
-            if motion is None:
-                self._explanation = next(explained)
-                explanations.append(self._explanation)
-            else:
-                assert self._explanation is not None  # nothing has moved since a frame that there was not
-                explanations.append(_carried(self._explanation, motion, frame))
-        return explanations
-
-    def _motion(self, frame: Frame) -> Motion | None:
-        """Since the last frame that was due; None where this one is."""
-        grey = self._grey(frame)
-        if self._last is not None and frame.index - self._last[0].index < self.every:
-            since, before = self._last
-            flow = self._search.calc(grey, before, None)  # type: ignore[call-overload]
-            if not _is_cut(before, grey, flow):
-                return Motion(since, flow)
-        self._last = frame, grey
-        return None
-
-    def _grey(self, frame: Frame) -> np.ndarray:
-        """The upright picture, small, (H, W) uint8."""
+    def view(self, frame: Frame) -> View:
+        """What `motion` needs of a frame."""
         scale = _LONGER_SIDE / max(frame.picture.width, frame.picture.height)
         width, height = (
             max(round(side * scale), _SHORTEST_SIDE) for side in (frame.picture.width, frame.picture.height)
         )
         small = self._reformatter.reformat(
-            frame.picture, width, height, "gray", interpolation=Interpolation.BILINEAR, threads=threads.SCALER
+            frame.picture, width, height, "gray", interpolation=Interpolation.FAST_BILINEAR, threads=threads.SCALER
         )
-        return np.ascontiguousarray(frame.orientation.upright(small.to_ndarray()))
+        return View(frame, np.ascontiguousarray(frame.orientation.upright(small.to_ndarray())))
+
+    def motion(self, since: View, now: View) -> Motion | None:
+        """From one frame to a later one; None where there is a cut between them."""
+        flow = self._search.calc(now.grey, since.grey, None)  # type: ignore[call-overload]
+        return None if _is_cut(since.grey, now.grey, flow) else Motion(since.frame, flow)
 
 
 def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
     """Whether a picture (H, W) uint8 is not the one before, moved, but another."""
     height, width = now.shape
-    unexplained = cv2.absdiff(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now).mean()
-    contrast = np.abs(now - now.mean()).mean()
-    return bool(unexplained > _CUT * max(contrast, _NOISE_LEVELS))
+    unexplained = _distance(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now)
+    contrast = _distance(now, np.full_like(now, round(now.mean())))
+    return unexplained > _CUT * max(contrast, _NOISE_LEVELS)
 
 
-def _carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
-    """An explanation of an earlier frame for this one."""
-    rows, columns = explanation.cam.shape
-    origins = motion.origins(explanation.region, columns, rows)
-    # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
-    classes = tuple(
-        dataclasses.replace(
-            one,
-            cam=_sampled(one.cam, origins, cv2.INTER_CUBIC),
-            heatmap=np.clip(_sampled(one.heatmap, origins, cv2.INTER_CUBIC), 0, 1),
-        )
-        for one in explanation.classes
-    )
-    then, now = motion.since.pts_seconds, frame.pts_seconds
-    return dataclasses.replace(
-        explanation,
-        classes=classes,
-        frame_index=frame.index,
-        age_frames=frame.index - motion.since.index,
-        age_seconds=None if then is None or now is None else now - then,
-    )
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean absolute difference."""
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
 def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
@@ -147,6 +102,7 @@ def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndar
     return cv2.remap(picture, at[:, :, 0], at[:, :, 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
+@functools.cache
 def _grid(width: int, height: int) -> np.ndarray:
     """(height, width, 2) float32: x, y of each place itself."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)

@@ -37,6 +37,14 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
     return wanted
 
 
+def with_runner_up(wanted: tuple[int | str, ...], classes: int) -> tuple[int | str, ...]:
+    """The best so many classes and the next best one, if there are that many; what is named otherwise stays alone."""
+    count = len(wanted)
+    if [_rank_of(name) for name in wanted] == list(range(1, count + 1)) and count < classes:
+        return (*wanted, f"top{count + 1}")
+    return wanted
+
+
 def _as_list(target: Any) -> list[Any]:
     plain = target.tolist() if hasattr(target, "tolist") else target  # of NumPy and torch
     return list(plain) if isinstance(plain, Sequence) else [plain]

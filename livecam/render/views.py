@@ -22,6 +22,8 @@ _SMOOTHING = 8
 """How much finer a map is made by cubic interpolation before it is spread over the picture."""
 _HOT = 128
 """The level that the contour follows: half of full heat."""
+_FAINT = 0.25
+"""Below this peak, a fraction of full heat, the colours fade with it: they do not come and go all at once."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 """How the heat fades in above a cutoff, by level."""
 
@@ -91,7 +93,8 @@ def _overlay(number: int) -> Painter:
         one = explanation.classes[number]
         smooth = _smooth(one)
         if one.has_evidence and style.opacity:
-            opacity = style.opacity * _SOFT_EDGE if one.cutoff > 0 else style.opacity
+            strength = style.opacity * min(float(one.heatmap.max()) / _FAINT, 1)
+            opacity = strength * _SOFT_EDGE if one.cutoff > 0 else strength
             canvas.blend(smooth, explanation.region, palette(style.colormap), opacity)
         _add_extras(canvas, explanation, one, smooth, style)
 
