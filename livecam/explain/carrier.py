@@ -50,7 +50,7 @@ class Carrier:
                 explanations.append(self._explanation)
             else:
                 assert self._explanation is not None  # nothing has moved since a frame that there was not
-                explanations.append(_carried(self._explanation, motion, frame))
+                explanations.append(carried(self._explanation, motion, frame))
         return explanations
 
     def _motion(self, frame: Frame) -> Motion | None:
@@ -64,15 +64,22 @@ class Carrier:
         return None
 
 
-def _carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
-    """An explanation of an earlier frame for this one."""
-    then, now = motion.since.pts_seconds, frame.pts_seconds
+def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
+    """An explanation of the frame that the motion is since for this later one, its maps moved along."""
     return dataclasses.replace(
-        explanation,
+        aged(explanation, motion.since, frame),
         classes=tuple(_moved(one, motion, explanation.region) for one in explanation.classes),
         runner_up=explanation.runner_up and _moved(explanation.runner_up, motion, explanation.region),
+    )
+
+
+def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
+    """An explanation of an earlier frame for this one, its maps where they were."""
+    then, now = since.pts_seconds, frame.pts_seconds
+    return dataclasses.replace(
+        explanation,
         frame_index=frame.index,
-        age_frames=frame.index - motion.since.index,
+        age_frames=frame.index - since.index,
         age_seconds=None if then is None or now is None else now - then,
     )
 

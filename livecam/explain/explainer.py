@@ -56,7 +56,8 @@ class Explainer:
     says how pictures get the input's shape. `on_forwards` is called by methods that take many forward passes, with how
     many of how many are done.
 
-    `survey` tells the layers of the model, `layer` the names of those that are explained, by comma;
+    `survey` tells the layers of the model, `layer` the names of those that are explained, by comma, `wanted_layer` what
+    was asked for;
     `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
@@ -134,7 +135,7 @@ class Explainer:
         selection = self._select(wanted, method)
         layers = self.survey.find(self._module, layer, features_only=found.features_only)
         self.method, self._method = method, found
-        self._wanted, self._selection = wanted, selection
+        self._wanted, self._selection, self.wanted_layer = wanted, selection, layer
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._engine = self._engine_for(
             partial(Step, self._module, layers, found, against=self._against, negative=self._negative),
@@ -176,6 +177,10 @@ class Explainer:
             if self._predictor is not None:
                 self._predictor.eager.close()
             self._engine.eager.close()
+
+    def check_target(self, target: Target | None, method: str) -> None:
+        """Whether these classes can be explained by this method, None for the explainer's own. Raises ModelError."""
+        self._select(self._asked if target is None else parse_target(target), method)
 
     @torch.inference_mode(False)
     def change(self, method: str, layer: str | int | Sequence[str | int] | None = None) -> None:

@@ -24,7 +24,7 @@ class Question:
     """
 
     method: str
-    layer: str | None = None
+    layer: str | int | Sequence[str | int] | None = None
     target: int | str | None = None
 
 
@@ -44,7 +44,8 @@ class Controls:
         is_recording: bool = False,
     ) -> None:
         self.style = style
-        self.question = question
+        self.question = self.answered = question
+        """What is asked, and what the explainer answers by now."""
         self.is_over = False
         self.is_paused = False
         self.steps = 0
@@ -66,6 +67,11 @@ class Controls:
         for entry in KEYS:
             if key in entry.keys:
                 entry.action(self)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the explainer has another question to turn to."""
+        return self.question != self.answered
 
     def tell(self, message: str) -> None:
         """Say this on the screen, until something else is to be said."""
@@ -103,10 +109,7 @@ class Controls:
 
     def next_class(self, step: int = 1) -> None:
         """The model's next best class, of the first five."""
-        rank = self.question.target if self.question.target in _RANKS else _RANKS[-1 if step > 0 else 0]
-        if self.question.target is None:
-            rank = _RANKS[0]
-        self.question = dataclasses.replace(self.question, target=_next(_RANKS, rank, step))
+        self.question = dataclasses.replace(self.question, target=_next(_RANKS, self.question.target, step))
 
     def lock_class(self) -> None:
         """Stay with the class on the screen, whatever is best; or, if one is locked, let it go."""
@@ -155,7 +158,8 @@ class Key(NamedTuple):
 
 
 def _next(choices: Sequence[Choice], current: Choice, step: int) -> Choice:
-    return choices[(choices.index(current) + step) % len(choices)]
+    place = choices.index(current) if current in choices else 0
+    return choices[(place + step) % len(choices)]
 
 
 KEYS = (

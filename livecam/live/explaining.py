@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
+from livecam.explain.steady import Steadiness
+from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Feed
 
@@ -19,25 +21,27 @@ class Explaining:
     """Explains what waits in the feeds, which share the condition `changed`, until all are read or the run is over."""
 
     def __init__(
-        self, feeds: Sequence[Feed], changed: threading.Condition, explainer: Explainer, controls: Controls
+        self,
+        feeds: Sequence[Feed],
+        changed: threading.Condition,
+        explainer: Explainer,
+        controls: Controls,
+        *,
+        is_steady: bool,
     ) -> None:
         self.is_over = False
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
         self._controls = controls
-        self._answered = controls.question
-
-    @property
-    def is_changing(self) -> bool:
-        """Whether the question is another one than that which the explainer answers by now."""
-        return self._controls.question != self._answered
+        self._is_steady = is_steady
+        self._begin_anew()
 
     def run(self) -> None:
         """Until nothing more will come."""
         try:
             while self._waited_for_work():
-                if self.is_changing:
+                if self._controls.is_changing:
                     self._change()
                 if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
                     self._explain(waiting)
@@ -50,7 +54,7 @@ class Explaining:
         """Wait for a frame or another question; False where there will be none."""
         with self._changed:
             self._changed.wait_for(self._has_news)
-            if self._controls.is_over or not (self._has_work() or self.is_changing):
+            if self._controls.is_over or not (self._has_work() or self._controls.is_changing):
                 return False
             self._changed.wait_for(
                 lambda: all(f.waits_for_explainer or f.is_read for f in self._feeds), _GATHER_SECONDS
@@ -59,20 +63,22 @@ class Explaining:
 
     def _has_news(self) -> bool:
         is_read = all(feed.is_read for feed in self._feeds)
-        return self._has_work() or self.is_changing or self._controls.is_over or is_read
+        return self._has_work() or self._controls.is_changing or self._controls.is_over or is_read
 
     def _has_work(self) -> bool:
         return any(feed.waits_for_explainer for feed in self._feeds)
 
     def _change(self) -> None:
         """Answer the question from here on; where it does not fit say so, and stay with the one before."""
-        question, before = self._controls.question, self._answered
+        question, before = self._controls.question, self._controls.answered
         self._controls.tell("")
         try:
+            self._explainer.check_target(question.target, question.method)
             if (question.method, question.layer) != (before.method, before.layer):
                 self._explainer.change(question.method, question.layer)
                 self._explainer.expect(float("inf"), batch=len(self._feeds))
-            self._answered = question
+                self._begin_anew()
+            self._controls.answered = question
             self._explain_again()
         except LivecamError as exc:
             self._controls.tell(str(exc))
@@ -83,15 +89,23 @@ class Explaining:
     def _explain(self, feeds: Sequence[Feed]) -> None:
         frames = [feed.take() for feed in feeds]
         begin = time.perf_counter()
-        explanations = self._explainer.explain(frames, target=self._answered.target)
+        explanations = self._explainer.explain(frames, target=self._controls.answered.target)
         seconds = time.perf_counter() - begin
         for feed, frame, explanation in zip(feeds, frames, explanations, strict=True):
             feed.ledger.stages["explain"].add(seconds)
-            feed.explained(frame, explanation)
+            feed.explained(frame, self._steadied(feed, frame, explanation))
+
+    def _begin_anew(self) -> None:
+        """Forget the scale and the maps of before: every method has its own."""
+        options = self._explainer.heat_options
+        self._steadiness = {feed: Steadiness(options) for feed in self._feeds} if self._is_steady else {}
+
+    def _steadied(self, feed: Feed, frame: Frame, explanation: Explanation) -> Explanation:
+        return self._steadiness[feed](frame, explanation) if self._is_steady else explanation
 
     def _explain_again(self) -> None:
         """What stands still on the screen."""
         for feed in self._feeds:
             if self._controls.is_paused and feed.on_screen is not None:
-                (again,) = self._explainer.explain([feed.on_screen.frame], target=self._answered.target)
+                (again,) = self._explainer.explain([feed.on_screen.frame], target=self._controls.answered.target)
                 feed.explained_again(again)

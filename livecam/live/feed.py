@@ -16,10 +16,11 @@ from livecam.stages import GivenUp
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A frame for the screen, and why the model said what it said of it; None where it has not been asked yet."""
+    """A frame for the screen, and why the model said what it said of `explained`: this frame, or an earlier one."""
 
     frame: Frame
-    explanation: Explanation | None
+    explained: Frame
+    explanation: Explanation
 
 
 class Feed:
@@ -37,13 +38,12 @@ class Feed:
         self.is_paused = False
         self.is_mirrored = False
         self.shows_every = False
-        self.newest: Shown | None = None
-        """The last explanation, with its own frame."""
         self.on_screen: Shown | None = None
         self._is_revised = False
         self._changed = changed
         self._to_explain: tuple[Frame, bool] | None = None  # and whether it is to be shown once it is explained
-        self._to_show: Shown | None = None
+        self._to_show: Frame | None = None
+        self._newest: tuple[Frame, Explanation] | None = None  # explained
         self._is_read, self._is_given_up = False, False
 
     @property
@@ -83,27 +83,32 @@ class Feed:
         """The explanation of the frame that was taken last. Raises GivenUp."""
         with self._changed:
             self.ledger.explained += 1
-            self.newest = Shown(frame, explanation)
             if self._is_to_be_shown:
-                self._put_to_show(self.newest)
+                self._put_to_show(frame)
+            self._newest = frame, explanation
             self._changed.notify_all()
 
     def explained_again(self, explanation: Explanation) -> None:
         """Another explanation of the frame that is on the screen, while it stands still there."""
         with self._changed:
             if self.on_screen is not None:
-                self.on_screen = self.newest = Shown(self.on_screen.frame, explanation)
+                self.on_screen = Shown(self.on_screen.frame, self.on_screen.frame, explanation)
+                self._newest = self.on_screen.frame, explanation
                 self._is_revised = True
                 self._changed.notify_all()
 
     def take_shown(self) -> Shown | None:
-        """What waits for the screen, if anything does."""
+        """The frame that waits for the screen, and the newest explanation there is; None without either."""
         with self._changed:
-            shown, self._to_show = self._to_show, None
-            if shown is not None:
-                self.on_screen = shown
+            frame, self._to_show = self._to_show, None
             self._changed.notify_all()
-            return shown
+            if frame is None:
+                return None
+            if self._newest is None:
+                self._drop("explain")
+                return None
+            self.on_screen = Shown(frame, *self._newest)
+            return self.on_screen
 
     def take_revised(self) -> bool:
         """Whether the frame on the screen has another explanation since the last call."""
@@ -138,15 +143,15 @@ class Feed:
                 self._drop("explain")
             self._to_explain = frame, not self.shows_every
             if self.shows_every:
-                self._put_to_show(Shown(frame, None))
+                self._put_to_show(frame)
             self._changed.notify_all()
 
-    def _put_to_show(self, shown: Shown) -> None:
+    def _put_to_show(self, frame: Frame) -> None:
         if not self.source.is_live:
             self._wait_while(lambda: self._to_show is not None)
         elif self._to_show is not None:
             self._drop("show")
-        self._to_show = shown
+        self._to_show = frame
 
     def _drop(self, step: str) -> None:
         self.ledger.dropped[step] += 1

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
+from livecam.frame import Explanation, Frame
 from livecam.live.display import check_window
-from livecam.live.feed import Shown
 from livecam.live.ledger import FeedLedger
 from livecam.live.recorder import Recorder
 from livecam.live.session import Session
@@ -33,6 +33,7 @@ def live(
     window: bool = True,
     display: str = "explained",
     max_age_seconds: float = 0.5,
+    steady: bool = True,
     duration_seconds: float | None = None,
     record: str | Path | None = None,
     overwrite: bool = False,
@@ -70,10 +71,9 @@ def live(
         made = explainer if isinstance(explainer, Explainer) else explainer()
         recorder = Recorder(overwrite=overwrite)
 
-        def add(source: int, shown: Shown) -> None:
-            assert shown.explanation is not None
-            latency_seconds = round(time.perf_counter() - shown.frame.captured_seconds, 6)
-            records.add(shown.frame, shown.explanation, source=source, latency_seconds=latency_seconds)
+        def add(source: int, frame: Frame, explanation: Explanation) -> None:
+            latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
+            records.add(frame, explanation, source=source, latency_seconds=latency_seconds)
 
         session = Session(
             opened,
@@ -84,6 +84,7 @@ def live(
             recording_path=lambda number: recording_paths.pop(number, None) or timestamped(number, ".mp4"),
             is_recording=record is not None,
             shows_every=display == "every",
+            is_steady=steady,
             max_age_seconds=max_age_seconds,
             duration_seconds=duration_seconds,
             on_shown=add,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from livecam.explain.explainer import Explainer
+from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Shown
 from livecam.live.hud import draw_help
@@ -36,7 +37,7 @@ class Presenter:
         explainer: Explainer,
         *,
         recording_path: Callable[[int], Path],
-        on_shown: Callable[[int, Shown], None],
+        on_shown: Callable[[int, Frame, Explanation], None],
     ) -> None:
         self._tiles = tiles
         self._controls = controls
@@ -58,10 +59,11 @@ class Presenter:
         pressed = self._window.keys()
         for number, tile in enumerate(self._tiles):
             if tile in shown:
-                assert tile.shown is not None
+                assert tile.frame is not None
+                assert tile.explanation is not None
                 tile.feed.ledger.stages["show"].add(time.perf_counter() - begin)
-                tile.feed.ledger.show(tile.shown.frame.captured_seconds)
-                self._on_shown(number, tile.shown)
+                tile.feed.ledger.show(tile.frame.captured_seconds)
+                self._on_shown(number, tile.frame, tile.explanation)
         for key in pressed:
             self._controls.press(key)
         if self._window.is_closed:
@@ -79,7 +81,7 @@ class Presenter:
         """The next frame of a feed, if one waits."""
         if self._controls.is_paused and not self._controls.steps:
             return False
-        shown = tile.next_shown()
+        shown = tile.feed.take_shown()
         if shown is None:
             return False
         self._controls.steps = max(self._controls.steps - 1, 0)
@@ -99,7 +101,7 @@ class Presenter:
         """What is on the screen already, in another style or by another explanation."""
         stale = [tile for tile in self._tiles if tile.feed.take_revised() or tile.is_out_of_style]
         for tile in stale:
-            if tile.feed.on_screen is not None and tile.feed.on_screen.explanation is not None:
+            if tile.feed.on_screen is not None:
                 tile.draw(tile.feed.on_screen)
         return bool(stale)
 

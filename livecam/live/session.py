@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from livecam.explain.explainer import Explainer
+from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls, Question
 from livecam.live.explaining import Explaining
-from livecam.live.feed import Feed, Shown
+from livecam.live.feed import Feed
 from livecam.live.presenter import Presenter
 from livecam.live.recorder import Recorder
 from livecam.live.tile import Tile
@@ -42,15 +43,16 @@ class Session:
         recording_path: Callable[[int], Path],
         is_recording: bool,
         shows_every: bool,
+        is_steady: bool,
         max_age_seconds: float,
         duration_seconds: float | None,
-        on_shown: Callable[[int, Shown], None],
+        on_shown: Callable[[int, Frame, Explanation], None],
     ) -> None:
         self._changed = threading.Condition()
         self.feeds = [Feed(source, self._changed) for source in sources]
         self.controls = Controls(
             style,
-            Question(explainer.method),
+            Question(explainer.method, explainer.wanted_layer),
             [layer.name for layer in explainer.survey.usable],
             shown_class=self._class_on_screen,
             is_recording=is_recording,
@@ -60,7 +62,7 @@ class Session:
         self._shows_every = shows_every
         self._duration_seconds = duration_seconds
         self._end_seconds: float | None = None
-        self._explaining = Explaining(self.feeds, self._changed, explainer, self.controls)
+        self._explaining = Explaining(self.feeds, self._changed, explainer, self.controls, is_steady=is_steady)
         tiles = [Tile(feed, explainer, self.controls, max_age_seconds) for feed in self.feeds]
         self._presenter = Presenter(
             tiles, self.controls, window, recorder, explainer, recording_path=recording_path, on_shown=on_shown
@@ -127,7 +129,7 @@ class Session:
                 feed.is_mirrored = self.controls.is_mirrored
                 feed.is_paused = self.controls.is_paused and not self.controls.steps
                 # While the explainer changes the picture goes on, with the last map carried along.
-                feed.shows_every = self._shows_every or self._explaining.is_changing
+                feed.shows_every = self._shows_every or self.controls.is_changing
             self._changed.notify_all()
 
     def _give_up(self) -> None:
@@ -139,4 +141,4 @@ class Session:
     def _class_on_screen(self) -> int | None:
         """Of the first source."""
         shown = self.feeds[0].on_screen
-        return shown.explanation.index if shown and shown.explanation else None
+        return shown.explanation.index if shown else None

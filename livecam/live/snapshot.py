@@ -16,14 +16,14 @@ from livecam.records import Record, described, write_report
 def write_snapshot(tile: Tile, number: int, facts: dict[str, Any]) -> Path:
     """Write a tile's picture, with these facts beside it, into the current folder. Raises OutputError."""
     assert tile.picture is not None
-    assert tile.shown is not None
-    assert tile.shown.explanation is not None
+    assert tile.frame is not None
+    assert tile.explanation is not None
     path = timestamped(number, ".png")
     bgr = ToScreen()(tile.picture, tile.aspect, enlarged=False)
     file = Record(path)
     file.write(cv2.imencode(".png", bgr)[1].tobytes())
     file.close(keep=True)
-    said = described(tile.shown.frame, tile.shown.explanation)
+    said = described(tile.frame, tile.explanation)
     write_report(path.with_suffix(".json"), {"source": tile.feed.source.name, **facts, **said})
     return path
 

@@ -8,8 +8,10 @@ import av
 import numpy as np
 
 from livecam.explain.explainer import Explainer
+from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Feed, Shown
+from livecam.live.follow import Follower
 from livecam.live.hud import Bar, draw_lines
 from livecam.live.picture import ToScreen, upright_aspect, upright_picture
 from livecam.live.recorder import Recording
@@ -30,34 +32,28 @@ class Tile:
     def __init__(self, feed: Feed, explainer: Explainer, controls: Controls, max_age_seconds: float) -> None:
         self.feed = feed
         self.recording: Recording | None = None
-        self.shown: Shown | None = None
+        self.frame: Frame | None = None
+        self.explanation: Explanation | None = None
         self.picture: av.VideoFrame | None = None
         """Upright, with the heatmap."""
         self.aspect = Fraction(1)
         self._explainer = explainer
         self._controls = controls
-        self._max_age_seconds = max_age_seconds
+        self._follow = Follower(max_age_seconds)
         self._render: Renderer | None = None
         self._style = controls.style
         self._to_screen = ToScreen()
         self._bgr: np.ndarray | None = None
 
-    def next_shown(self) -> Shown | None:
-        """What waits for the screen, with the explanation that it is to be drawn with; None where there is none."""
-        shown = self.feed.take_shown()
-        if shown is None or shown.explanation is not None:
-            return shown
-        return None
-
     def draw(self, shown: Shown) -> None:
-        """Draw a frame that has an explanation."""
-        assert shown.explanation is not None
+        """Draw a frame with the map that there is."""
         if self._render is None or self._style is not self._controls.style:
             self._style = self._controls.style
             self._render = Renderer(_PIXEL_FORMAT, self._style, largest_side=LARGEST_VIDEO_SIDE)
         with self.feed.ledger.stages["draw"].measure():
-            self.picture = upright_picture(self._render(shown.frame, shown.explanation), shown.frame.orientation)
-        self.shown, self.aspect, self._bgr = shown, upright_aspect(shown.frame), None
+            self.frame, self.explanation = shown.frame, self._follow(shown)
+            self.picture = upright_picture(self._render(self.frame, self.explanation), self.frame.orientation)
+        self.aspect, self._bgr = upright_aspect(self.frame), None
 
     @property
     def is_out_of_style(self) -> bool:
@@ -106,9 +102,8 @@ class Tile:
         if not self._style.caption:
             return 0
         assert self.picture is not None
-        assert self.shown is not None
-        assert self.shown.explanation is not None
-        lines = len(self.shown.explanation.classes) if self._style.view == "tints" else 1
+        assert self.explanation is not None
+        lines = len(self.explanation.classes) if self._style.view == "tints" else 1
         line = render_line("", letter_size(self.picture.width, self.picture.height), self.picture.width)
         return round(lines * len(line) * bgr.shape[0] / self.picture.height)
 
@@ -124,9 +119,8 @@ class Tile:
         ]
 
     def _age(self) -> str:
-        assert self.shown is not None
-        assert self.shown.explanation is not None
-        age, seconds = self.shown.explanation.age_frames, self.shown.explanation.age_seconds
+        assert self.explanation is not None
+        age, seconds = self.explanation.age_frames, self.explanation.age_seconds
         if not age:
             return "of this frame"
         return f"{age} frame{'s' if age > 1 else ''}" + (f", {1000 * seconds:.0f} ms old" if seconds else " old")
@@ -141,8 +135,7 @@ class Tile:
         ]
 
     def _bars(self) -> list[Bar]:
-        assert self.shown is not None
-        explanation = self.shown.explanation
+        explanation = self.explanation
         assert explanation is not None
         explained = {one.index for one in explanation.classes}
         return [(best.label, best.score, best.index in explained) for best in explanation.predictions[:_SHOWN_CLASSES]]
