@@ -13,14 +13,6 @@ from livecam.media import Media
 OnPacket = Callable[[av.Packet], None]
 
 
-class Signal:
-    problem = ""
-    gaps: list = []
-
-    def lost_seconds(self):
-        return None
-
-
 class Source(ABC):
     """Gives frames, once, in the order in which they are shown.
 
@@ -33,10 +25,6 @@ class Source(ABC):
     unreadable: int = 0
     unreadable_files: Sequence[str] = ()
     damaged: int = 0
-    signal = Signal()
-    is_live: bool = False
-    name: str = ""
-    facts: str = ""
 
     @abstractmethod
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
@@ -45,9 +33,6 @@ class Source(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the file or device."""
-
-    def stop(self) -> None:  # noqa: B027
-        """x"""
 
     def __enter__(self) -> Source:
         return self
