@@ -190,6 +190,50 @@ def test_what_piled_up_before_it_is_read_is_passed_over(server: Server) -> None:
         frames.close()
 
 
+def recordings(*paths: Path) -> Iterator[Connection]:
+    """Connections that end one after the other."""
+    return (Connection(av.open(str(path))) for path in paths)
+
+
+def test_another_size_is_scaled_to_the_first(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    sizes = [(160, 90), (320, 180), (64, 48), (160, 90)]
+    connections = recordings(*(clip(f"{n}.ts", frames=3, size=size) for n, size in enumerate(sizes)))
+    with LiveSource("it", next(connections), connections.__next__, **QUICK) as source:
+        frames = first_of(source, 10)
+    assert {frame.upright_size for frame in frames} == {(160, 90)}
+    assert [number_of(frame) for frame in frames] == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert sum("scaled to the first size" in line for line in caplog.messages) == 1
+
+
+def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> None:
+    path = clip("clip.ts", frames=40, codec="mpeg2video")  # a key frame each 12
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 5 // 188 * 188 :])
+    connections = recordings(path, path)
+    with LiveSource("it", next(connections), connections.__next__, **QUICK) as source:
+        frames = source.frames(ignore)
+        numbers = [number_of(frame) for frame in itertools.takewhile(lambda _: not source.signal.gaps, frames)]
+        first_after_the_gap = number_of(next(frames)) - 1
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert numbers[0] - 1 == first_after_the_gap == 12  # the first one was looked at when it was opened
+    assert source.damaged == 0
+
+
+def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(threading.Event, "wait", lambda self, seconds: waits.append(seconds))
+
+    def fail() -> Connection:
+        if len(waits) == 6:
+            source.stop()
+        raise NoSignal("connection refused")
+
+    with LiveSource("it", next(recordings(clip("clip.ts", frames=3))), fail) as source:
+        assert len(list(source.frames(ignore))) == 2
+    assert waits == [0.25, 0.5, 1, 2, 2, 2, 2]
+    assert [gap.problem for gap in source.signal.gaps] == ["connection refused"]
+
+
 def test_the_facts_of_a_stream(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     server.start()
     with caplog.at_level(logging.INFO), open_live(server.url, LiveOptions()) as source:
@@ -240,7 +284,7 @@ def everything_said(error: BaseException | None) -> str:
 
 @pytest.mark.parametrize("query", ["token=hush", "a=1&password=hush&b=2", "API_KEY=hush", "x=1&X-Amz-Signature=hush"])
 def test_credentials_are_nowhere(web: str, clip: Clip, caplog: pytest.LogCaptureFixture, query: str) -> None:
-    clip("clip.ts", frames=50)
+    clip("clip.ts", frames=50, rate=5)
     caplog.set_level(logging.DEBUG)
     url = f"http://admin:hush@{web}/stream?{query}"
     with live(url) as source:

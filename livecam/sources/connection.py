@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -46,7 +46,8 @@ def problem_of(error: av.FFmpegError) -> str:
 class Connection:
     """The first video stream of an opened container, picture by picture as they come. Raises NoSignal.
 
-    Where the container's reads block, its own read timeout has to be `stall_seconds`; where they do not, as those of
+    `asked_seconds` is when it was asked for, by `time.perf_counter`: since then pictures may have come. Where the
+    container's reads block, its own read timeout has to be `stall_seconds`; where they do not, as those of
     cameras, they are tried again until something comes.
     """
 
@@ -56,14 +57,13 @@ class Connection:
         *,
         stall_seconds: float = STALL_SECONDS,
         join_seconds: float = JOIN_SECONDS,
-        clock: Callable[[], float] = time.perf_counter,
+        asked_seconds: float | None = None,
     ) -> None:
         self.container = container
-        self._clock = clock
         self._wait_seconds = join_seconds  # until the first key frame, then
         self._stall_seconds = stall_seconds
         self._has_joined = False
-        self._last_seconds = clock()
+        self._last_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
             raise NoSignal("there is no video in it that can be decoded", "name a stream with video")
@@ -99,15 +99,15 @@ class Connection:
         more of it than there was time for.
         """
         rate = self.rate or _USUAL_RATE
-        asked_seconds = self._clock()
+        asked_seconds = time.perf_counter()
         piled_up = int((asked_seconds - self._last_seconds) * rate)
         for picture in self._decoded(stopping):
-            came_seconds = self._clock()
+            came_seconds = time.perf_counter()
             was_waited_for = (came_seconds - asked_seconds) * rate > 0.5
             piled_up = 0 if was_waited_for else piled_up - 1
             if piled_up <= 0:
                 yield picture
-            asked_seconds = self._clock()
+            asked_seconds = time.perf_counter()
 
     def close(self) -> None:
         """Hang up."""
@@ -120,7 +120,7 @@ class Connection:
                 for picture in _decoded(packet):
                     self._has_joined = self._has_joined or picture.key_frame
                     if self._has_joined:
-                        self._wait_seconds, self._last_seconds = self._stall_seconds, self._clock()
+                        self._wait_seconds, self._last_seconds = self._stall_seconds, time.perf_counter()
                         yield picture
             self._check_stall()
 
@@ -144,7 +144,7 @@ class Connection:
 
     def _check_stall(self) -> None:
         """Something may come all the while, and be no picture: sound, or what cannot be decoded."""
-        if self._clock() - self._last_seconds > self._wait_seconds:
+        if time.perf_counter() - self._last_seconds > self._wait_seconds:
             raise NoSignal(f"no picture for {self._wait_seconds:g} s")
 
 

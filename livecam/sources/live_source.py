@@ -44,14 +44,12 @@ class LiveSource(Source):
         *,
         first_wait_seconds: float = 0.25,
         longest_wait_seconds: float = 2.0,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.name = name
-        self.signal = Signal(clock)
+        self.signal = Signal()
         self._connection: Connection | None = connection
         self._reconnect = reconnect
         self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
-        self._clock = clock
         self._stopping = threading.Event()
         try:
             first = next(connection.pictures(self._stopping))
@@ -79,7 +77,7 @@ class LiveSource(Source):
         size = FirstSize(self.name, self.media.width, self.media.height)
         begin_seconds, last_pts = None, -1
         for index, picture in enumerate(self._pictures()):
-            now_seconds = self._clock()
+            now_seconds = time.perf_counter()
             self._found(now_seconds)
             begin_seconds = now_seconds if begin_seconds is None else begin_seconds
             last_pts = max(int((now_seconds - begin_seconds) / _TIME_BASE), last_pts + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import av
 
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, problem_of
@@ -18,6 +20,7 @@ _OPTIONS = {
 
 def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_seconds: float = STALL_SECONDS) -> Connection:
     """Join a stream. Raises NoSignal."""
+    asked_seconds = time.perf_counter()
     try:
         container = av.open(uri, options=_OPTIONS, metadata_errors="replace", timeout=(open_seconds, stall_seconds))
     except av.ExitError as exc:
@@ -28,7 +31,7 @@ def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_second
         raise _cannot_join("it is closed without having sent anything") from without_credentials(exc)
     except av.FFmpegError as exc:
         raise _cannot_join(problem_of(exc)) from without_credentials(exc)
-    return Connection(container, stall_seconds=stall_seconds)
+    return Connection(container, stall_seconds=stall_seconds, asked_seconds=asked_seconds)
 
 
 def _cannot_join(problem: str) -> NoSignal:
