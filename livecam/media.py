@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import av
 import numpy as np
 
+from livecam.color import Color
+
 Side = TypeVar("Side", int, float)
 
 
@@ -92,6 +94,21 @@ class Media:
     chapters: list[Any] = field(default_factory=list)
     copied_streams: tuple[av.stream.Stream, ...] = ()
     """Audio, subtitle and attachment streams, whose packets the source hands over as they are."""
+
+
+def media_of(first: av.VideoFrame, **facts: Any) -> Media:
+    """What the first picture of a video tells of all of them; `facts` are the rest."""
+    return Media(
+        width=first.width,
+        height=first.height,
+        pixel_format=first.format.name,
+        color_range=2 if first.format.name.startswith("yuvj") else first.color_range,
+        color_space=Color.space_tag(first),
+        color_primaries=first.color_primaries,
+        color_transfer=first.color_trc,
+        display_matrix=display_matrix_of(first),
+        **facts,
+    )
 
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:

@@ -9,12 +9,26 @@ from livecam.errors import InputError, some_of
 from livecam.sources.base import Source
 from livecam.sources.demo import DemoSource
 from livecam.sources.files import Inputs, find_inputs
+from livecam.sources.live import LiveOptions, open_live
 from livecam.sources.paced import PacedSource
 from livecam.sources.pictures import PictureSource
+from livecam.sources.signal import Gap, Signal
 from livecam.sources.uri import without_file_scheme
 from livecam.sources.video import VideoSource
 
-__all__ = ["Inputs", "PacedSource", "PictureSource", "Source", "find_inputs", "open_source", "without_file_scheme"]
+__all__ = [
+    "Gap",
+    "Inputs",
+    "LiveOptions",
+    "PacedSource",
+    "PictureSource",
+    "Signal",
+    "Source",
+    "find_inputs",
+    "open_live",
+    "open_source",
+    "without_file_scheme",
+]
 
 
 def open_source(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count, takewhile
 from urllib.parse import parse_qsl
 
 import av
@@ -36,9 +38,9 @@ class DemoOptions:
     shapes: int = 2
 
     @classmethod
-    def parse(cls, uri: str) -> DemoOptions:
-        """From the whole URI. Raises InputError."""
-        options: dict[str, object] = {}
+    def parse(cls, uri: str, *, endless: bool = False) -> DemoOptions:
+        """From the whole URI; `endless` where it does not say how long. Raises InputError."""
+        options: dict[str, object] = {"seconds": math.inf} if endless else {}
         kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
         for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
             if name not in kinds:
@@ -69,16 +71,24 @@ class DemoOptions:
 
 
 class DemoSource(Source):
-    """The scene as 8-bit BT.709 video. The same URI gives the same pixels."""
+    """The scene as 8-bit BT.709 video. The same URI gives the same pixels.
 
-    def __init__(self, uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> None:
-        options = DemoOptions.parse(uri)
+    Where the URI does not say how long, it lasts as long as the default, or is `endless`.
+    """
+
+    def __init__(
+        self, uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None, endless: bool = False
+    ) -> None:
+        self.name = uri
+        options = DemoOptions.parse(uri, endless=endless)
         width, height = options.picture_size(uri)
         rate = options.rate(uri)
-        if not 0 < options.seconds <= _LONGEST_SECONDS:
+        is_endless = endless and options.seconds == math.inf
+        if not (0 < options.seconds <= _LONGEST_SECONDS or is_endless):
             raise InputError(f"{uri}: seconds={options.seconds:g} is not a time above 0, up to {_LONGEST_SECONDS:.0f}")
         end_seconds = min(options.seconds, start_seconds + (duration_seconds or options.seconds))
-        self._first_index, self._end_index = round(start_seconds * rate), round(end_seconds * rate)
+        self._first_index = round(start_seconds * rate)
+        self._end_index = math.inf if is_endless else round(end_seconds * rate)
         if self._first_index >= self._end_index:
             raise InputError(f"{uri}: there is no frame in the part that was asked for; it lasts {options.seconds:g} s")
         if options.seed < 0:
@@ -97,13 +107,14 @@ class DemoSource(Source):
             color_space=_BT709,
             color_primaries=_BT709,
             color_transfer=_BT709,
-            expected_frames=self._end_index - self._first_index,
+            expected_frames=None if is_endless else int(self._end_index) - self._first_index,
             metadata={"title": f"livecam {uri}"},
         )
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        for index in range(self._end_index - self._first_index):
-            image = self._scene.render(float((index + self._first_index) * self.media.time_base))
+        numbers = takewhile(lambda number: number < self._end_index, count(self._first_index))
+        for index, number in enumerate(numbers):
+            image = self._scene.render(float(number * self.media.time_base))
             yield Frame(picture=self._picture(image, index), index=index)
 
     def close(self) -> None:

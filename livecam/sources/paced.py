@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -16,8 +17,11 @@ class PacedSource(Source):
 
     A frame counts as captured when it was due. So what comes late, because the one before was not taken in time, is
     late in the latencies as well: a loop that waits for each frame to be done before it asks for the next one hides
-    that. `clock` tells seconds as `time.perf_counter` does, by which frames are stamped, and `sleep` waits for so many.
+    that. `clock` tells seconds as `time.perf_counter` does, by which frames are stamped, and `sleep` waits for so many,
+    by default until `stop`.
     """
+
+    is_live = True
 
     def __init__(
         self,
@@ -25,12 +29,13 @@ class PacedSource(Source):
         *,
         fps: Fraction | int | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
-        self.media = video.media
+        self.name, self.media = video.name, video.media
         self._video = video
         self._fps = fps
-        self._clock, self._sleep = clock, sleep
+        self._stopping = threading.Event()
+        self._clock, self._sleep = clock, sleep or self._stopping.wait
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         begin_seconds: float | None = None
@@ -42,8 +47,14 @@ class PacedSource(Source):
             early_seconds = due_seconds - self._clock()
             if early_seconds > 0:
                 self._sleep(early_seconds)
+            if self._stopping.is_set():
+                break
             yield dataclasses.replace(frame, captured_seconds=due_seconds)
         self.unreadable, self.damaged = self._video.unreadable, self._video.damaged
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._video.stop()
 
     def close(self) -> None:
         self._video.close()

@@ -46,6 +46,7 @@ class PictureSource(Source):
 
     def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
         self.paths = tuple(paths)
+        self.name = f"{len(self.paths)} pictures" if many else str(self.paths[0])
         self.many = many
         self.unreadable_files: list[str] = []
         self._notes: list[str] = []

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import av
+
 _USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
+_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|credential)[^=&\s]*=)[^&#\s]+", re.IGNORECASE)
 
 
 def is_url(uri: str) -> bool:
@@ -18,6 +21,12 @@ def without_file_scheme(uri: str) -> str:
     return uri if Path(uri).exists() else re.sub("^file:(//(?=/))?", "", uri)
 
 
-def redacted(uri: str) -> str:
-    """The same without user name and password, fit to be shown and stored."""
-    return _USER_INFO.sub("", uri)
+def redacted(text: str) -> str:
+    """A URL, or a text with URLs in it, without user names, passwords, keys and tokens: fit to be shown and stored."""
+    return _SECRET.sub(r"\1***", _USER_INFO.sub("", text))
+
+
+def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
+    """The same error: it carries the URL that was opened, and `raise ... from` shows it in a traceback."""
+    error.args = tuple(redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
+    return error

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import av
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
 
 from livecam import threads
-from livecam.color import Color
 from livecam.errors import InputError
 from livecam.frame import Frame
-from livecam.media import Media, Orientation, display_matrix_of
+from livecam.media import Media, Orientation, media_of
 from livecam.sources.base import OnPacket, Source
 from livecam.sources.clip import Clip
 from livecam.sources.files import check_file
+from livecam.sources.first_size import FirstSize
 from livecam.sources.timestamps import Timestamps
-from livecam.sources.uri import is_url, redacted
+from livecam.sources.uri import is_url, redacted, without_credentials
 
 log = logging.getLogger("livecam")
 
@@ -31,19 +30,28 @@ _COPIED = ("audio", "subtitle", "attachment")
 
 
 class VideoSource(Source):
-    """The first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams."""
+    """The first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams.
 
-    def __init__(self, uri: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> None:
-        self._name = redacted(uri)
-        self._container = _open(uri, self._name)
+    With `only_pictures` all but the pictures is left out, untold.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        only_pictures: bool = False,
+    ) -> None:
+        self.name = redacted(uri)
+        self._container = _open(uri, self.name)
         try:
             self._stream = self._find_stream()
             self._clip = Clip(self._container, start_seconds, duration_seconds)
             self._timestamps = Timestamps(self._stream)
-            self._reformatter = VideoReformatter()
-            self._resized = False
             self._suspect: av.Packet | None = None
-            copied = tuple(stream for stream in self._container.streams if stream.type in _COPIED)
+            self._only_pictures = only_pictures
+            copied = tuple(s for s in self._container.streams if s.type in _COPIED and not only_pictures)
             self._events = self._read(copied)
             first, self._ahead = self._first_picture()
             self.media = self._describe(first, copied)
@@ -54,13 +62,15 @@ class VideoSource(Source):
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
+        size = FirstSize(self.name, self.media.width, self.media.height)
         index = 0
-        self._name_what_is_left_out()
+        if not self._only_pictures:
+            self._name_what_is_left_out()
         for event in chain(_emptied(self._ahead), self._events):
             if isinstance(event, av.Packet):
                 on_packet(event)
                 continue
-            yield Frame(picture=self._fitted(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
+            yield Frame(picture=size.fit(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
             index += 1
 
     def close(self) -> None:
@@ -70,10 +80,10 @@ class VideoSource(Source):
         streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
             kinds = {stream.type if stream.type != "video" else "a cover picture" for stream in self._container.streams}
-            raise InputError(f"{self._name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
+            raise InputError(f"{self.name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
         stream = streams[0]
         if stream.codec_context is None:
-            raise InputError(f"{self._name} holds a video in a codec that cannot be decoded here; convert it first")
+            raise InputError(f"{self.name} holds a video in a codec that cannot be decoded here; convert it first")
         stream.thread_type, stream.thread_count = "AUTO", threads.DECODER
         return stream
 
@@ -99,7 +109,7 @@ class VideoSource(Source):
         try:
             yield from self._container.demux(streams)
         except av.FFmpegError as exc:
-            log.warning("%s breaks off: %s", self._name, exc.strerror)
+            log.warning("%s breaks off: %s", self.name, exc.strerror)
             self.unreadable += 1
             flush = av.Packet()
             flush.stream = self._stream
@@ -140,32 +150,25 @@ class VideoSource(Source):
             if isinstance(event, av.VideoFrame):
                 return event, ahead
         if self._clip.is_part:
-            raise InputError(f"{self._name} has no frame in the part that was asked for; it lasts {self._duration()}")
-        raise InputError(f"no frame of {self._name} can be decoded; the file is damaged or its codec is unknown")
+            raise InputError(f"{self.name} has no frame in the part that was asked for; it lasts {self._duration()}")
+        raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:
         """A truncated file often just ends: compare with what its header promises."""
         missing = self._timestamps.missing_at_end()
         if missing:
-            log.warning("%s ends early: %d frames are missing at its end", self._name, missing)
+            log.warning("%s ends early: %d frames are missing at its end", self.name, missing)
             self.unreadable += missing
         if self._timestamps.repaired:
-            log.warning("%d frames of %s had no usable timestamp and got one", self._timestamps.repaired, self._name)
+            log.warning("%d frames of %s had no usable timestamp and got one", self._timestamps.repaired, self.name)
 
     def _describe(self, first: av.VideoFrame, copied: tuple[av.stream.Stream, ...]) -> Media:
         stream, container = self._stream, self._container
-        return Media(
-            width=first.width,
-            height=first.height,
-            pixel_format=first.format.name,
+        return media_of(
+            first,
             time_base=first.time_base or Fraction(1, 90000),
             rate=stream.average_rate or stream.guessed_rate,
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            color_range=2 if first.format.name.startswith("yuvj") else first.color_range,
-            color_space=Color.space_tag(first),
-            color_primaries=first.color_primaries,
-            color_transfer=first.color_trc,
-            display_matrix=display_matrix_of(first),
             expected_frames=self._expected_frames(),
             metadata=dict(container.metadata),
             stream_metadata=dict(stream.metadata),
@@ -189,19 +192,7 @@ class VideoSource(Source):
         kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
         left_out = [f"{s.index} ({s.type})" for s in self._container.streams if s.index not in kept]
         if left_out:
-            log.warning("not carried over from %s: stream %s", self._name, ", ".join(left_out))
-
-    def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """An encoder takes one size: later ones are scaled to the first."""
-        if (picture.width, picture.height) == (self.media.width, self.media.height):
-            return picture
-        if not self._resized:
-            self._resized = True
-            log.warning(
-                "%s changes from %dx%d to %dx%d: scaled to the first size",
-                *(self._name, self.media.width, self.media.height, picture.width, picture.height),
-            )
-        return self._reformatter.reformat(picture, self.media.width, self.media.height, threads=threads.SCALER)
+            log.warning("not carried over from %s: stream %s", self.name, ", ".join(left_out))
 
 
 def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:
@@ -223,4 +214,4 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
     except av.FFmpegError as exc:
         if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
             raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
-        raise InputError(f"cannot open {name}: {exc.strerror}") from exc
+        raise InputError(f"cannot open {name}: {exc.strerror}") from without_credentials(exc)

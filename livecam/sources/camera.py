@@ -1,0 +1,105 @@
+"""Cameras, read by FFmpeg's own devices.
+
+They give the pictures as the camera sends them, YUV or MJPEG as was asked for, and say why one cannot be opened; by
+OpenCV's VideoCapture all become BGR, to be converted back, and all failures look the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.container.core import Flags
+
+from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, problem_of
+
+OPEN_SECONDS = 10.0
+_FORMATS = {"darwin": "avfoundation", "win32": "dshow"}
+_NO_CAMERA = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+
+def is_camera(uri: str) -> bool:
+    """Whether it is a number, a device file, or a name as Windows has them (video=...)."""
+    return uri.isdecimal() or uri.startswith(("/dev/", "video="))
+
+
+def camera_name(uri: str) -> str:
+    """What a camera is called on screen and in reports."""
+    return f"camera {uri}" if uri.isdecimal() else uri.removeprefix("video=")
+
+
+def connect_camera(
+    uri: str,
+    *,
+    size: tuple[int, int] | None = None,
+    fps: Fraction | None = None,
+    pixel_format: str | None = None,
+    platform: str = sys.platform,
+    open_device: Callable[..., InputContainer] = av.open,
+    stall_seconds: float = STALL_SECONDS,
+) -> Connection:
+    """Open a camera and ask it for what is given; it may give something near. Raises NoSignal."""
+    device_format = _FORMATS.get(platform, "v4l2")
+    options = _options(device_format, size, fps, pixel_format)
+    try:
+        device = _device(uri, device_format)
+        container = open_device(device, format=device_format, options=options, timeout=(OPEN_SECONDS, stall_seconds))
+    except av.FFmpegError as exc:
+        asked = ", ".join(f"{name}={value}" for name, value in options.items() if name != "fflags")
+        raise _cannot_open(exc, asked) from exc
+    return Connection(container, stall_seconds=stall_seconds)
+
+
+def _device(uri: str, device_format: str) -> str:
+    """What FFmpeg calls the camera of a number."""
+    if not uri.isdecimal() or device_format == "avfoundation":
+        return uri
+    if device_format == "v4l2":
+        return f"/dev/video{uri}"
+    cameras = [device for device in av.enumerate_input_devices(device_format) if "video" in device.media_types]
+    if int(uri) >= len(cameras):
+        raise NoSignal("there is no such camera", "plug one in, or name another")
+    return f"video={cameras[int(uri)].name}"
+
+
+def _options(
+    device_format: str, size: tuple[int, int] | None, fps: Fraction | None, pixel_format: str | None
+) -> dict[str, str]:
+    # A read in a driver knows no timeout and cannot be interrupted, so none may wait there. Only as an option is the
+    # flag set before the device is opened, which is when V4L2 looks at it; there it goes by its number.
+    options = {"fflags": f"+{Flags.non_block.value}"}
+    if size is not None:
+        options["video_size"] = "{}x{}".format(*size)
+    if fps is not None:
+        options["framerate"] = str(fps)
+    elif device_format == "avfoundation":
+        options["framerate"] = "30"  # its own default is 29.97, which most cameras of a Mac refuse
+    if pixel_format is not None:
+        options[_pixel_format_option(device_format, pixel_format)] = pixel_format
+    return options
+
+
+def _pixel_format_option(device_format: str, pixel_format: str) -> str:
+    """V4L2 knows one option for both, DirectShow one for codecs and one for pixels."""
+    if device_format == "v4l2":
+        return "input_format"
+    is_codec = pixel_format in av.codecs_available
+    return "vcodec" if device_format == "dshow" and is_codec else "pixel_format"
+
+
+def _cannot_open(exc: av.FFmpegError, asked: str) -> NoSignal:
+    if exc.errno in _NO_CAMERA:
+        return NoSignal("there is no such camera", "plug one in, or name another")
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        return NoSignal("it may not be read", "be let in by the group video, or by the system's privacy settings")
+    if exc.errno == errno.EBUSY:
+        return NoSignal("another program uses it", "close that one")
+    if exc.errno == errno.ENOTTY:
+        return NoSignal("this device is no camera", "name another")
+    if asked and exc.errno in (errno.EINVAL, errno.EIO):
+        return NoSignal(f"it refuses {asked}", "ask for another size, rate or format, or for none")
+    return NoSignal(problem_of(exc))
