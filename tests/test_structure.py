@@ -9,7 +9,19 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "machine", "transfer"}
+GROUND = {
+    "errors",
+    "choices",
+    "media",
+    "color",
+    "planes",
+    "paths",
+    "scene",
+    "threads",
+    "machine",
+    "processes",
+    "transfer",
+}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "scene": set(),
     "threads": set(),
     "machine": set(),
+    "processes": set(),
     "transfer": set(),
     "paths": {"errors"},
     "channel": set(),
@@ -34,7 +47,10 @@ ALLOWED: dict[str, set[str]] = {
     "records": GROUND | {"frame"},
     "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
     "bench": GROUND | {"annotation", "channel", "frame", "pipeline", "sources", "explain", "render", "sinks", "stats"},
-    "cli": GROUND | {"annotation", "bench", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    "live": GROUND,
+    "doctor": GROUND | {"live", "models", "sources", "explain", "sinks"},
+    "cli": GROUND
+    | {"annotation", "bench", "doctor", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }

@@ -9,6 +9,7 @@ import click
 
 from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
+from livecam.cli.doctor import doctor_command
 from livecam.cli.layers import layers_command
 from livecam.cli.models import models_command
 from livecam.threads import before_torch_loads
@@ -22,6 +23,7 @@ def cli() -> None:
 
 cli.add_command(annotate_command)
 cli.add_command(bench_command)
+cli.add_command(doctor_command)
 cli.add_command(layers_command)
 cli.add_command(models_command)
 

@@ -1,0 +1,1 @@
+"""Watching live: whether there is a window to watch in."""
