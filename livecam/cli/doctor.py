@@ -76,5 +76,5 @@ def _verdict(findings: Sequence[Finding], broken: Sequence[str]) -> str:
     if broken:
         return f"livecam does not work here before this is mended: {', '.join(broken)}."
     problems = [check.name for finding in findings for check in finding.checks if check.state == "problem"]
-    rest = f" To be mended where you need it: {', '.join(problems)}." if problems else ""
+    rest = f" To be mended, where you need it: {', '.join(problems)}." if problems else ""
     return f"All that annotating needs is in place.{rest}"
