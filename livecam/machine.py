@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "gpu": _gpu(),
+        "gpu": gpu(),
         "system": platform.platform(),
         "torch_threads": torch.get_num_threads(),
         **versions(),
@@ -47,23 +48,30 @@ def version(package: str) -> str | None:
         return None
 
 
-def _gpu() -> dict[str, Any] | None:
+def gpu() -> dict[str, Any] | None:
     """The GPU that torch computes on, with driver and clocks (MHz, as they are now) where nvidia-smi tells them."""
     import torch
 
     if not torch.cuda.is_available():
         return None
-    told = _nvidia_smi(torch.cuda.current_device())
+    rows = _nvidia_smi(_GPU_FACTS, f"--id={torch.cuda.current_device()}")
+    told = dict(zip(_GPU_FACTS, rows[0], strict=False)) if rows else {}
     return {**dict.fromkeys(_GPU_FACTS), "name": torch.cuda.get_device_name(), **told}
 
 
-def _nvidia_smi(index: int) -> dict[str, str]:
-    command = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FACTS)}", "--format=csv,noheader,nounits", f"--id={index}"]
+def nvidia_gpus() -> list[str]:
+    """The names of the GPUs that NVIDIA's driver knows, also of those that torch cannot compute on."""
+    return [name for (name,) in _nvidia_smi(("name",))]
+
+
+def _nvidia_smi(facts: Sequence[str], *options: str) -> list[list[str]]:
+    """A row of these facts for each GPU; none where nvidia-smi is missing or fails."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(facts)}", "--format=csv,noheader,nounits", *options]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(zip(_GPU_FACTS, (fact.strip() for fact in told.split(",")), strict=False))
+        return []
+    return [[fact.strip() for fact in line.split(",")] for line in told.splitlines()]
 
 
 def processor() -> str:

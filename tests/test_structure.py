@@ -9,7 +9,19 @@ from pathlib import Path
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {"errors", "choices", "media", "color", "planes", "paths", "scene", "threads", "machine", "transfer"}
+GROUND = {
+    "errors",
+    "choices",
+    "media",
+    "color",
+    "planes",
+    "paths",
+    "scene",
+    "threads",
+    "machine",
+    "processes",
+    "transfer",
+}
 """What everyone may use."""
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "scene": set(),
     "threads": set(),
     "machine": set(),
+    "processes": set(),
     "transfer": set(),
     "paths": {"errors"},
     "stages": set(),
@@ -36,8 +49,9 @@ ALLOWED: dict[str, set[str]] = {
     "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
     "bench": GROUND | {"annotation", "channel", "frame", "pipeline", "sources", "explain", "render", "sinks", "stats"},
     "live": GROUND | {"channel", "frame", "records", "stages", "stats", "sources", "explain", "render", "sinks"},
+    "doctor": GROUND | {"live", "models", "sources", "explain", "sinks"},
     "cli": GROUND
-    | {"annotation", "bench", "live", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
+    | {"annotation", "bench", "doctor", "live", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
     "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
     "__main__": {"cli"},
 }

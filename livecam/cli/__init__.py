@@ -9,6 +9,7 @@ import click
 
 from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
+from livecam.cli.doctor import doctor_command
 from livecam.cli.layers import layers_command
 from livecam.cli.live import live_command
 from livecam.cli.models import models_command
@@ -23,6 +24,7 @@ def cli() -> None:
 
 cli.add_command(annotate_command)
 cli.add_command(bench_command)
+cli.add_command(doctor_command)
 cli.add_command(layers_command)
 cli.add_command(live_command)
 cli.add_command(models_command)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options, taken
+from livecam.cli.options import (
+    DRAWING_OPTION_NAMES,
+    MODEL_OPTION_NAMES,
+    drawing_options,
+    model_options,
+    steady_option,
+    taken,
+)
 from livecam.cli.progress import Progress
 from livecam.errors import InputError, some_of
 
@@ -35,14 +42,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Explain every Nth frame of a video; those between get its map, moved along with the picture, and its age.",
 )
-@click.option(
-    "--steady",
-    type=bool,
-    default="on",
-    show_default=True,
-    metavar="on|off",
-    help="Keep a video's maps from flickering, their scale and class from jumping; off shows each frame by itself.",
-)
+@steady_option
 @click.option("--codec", help="The video encoder.  [default: libx264; libvpx-vp9 for .webm]")
 @click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
 @click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")

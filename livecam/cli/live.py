@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,42 @@ import click
 
 from livecam.choices import DISPLAYS
 from livecam.cli.errors import ends_well
-from livecam.cli.options import DRAWING_OPTION_NAMES, MODEL_OPTION_NAMES, drawing_options, model_options, taken
+from livecam.cli.options import (
+    DRAWING_OPTION_NAMES,
+    MODEL_OPTION_NAMES,
+    drawing_options,
+    model_options,
+    steady_option,
+    taken,
+)
+
+
+class Size(click.ParamType):
+    """WIDTHxHEIGHT in pixels."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        width, _, height = str(value).partition("x")
+        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            self.fail(f"{value!r} is not WIDTHxHEIGHT, such as 1280x720", param, ctx)
+        return int(width), int(height)
+
+
+class Rate(click.ParamType):
+    """Frames a second, exactly."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        try:
+            rate = Fraction(str(value)).limit_denominator(10_000)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate <= 1000:
+            self.fail(f"{value!r} is not a rate above 0, up to 1000, such as 30 or 30000/1001", param, ctx)
+        return rate
+
 
 _SOURCE_OPTION_NAMES = ("size", "fps", "pixel_format", "realtime", "loop")
 
@@ -18,8 +54,8 @@ _SOURCE_OPTION_NAMES = ("size", "fps", "pixel_format", "realtime", "loop")
 @click.argument("sources", metavar="[SOURCE...]", nargs=-1)
 @model_options
 @drawing_options
-@click.option("--size", metavar="WIDTHxHEIGHT", help="Ask a camera for this size.")
-@click.option("--fps", metavar="RATE", help="Ask a camera for so many frames a second.")
+@click.option("--size", type=Size(), metavar="WIDTHxHEIGHT", help="Ask a camera for this size.")
+@click.option("--fps", type=Rate(), metavar="RATE", help="Ask a camera for so many frames a second.")
 @click.option("--pixel-format", metavar="NAME", help="Ask a camera for this format, such as mjpeg or yuyv422.")
 @click.option("--realtime", is_flag=True, help="Read a file at its own pace, dropping what is late; else every frame.")
 @click.option("--loop", is_flag=True, help="Begin a file again when it ends.")
@@ -38,6 +74,7 @@ _SOURCE_OPTION_NAMES = ("size", "fps", "pixel_format", "realtime", "loop")
     show_default=True,
     help="With --display every: hide a map that is older, in seconds.",
 )
+@steady_option
 @click.option("--no-window", "window", is_flag=True, flag_value=False, default=True, help="Show nothing; for --record.")
 @click.option(
     "--duration", "duration_seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many seconds."
@@ -60,7 +97,7 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     from livecam.render import Style
     from livecam.sources.live import LiveOptions
 
-    explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES))
+    explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, _SOURCE_OPTION_NAMES))
     ledgers = live(sources or ("0",), explainer, options=source_options, style=style, **options)

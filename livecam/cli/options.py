@@ -126,6 +126,16 @@ def taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: options.pop(name) for name in names}
 
 
+steady_option = click.option(
+    "--steady",
+    type=bool,
+    default="on",
+    show_default=True,
+    metavar="on|off",
+    help="Keep a video's maps from flickering, their scale and class from jumping; off shows each frame by itself.",
+)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What is explained, and how."""
     return _with(command, _MODEL_OPTIONS)

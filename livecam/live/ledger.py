@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter, deque
 from typing import Any
 
+from livecam.sources.signal import Gap
 from livecam.stats import Durations
 
 RECENT_FRAMES = 300
@@ -48,7 +50,7 @@ class FeedLedger:
         self.dropped: Counter[str] = Counter()
         self.unreadable = 0
         self.damaged = 0
-        self.gaps: list[dict[str, float | None]] = []
+        self.gaps: list[Gap] = []
         self.stages = {stage: Durations() for stage in ("explain", "draw", "show")}
         self.latency = Durations()
         self.recent_latency = Durations(RECENT_FRAMES)
@@ -102,7 +104,7 @@ class FeedLedger:
                 **{name: getattr(self, name) for name in ("captured", "explained", "shown", "unreadable", "damaged")},
                 "dropped": dict(self.dropped),
             },
-            "gaps": self.gaps,
+            "gaps": [dataclasses.asdict(gap) for gap in self.gaps],
             "seconds": round(self.seconds, 3),
             "stages_ms": {stage: clock.percentiles_ms() for stage, clock in self.stages.items()},
             "latency_ms": self.latency.percentiles_ms(),

@@ -87,7 +87,12 @@ def _of_timm(name: str) -> Entry:
 
 def _in_torch_hub(url: str) -> bool:
     """Whether what lies at this address was downloaded by torch before."""
-    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).exists()
+    return (hub_folder() / Path(urlparse(url).path).name).exists()
+
+
+def hub_folder() -> Path:
+    """Where torch puts the weights that it downloads."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
@@ -21,7 +20,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import livecam
 from livecam.errors import LivecamError
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
@@ -32,6 +30,7 @@ from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.runner import find_compiler
 from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
+from livecam.processes import module_command, module_environment
 
 log = logging.getLogger("livecam")
 
@@ -149,16 +148,14 @@ class Compilation:
         self._folder = tempfile.TemporaryDirectory(prefix="livecam-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         Job(self._precisions, str(self._device), torch.get_num_threads()).write(folder, self._traced, self._images)
-        # -P: not what happens to lie in the current folder under the name of a module.
-        command = [sys.executable, "-P", "-m", "livecam.explain.engines.compile", folder, self._entry.path]
-        search_path = [str(Path(livecam.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        command = module_command("livecam.explain.engines.compile", folder, self._entry.path)
         with (folder / _LOG).open("wb") as messages:
             self._compiler = subprocess.Popen(
-                [*map(str, command), *(["--patient"] if patient else [])],
+                [*command, *(["--patient"] if patient else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=messages,
                 stderr=messages,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), "TMPDIR": str(folder)},
+                env=module_environment(TMPDIR=str(folder)),
                 start_new_session=True,  # Ctrl-C is for the run, which then ends this one
             )
 

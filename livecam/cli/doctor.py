@@ -1,0 +1,80 @@
+"""`livecam doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from livecam.cli.errors import EXIT_ERROR, ends_well
+from livecam.cli.tables import print_text
+
+if TYPE_CHECKING:
+    from livecam.doctor.check import Check
+    from livecam.doctor.examination import Finding
+
+_MARKS = {
+    "ok": click.style("[ok]", fg="green"),
+    "absent": click.style("[--]", dim=True),
+    "problem": click.style("[!!]", fg="yellow"),
+}
+_BROKEN = click.style("[XX]", fg="red", bold=True)
+_NAME_WIDTH = 13
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@ends_well
+def doctor_command(as_json: bool) -> None:
+    """Look whether all is in place, and say what to do where it is not.
+
+    [ok] works, [--] is something that this machine has not got, [!!] could be mended, and without [XX] nothing works:
+    then the exit code is 1.
+    """
+    from livecam.doctor.examination import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    broken = [f"{finding.section.name} ({', '.join(finding.broken)})" for finding in findings if finding.broken]
+    if as_json:
+        print_text(json.dumps(_as_data(findings), indent=2))
+    else:
+        print_text(_verdict(findings, broken))
+    if broken:
+        sys.exit(EXIT_ERROR)
+
+
+def _as_data(findings: Sequence[Finding]) -> dict[str, object]:
+    return {
+        "ok": not any(finding.broken for finding in findings),
+        **{finding.section.name: finding.as_data() for finding in findings},
+    }
+
+
+def _print(finding: Finding) -> None:
+    lines = [click.style(finding.section.title, bold=True)]
+    for check in finding.checks:
+        lines += _lines(check, is_broken=check.name in finding.broken)
+    print_text("\n".join(lines) + "\n")
+
+
+def _lines(check: Check, *, is_broken: bool) -> list[str]:
+    mark = _BROKEN if is_broken else _MARKS[check.state]
+    lines = [f"  {mark} {check.name:{_NAME_WIDTH}} {check.fact}"]
+    if check.next_step is not None:
+        lines.append(f"{'':{_NAME_WIDTH + 8}}-> {check.next_step}")
+    return lines
+
+
+def _verdict(findings: Sequence[Finding], broken: Sequence[str]) -> str:
+    if broken:
+        return f"livecam does not work here before this is mended: {', '.join(broken)}."
+    problems = [check.name for finding in findings for check in finding.checks if check.state == "problem"]
+    rest = f" To be mended, where you need it: {', '.join(problems)}." if problems else ""
+    return f"All that annotating needs is in place.{rest}"

@@ -1,0 +1,98 @@
+"""Encoders and decoders: FFmpeg has many built in that do not open, so each is given a few frames."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import cast
+
+import av
+import av.logging
+
+from livecam.doctor.check import Check
+from livecam.errors import LivecamError, OutputError
+from livecam.machine import nvidia_gpus
+from livecam.sinks.encoder import EncoderOptions, add_encoder
+from livecam.sources import open_source
+
+ENCODERS = ("libx264", "libx265", "libvpx-vp9", "h264_nvenc", "hevc_nvenc")
+DECODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
+"""Formats, each with the encoder whose output is decoded."""
+GPU_DECODERS = {"h264_cuvid": "libx264", "hevc_cuvid": "libx265"}
+_SCENE, _FRAMES = "demo:?size=320x240&fps=25&seconds=0.2", 5
+
+
+def encoders() -> Iterator[Check]:
+    """Those that are usual for files, and those of NVIDIA's GPUs."""
+    for name in ENCODERS:
+        yield _check(name, partial(_encode, name))
+
+
+def decoders() -> Iterator[Check]:
+    """What most files hold by the decoder that reads them, and the decoders of NVIDIA's GPUs."""
+    for name, encoder in DECODERS.items():
+        yield _check(name, partial(_decode, encoder))
+    for name, encoder in GPU_DECODERS.items():
+        yield _check(name, partial(_decode, encoder, name))
+
+
+def _check(name: str, work: Callable[[], str]) -> Check:
+    try:
+        return Check.ok(name, work())
+    except (LivecamError, av.FFmpegError, ValueError) as exc:  # PyAV's UnknownCodecError is a ValueError
+        reason = _reason(exc)
+    if name.endswith(("_nvenc", "_cuvid")):
+        return _without_nvidia(name, reason)
+    advice = "pip install --force-reinstall --only-binary av av brings FFmpeg with the usual ones"
+    return Check.problem(name, f"does not work ({reason}); {advice}")
+
+
+def _without_nvidia(name: str, reason: str) -> Check:
+    if not nvidia_gpus():
+        return Check.absent(name, "no NVIDIA GPU")
+    advice = (
+        "update NVIDIA's driver, or in a container set NVIDIA_DRIVER_CAPABILITIES=all (A100 and H100 have no encoder)"
+    )
+    return Check.problem(name, f"does not work ({reason}); {advice}")
+
+
+def _encode(name: str) -> str:
+    _sample(name)
+    return f"{av.Codec(name, 'w').canonical_name}, {_FRAMES} frames encoded"
+
+
+def _decode(encoder: str, decoder: str | None = None) -> str:
+    """By the decoder that FFmpeg takes unless one is named."""
+    with av.open(io.BytesIO(_sample(encoder)), "r") as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        if decoder is not None:
+            context = cast(av.VideoCodecContext, av.CodecContext.create(decoder, "r"))
+            context.extradata = stream.codec_context.extradata
+        frames = sum(len(context.decode(packet)) for packet in container.demux(stream))
+    if frames != _FRAMES:
+        raise LivecamError(f"gives {frames} of {_FRAMES} frames")
+    return f"{context.codec.name}, {frames} frames decoded"
+
+
+@functools.cache
+def _sample(encoder: str) -> bytes:
+    """A short Matroska file by livecam's own settings. Raises OutputError, FFmpegError."""
+    av.logging.set_level(av.logging.ERROR)  # without it exceptions do not carry FFmpeg's words
+    file = io.BytesIO()
+    with open_source(_SCENE) as source, av.open(file, "w", format="matroska") as container:
+        stream = add_encoder(container, source.media, source.media.pixel_format, EncoderOptions(encoder), encoder)
+        for frame in source.frames(on_packet=lambda packet: None):
+            container.mux(stream.encode(frame.picture))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _reason(exc: Exception) -> str:
+    """FFmpeg's own words, where there are any."""
+    cause = exc.__cause__ if isinstance(exc, OutputError) and exc.__cause__ else exc
+    if isinstance(cause, av.FFmpegError) and cause.log:
+        return str(cause.log[-1]).strip()
+    return str(exc).partition(";")[0]

@@ -1,0 +1,95 @@
+"""What the model runs on, and what compiles it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from livecam.doctor.check import Check
+from livecam.errors import ModelError
+from livecam.explain.device import find_device
+from livecam.explain.engines import cache
+from livecam.explain.engines.runner import CompilerError, find_compiler
+from livecam.explain.precision import likely_fast
+from livecam.machine import gpu, nvidia_gpus, processor
+
+_PROGRAM = "#include <vector>\nint main() { return static_cast<int>(std::vector<int>{}.size()); }\n"
+
+
+def compute() -> Iterator[Check]:
+    """The processor, the GPUs, the one of them that `--device auto` takes, and what `--engine compiled` needs."""
+    bf16 = "bf16 instructions" if "bf16" in likely_fast(torch.device("cpu")) else "no bf16 instructions"
+    yield Check.ok("cpu", f"{processor()}, {os.cpu_count()} cores, {bf16}")
+    yield _cuda()
+    if torch.backends.mps.is_available():
+        yield Check.ok("mps", "Apple GPU, fp32 fp16")
+    else:
+        yield Check.absent("mps", "no Apple GPU")
+    chosen = find_device("auto", "shapes")
+    try:
+        find_device(str(chosen), "shapes")  # which computes something on it
+    except ModelError as exc:
+        yield Check.problem("chosen", str(exc))
+    else:
+        yield Check.ok("chosen", f"{chosen}, by --device auto")
+    yield _compiler()
+    yield _cache()
+
+
+def _cuda() -> Check:
+    if torch.cuda.is_available():
+        return Check.ok("cuda", _gpu_line())
+    known = nvidia_gpus()
+    if not known:
+        return Check.absent("cuda", "no NVIDIA GPU")
+    built_for = torch.version.cuda
+    advice = (
+        f"update NVIDIA's driver, torch {torch.__version__} wants one for CUDA {built_for}"
+        if built_for
+        else "install a torch that is built for CUDA, as https://pytorch.org/get-started says"
+    )
+    return Check.problem("cuda", f"{', '.join(known)}, which torch cannot use; {advice}")
+
+
+def _gpu_line() -> str:
+    facts = gpu() or {}
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    precisions = ["fp32", "fp16", *(["bf16"] if torch.cuda.is_bf16_supported(including_emulation=False) else [])]
+    return ", ".join(
+        [
+            f"{facts['name']}, {properties.total_memory / 2**30:.0f} GiB",
+            *([f"driver {facts['driver_version']}"] if facts["driver_version"] else []),
+            f"capability {properties.major}.{properties.minor}, {' '.join(precisions)}",
+        ]
+    )
+
+
+def _compiler() -> Check:
+    try:
+        path = find_compiler()
+    except CompilerError as exc:
+        return Check.problem("compiler", str(exc))
+    command = [path, "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
+    done = subprocess.run(command, input=_PROGRAM, capture_output=True, text=True)
+    if done.returncode:  # such as one without its headers
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
+        return Check.problem("compiler", f"{path} cannot compile C++20 ({reason}); install it again, apt install g++")
+    return Check.ok("compiler", f"{path}, compiles C++20")
+
+
+def _cache() -> Check:
+    folder = cache.folder()
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Check.problem(
+            "cache", f"{folder} cannot be written to; check the permissions of {there} or set LIVECAM_CACHE"
+        )
+    return Check.ok("cache", f"{folder}, {_bytes_in(folder) / 1e9:.1f} GB, can be written to")
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,42 @@
+"""What `livecam live` looks with, and what it is watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from livecam.doctor.check import Check
+from livecam.errors import OutputError, some_of
+from livecam.live.display import check_window
+from livecam.sources.cameras import CameraFacts, Mode, find_cameras
+
+
+def window() -> Iterator[Check]:
+    """Whether one opens."""
+    try:
+        check_window()
+    except OutputError as exc:
+        yield Check.problem("window", str(exc))
+        return
+    import cv2
+
+    yield Check.ok("window", f"opens, by OpenCV with {cv2.currentUIFramework()}")
+
+
+def cameras() -> Iterator[Check]:
+    """Each by its path."""
+    found = find_cameras()
+    if not found:
+        yield Check.absent("camera", "none is connected")
+    for camera in found:
+        yield _camera(camera)
+
+
+def _camera(camera: CameraFacts) -> Check:
+    if camera.problem is not None:
+        return Check.problem(camera.path, f"{camera.name}, {camera.problem}")
+    modes = f", {some_of([_words(mode) for mode in camera.modes])}" if camera.modes else ""
+    return Check.ok(camera.path, f"{camera.name}{modes}")
+
+
+def _words(mode: Mode) -> str:
+    return f"{mode.width}x{mode.height}" + (f" at {mode.fps:g} fps" if mode.fps else "")

@@ -1,0 +1,365 @@
+"""`livecam doctor`, and what `livecam live` asks first: each thing that is there, missing, closed, busy or broken."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from livecam.doctor import codecs, peripherals
+from livecam.doctor.check import Check
+from livecam.doctor.examination import SECTIONS, Finding, Section, examine
+from livecam.errors import OutputError
+from livecam.live.display import check_window
+from livecam.sources.cameras import CameraFacts, Mode, find_cameras
+
+Livecam = Callable[..., Result]
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="is about Linux")
+
+
+@pytest.fixture
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def virtual_screen(no_screen: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A display without a monitor, under a number that is free."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x240x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as number:
+                name = f":{number.readline().strip()}"
+            monkeypatch.setenv("DISPLAY", name)
+            yield name
+        finally:
+            server.terminate()
+
+
+# The command
+
+
+def test_it_tells_the_truth_about_this_machine(livecam: Livecam, no_screen: None) -> None:
+    import torch
+
+    result = livecam("doctor", "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert list(report) == ["ok", *(section.name for section in SECTIONS)]
+    assert report["ok"] is True
+    assert report["versions"]["torchvision"]["state"] == "ok"
+    assert report["versions"]["python"]["fact"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
+    assert report["compute"]["cuda"]["state"] == ("ok" if torch.cuda.is_available() else "absent")
+    assert report["encoders"]["libx264"] == {"state": "ok", "fact": "h264, 5 frames encoded", "next_step": None}
+    assert report["decoders"]["vp9"]["fact"].endswith("5 frames decoded")
+    assert report["weights"]["shapes"]["fact"] == "shipped, 8 classes"
+    if sys.platform.startswith("linux"):
+        assert report["window"]["window"]["state"] == "problem"
+        assert report["window"]["window"]["next_step"] == "use --no-window or set DISPLAY"
+        assert set(report["cameras"]) == ({camera.path for camera in find_cameras()} or {"camera"})
+
+
+def test_the_text_says_what_the_data_says(livecam: Livecam, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = tuple(section for section in SECTIONS if section.name in ("encoders", "cameras"))
+    monkeypatch.setattr("livecam.doctor.examination.examine", lambda: examine(sections))
+    data = json.loads(livecam("doctor", "--json").stdout)
+    text = livecam("doctor").stdout.splitlines()
+    marks = {"ok": "[ok]", "absent": "[--]", "problem": "[!!]"}
+    for section in sections:
+        assert section.title in text
+        for name, check in data[section.name].items():
+            assert any(line.split()[:2] == [marks[check["state"]], name] and check["fact"] in line for line in text)
+
+
+def test_without_what_is_essential_it_exits_with_1(livecam: Livecam, monkeypatch: pytest.MonkeyPatch) -> None:
+    def findings(*checks: Check) -> Callable[[], Iterator[Finding]]:
+        encoders = Section("encoders", "Encoders", "", ("libx264",))
+        return lambda: iter([Finding(encoders, checks)])
+
+    broken = Check.problem("libx264", "does not work (it says so); mend it")
+    monkeypatch.setattr("livecam.doctor.examination.examine", findings(broken))
+    result = livecam("doctor")
+    assert result.exit_code == 1
+    _, line, next_step, _, verdict = result.stdout.splitlines()
+    assert line.split(maxsplit=2) == ["[XX]", "libx264", "does not work (it says so)"]
+    assert next_step.strip() == "-> mend it"
+    assert "encoders (libx264)" in verdict
+    assert json.loads(livecam("doctor", "--json").stdout)["ok"] is False
+
+    monkeypatch.setattr("livecam.doctor.examination.examine", findings())
+    assert livecam("doctor").exit_code == 1  # what was never reached does not work either
+
+    other = Check.problem("h264_nvenc", "does not work; update the driver")
+    monkeypatch.setattr("livecam.doctor.examination.examine", findings(Check.ok("libx264", "h264"), other))
+    result = livecam("doctor")
+    assert result.exit_code == 0
+    assert "h264_nvenc" in result.stdout.splitlines()[-1]
+
+
+# What goes wrong in a section
+
+
+def fails() -> Iterator[Check]:
+    yield Check.ok("first", "fine")
+    raise RuntimeError("the driver is of another kind")
+
+
+def crashes() -> Iterator[Check]:
+    yield Check.ok("first", "fine")
+    os.write(1, b"what a library prints is not the report\n")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hangs() -> Iterator[Check]:
+    yield Check.ok("first", "fine")
+    time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("probe", "seconds", "fact"),
+    [
+        ("fails", 100, "it failed (RuntimeError: the driver is of another kind) after first"),
+        pytest.param("crashes", 100, "it crashed (SIGSEGV) after first", marks=linux_only),
+        ("hangs", 5, "it hangs"),
+        ("is_missing", 100, "it failed (AttributeError"),
+    ],
+)
+def test_a_section_that_goes_wrong_is_a_line(
+    probe: str, seconds: float, fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    section = Section("section", "Section", f"tests.test_doctor:{probe}", ("first", "last"), timeout_seconds=seconds)
+    (finding,) = examine([section])
+    told = finding.checks[-1]
+    assert (told.name, told.state) == ("section", "problem")
+    assert told.fact.startswith(fact)
+    assert probe in str(told.next_step)
+    assert "last" in finding.broken
+
+
+# Codecs
+
+
+def test_a_codec_that_does_not_exist_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codecs, "ENCODERS", ("libx266",))
+    monkeypatch.setattr(codecs, "DECODERS", {"h266": "libx266"})
+    monkeypatch.setattr(codecs, "GPU_DECODERS", {"h266_gpu": "libx264"})
+    told = [*codecs.encoders(), *codecs.decoders()]
+    assert [(check.name, check.state) for check in told] == [
+        (name, "problem") for name in ("libx266", "h266", "h266_gpu")
+    ]
+    assert "no encoder 'libx266'" in told[0].fact
+    assert "pip install" in str(told[0].next_step)
+
+
+@pytest.mark.parametrize(("gpus", "state"), [([], "absent"), (["NVIDIA T4"], "problem")])
+def test_nvenc_is_missed_only_where_there_is_a_gpu(
+    gpus: list[str], state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "nvidia_gpus", lambda: gpus)
+    monkeypatch.setattr(codecs, "ENCODERS", ("none_nvenc",))
+    (check,) = codecs.encoders()
+    assert check.state == state
+    assert ("no NVIDIA GPU" in check.fact) == (not gpus)
+    assert ("driver" in str(check.next_step)) == bool(gpus)
+
+
+# The window
+
+
+@linux_only
+def test_without_a_screen_there_is_no_window(no_screen: None) -> None:
+    with pytest.raises(OutputError, match="DISPLAY nor WAYLAND_DISPLAY is set; use --no-window"):
+        check_window()
+
+
+@linux_only
+@pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY"])
+def test_a_screen_that_is_not_there_is_one_line(
+    variable: str, no_screen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened in this process, Qt would have aborted it."""
+    monkeypatch.setenv(variable, ":99")
+    with pytest.raises(OutputError, match=r"on the display :99 \(.*could not connect.*\); use --no-window") as raised:
+        check_window()
+    assert "\n" not in str(raised.value)
+
+
+@linux_only
+def test_a_screen_that_does_not_answer_is_given_up(no_screen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        for port in range(6020, 6100):
+            try:
+                silent.bind(("127.0.0.1", port))
+                break
+            except OSError:
+                continue
+        silent.listen()
+        monkeypatch.setenv("DISPLAY", f"127.0.0.1:{port - 6000}")
+        with pytest.raises(OutputError, match="did not answer within 2 s; use --no-window"):
+            check_window(timeout_seconds=2)
+
+
+def test_a_headless_opencv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr("cv2.currentUIFramework", lambda: "")
+    with pytest.raises(OutputError, match="pip uninstall opencv-python-headless"):
+        check_window()
+
+
+@linux_only
+def test_on_a_screen_the_window_is_ok(virtual_screen: str) -> None:
+    check_window()
+    (check,) = peripherals.window()
+    assert check.state == "ok"
+
+
+# Cameras
+
+
+class FakeDriver:
+    """Answers what linux/videodev2.h asks, as a driver of a USB camera does."""
+
+    def __init__(self, *, is_busy: bool = False, capabilities: int = 0x04200001) -> None:
+        self._is_busy = is_busy
+        self._capabilities = capabilities
+        self._formats = [b"YUYV", b"MJPG"]
+        self._sizes = {b"YUYV": [(640, 480)], b"MJPG": [(640, 480), (1920, 1080)]}
+        self._intervals = {
+            (b"YUYV", 640, 480): [(1, 30), (1, 15)],
+            (b"MJPG", 640, 480): [(1, 60)],
+            (b"MJPG", 1920, 1080): [(1, 30)],
+        }
+
+    def __call__(self, file: int, request: int, answer: bytearray) -> int:
+        assert len(answer) == request >> 16 & 0x3FFF  # which is where the kernel's numbers have the size
+        ask = {0: self._capability, 2: self._format, 8: self._buffers, 74: self._size, 75: self._interval}
+        try:
+            ask[request & 0xFF](answer)
+        except IndexError:
+            raise OSError(errno.EINVAL, "there are no more") from None
+        return 0
+
+    def _capability(self, answer: bytearray) -> None:
+        struct.pack_into("16s32s32s3I", answer, 0, b"uvcvideo", b"HD Webcam", b"usb", 6, 0x84A00001, self._capabilities)
+
+    def _buffers(self, answer: bytearray) -> None:
+        assert struct.unpack_from("3I", answer) == (0, 1, 1)  # none, of those for capture, in memory
+        if self._is_busy:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+
+    def _format(self, answer: bytearray) -> None:
+        index, kind = struct.unpack_from("2I", answer)
+        assert kind == 1
+        struct.pack_into("4s", answer, 44, self._formats[index])
+
+    def _size(self, answer: bytearray) -> None:
+        index, pixel_format = struct.unpack_from("I4s", answer)
+        struct.pack_into("3I", answer, 8, 1, *self._sizes[pixel_format][index])
+
+    def _interval(self, answer: bytearray) -> None:
+        index, *key = struct.unpack_from("I4s2I", answer)
+        struct.pack_into("3I", answer, 16, 1, *self._intervals[tuple(key)][index])
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A machine with a USB camera, whose nodes are video0 with the pictures, and video1 with their times."""
+
+    def make(driver: Callable[..., int] | None = None, *, opening: OSError | None = None) -> Path:
+        (tmp_path / "dev").mkdir()
+        for index in range(2):
+            node = tmp_path / "sys" / "class" / "video4linux" / f"video{index}"
+            node.mkdir(parents=True)
+            (node / "name").write_text("HD Webcam: HD Webcam\n")
+            (node / "index").write_text(f"{index}\n")
+            (tmp_path / "dev" / node.name).touch()
+        monkeypatch.setattr(fcntl, "ioctl", driver)
+        if opening is not None:
+            monkeypatch.setattr("livecam.sources.video4linux.os.open", _raising(opening))
+        return tmp_path
+
+    return make
+
+
+def _raising(exc: OSError) -> Callable[..., int]:
+    def raises(*arguments: Any) -> int:
+        raise exc
+
+    return raises
+
+
+@linux_only
+def test_a_camera_is_known_by_its_name_sizes_and_rates(machine: Callable[..., Path]) -> None:
+    root = machine(FakeDriver())
+    first, _ = find_cameras(root)
+    modes = (Mode(1920, 1080, 30.0), Mode(640, 480, 60.0))
+    assert first == CameraFacts(0, str(root / "dev" / "video0"), "HD Webcam", None, modes)
+
+
+@linux_only
+def test_a_node_that_gives_no_pictures_is_no_camera(machine: Callable[..., Path]) -> None:
+    assert find_cameras(machine(FakeDriver(capabilities=0x04A00000))) == []
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("opening", "problem"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "no permission to open .*video0; sudo usermod -aG video"),
+        (OSError(errno.EBUSY, "Device or resource busy"), "video0 is busy; end the program that uses it"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "there is no .*video0; in a container, .* --device"),
+        (OSError(errno.EIO, "Input/output error"), r"cannot be opened \(Input/output error\); unplug"),
+    ],
+)
+def test_why_a_camera_cannot_be_opened(machine: Callable[..., Path], opening: OSError, problem: str) -> None:
+    (camera,) = find_cameras(machine(opening=opening))  # the second node is passed over
+    assert (camera.index, camera.name) == (0, "HD Webcam: HD Webcam")
+    with pytest.raises(OutputError, match=problem):
+        raise OutputError(camera.problem)
+
+
+@linux_only
+def test_a_camera_that_another_program_uses_is_busy(machine: Callable[..., Path]) -> None:
+    camera, _ = find_cameras(machine(FakeDriver(is_busy=True)))
+    assert "video0 is busy; end the program" in str(camera.problem)
+
+
+@linux_only
+def test_a_camera_that_a_container_was_given_without_sys_is_found(machine: Callable[..., Path]) -> None:
+    root = machine(FakeDriver())
+    shutil.rmtree(root / "sys")
+    assert [camera.index for camera in find_cameras(root)] == [0, 1]
+
+
+def test_cameras_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*cameras: CameraFacts) -> list[Check]:
+        monkeypatch.setattr(peripherals, "find_cameras", lambda: list(cameras))
+        return list(peripherals.cameras())
+
+    assert told() == [Check("camera", "absent", "none is connected")]
+    closed = CameraFacts(1, "/dev/video1", "Phone", "no permission to open /dev/video1; sudo usermod")
+    many = tuple(Mode(width, width, 30.0) for width in range(6, 0, -1))
+    assert told(CameraFacts(0, "/dev/video0", "Webcam", None, many), closed) == [
+        Check("/dev/video0", "ok", "Webcam, " + ", ".join(f"{w}x{w} at 30 fps" for w in (6, 5, 4, 3)) + " and 2 more"),
+        Check("/dev/video1", "problem", "Phone, no permission to open /dev/video1", "sudo usermod"),
+    ]
