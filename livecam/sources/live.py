@@ -23,6 +23,9 @@ from livecam.sources.video import VideoSource
 
 log = logging.getLogger("livecam")
 
+_MOST_LATE_SECONDS = 0.1
+"""By which a paced video may lag behind its own times before it is played more slowly."""
+
 
 @dataclass(frozen=True)
 class LiveOptions:
@@ -52,7 +55,7 @@ def open_live(uri: str, options: LiveOptions) -> Source:
 
 def _open(uri: str, options: LiveOptions) -> Source:
     if uri.startswith("demo:"):
-        return PacedSource(_looped(partial(DemoSource, uri, endless=True), options))
+        return _paced(_looped(partial(DemoSource, uri, endless=True), options))
     if is_camera(uri):
         return _open_camera(uri, options)
     if is_url(uri):
@@ -76,13 +79,17 @@ def _open_url(uri: str, options: LiveOptions) -> Source:
         return _open_file(uri, options)
     if connection.comes_in_pieces:
         connection.close()
-        return PacedSource(VideoSource(uri, only_pictures=True))
+        return _paced(VideoSource(uri, only_pictures=True))
     return LiveSource(name, connection, connect)
 
 
 def _open_file(uri: str, options: LiveOptions) -> Source:
     video = _looped(partial(VideoSource, uri, only_pictures=options.loop), options)
-    return PacedSource(video) if options.realtime else video
+    return _paced(video) if options.realtime else video
+
+
+def _paced(video: Source) -> Source:
+    return PacedSource(video, most_late_seconds=_MOST_LATE_SECONDS)
 
 
 def _looped(open_video: Callable[[], Source], options: LiveOptions) -> Source:

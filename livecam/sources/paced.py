@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ class PacedSource(Source):
     late in the latencies as well: a loop that waits for each frame to be done before it asks for the next one hides
     that. `clock` tells seconds as `time.perf_counter` does, by which frames are stamped, and `sleep` waits for so many,
     by default until `stop`.
+
+    A video that cannot be read fast enough would lag ever more behind. Once a frame is `most_late_seconds` late, all
+    that follow are due so much later, as in a player that is too slow.
     """
 
     is_live = True
@@ -28,12 +32,14 @@ class PacedSource(Source):
         video: Source,
         *,
         fps: Fraction | int | None = None,
+        most_late_seconds: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.name, self.media = video.name, video.media
         self._video = video
         self._fps = fps
+        self._most_late_seconds = most_late_seconds
         self._stopping = threading.Event()
         self._clock, self._sleep = clock, sleep or self._stopping.wait
 
@@ -47,6 +53,9 @@ class PacedSource(Source):
             early_seconds = due_seconds - self._clock()
             if early_seconds > 0:
                 self._sleep(early_seconds)
+            if -early_seconds > self._most_late_seconds:
+                begin_seconds -= early_seconds
+                due_seconds -= early_seconds
             if self._stopping.is_set():
                 break
             yield dataclasses.replace(frame, captured_seconds=due_seconds)
