@@ -206,7 +206,7 @@ def test_another_size_is_scaled_to_the_first(clip: Clip, caplog: pytest.LogCaptu
 
 
 def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> None:
-    path = clip("clip.ts", frames=40, codec="mpeg2video")  # a key frame each 12
+    path = clip("clip.ts", frames=40, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
     data = path.read_bytes()
     path.write_bytes(data[len(data) // 5 // 188 * 188 :])
     connections = recordings(path, path)
@@ -217,6 +217,26 @@ def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> 
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert numbers[0] - 1 == first_after_the_gap == 12  # the first one was looked at when it was opened
     assert source.damaged == 0
+
+
+def test_a_stream_that_nobody_reads_is_not_lost(clip: Clip) -> None:
+    connection = Connection(av.open(str(clip("clip.ts", frames=9, rate=5, audio=["aac"]))), stall_seconds=0.05)
+    with LiveSource("it", connection, lambda: connection, **QUICK) as source:
+        frames = source.frames(ignore)
+        numbers = []
+        for _ in range(8):
+            time.sleep(0.06)  # longer than a stall may be
+            numbers.append(number_of(next(frames)))
+        assert numbers == list(range(1, 9))
+        assert source.signal.gaps == []
+        frames.close()
+
+
+def test_a_stream_of_sound_alone_is_lost(clip: Clip) -> None:
+    path = clip("clip.ts", frames=3, audio=["aac"])
+    connection = Connection(av.open(str(path)), join_seconds=0)
+    with pytest.raises(InputError, match="cannot open it: no picture for 0 s"):
+        LiveSource("it", connection, lambda: connection)
 
 
 def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,6 +500,7 @@ def test_a_camera_that_gives_nothing_is_no_camera() -> None:
         (2, "there is no such camera; plug one in"),
         (13, "it may not be read; be let in by the group video"),
         (16, "another program uses it; close that one"),
+        (av.error.ErrorType.EXIT.value, "it gives no picture for 10 s; unplug it"),
         (22, "it refuses video_size=1x1; ask for another size"),
     ],
 )

@@ -92,6 +92,8 @@ def _pixel_format_option(device_format: str, pixel_format: str) -> str:
 
 
 def _cannot_open(exc: av.FFmpegError, asked: str) -> NoSignal:
+    if isinstance(exc, av.ExitError):
+        return NoSignal(f"it gives no picture for {OPEN_SECONDS:g} s", "unplug it and plug it in again")
     if exc.errno in _NO_CAMERA:
         return NoSignal("there is no such camera", "plug one in, or name another")
     if exc.errno in (errno.EACCES, errno.EPERM):

@@ -47,8 +47,8 @@ class Connection:
     """The first video stream of an opened container, picture by picture as they come. Raises NoSignal.
 
     `asked_seconds` is when it was asked for, by `time.perf_counter`: since then pictures may have come. Where the
-    container's reads block, its own read timeout has to be `stall_seconds`; where they do not, as those of
-    cameras, they are tried again until something comes.
+    container's reads block, its own read timeout has to be `stall_seconds`; where they do not, as those of cameras,
+    they are tried again until something comes.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Connection:
         asked_seconds: float | None = None,
     ) -> None:
         self.container = container
-        self._wait_seconds = join_seconds  # until the first key frame, then
+        self._longest_wait_seconds = join_seconds  # until the first key frame, then
         self._stall_seconds = stall_seconds
         self._has_joined = False
-        self._last_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
+        self._since_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
             raise NoSignal("there is no video in it that can be decoded", "name a stream with video")
@@ -99,15 +99,16 @@ class Connection:
         more of it than there was time for.
         """
         rate = self.rate or _USUAL_RATE
-        asked_seconds = time.perf_counter()
-        piled_up = int((asked_seconds - self._last_seconds) * rate)
+        piled_up = int(self._waited_seconds() * rate)
+        self._since_seconds = time.perf_counter()
         for picture in self._decoded(stopping):
-            came_seconds = time.perf_counter()
-            was_waited_for = (came_seconds - asked_seconds) * rate > 0.5
-            piled_up = 0 if was_waited_for else piled_up - 1
-            if piled_up <= 0:
+            if self._waited_seconds() * rate > 0.5:
+                piled_up = 0
+            if piled_up:
+                piled_up -= 1
+            else:
                 yield picture
-            asked_seconds = time.perf_counter()
+            self._since_seconds = time.perf_counter()
 
     def close(self) -> None:
         """Hang up."""
@@ -120,7 +121,7 @@ class Connection:
                 for picture in _decoded(packet):
                     self._has_joined = self._has_joined or picture.key_frame
                     if self._has_joined:
-                        self._wait_seconds, self._last_seconds = self._stall_seconds, time.perf_counter()
+                        self._longest_wait_seconds = self._stall_seconds
                         yield picture
             self._check_stall()
 
@@ -144,8 +145,12 @@ class Connection:
 
     def _check_stall(self) -> None:
         """Something may come all the while, and be no picture: sound, or what cannot be decoded."""
-        if time.perf_counter() - self._last_seconds > self._wait_seconds:
-            raise NoSignal(f"no picture for {self._wait_seconds:g} s")
+        if self._waited_seconds() > self._longest_wait_seconds:
+            raise NoSignal(f"no picture for {self._longest_wait_seconds:g} s")
+
+    def _waited_seconds(self) -> float:
+        """Since the last picture, or since one was asked for."""
+        return time.perf_counter() - self._since_seconds
 
 
 def _decoded(packet: av.Packet) -> list[av.VideoFrame]:

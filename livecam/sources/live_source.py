@@ -76,22 +76,24 @@ class LiveSource(Source):
         aspect = self.media.sample_aspect_ratio or Fraction(1)
         size = FirstSize(self.name, self.media.width, self.media.height)
         begin_seconds, last_pts = None, -1
-        for index, picture in enumerate(self._pictures()):
-            now_seconds = time.perf_counter()
-            self._found(now_seconds)
-            begin_seconds = now_seconds if begin_seconds is None else begin_seconds
-            last_pts = max(int((now_seconds - begin_seconds) / _TIME_BASE), last_pts + 1)
-            self.damaged += picture.is_corrupt
-            fitted = size.fit(picture)
-            fitted.pts, fitted.time_base, fitted.duration = last_pts, _TIME_BASE, 0
-            yield Frame(
-                picture=fitted,
-                index=index,
-                captured_seconds=now_seconds,
-                orientation=orientation,
-                sample_aspect_ratio=aspect,
-            )
-        self.signal.stop()
+        try:
+            for index, picture in enumerate(self._pictures()):
+                now_seconds = time.perf_counter()
+                self._found(now_seconds)
+                begin_seconds = now_seconds if begin_seconds is None else begin_seconds
+                last_pts = max(int((now_seconds - begin_seconds) / _TIME_BASE), last_pts + 1)
+                self.damaged += picture.is_corrupt
+                fitted = size.fit(picture)
+                fitted.pts, fitted.time_base, fitted.duration = last_pts, _TIME_BASE, 0
+                yield Frame(
+                    picture=fitted,
+                    index=index,
+                    captured_seconds=now_seconds,
+                    orientation=orientation,
+                    sample_aspect_ratio=aspect,
+                )
+        finally:
+            self.signal.stop()
 
     def stop(self) -> None:
         self._stopping.set()

@@ -29,7 +29,7 @@ class LoopedSource(Source):
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         index, next_pts = 0, None
-        while not self._stopping.is_set():
+        while True:
             shift = None
             for frame in takewhile(lambda frame: not self._stopping.is_set(), self._video.frames(on_packet)):
                 picture = frame.picture
@@ -42,6 +42,8 @@ class LoopedSource(Source):
                 index += 1
             self.unreadable += self._video.unreadable
             self.damaged += self._video.damaged
+            if self._stopping.is_set():
+                return
             self._video.close()
             self._video = self._open_video()
 
