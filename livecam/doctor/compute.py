@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,10 +85,11 @@ def _compiler() -> Check:
 def _cache() -> Check:
     folder = cache.folder()
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Check.problem(
-            "cache", f"{folder} cannot be written to; check the permissions of {there} or set LIVECAM_CACHE"
-        )
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as exc:
+        advice = f"check the permissions of {there} or set LIVECAM_CACHE"
+        return Check.problem("cache", f"{folder} cannot be written to ({exc.strerror}); {advice}")
     return Check.ok("cache", f"{folder}, {_bytes_in(folder) / 1e9:.1f} GB, can be written to")
 
 

@@ -50,9 +50,8 @@ class Finding:
 
     @property
     def broken(self) -> list[str]:
-        """The essential checks that are not ok, or were never reached."""
-        fine = {check.name for check in self.checks if check.state == "ok"}
-        return [name for name in self.section.essential if name not in fine]
+        """The essential checks that are not ok."""
+        return [check.name for check in self.checks if check.name in self.section.essential and check.state != "ok"]
 
     def as_data(self) -> dict[str, dict[str, str | None]]:
         """The checks by name, as plain data for JSON: `state`, `fact` and `next_step`."""
@@ -64,7 +63,8 @@ class Finding:
 def examine(sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
     """All sections at once; the findings in their order, each as soon as it is there.
 
-    What raises, crashes or hangs becomes a check with the name of its section.
+    What raises, crashes or hangs is told by the essential checks that it did not come to, or else by one with the name
+    of its section.
     """
     begin = time.monotonic()
     with ExitStack() as children:
@@ -102,8 +102,10 @@ def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[
     checks = [Check(**json.loads(line)) for line in told.splitlines()]
     if ending is not None:
         after = f" after {checks[-1].name}" if checks else ""
-        advice = f"python -m {_PROBE} {section.probe} shows what it says"
-        checks.append(Check.problem(section.name, f"{ending}{after}; {advice}"))
+        message = f"{ending}{after}; python -m {_PROBE} {section.probe} shows what it says"
+        reached = {check.name for check in checks}
+        missed = [name for name in section.essential if name not in reached] or [section.name]
+        checks += [Check.problem(name, message) for name in missed]
     return checks
 
 
