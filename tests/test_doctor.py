@@ -136,7 +136,7 @@ def hangs() -> Iterator[Check]:
     [
         ("fails", 100, "it failed (RuntimeError: the driver is of another kind) after first"),
         pytest.param("crashes", 100, "it crashed (SIGSEGV) after first", marks=linux_only),
-        ("hangs", 5, "it hangs"),
+        ("hangs", 1, "it hangs"),
         ("is_missing", 100, "it failed (AttributeError"),
     ],
 )
