@@ -7,12 +7,10 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,7 +93,7 @@ def test_without_what_is_essential_it_exits_with_1(livecam: Livecam, monkeypatch
         encoders = Section("encoders", "Encoders", "", ("libx264",))
         return lambda: iter([Finding(encoders, checks)])
 
-    broken = Check.problem("libx264", "does not work (it says so); mend it")
+    broken = Check.problem("libx264", "does not work (it says so)", "mend it")
     monkeypatch.setattr("livecam.doctor.examination.examine", findings(broken))
     result = livecam("doctor")
     assert result.exit_code == 1
@@ -105,7 +103,7 @@ def test_without_what_is_essential_it_exits_with_1(livecam: Livecam, monkeypatch
     assert "encoders (libx264)" in verdict
     assert json.loads(livecam("doctor", "--json").stdout)["ok"] is False
 
-    other = Check.problem("h264_nvenc", "does not work; update the driver")
+    other = Check.problem("h264_nvenc", "does not work", "update the driver")
     monkeypatch.setattr("livecam.doctor.examination.examine", findings(Check.ok("libx264", "h264"), other))
     result = livecam("doctor")
     assert result.exit_code == 0
@@ -113,22 +111,6 @@ def test_without_what_is_essential_it_exits_with_1(livecam: Livecam, monkeypatch
 
 
 # What goes wrong in a section
-
-
-def fails() -> Iterator[Check]:
-    yield Check.ok("first", "fine")
-    raise RuntimeError("the driver is of another kind")
-
-
-def crashes() -> Iterator[Check]:
-    yield Check.ok("first", "fine")
-    os.write(1, b"what a library prints is not the report\n")
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def hangs() -> Iterator[Check]:
-    yield Check.ok("first", "fine")
-    time.sleep(600)
 
 
 @pytest.mark.parametrize(
@@ -145,13 +127,20 @@ def test_a_section_that_goes_wrong_is_a_line(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     for essential, name in ((("last",), "last"), ((), "section")):
-        section = Section("section", "Section", f"tests.test_doctor:{probe}", essential, timeout_seconds)
+        section = Section("section", "Section", f"tests.probes:{probe}", essential, timeout_seconds)
         (finding,) = examine([section])
         told = finding.checks[-1]
         assert (told.name, told.state) == (name, "problem")
         assert told.fact.startswith(fact)
         assert probe in str(told.next_step)
         assert finding.broken == list(essential)
+
+
+def test_a_section_that_ended_while_another_took_long_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    slow = Section("slow", "Slow", "tests.probes:takes_a_while")
+    quick = Section("quick", "Quick", "tests.probes:is_fine", timeout_seconds=0)
+    assert [finding.checks[0].state for finding in examine([slow, quick])] == ["ok", "ok"]
 
 
 # Codecs

@@ -93,7 +93,8 @@ def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
 
 def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[Check]:
     try:
-        told, messages = child.communicate(timeout=max(0.0, end - time.monotonic()))
+        # A second at least: without any, one that has long ended is not read either.
+        told, messages = child.communicate(timeout=max(1.0, end - time.monotonic()))
         ending = _ending(child.returncode, messages)
     except subprocess.TimeoutExpired:
         child.kill()
@@ -102,10 +103,10 @@ def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[
     checks = [Check(**json.loads(line)) for line in told.splitlines()]
     if ending is not None:
         after = f" after {checks[-1].name}" if checks else ""
-        message = f"{ending}{after}; python -m {_PROBE} {section.probe} shows what it says"
+        advice = f"python -m {_PROBE} {section.probe} shows what it says"
         reached = {check.name for check in checks}
         missed = [name for name in section.essential if name not in reached] or [section.name]
-        checks += [Check.problem(name, message) for name in missed]
+        checks += [Check.problem(name, f"{ending}{after}", advice) for name in missed]
     return checks
 
 
