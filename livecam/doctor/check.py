@@ -29,7 +29,12 @@ class Check:
         return cls(name, "absent", fact)
 
     @classmethod
-    def problem(cls, name: str, message: str) -> Check:
-        """It should work and does not; as the messages of errors are: "what is wrong; what to do"."""
+    def problem(cls, name: str, fact: str, next_step: str) -> Check:
+        """It should work and does not."""
+        return cls(name, "problem", fact, next_step)
+
+    @classmethod
+    def of_message(cls, name: str, message: str) -> Check:
+        """The same as livecam's errors tell it: "what is wrong; what to do"."""
         fact, _, next_step = message.partition("; ")
-        return cls(name, "problem", fact, next_step or None)
+        return cls(name, "problem", fact, next_step)

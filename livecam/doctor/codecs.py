@@ -46,7 +46,7 @@ def _check(name: str, work: Callable[[], str]) -> Check:
     if name.endswith(("_nvenc", "_cuvid")):
         return _without_nvidia(name, reason)
     advice = "pip install --force-reinstall --only-binary av av brings FFmpeg with the usual ones"
-    return Check.problem(name, f"does not work ({reason}); {advice}")
+    return Check.problem(name, f"does not work ({reason})", advice)
 
 
 def _without_nvidia(name: str, reason: str) -> Check:
@@ -55,7 +55,7 @@ def _without_nvidia(name: str, reason: str) -> Check:
     advice = (
         "update NVIDIA's driver, or in a container set NVIDIA_DRIVER_CAPABILITIES=all (A100 and H100 have no encoder)"
     )
-    return Check.problem(name, f"does not work ({reason}); {advice}")
+    return Check.problem(name, f"does not work ({reason})", advice)
 
 
 def _encode(name: str) -> str:

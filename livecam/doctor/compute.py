@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def compute() -> Iterator[Check]:
     try:
         find_device(str(chosen), "shapes")  # which computes something on it
     except ModelError as exc:
-        yield Check.problem("chosen", str(exc))
+        yield Check.of_message("chosen", str(exc))
     else:
         yield Check.ok("chosen", f"{chosen}, by --device auto")
     yield _compiler()
@@ -52,7 +53,7 @@ def _cuda() -> Check:
         if built_for
         else "install a torch that is built for CUDA, as https://pytorch.org/get-started says"
     )
-    return Check.problem("cuda", f"{', '.join(known)}, which torch cannot use; {advice}")
+    return Check.problem("cuda", f"{', '.join(known)}, which torch cannot use", advice)
 
 
 def _gpu_line() -> str:
@@ -72,22 +73,23 @@ def _compiler() -> Check:
     try:
         path = find_compiler()
     except CompilerError as exc:
-        return Check.problem("compiler", str(exc))
+        return Check.of_message("compiler", str(exc))
     command = [path, "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
     done = subprocess.run(command, input=_PROGRAM, capture_output=True, text=True)
     if done.returncode:  # such as one without its headers
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
-        return Check.problem("compiler", f"{path} cannot compile C++20 ({reason}); install it again, apt install g++")
+        return Check.problem("compiler", f"{path} cannot compile C++20 ({reason})", "install it again, apt install g++")
     return Check.ok("compiler", f"{path}, compiles C++20")
 
 
 def _cache() -> Check:
     folder = cache.folder()
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Check.problem(
-            "cache", f"{folder} cannot be written to; check the permissions of {there} or set LIVECAM_CACHE"
-        )
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as exc:
+        advice = f"check the permissions of {there} or set LIVECAM_CACHE"
+        return Check.problem("cache", f"{folder} cannot be written to ({exc.strerror})", advice)
     return Check.ok("cache", f"{folder}, {_bytes_in(folder) / 1e9:.1f} GB, can be written to")
 
 

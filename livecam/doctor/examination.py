@@ -50,9 +50,8 @@ class Finding:
 
     @property
     def broken(self) -> list[str]:
-        """The essential checks that are not ok, or were never reached."""
-        fine = {check.name for check in self.checks if check.state == "ok"}
-        return [name for name in self.section.essential if name not in fine]
+        """The essential checks that are not ok."""
+        return [check.name for check in self.checks if check.name in self.section.essential and check.state != "ok"]
 
     def as_data(self) -> dict[str, dict[str, str | None]]:
         """The checks by name, as plain data for JSON: `state`, `fact` and `next_step`."""
@@ -64,7 +63,8 @@ class Finding:
 def examine(sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
     """All sections at once; the findings in their order, each as soon as it is there.
 
-    What raises, crashes or hangs becomes a check with the name of its section.
+    What raises, crashes or hangs is told by the essential checks that it did not come to, or else by one with the name
+    of its section.
     """
     begin = time.monotonic()
     with ExitStack() as children:
@@ -93,7 +93,8 @@ def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
 
 def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[Check]:
     try:
-        told, messages = child.communicate(timeout=max(0.0, end - time.monotonic()))
+        # A second at least: without any, one that has long ended is not read either.
+        told, messages = child.communicate(timeout=max(1.0, end - time.monotonic()))
         ending = _ending(child.returncode, messages)
     except subprocess.TimeoutExpired:
         child.kill()
@@ -103,7 +104,9 @@ def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[
     if ending is not None:
         after = f" after {checks[-1].name}" if checks else ""
         advice = f"python -m {_PROBE} {section.probe} shows what it says"
-        checks.append(Check.problem(section.name, f"{ending}{after}; {advice}"))
+        reached = {check.name for check in checks}
+        missed = [name for name in section.essential if name not in reached] or [section.name]
+        checks += [Check.problem(name, f"{ending}{after}", advice) for name in missed]
     return checks
 
 

@@ -15,7 +15,7 @@ def window() -> Iterator[Check]:
     try:
         check_window()
     except OutputError as exc:
-        yield Check.problem("window", str(exc))
+        yield Check.of_message("window", str(exc))
         return
     import cv2
 
@@ -33,7 +33,7 @@ def cameras() -> Iterator[Check]:
 
 def _camera(camera: CameraFacts) -> Check:
     if camera.problem is not None:
-        return Check.problem(camera.path, f"{camera.name}, {camera.problem}")
+        return Check.of_message(camera.path, f"{camera.name}, {camera.problem}")
     modes = f", {some_of([_words(mode) for mode in camera.modes])}" if camera.modes else ""
     return Check.ok(camera.path, f"{camera.name}{modes}")
 

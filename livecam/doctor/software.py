@@ -29,7 +29,7 @@ def versions() -> Iterator[Check]:
 
 def _installed(package: str) -> Check:
     number = version(package)
-    return Check.ok(package, number) if number else Check.problem(package, f"not installed; pip install {package}")
+    return Check.ok(package, number) if number else Check.problem(package, "not installed", f"pip install {package}")
 
 
 def _imported(name: str, module: str, package: str) -> Check:
@@ -37,7 +37,7 @@ def _imported(name: str, module: str, package: str) -> Check:
         return Check.ok(name, str(importlib.import_module(module).__version__))
     except Exception as exc:  # whatever a package that is half installed stumbles over
         reason = " ".join(str(exc).split())
-        return Check.problem(name, f"cannot be imported ({reason}); pip install --force-reinstall {package}")
+        return Check.problem(name, f"cannot be imported ({reason})", f"pip install --force-reinstall {package}")
 
 
 def _ffmpeg() -> Check:
