@@ -106,6 +106,7 @@ class Screen:
     """In place of a window: keeps what is shown, and presses keys at the frames of these numbers, or the next."""
 
     def __init__(self, keys: dict[int, str] | None = None) -> None:
+        self.is_there = True
         self.keys_at = keys or {}
         self.pictures: list[np.ndarray] = []
         self.frames = 0

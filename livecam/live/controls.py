@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -11,6 +13,7 @@ from livecam.choices import COLORMAPS, METHODS, VIEWS
 from livecam.render import Style
 
 _OPACITY_STEP = 0.1
+_MESSAGE_SECONDS = 4.0
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
 
 Choice = TypeVar("Choice")
@@ -46,6 +49,8 @@ class Controls:
         self.style = style
         self.question = self.answered = question
         """What is asked, and what the explainer answers by now."""
+        self.is_preparing = False
+        """Whether the explainer makes itself ready to be faster."""
         self.is_over = False
         self.is_paused = False
         self.steps = 0
@@ -57,8 +62,8 @@ class Controls:
         self.is_full_screen = False
         self.shows_facts = True
         self.shows_help = False
-        self.message = ""
-        """What there is to be said of the last key."""
+        self._message = ""
+        self._told_seconds = -math.inf
         self._layers = layers
         self._shown_class = shown_class
 
@@ -70,12 +75,17 @@ class Controls:
 
     @property
     def is_changing(self) -> bool:
-        """Whether the explainer has another question to turn to."""
-        return self.question != self.answered
+        """Whether the explainer has something else to do than to explain."""
+        return self.is_preparing or self.question != self.answered
+
+    @property
+    def message(self) -> str:
+        """What there is to be said of the last key, for some seconds."""
+        return self._message if time.monotonic() - self._told_seconds < _MESSAGE_SECONDS else ""
 
     def tell(self, message: str) -> None:
-        """Say this on the screen, until something else is to be said."""
-        self.message = message
+        """Say this on the screen."""
+        self._message, self._told_seconds = message, time.monotonic()
 
     def quit(self) -> None:
         """End the run."""

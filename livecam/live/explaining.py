@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from livecam.live.feed import Feed
 
 _GATHER_SECONDS = 0.01
 """How long a frame waits for those of the other sources, to be explained together with them."""
+
+_SETTLING_SECONDS = 5.0
+"""How long a method has to stay before it is compiled: who is looking through all of them needs none of it."""
 
 
 class Explaining:
@@ -35,14 +39,14 @@ class Explaining:
         self._explainer = explainer
         self._controls = controls
         self._is_steady = is_steady
+        self._settled_seconds = math.inf
         self._begin_anew()
 
     def run(self) -> None:
         """Until nothing more will come."""
         try:
             while self._waited_for_work():
-                if self._controls.is_changing:
-                    self._change()
+                self._follow_controls()
                 if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
                     self._explain(waiting)
         finally:
@@ -54,7 +58,7 @@ class Explaining:
         """Wait for a frame or another question; False where there will be none."""
         with self._changed:
             self._changed.wait_for(self._has_news)
-            if self._controls.is_over or not (self._has_work() or self._controls.is_changing):
+            if self._controls.is_over or not (self._has_work() or self._is_asked):
                 return False
             self._changed.wait_for(
                 lambda: all(f.waits_for_explainer or f.is_read for f in self._feeds), _GATHER_SECONDS
@@ -63,10 +67,29 @@ class Explaining:
 
     def _has_news(self) -> bool:
         is_read = all(feed.is_read for feed in self._feeds)
-        return self._has_work() or self._controls.is_changing or self._controls.is_over or is_read
+        return self._has_work() or self._is_asked or self._controls.is_over or is_read
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._controls.question != self._controls.answered
 
     def _has_work(self) -> bool:
         return any(feed.waits_for_explainer for feed in self._feeds)
+
+    def _follow_controls(self) -> None:
+        now = time.monotonic()
+        if self._is_asked:
+            self._change()
+            self._settled_seconds = now + _SETTLING_SECONDS
+        elif now >= self._settled_seconds:
+            self._settled_seconds = math.inf
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Have the explainer compile what it goes on with; meanwhile the picture goes on by itself."""
+        self._controls.is_preparing = True
+        self._explainer.expect(math.inf, batch=len(self._feeds))
+        self._controls.is_preparing = False
 
     def _change(self) -> None:
         """Answer the question from here on; where it does not fit say so, and stay with the one before."""
@@ -76,7 +99,6 @@ class Explaining:
             self._explainer.check_target(question.target, question.method)
             if (question.method, question.layer) != (before.method, before.layer):
                 self._explainer.change(question.method, question.layer)
-                self._explainer.expect(float("inf"), batch=len(self._feeds))
                 self._begin_anew()
             self._controls.answered = question
             self._explain_again()

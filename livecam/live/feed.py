@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from livecam.frame import Explanation, Frame
@@ -64,8 +65,10 @@ class Feed:
     def read(self) -> None:
         """Read the source to its end: what the reader's thread does."""
         try:
-            for frame in self.source.frames(lambda packet: None):
-                self._capture(dataclasses.replace(frame, orientation=self._orientation(frame)))
+            # Closed at once, so that the source knows its last gap to be over.
+            with closing(self.source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
+                for frame in frames:
+                    self._capture(dataclasses.replace(frame, orientation=self._orientation(frame)))
         finally:
             with self._changed:
                 self._is_read = True

@@ -54,7 +54,7 @@ class Presenter:
         begin = time.perf_counter()
         shown = [tile for tile in self._tiles if self._draw_next(tile)]
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
-        if shown or self._redraw() or is_due:
+        if self._window.is_there and (shown or self._redraw() or is_due):
             self._refresh()
         pressed = self._window.keys()
         for number, tile in enumerate(self._tiles):
@@ -107,12 +107,10 @@ class Presenter:
 
     def _refresh(self) -> None:
         self._refreshed_seconds = time.perf_counter()
-        pictures = [picture for tile in self._tiles if (picture := tile.on_screen()) is not None]
-        if pictures:
-            picture = tiled(pictures)
-            if self._controls.shows_help:
-                draw_help(picture)
-            self._window.show(picture)
+        picture = tiled([tile.on_screen() for tile in self._tiles])
+        if self._controls.shows_help:
+            draw_help(picture)
+        self._window.show(picture)
 
     def _follow_controls(self) -> None:
         self._window.set_full_screen(self._controls.is_full_screen)

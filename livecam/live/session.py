@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -81,7 +82,7 @@ class Session:
         """
         interrupt: KeyboardInterrupt | None = None
         with drawing_threads(), self._explainer:
-            self._explainer.expect(float("inf"), batch=len(self.feeds))
+            self._explainer.expect(math.inf, batch=len(self.feeds))
             while not self._stages.are_over:
                 try:
                     self._follow()

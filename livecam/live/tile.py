@@ -77,10 +77,11 @@ class Tile:
             color_transfer=self.picture.color_trc,
         )
 
-    def on_screen(self) -> np.ndarray | None:
-        """(H, W, 3) uint8 BGR with all that is to be written on it; None before the first picture."""
+    def on_screen(self) -> np.ndarray:
+        """(H, W, 3) uint8 BGR with all that is to be written on it; black before the first picture."""
         if self.picture is None:
-            return None
+            media = self.feed.source.media
+            return np.zeros((media.height, media.width, 3), np.uint8)
         if self._bgr is None:
             self._bgr = self._to_screen(self.picture, self.aspect)
         bgr = self._bgr.copy()

@@ -13,6 +13,8 @@ _LARGEST_SIDE = 1280
 class Window:
     """Shows pictures and tells the keys; it can be resized and keeps the aspect."""
 
+    is_there = True
+
     def __init__(self) -> None:
         self._is_open = False
         self._is_full_screen = False
@@ -21,7 +23,8 @@ class Window:
         """The next picture, (H, W, 3) uint8."""
         if not self._is_open:
             self._open(bgr)
-        cv2.imshow(_NAME, bgr)
+        _, _, width, height = cv2.getWindowImageRect(_NAME)
+        cv2.imshow(_NAME, _padded(bgr, width / max(height, 1)))
 
     def keys(self) -> list[str]:
         """What was pressed since the last call. It also lets the window draw itself."""
@@ -33,7 +36,12 @@ class Window:
     @property
     def is_closed(self) -> bool:
         """Whether the user has closed it."""
-        return self._is_open and cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1
+        if not self._is_open:
+            return False
+        try:
+            return cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:  # Qt has gone with its last window
+            return True
 
     def set_full_screen(self, full: bool) -> None:
         """All of the screen, or a window."""
@@ -51,19 +59,26 @@ class Window:
 
     def _open(self, bgr: np.ndarray) -> None:
         height, width = bgr.shape[:2]
-        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
         scale = min(_LARGEST_SIDE / max(width, height), 1)
         cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
         self._is_open = True
 
 
+def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:
+    """With black bars where the window has another shape; OpenCV stretches a picture whose shape has changed."""
+    height, width = bgr.shape[:2]
+    across, down = max(round(height * aspect) - width, 0), max(round(width / max(aspect, 0.01)) - height, 0)
+    if across <= 1 and down <= 1:
+        return bgr
+    left, top = across // 2, down // 2
+    return cv2.copyMakeBorder(bgr, top, down - top, left, across - left, cv2.BORDER_CONSTANT)
+
+
 class NoWindow:
     """In its place where there is none."""
 
-    is_closed = False
-
-    def show(self, bgr: np.ndarray) -> None:
-        """Nowhere."""
+    is_there = is_closed = False
 
     def keys(self) -> list[str]:
         """None."""
