@@ -235,6 +235,14 @@ def test_maps_that_are_carried_along_stay_as_steady() -> None:
         np.testing.assert_allclose(again.heatmap, LEFT, atol=1e-5)
 
 
+def test_the_runner_up_is_carried_along_as_well() -> None:
+    frames = [frame_of(moved(16 * n, 0), n) for n in range(2)]
+    first, second = Carrier(2).explanations(frames, lambda due: [of_best(0.5, 0.4)] * len(due))
+    assert first.runner_up is not None and second.runner_up is not None
+    before, after = (centre_of(told.runner_up.heatmap, told.region) for told in (first, second))
+    assert after == pytest.approx((before[0] + 16 / WIDTH, before[1]), abs=0.02)
+
+
 def run(livecam: Livecam, folder: Path, *options: object) -> tuple[list[dict], np.ndarray, list[np.ndarray]]:
     """Predictions, maps and pictures of a run over the demo."""
     records = ("--predictions", folder / "p.jsonl", "--save-map", folder / "maps.npy", "--overwrite")
