@@ -41,6 +41,7 @@ bench: $(INSTALLED) ## measure what the README claims (about an hour); JSON into
 	$(call measure,latency,--swap resnet50)
 	$(call measure,pipeline)
 	$(call measure,every,,$(PASSIVE))
+	$(call measure,steady,,$(PASSIVE))
 	$(call measure,soak,,$(PASSIVE))
 	$(call measure,classes,,$(PASSIVE))
 	$(call measure,pointing)

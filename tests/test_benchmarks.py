@@ -22,6 +22,7 @@ import pytest
         ),
         ("classes", "--model mobilenet_v3_small --top 3 --rounds 1", ["top 1", "top 3"]),
         ("every", "demo:?size=160x90&fps=10&seconds=1 --models shapes --every 2 --rounds 1", ["2", "2, 5 explained"]),
+        ("steady", "--models shapes --seconds 0.3", ["cut", "jump", "bare", "steady"]),
         ("methods", "--architectures mobilenet_v3_small --no-peers", ["gradcam++", "fem"]),
         (
             "engine",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livecam import Explainer, LivecamError
+from livecam import LivecamError
 from livecam.explain.heat import Heat, HeatOptions
-from livecam.scene import Scene
 
 CAM = np.array([[-2.0, -1.0, 0.0, 1.0], [2.0, 3.0, 4.0, 8.0]], np.float32)
 
 
 def heat(cam: np.ndarray = CAM, **options: object) -> tuple[np.ndarray, float]:
-    return Heat(HeatOptions(**options))(cam.astype(np.float32), 0)  # type: ignore[arg-type]
+    return Heat(HeatOptions(**options))(cam.astype(np.float32))  # type: ignore[arg-type]
 
 
 def test_by_default_the_positive_evidence_over_its_maximum() -> None:
@@ -60,31 +59,6 @@ def test_an_absolute_scale_tells_weak_from_strong_frames() -> None:
     np.testing.assert_allclose(heat(scale=4.0)[0], np.clip(CAM / 4, 0, 1))
 
 
-def test_a_running_scale_follows_up_at_once_and_down_slowly() -> None:
-    running = Heat(HeatOptions(scale="running"))
-    assert running(CAM, 0)[0].max() == 1
-    assert running(CAM / 2, 0)[0].max() == pytest.approx(0.5, abs=0.02)
-    assert running(CAM / 2, 1)[0].max() == 1  # another class has its own
-    assert running(CAM * 2, 0)[0].max() == 1
-    for _ in range(400):
-        last = running(CAM / 2, 0)[0].max()
-    assert last == 1
-    assert not Heat(HeatOptions(scale="running"))(-np.abs(CAM), 0)[0].any()
-
-
-def test_a_running_scale_runs_within_a_session_only() -> None:
-    strong = Scene(seed=12, shapes=("star",), width=320, height=180).render(1.0)
-    weak = (0.2 * strong + 0.8 * strong.mean(axis=(0, 1))).astype(np.uint8)
-    explainer = Explainer("shapes", scale="running", target="star")
-    assert 0 < explainer(weak).cam.max() < 0.9 * explainer(strong).cam.max()
-    with explainer:
-        assert explainer(strong).heatmap.max() == 1
-        assert 0 < explainer(weak).heatmap.max() < 0.95
-    with explainer:
-        assert explainer(weak).heatmap.max() == 1
-    assert explainer(weak).heatmap.max() == 1
-
-
 def test_min_max_scaling_shows_what_is_all_negative_too() -> None:
     np.testing.assert_allclose(heat(CAM - 10, threshold="min")[0], (CAM + 2) / 10, rtol=1e-6)
 
@@ -97,7 +71,7 @@ def test_min_max_scaling_shows_what_is_all_negative_too() -> None:
         ({"threshold": "warm"}, "threshold is"),
         ({"smooth": -1}, "smooth is a number of cells"),
         ({"smooth": float("nan")}, "smooth is"),
-        ({"scale": 0}, "scale is frame, running, or a number above 0"),
+        ({"scale": 0}, "scale is auto or a number above 0"),
         ({"scale": "movie"}, "scale is"),
     ],
 )

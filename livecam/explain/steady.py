@@ -16,8 +16,9 @@ _HALF_LIFE_SECONDS = 2.0
 """Of full heat, after what set it has gone."""
 _MEMORY_SECONDS = 0.3
 """The time constant of the mean of maps: how late a slow change is shown."""
-_LEAST_COSINE = 0.95
-"""Of the heat that is shown to the frame's own: what changes by more is shown at once."""
+_LARGEST_ERROR = 0.3
+"""Of the heat that is shown, as a fraction of the frame's own, both as Euclidean lengths; their cosine is then at least
+0.95. What changes by more is shown at once."""
 _MARGIN = 1.25
 """A class takes the place of another where it is so many times as probable."""
 
@@ -31,8 +32,8 @@ class Steadiness:
     method; but maps that are positive all over, such as those of `gradcam++` and `fem`, never say no.
 
     The heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs
-    less as soon as it would turn the heat away from the frame's own, to a cosine below 0.95: what changes suddenly is
-    shown at once. Nothing is kept across a cut but the scale.
+    less as soon as the mean would differ from the frame's own heat by more than 0.3 of it: what changes suddenly is
+    shown at once, what goes out is dark at once. Nothing is kept across a cut but the scale.
 
     The class: of the best ones those stay that were shown before, and in that order, until another is 1.25 times as
     probable. The explanations need a `runner_up` for it; the map is always that of the class named, in this frame.
@@ -93,17 +94,10 @@ def _strength(cam: np.ndarray) -> float:
 
 
 def _mean(heat: np.ndarray, past: np.ndarray, weight: float) -> np.ndarray:
-    """Of both, the past having this weight, or so much less that the cosine of the mean to the heat is large enough."""
-    own, other = float(np.linalg.norm(heat)), float(np.linalg.norm(past))
-    if not own or not other:
-        return heat
-    along = float(np.vdot(heat, past)) / own
-    across = math.sqrt(max(other**2 - along**2, 0))
-    # The mean goes (1 - w) own + w along in the direction of the heat and w across off it: this is how steep it may be.
-    steepest = math.sqrt(1 / _LEAST_COSINE**2 - 1)
-    if across > steepest * along:
-        weight = min(weight, steepest * own / (steepest * own + across - steepest * along))
-    return (1 - weight) * heat + weight * past
+    """Of both, the past having this weight, or so much less that the mean is not too far from the heat."""
+    most, far = _LARGEST_ERROR * float(np.linalg.norm(heat)), float(np.linalg.norm(past - heat))
+    weight = weight if weight * far <= most else most / far
+    return heat + weight * (past - heat)
 
 
 def _seconds_between(before: Frame, now: Frame) -> float:

@@ -22,7 +22,7 @@ _SMOOTHING = 8
 """How much finer a map is made by cubic interpolation before it is spread over the picture."""
 _HOT = 128
 """The level that the contour follows: half of full heat."""
-_FAINT = 0.25
+_FAINT = 0.5
 """Below this peak, a fraction of full heat, the colours fade with it: they do not come and go all at once."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 """How the heat fades in above a cutoff, by level."""
