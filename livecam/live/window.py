@@ -80,6 +80,9 @@ class NoWindow:
 
     is_there = is_closed = False
 
+    def show(self, bgr: np.ndarray) -> None:
+        """Nowhere."""
+
     def keys(self) -> list[str]:
         """None."""
         return []
