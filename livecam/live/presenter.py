@@ -51,8 +51,8 @@ class Presenter:
 
     def present(self) -> bool:
         """Show what there is and do what the keys ask; whether a frame was shown."""
-        begin = time.perf_counter()
         shown = [tile for tile in self._tiles if self._draw_next(tile)]
+        begin = time.perf_counter()
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
         if self._window.is_there and (shown or self._redraw() or is_due):
             self._refresh()
