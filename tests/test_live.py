@@ -90,7 +90,9 @@ class NumberReader:
     def report(self) -> dict[str, Any]:
         return {"method": self.method}
 
-    def explain(self, frames: list[Frame], *, target: object) -> list[Explanation]:
+    def explain(self, frames: list[Any], *, target: object = None) -> list[Explanation]:
+        if isinstance(frames[0], np.ndarray):
+            return []  # to warm up
         return [self._explanation(frame, target) for frame in frames]
 
     def _explanation(self, frame: Frame, target: object) -> Explanation:

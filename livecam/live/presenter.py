@@ -55,7 +55,7 @@ class Presenter:
         begin = time.perf_counter()
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
         if self._window.is_there and (shown or self._redraw() or is_due):
-            self._refresh()
+            self.refresh()
         pressed = self._window.keys()
         for number, tile in enumerate(self._tiles):
             if tile in shown:
@@ -70,6 +70,14 @@ class Presenter:
             self._controls.quit()
         self._follow_controls()
         return bool(shown)
+
+    def refresh(self) -> None:
+        """Put what there is into the window."""
+        self._refreshed_seconds = time.perf_counter()
+        picture = tiled([tile.on_screen() for tile in self._tiles])
+        if self._controls.shows_help:
+            draw_help(picture)
+        self._window.show(picture)
 
     def close(self) -> None:
         """Complete the recordings, and take the window away."""
@@ -104,13 +112,6 @@ class Presenter:
             if tile.feed.on_screen is not None:
                 tile.draw(tile.feed.on_screen)
         return bool(stale)
-
-    def _refresh(self) -> None:
-        self._refreshed_seconds = time.perf_counter()
-        picture = tiled([tile.on_screen() for tile in self._tiles])
-        if self._controls.shows_help:
-            draw_help(picture)
-        self._window.show(picture)
 
     def _follow_controls(self) -> None:
         self._window.set_full_screen(self._controls.is_full_screen)

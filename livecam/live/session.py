@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls, Question
@@ -83,6 +85,7 @@ class Session:
         interrupt: KeyboardInterrupt | None = None
         with drawing_threads(), self._explainer:
             self._explainer.expect(math.inf, batch=len(self.feeds))
+            self._warm_up()
             while not self._stages.are_over:
                 try:
                     self._follow()
@@ -100,6 +103,12 @@ class Session:
         self.is_complete = self._stages.error is None
         if error := self._stages.error or interrupt:
             raise error
+
+    def _warm_up(self) -> None:
+        """What takes longer the first time is done before a frame has to wait for it: the window, the explainer."""
+        self._presenter.refresh()
+        media = self.feeds[0].source.media
+        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self.feeds))
 
     def _follow(self) -> None:
         """What the main thread does: draw, show and listen; at the end wait for the others."""
