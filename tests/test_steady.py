@@ -28,7 +28,7 @@ Livecam = Callable[..., Result]
 COLUMNS, ROWS = 10, 8
 X, Y = np.meshgrid(np.arange(COLUMNS), np.arange(ROWS))
 EXACT: dict[str, Any] = {"engine": "eager", "precision": "fp32"}
-EXACTLY = ("--engine", "eager", "--precision", "fp32")
+EXACTLY = ("--engine", "eager", "--precision", "fp32", "--batch", 1)
 DEMO = "demo:?size=320x180&fps=10&seconds=1&seed=12"
 
 
@@ -279,6 +279,6 @@ def test_pictures_are_shown_by_themselves(tmp_path: Path) -> None:
     for number in range(3):
         cv2.imwrite(str(folder / f"{number}.png"), Scene(12, 2, 160, 90).render(number / 30))
     for steady in (True, False):
-        annotate(folder, tmp_path / str(steady), Explainer("shapes", **EXACT), steady=steady)
+        annotate(folder, tmp_path / str(steady), Explainer("shapes", **EXACT), steady=steady, batch=1)
     for path in sorted((tmp_path / "True").iterdir()):
         assert path.read_bytes() == (tmp_path / "False" / path.name).read_bytes()
