@@ -39,6 +39,7 @@ bench: $(INSTALLED) ## measure what the README claims (about an hour); JSON into
 	$(call measure,speed)
 	$(BIN)/livecam bench --model resnet50 --weights none --json results/bench.json > results/bench.txt
 	$(call measure,latency,--swap resnet50)
+	$(call measure,live)
 	$(call measure,pipeline)
 	$(call measure,every,,$(PASSIVE))
 	$(call measure,steady,,$(PASSIVE))

@@ -69,6 +69,7 @@ class NumberReader:
 
     def __init__(self, before: Callable[[int], object] = lambda number: None) -> None:
         self._before = before
+        self.target: object = None
         self.asked: list[tuple[str, Any, Any]] = []
 
     def __enter__(self) -> NumberReader:
@@ -80,25 +81,23 @@ class NumberReader:
     def expect(self, pictures: float | None, *, batch: int) -> None:
         assert pictures == float("inf")
 
-    def check_target(self, target: object, method: str) -> None:
+    def change(self, method: str, layer: str | None, target: object) -> None:
         if method == "eigencam":
             raise ModelError("eigencam shows what is active, of no class")
-
-    def change(self, method: str, layer: str | None) -> None:
-        self.method = method
+        self.method, self.target = method, target
 
     def report(self) -> dict[str, Any]:
         return {"method": self.method}
 
-    def explain(self, frames: list[Any], *, target: object = None) -> list[Explanation]:
+    def explain(self, frames: list[Any]) -> list[Explanation]:
         if isinstance(frames[0], np.ndarray):
             return []  # to warm up
-        return [self._explanation(frame, target) for frame in frames]
+        return [self._explanation(frame) for frame in frames]
 
-    def _explanation(self, frame: Frame, target: object) -> Explanation:
+    def _explanation(self, frame: Frame) -> Explanation:
         number = number_in(frame.orientation.upright(frame.picture.to_ndarray(format="rgb24")))
         self._before(number)
-        self.asked.append((self.method, target, number))
+        self.asked.append((self.method, self.target, number))
         cam = np.zeros((8, 1), np.float32)
         cam[number % 8] = 1
         return dataclasses.replace(explanation_of(cam, labels=[str(number)]), frame_index=frame.index)
@@ -238,6 +237,12 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     followed = Follower(max_age_seconds=0.1)(Shown(still, first, said))
     assert followed.age_frames == later
     assert followed.classes[0].has_evidence == is_seen
+
+
+def test_every_frame_of_a_file_is_shown_with_a_map_no_newer_than_itself() -> None:
+    run = Run(Camera(60, is_live=False), shows_every=True)()
+    assert [frame.index for _, frame, _ in run.shown][-1] == 59
+    assert all(0 <= explanation.age_frames <= frame.index for _, frame, explanation in run.shown)
 
 
 def test_several_sources_are_explained_and_shown_each_by_itself() -> None:

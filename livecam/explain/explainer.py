@@ -92,7 +92,6 @@ class Explainer:
         on_forwards: OnForwards | None = None,
     ) -> None:
         self._asked = parse_target(target, top)
-        self.explained_classes = len(self._asked)
         _check_method(method, against is not None or negative)
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._heat = Heat(self.heat_options)
@@ -121,20 +120,20 @@ class Explainer:
         self._has_runner_up = runner_up
         self._dtype = own
         self._wanted_engine, self._wanted_precision = engine, precision
-        self._aim(method, layer)
+        self._aim(method, layer, self._asked)
         self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
         self._sessions = 0
 
-    def _aim(self, method: str, layer: str | int | Sequence[str | int] | None) -> None:
-        """Explain by this method at this layer; nothing has changed where they do not fit."""
+    def _aim(self, method: str, layer: str | int | Sequence[str | int] | None, wanted: tuple[int | str, ...]) -> None:
+        """Explain these classes by this method at this layer; nothing has changed where they do not fit."""
         _check_method(method, self._against is not None or self._negative)
-        found, wanted = find_method(method), self._asked
+        found, explained_classes = find_method(method), len(wanted)
         if self._has_runner_up and not isinstance(found, Activation):
             wanted = with_runner_up(wanted, self.classes)
         selection = self._select(wanted, method)
         layers = self.survey.find(self._module, layer, features_only=found.features_only)
-        self.method, self._method = method, found
+        self.method, self._method, self.explained_classes = method, found, explained_classes
         self._wanted, self._selection, self.wanted_layer = wanted, selection, layer
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._engine = self._engine_for(
@@ -178,18 +177,21 @@ class Explainer:
                 self._predictor.eager.close()
             self._engine.eager.close()
 
-    def check_target(self, target: Target | None, method: str) -> None:
-        """Whether these classes can be explained by this method, None for the explainer's own. Raises ModelError."""
-        self._select(self._asked if target is None else parse_target(target), method)
-
     @torch.inference_mode(False)
-    def change(self, method: str, layer: str | int | Sequence[str | int] | None = None) -> None:
-        """Go on by another method, or at another layer, with the same model. It explains eagerly again at first.
+    def change(
+        self,
+        method: str,
+        layer: str | int | Sequence[str | int] | None = None,
+        target: Target | None = None,
+    ) -> None:
+        """Go on by another method, at another layer or for other classes, with the same model.
 
-        Both are as for a new explainer. Raises ModelError for what does not fit; then all is as it was.
+        All are as for a new explainer, but that a target of None is the one that this explainer was made for. It
+        explains eagerly again, until `expect` is called. Raises ModelError for what does not fit; then nothing has
+        changed.
         """
         before = self._engine
-        self._aim(method, layer)
+        self._aim(method, layer, self._asked if target is None else parse_target(target))
         before.end()
         if self._sessions:
             self._make_ready()

@@ -96,10 +96,8 @@ class Explaining:
         question, before = self._controls.question, self._controls.answered
         self._controls.tell("")
         try:
-            self._explainer.check_target(question.target, question.method)
-            if (question.method, question.layer) != (before.method, before.layer):
-                self._explainer.change(question.method, question.layer)
-                self._begin_anew()
+            self._explainer.change(question.method, question.layer, question.target)
+            self._begin_anew()
             self._controls.answered = question
             self._explain_again()
         except LivecamError as exc:
@@ -111,14 +109,14 @@ class Explaining:
     def _explain(self, feeds: Sequence[Feed]) -> None:
         frames = [feed.take() for feed in feeds]
         begin = time.perf_counter()
-        explanations = self._explainer.explain(frames, target=self._controls.answered.target)
+        explanations = self._explainer.explain(frames)
         seconds = time.perf_counter() - begin
         for feed, frame, explanation in zip(feeds, frames, explanations, strict=True):
             feed.ledger.stages["explain"].add(seconds)
             feed.explained(frame, self._steadied(feed, frame, explanation))
 
     def _begin_anew(self) -> None:
-        """Forget the scale and the maps of before: every method has its own."""
+        """Forget the scale and the maps of before: every question has its own."""
         options = self._explainer.heat_options
         self._steadiness = {feed: Steadiness(options) for feed in self._feeds} if self._is_steady else {}
 
@@ -129,5 +127,5 @@ class Explaining:
         """What stands still on the screen."""
         for feed in self._feeds:
             if self._controls.is_paused and feed.on_screen is not None:
-                (again,) = self._explainer.explain([feed.on_screen.frame], target=self._controls.answered.target)
+                (again,) = self._explainer.explain([feed.on_screen.frame])
                 feed.explained_again(again)

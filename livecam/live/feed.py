@@ -141,7 +141,7 @@ class Feed:
                 self.ledger.dropped["pause"] += 1
                 return
             if not self.source.is_live:
-                self._wait_while(lambda: self.waits_for_explainer)
+                self._wait_while(lambda: self.waits_for_explainer or (self.shows_every and self._to_show is not None))
             elif self._to_explain is not None and self._to_explain[1]:
                 self._drop("explain")
             self._to_explain = frame, not self.shows_every

@@ -21,8 +21,8 @@ Bar = tuple[str, float, bool]
 """A class, its score in 0..1, and whether it is the one that is explained."""
 
 
-def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), *, top: int = 0) -> int:
-    """Write lines and then bars of scores from the left border down, from `top` on; where the box ends.
+def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), *, top: int = 0) -> None:
+    """Write lines and then bars of scores at the left border, from `top` on down.
 
     `bgr` is (H, W, 3) uint8, and is drawn into.
     """
@@ -31,7 +31,7 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
     texts = [*lines, *(f"{label}  {score:.0%}" for label, score, _ in bars)]
     letters = [render_line(text, size, width) for text in texts]
     if not letters:
-        return top
+        return
     line_height = letters[0].shape[0]
     box = bgr[top : top + line_height * len(letters), : max(line.shape[1] for line in letters)]
     np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS))
@@ -41,7 +41,6 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
         if number >= len(lines):
             _draw_bar(bgr[y : y + line_height, : box.shape[1]], *bars[number - len(lines)][1:])
         cv2.max(part, cv2.merge([line[: part.shape[0]]] * 3), dst=part)
-    return top + box.shape[0]
 
 
 def draw_help(bgr: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from livecam.errors import OutputError
 from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
@@ -119,12 +120,16 @@ class Presenter:
             self._end_recordings()
         if self._snapshots < self._controls.snapshots:
             self._snapshots = self._controls.snapshots
-            kept = [
-                write_snapshot(tile, number, self._explainer.report())
-                for number, tile in enumerate(self._tiles)
-                if tile.picture
-            ]
-            self._controls.tell(f"kept {', '.join(path.name for path in kept)}")
+            self._controls.tell(self._keep())
+
+    def _keep(self) -> str:
+        """Write snapshots; what there is to be said of it."""
+        facts = self._explainer.report()
+        drawn = [(tile, number) for number, tile in enumerate(self._tiles) if tile.picture is not None]
+        try:
+            return f"kept {', '.join(write_snapshot(tile, number, facts).name for tile, number in drawn)}"
+        except OutputError as exc:
+            return str(exc)
 
     def _end_recordings(self) -> None:
         for tile in self._tiles:

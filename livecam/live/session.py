@@ -120,8 +120,10 @@ class Session:
             if self._presenter.present() and self._end_seconds is None and self._duration_seconds is not None:
                 self._end_seconds = time.perf_counter() + self._duration_seconds
         self._give_up()
-        self._presenter.close()
-        self._recorder.close()
+        try:
+            self._presenter.close()
+        finally:
+            self._recorder.close()
         while not self._stages.are_over:
             self._stages.wait(_TICK_SECONDS)
 
