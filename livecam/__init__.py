@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from livecam.errors import LivecamError
     from livecam.explain.explainer import Explainer
     from livecam.frame import Explanation
+    from livecam.live.watch import watch
     from livecam.sources import open_source
 
-__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source"]
+__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "watch"]
 
 _HOMES = {
     "Explainer": "livecam.explain.explainer",
@@ -20,6 +21,7 @@ _HOMES = {
     "LivecamError": "livecam.errors",
     "annotate": "livecam.annotation",
     "open_source": "livecam.sources",
+    "watch": "livecam.live.watch",
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from livecam import Explainer, Explanation, LivecamError
+from livecam import Explainer, Explanation, LivecamError, watch
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
 from livecam.frame import Frame
@@ -501,11 +501,9 @@ def _must_not_be_called(self: Explainer, *arguments: object, **options: object) 
 
 
 def test_the_same_by_the_library(tmp_path: Path) -> None:
-    from livecam.live.live import live
-
     with pytest.raises(LivecamError, match="without a window"):
-        live(["demo:"], Explainer(engine="eager"), window=False)
-    (ledger,) = live(
+        watch(["demo:"], Explainer(engine="eager"), window=False)
+    (ledger,) = watch(
         [f"{DEMO}&seconds=0.3"], Explainer(engine="eager"), window=False, report=tmp_path / "run.json", steady=False
     )
     assert ledger.captured == 15 == ledger.shown + ledger.dropped.total()

@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "doctor": GROUND | {"live", "models", "sources", "explain", "sinks"},
     "cli": GROUND
     | {"annotation", "bench", "doctor", "live", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
-    "__init__": GROUND | {"annotation", "explain", "frame", "sources"},
+    "__init__": GROUND | {"annotation", "explain", "frame", "live", "sources"},
     "__main__": {"cli"},
 }
 
@@ -86,7 +86,7 @@ def test_only_the_stages_of_a_run_and_the_compilation_start_threads() -> None:
 
 
 def test_the_public_names_are_there() -> None:
-    assert livecam.__all__ == ["Explainer", "Explanation", "LivecamError", "annotate", "open_source"]
+    assert livecam.__all__ == ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "watch"]
     for name in livecam.__all__:
         assert getattr(livecam, name).__doc__
 

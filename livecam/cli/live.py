@@ -93,13 +93,13 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     The newest frame is explained; those that there is no time for are counted. `livecam doctor` lists the cameras.
     """
     from livecam.explain.explainer import Explainer
-    from livecam.live.live import live
+    from livecam.live.watch import watch
     from livecam.render import Style
     from livecam.sources.live import LiveOptions
 
     explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, _SOURCE_OPTION_NAMES))
-    ledgers = live(sources or ("0",), explainer, options=source_options, style=style, **options)
+    ledgers = watch(sources or ("0",), explainer, options=source_options, style=style, **options)
     for ledger in ledgers:
         click.echo(f"{ledger.name}: {ledger.line()}", err=True)

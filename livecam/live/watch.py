@@ -24,7 +24,7 @@ from livecam.sinks import check_output
 from livecam.sources.live import LiveOptions, open_live
 
 
-def live(
+def watch(
     sources: Sequence[str],
     explainer: Explainer | Callable[[], Explainer],
     *,
