@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,3 +42,27 @@ def livecam() -> Callable[..., Result]:
         return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
     return run
+
+
+@pytest.fixture
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def virtual_screen(no_screen: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A display without a monitor, under a number that is free."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x240x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as number:
+                name = f":{number.readline().strip()}"
+            monkeypatch.setenv("DISPLAY", name)
+            yield name
+        finally:
+            server.terminate()

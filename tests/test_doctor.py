@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import os
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,30 +25,6 @@ from livecam.sources.cameras import CameraFacts, Mode, find_cameras
 
 Livecam = Callable[..., Result]
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="is about Linux")
-
-
-@pytest.fixture
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def virtual_screen(no_screen: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A display without a monitor, under a number that is free."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("Xvfb is not installed")
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x240x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
-        os.close(writing)
-        try:
-            with os.fdopen(reading) as number:
-                name = f":{number.readline().strip()}"
-            monkeypatch.setenv("DISPLAY", name)
-            yield name
-        finally:
-            server.terminate()
 
 
 # The command

@@ -486,10 +486,8 @@ def test_what_cannot_be_is_told_in_one_line(
 
 
 def test_without_a_display_it_says_so_before_a_model_is_loaded(
-    livecam: Livecam, monkeypatch: pytest.MonkeyPatch
+    livecam: Livecam, no_screen: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("livecam.explain.explainer.Explainer.__init__", _must_not_be_called)
     result = livecam("live", "demo:")
     assert result.exit_code == 1

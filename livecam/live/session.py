@@ -31,7 +31,7 @@ _TICK_SECONDS = 0.02
 class Session:
     """One live run. The main thread draws, shows and hears the keys; every other step has a thread of its own.
 
-    The parameters are as in `livecam.live.watch.watch`; `recording_path` names the file of a source, by its number, when
+    Most parameters are as in `livecam.live.watch`; `recording_path` names the file of a source, by its number, when
     a recording begins, and `on_shown` is called with each frame of a source, by its number, that is on the screen.
     """
 
