@@ -104,7 +104,8 @@ class Presenter:
             path = self._recording_path(self._tiles.index(tile))
             tile.recording = self._recorder.begin(path, tile.media())
         if tile.recording is not None:
-            self._recorder.write(tile.recording, tile.picture, shown.frame)
+            can_wait = not tile.feed.source.is_live
+            self._recorder.write(tile.recording, tile.picture, shown.frame, can_wait=can_wait)
 
     def _redraw(self) -> bool:
         """What is on the screen already, in another style or by another explanation."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Full, Queue
 
 import av
 
@@ -12,7 +14,11 @@ from livecam.frame import Frame
 from livecam.media import Media
 from livecam.sinks import Sink, open_sink
 
+log = logging.getLogger("livecam")
+
 _MOST_WAITING = 8
+"""Pictures, of all recordings together."""
+_POLL_SECONDS = 0.1
 
 
 class Recording:
@@ -44,11 +50,14 @@ class Recording:
 
     def finish(self) -> None:
         """Complete the file; one without a picture is none."""
+        if not self.written:
+            return  # and the sink is aborted
+        self._sink.finish()
         self._is_open = False
-        if self.written:
-            self._sink.finish()
-        else:
-            self._sink.abort()
+        log.info("%s holds %d frames%s", self.path, self.written, self._missing())
+
+    def _missing(self) -> str:
+        return f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
 
     def abort(self) -> None:
         """Give up, unless it is complete."""
@@ -62,8 +71,8 @@ class Recorder:
     def __init__(self, *, overwrite: bool) -> None:
         self.recordings: list[Recording] = []
         self._overwrite = overwrite
-        self._is_given_up = False
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._is_over = False
+        self._jobs: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
 
     def begin(self, path: Path, media: Media) -> Recording:
         """Open a file for pictures of this kind. Raises OutputError."""
@@ -71,31 +80,37 @@ class Recorder:
         self.recordings.append(recording)
         return recording
 
-    def write(self, recording: Recording, picture: av.VideoFrame, frame: Frame) -> None:
-        """Have a picture written that was drawn of this frame. Where too many wait it is left out."""
+    def write(self, recording: Recording, picture: av.VideoFrame, frame: Frame, *, can_wait: bool) -> None:
+        """Have a picture written that was drawn of this frame.
+
+        Where too many wait it is left out, unless this one `can_wait`.
+        """
         if not recording.has_place_for(picture):
             return
-        if self._jobs.qsize() >= _MOST_WAITING:
+        if self._jobs.full() and not can_wait:
             recording.left_out += 1
         else:
-            self._jobs.put(lambda: recording.write(picture, frame))
+            self._put(lambda: recording.write(picture, frame))
 
     def finish(self, recording: Recording) -> None:
         """Have the file completed after what waits."""
-        self._jobs.put(recording.finish)
+        self._put(recording.finish)
 
     def close(self) -> None:
         """Nothing more will come."""
-        self._jobs.put(None)
+        self._put(None)
 
     def give_up(self) -> None:
         """Do not wait for what is not written yet."""
-        self._is_given_up = True
+        self._is_over = True
 
     def run(self) -> None:
         """Until it is closed. Raises OutputError."""
-        while (job := self._jobs.get()) is not None and not self._is_given_up:
-            job()
+        try:
+            while (job := self._jobs.get()) is not None and not self._is_over:
+                job()
+        finally:
+            self._is_over = True
 
     def abort(self) -> None:
         """Once the thread has ended: give up what is not complete."""
@@ -107,3 +122,10 @@ class Recorder:
         return [
             {"path": str(each.path), "written": each.written, "left_out": each.left_out} for each in self.recordings
         ]
+
+    def _put(self, job: Callable[[], None] | None) -> None:
+        """In its turn; nowhere, once the thread takes no more."""
+        while not self._is_over:
+            with suppress(Full):
+                self._jobs.put(job, timeout=_POLL_SECONDS)
+                break

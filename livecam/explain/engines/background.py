@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -86,9 +87,13 @@ class Compilation:
         self._is_patient = False
         self._compiler: subprocess.Popen[bytes] | None = None
         self._traced = traced
-        self._entry = Entry.of(traced, images.shape, device)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
+
+    @cached_property
+    def _entry(self) -> Entry:
+        """Where it is kept: to find that out takes a look at every weight."""
+        return Entry.of(self._traced, self._images.shape, self._device)
 
     @property
     def is_known(self) -> bool:

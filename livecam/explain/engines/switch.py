@@ -178,7 +178,7 @@ class Switch:
         may_be_known = gain_seconds > _LOOKUP_SECONDS and cache.is_marked(self._description_for_batch)
         if self._compilation is None and (may_be_known or gain_seconds > _COMPILE_SECONDS):
             self._compilation = self._traced()
-        if self._compilation and (self._compilation.is_known or gain_seconds > _COMPILE_SECONDS):
+        if self._compilation and (gain_seconds > _COMPILE_SECONDS or self._compilation.is_known):
             self._compilation.start(patient=self._pictures_to_come == math.inf)
 
     def _compile_now(self) -> None:
