@@ -117,13 +117,14 @@ class Connection:
     def _decoded(self, stopping: threading.Event) -> Iterator[av.VideoFrame]:
         """Decoded pictures from the first key frame on: those before it are made up of what was not received."""
         for packet in self._packets(stopping):
+            # Before decoding: FFmpeg keeps a picture back until the next begins, or until the wait for it is given up.
+            self._check_stall()
             if packet.stream.index == self.stream.index:
                 for picture in _decoded(packet):
                     self._has_joined = self._has_joined or picture.key_frame
                     if self._has_joined:
                         self._longest_wait_seconds = self._stall_seconds
                         yield picture
-            self._check_stall()
 
     def _packets(self, stopping: threading.Event) -> Iterator[av.Packet]:
         while not stopping.is_set():
