@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from livecam.explain.explainer import Explainer
 from livecam.explain.steady import Steadiness
 from livecam.machine import versions
 from livecam.media import Media, Orientation
-from livecam.paths import check_writable
+from livecam.paths import check_distinct, check_writable
 from livecam.pipeline import Pipeline
 from livecam.records import Records, write_report
 from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, tiles_of
@@ -138,7 +137,7 @@ def _picture_output(
     if str(output) == "null:":
         return lambda explainer: NullSink()
     outputs = picture_outputs(pictures.paths, Path(output), pictures.many)
-    _check_distinct(pictures.paths, [file for path in outputs.values() for file in (path, part_of(path))], beside)
+    check_distinct(pictures.paths, [file for path in outputs.values() for file in (path, part_of(path))], beside)
     if pictures.many:
         stack.enter_context(made_folder(Path(output)))
     sink = PictureSink(outputs, overwrite=overwrite)
@@ -155,7 +154,7 @@ def _video_output(
     style: Style,
 ) -> Callable[[Explainer], Sink]:
     """Check where a video goes, and give what opens it for the size that the explainer's classes make."""
-    _check_distinct([without_file_scheme(name)], [output, *working_files(Path(output))], beside)
+    check_distinct([without_file_scheme(name)], [output, *working_files(Path(output))], beside)
     check_output(output, overwrite)
     return lambda explainer: open_sink(
         output, _drawn(video.media, style, explainer), encoder=encoder, overwrite=overwrite
@@ -172,22 +171,3 @@ def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
 
 def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
     return {**ledger.report(), **explainer.report(), **sink.report(), "versions": versions()}
-
-
-def _check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:
-    """No file may be read and written, or written twice, whatever it is called; working files count."""
-    taken = {_identity(source): "the input" for source in sources}
-    for path in (*outputs, *beside):
-        identity = _identity(path)
-        if identity in taken:
-            raise OutputError(f"{path} would be {taken[identity]} as well; name another file")
-        taken[identity] = "an output"
-
-
-def _identity(path: str | Path) -> object:
-    """The same for all names of one file."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from livecam.errors import OutputError
@@ -21,3 +22,22 @@ def check_parent(path: Path) -> None:
         raise OutputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
+
+
+def check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:
+    """No file may be read and written, or written twice, whatever it is called. Raises OutputError."""
+    taken = {_identity(source): "the input" for source in sources}
+    for path in (*outputs, *beside):
+        identity = _identity(path)
+        if identity in taken:
+            raise OutputError(f"{path} would be {taken[identity]} as well; name another file")
+        taken[identity] = "an output"
+
+
+def _identity(path: str | Path) -> object:
+    """The same for all names of one file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino

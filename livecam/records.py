@@ -169,9 +169,14 @@ class Records:
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write plain data as JSON. Raises OutputError."""
+    write_whole(path, json.dumps(report, indent=2).encode() + b"\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is whole or not there. Raises OutputError."""
     file = Record(path)
     try:
-        file.write(json.dumps(report, indent=2).encode() + b"\n")
+        file.write(content)
     except BaseException:
         file.close(keep=False)
         raise

@@ -23,10 +23,11 @@ from livecam.frame import Frame
 from livecam.live.controls import KEYS
 from livecam.live.feed import Shown
 from livecam.live.follow import Follower
+from livecam.live.hud import draw_help, draw_lines
 from livecam.live.recorder import Recorder
 from livecam.live.session import Session
 from livecam.live.tiles import tiled
-from livecam.media import Media
+from livecam.media import Media, Orientation
 from livecam.render import Style
 from livecam.sources import Source
 from tests.clips import facts_of, number_in, numbered_picture
@@ -87,7 +88,7 @@ class NumberReader:
         self.method, self.target = method, target
 
     def report(self) -> dict[str, Any]:
-        return {"method": self.method}
+        return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}
 
     def explain(self, frames: list[Any]) -> list[Explanation]:
         if isinstance(frames[0], np.ndarray):
@@ -234,14 +235,14 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     still = dataclasses.replace(second, index=later)
     still.picture.pts = later
     said = explanation_of(np.ones((8, 8), np.float32))
-    followed = Follower(max_age_seconds=0.1)(Shown(still, first, said))
+    followed = Follower(max_age_seconds=0.1)(Shown(still, first, said, {}))
     assert followed.age_frames == later
     assert followed.classes[0].has_evidence == is_seen
 
 
 def test_every_frame_of_a_file_is_shown_with_a_map_no_newer_than_itself() -> None:
     run = Run(Camera(60, is_live=False), shows_every=True)()
-    assert [frame.index for _, frame, _ in run.shown][-1] == 59
+    assert [frame.index for _, frame, _ in run.shown] == list(range(60))
     assert all(0 <= explanation.age_frames <= frame.index for _, frame, explanation in run.shown)
 
 
@@ -372,7 +373,6 @@ def test_recording_begins_and_stops_by_key(tmp_path: Path, monkeypatch: pytest.M
 
 def test_keys_change_the_picture_at_once() -> None:
     run = Run(Camera(10**9), keys={2: "]]p", 3: "x", 4: "f", 5: "v"})
-    turned: list[bool] = []
     run.screen.keys_at[20] = "q"
     run.session.run()
     style = run.session.controls.style
@@ -403,13 +403,136 @@ def test_a_lost_signal_is_told_over_a_darkened_picture() -> None:
     camera = Camera(3, is_live=False)
     run = Run(camera)
     lost = SimpleNamespace(lost_seconds=lambda: 3.0, problem="connection refused", gaps=[])
-    run.screen.keys_at[3] = "i"
     run()
     bright = run.screen.pictures[-1].mean()
     camera.signal = lost  # type: ignore[assignment]
     again = Run(camera)
     again()
     assert again.screen.pictures[-1].mean() < bright / 2
+
+
+def test_a_paused_file_answers_another_question_and_goes_on_to_its_end() -> None:
+    reader = NumberReader()
+    run = Run(Camera(20, is_live=False), explainer=reader)
+
+    def keys() -> list[str]:
+        held = run.session.feeds[0].on_screen
+        if run.screen.frames == 5 and not run.session.controls.is_paused and not reader.target:
+            return [" ", "k"]
+        is_answered = held is not None and held.facts["method"] == "gradcam" and reader.target == 0
+        return [" "] if is_answered and run.session.controls.is_paused else []
+
+    run.screen.keys = keys  # type: ignore[method-assign]
+    run()
+    assert reader.target == 0
+    shown = [frame.index for _, frame, _ in run.shown]
+    assert shown == sorted(set(shown))
+    assert len(shown) + run.ledger.dropped.total() == 20
+
+
+def test_another_explanation_is_not_given_to_a_frame_that_it_is_not_of() -> None:
+    feed = Run(Camera(2, is_live=False)).session.feeds[0]
+    first, second = Camera(2).frames(None)
+    said = explanation_of(np.ones((8, 8), np.float32))
+    feed.on_screen = Shown(second, second, said, {})
+    feed.explained_again(first, explanation_of(np.eye(8, dtype=np.float32)), {})
+    assert feed.on_screen.explanation is said
+    assert not feed.is_revised
+
+
+def test_the_picture_never_goes_back_in_time() -> None:
+    feed = Run(Camera(9)).session.feeds[0]
+    frames = list(Camera(9).frames(None))
+    said = explanation_of(np.ones((8, 8), np.float32))
+    feed._capture(frames[0])
+    feed.explained(feed.take(), said, {})
+    feed.take_shown()
+    feed._capture(frames[1])
+    late = feed.take()
+    feed.shows_every = True  # a key was pressed meanwhile
+    feed._capture(frames[2])
+    shown = feed.take_shown()
+    feed.explained(late, said, {})
+    assert shown is not None
+    assert shown.frame is frames[2]
+    assert feed.take_shown() is None
+    assert feed.ledger.dropped == {"explain": 1}
+
+
+def test_a_recording_whose_picture_changes_its_size_goes_on_in_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "out.mp4"
+    run = Run(Camera(30, is_live=False), keys={10: "vvv"}, style=Style(caption=False), record=None)
+    names = iter((path, tmp_path / "second.mp4"))
+    run.session._presenter._recording_path = lambda number: next(names)
+    run.session.controls.is_recording = True
+    run()
+    assert [each.written for each in run.recorder.recordings] == [11, 19]
+    assert facts_of(tmp_path / "second.mp4").size == (2 * WIDTH, HEIGHT)
+
+
+def test_two_interrupts_end_the_recorder_as_well() -> None:
+    recorder = Recorder(overwrite=False)
+    thread = threading.Thread(target=recorder.run, name="livecam-test")
+    thread.start()
+    recorder.give_up()
+    recorder.close()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_more_lines_than_fit_are_cut_off() -> None:
+    small = np.zeros((60, 80, 3), np.uint8)
+    draw_lines(small, ["a line"] * 40, [("cat", 0.5, True)] * 5, top=20)
+    draw_lines(small, ["a line"], top=100)
+    draw_help(np.zeros((50, 60, 3), np.uint8))
+    assert not small[:20].any()
+    assert small[20:].any()
+
+
+def test_a_method_behind_one_that_does_not_fit_can_be_reached() -> None:
+    controls = Run(Camera(1)).session.controls
+    asked = []
+    for _ in range(10):
+        controls.press("m")
+        asked.append(controls.question.method)
+        if controls.question.method == "eigencam":
+            controls.refuse(controls.question, "no")
+        else:
+            controls.answered = controls.question
+    assert {"eigencam", "eigengradcam", "fem"} <= set(asked)
+
+
+def test_a_mirrored_frame_is_drawn_mirrored_with_its_map() -> None:
+    frame = dataclasses.replace(next(Camera(1).frames(None)), orientation=Orientation(flipped_x=True))
+    cam = np.zeros((1, 8), np.float32)
+    cam[0, 0] = 1  # on the left of what is seen
+    run = Run(Camera(1), style=Style(caption=False))
+    tile = run.session._presenter._tiles[0]
+    tile.draw(Shown(frame, frame, explanation_of(cam), {}))
+    assert tile.picture is not None
+    drawn = tile.picture.to_ndarray(format="rgb24").astype(int)
+    plain = numbered_picture(0, WIDTH, HEIGHT)[:, ::-1].astype(int)
+    change = (drawn - plain)[:, :, 0] - (drawn - plain)[:, :, 2]
+    assert int(np.argmax([part.mean() for part in np.array_split(change, 8, axis=1)])) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sources": []}, "no source is named"),
+        ({"display": "evry"}, "display is one of explained, every"),
+        ({"record": "same.mp4", "report": "same.mp4"}, "would be an output as well"),
+    ],
+)
+def test_the_library_refuses_what_cannot_be(
+    options: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LivecamError, match=words):
+        watch(**{"sources": "demo:", "explainer": Explainer, "window": False, "report": "r.json"} | options)
 
 
 def test_tiles_keep_the_aspect_and_the_order() -> None:

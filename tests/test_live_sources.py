@@ -157,7 +157,7 @@ def test_a_stream_that_hangs_is_lost_and_comes_back(server: Server) -> None:
             if source.signal.gaps:
                 source.stop()
     (gap,) = source.signal.gaps
-    assert gap.problem == "no data for 0.3 s"
+    assert gap.problem in ("no data for 0.3 s", "no picture for 0.3 s")  # with a last picture kept back or without
     assert gap.end_seconds - gap.begin_seconds >= 0.3
 
 

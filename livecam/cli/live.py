@@ -100,6 +100,4 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, _SOURCE_OPTION_NAMES))
-    ledgers = watch(sources or ("0",), explainer, options=source_options, style=style, **options)
-    for ledger in ledgers:
-        click.echo(f"{ledger.name}: {ledger.line()}", err=True)
+    watch(sources or ("0",), explainer, options=source_options, style=style, **options)

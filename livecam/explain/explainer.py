@@ -57,8 +57,7 @@ class Explainer:
     many of how many are done.
 
     `survey` tells the layers of the model, `layer` the names of those that are explained, by comma, `wanted_layer` what
-    was asked for;
-    `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
+    was asked for; `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
     call to call and is given back at the end, also after an exception. Not for use by several threads at once.
@@ -120,12 +119,14 @@ class Explainer:
         self._has_runner_up = runner_up
         self._dtype = own
         self._wanted_engine, self._wanted_precision = engine, precision
-        self._aim(method, layer, self._asked)
+        self._aim(method, layer, self._asked, engine)
         self._predictor: Switch | None = None
         self._input: np.ndarray | None = None
         self._sessions = 0
 
-    def _aim(self, method: str, layer: str | int | Sequence[str | int] | None, wanted: tuple[int | str, ...]) -> None:
+    def _aim(
+        self, method: str, layer: str | int | Sequence[str | int] | None, wanted: tuple[int | str, ...], engine: str
+    ) -> None:
         """Explain these classes by this method at this layer; nothing has changed where they do not fit."""
         _check_method(method, self._against is not None or self._negative)
         found, explained_classes = find_method(method), len(wanted)
@@ -138,7 +139,7 @@ class Explainer:
         self.layer = ",".join(target_layer.name for target_layer in layers)
         self._engine = self._engine_for(
             partial(Step, self._module, layers, found, against=self._against, negative=self._negative),
-            self._wanted_engine,
+            engine,
             self._wanted_precision,
         )
 
@@ -179,10 +180,7 @@ class Explainer:
 
     @torch.inference_mode(False)
     def change(
-        self,
-        method: str,
-        layer: str | int | Sequence[str | int] | None = None,
-        target: Target | None = None,
+        self, method: str, layer: str | int | Sequence[str | int] | None = None, target: Target | None = None
     ) -> None:
         """Go on by another method, at another layer or for other classes, with the same model.
 
@@ -191,7 +189,9 @@ class Explainer:
         changed.
         """
         before = self._engine
-        self._aim(method, layer, self._asked if target is None else parse_target(target))
+        # Compiled only when `expect` says so, and beside the run: nobody waits for it here.
+        engine = "auto" if self._wanted_engine == "compiled" else self._wanted_engine
+        self._aim(method, layer, self._asked if target is None else parse_target(target), engine)
         before.end()
         if self._sessions:
             self._make_ready()

@@ -79,7 +79,9 @@ class MotionFinder:
         return View(frame, np.ascontiguousarray(frame.orientation.upright(small.to_ndarray())))
 
     def motion(self, since: View, now: View) -> Motion | None:
-        """From one frame to a later one; None where there is a cut between them."""
+        """From one frame to a later one; None where there is a cut between them, or one is mirrored."""
+        if since.frame.orientation != now.frame.orientation:
+            return None  # mirrored in between
         flow = self._search.calc(now.grey, since.grey, None)  # type: ignore[call-overload]
         return None if _is_cut(since.grey, now.grey, flow) else Motion(since.frame, flow)
 

@@ -32,7 +32,8 @@ class Question:
 
 
 class Controls:
-    """The state behind the keys: all of it may be read by any thread, and is changed by the window's alone.
+    """The state behind the keys, for any thread to read. The explainer's thread sets `answered` and `is_preparing`, and
+    may `refuse` and `tell`; all else is the main thread's.
 
     `layers` are the names of those that can be explained; `shown_class` gives the number of the class on the screen.
     """
@@ -64,6 +65,7 @@ class Controls:
         self.shows_help = False
         self._message = ""
         self._told_seconds = -math.inf
+        self._method = question.method
         self._layers = layers
         self._shown_class = shown_class
 
@@ -74,9 +76,20 @@ class Controls:
                 entry.action(self)
 
     @property
+    def is_asked(self) -> bool:
+        """Whether there is a question that the explainer does not answer yet."""
+        return self.question != self.answered
+
+    @property
     def is_changing(self) -> bool:
         """Whether the explainer has something else to do than to explain."""
-        return self.is_preparing or self.question != self.answered
+        return self.is_preparing or self.is_asked
+
+    def refuse(self, question: Question, why: str) -> None:
+        """This cannot be answered: go back to what was asked before, unless something else is asked by now."""
+        self.tell(why)
+        if self.question is question:
+            self.question = self.answered
 
     @property
     def message(self) -> str:
@@ -109,8 +122,9 @@ class Controls:
 
     def next_method(self, step: int = 1) -> None:
         """The next of all methods, at the layer that was chosen, for the explainer's own class."""
-        method = _next(METHODS, self.question.method, step)
-        self.question = dataclasses.replace(self.question, method=method)
+        # On from the last one that was asked for, also where it was refused: there may be others behind it.
+        self._method = _next(METHODS, self._method, step)
+        self.question = dataclasses.replace(self.question, method=self._method)
 
     def next_layer(self, step: int = 1) -> None:
         """The next deeper layer, or a shallower one; beyond the ends it is the automatic choice."""
@@ -136,10 +150,7 @@ class Controls:
 
     def next_view(self, step: int = 1) -> None:
         """What is drawn."""
-        if self.is_recording:  # whose pictures are all of one size
-            self.tell("the view stays as it is while recording")
-        else:
-            self.style = dataclasses.replace(self.style, view=_next(VIEWS, self.style.view, step))
+        self.style = dataclasses.replace(self.style, view=_next(VIEWS, self.style.view, step))
 
     def mirror(self) -> None:
         """Turn left and right, for the model as well."""

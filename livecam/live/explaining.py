@@ -22,7 +22,7 @@ _SETTLING_SECONDS = 5.0
 
 
 class Explaining:
-    """Explains what waits in the feeds, which share the condition `changed`, until all are read or the run is over."""
+    """Explains what waits in the feeds, which share the condition `changed`, until the run is over."""
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class Explaining:
         *,
         is_steady: bool,
     ) -> None:
-        self.is_over = False
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
@@ -43,42 +42,27 @@ class Explaining:
         self._begin_anew()
 
     def run(self) -> None:
-        """Until nothing more will come."""
-        try:
-            while self._waited_for_work():
-                self._follow_controls()
-                if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
-                    self._explain(waiting)
-        finally:
-            with self._changed:
-                self.is_over = True
-                self._changed.notify_all()
+        """Until the controls say so: a picture that stands still at the end of a file is explained as well."""
+        while self._waited_for_work():
+            self._follow_controls()
+            if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
+                self._explain(waiting)
 
     def _waited_for_work(self) -> bool:
-        """Wait for a frame or another question; False where there will be none."""
+        """Wait for a frame or another question; False when the run is over."""
         with self._changed:
-            self._changed.wait_for(self._has_news)
-            if self._controls.is_over or not (self._has_work() or self._is_asked):
-                return False
+            self._changed.wait_for(lambda: self._controls.is_over or self._controls.is_asked or self._has_work())
             self._changed.wait_for(
-                lambda: all(f.waits_for_explainer or f.is_read for f in self._feeds), _GATHER_SECONDS
+                lambda: all(feed.waits_for_explainer or feed.is_read for feed in self._feeds), _GATHER_SECONDS
             )
-            return True
-
-    def _has_news(self) -> bool:
-        is_read = all(feed.is_read for feed in self._feeds)
-        return self._has_work() or self._is_asked or self._controls.is_over or is_read
-
-    @property
-    def _is_asked(self) -> bool:
-        return self._controls.question != self._controls.answered
+            return not self._controls.is_over
 
     def _has_work(self) -> bool:
         return any(feed.waits_for_explainer for feed in self._feeds)
 
     def _follow_controls(self) -> None:
         now = time.monotonic()
-        if self._is_asked:
+        if self._controls.is_asked:
             self._change()
             self._settled_seconds = now + _SETTLING_SECONDS
         elif now >= self._settled_seconds:
@@ -93,16 +77,14 @@ class Explaining:
 
     def _change(self) -> None:
         """Answer the question from here on; where it does not fit say so, and stay with the one before."""
-        question, before = self._controls.question, self._controls.answered
-        self._controls.tell("")
+        question = self._controls.question
         try:
             self._explainer.change(question.method, question.layer, question.target)
-            self._begin_anew()
             self._controls.answered = question
+            self._begin_anew()
             self._explain_again()
         except LivecamError as exc:
-            self._controls.tell(str(exc))
-            self._controls.question = before
+            self._controls.refuse(question, str(exc))
         with self._changed:
             self._changed.notify_all()
 
@@ -111,21 +93,24 @@ class Explaining:
         begin = time.perf_counter()
         explanations = self._explainer.explain(frames)
         seconds = time.perf_counter() - begin
+        facts = self._explainer.report()
         for feed, frame, explanation in zip(feeds, frames, explanations, strict=True):
             feed.ledger.stages["explain"].add(seconds)
-            feed.explained(frame, self._steadied(feed, frame, explanation))
-
-    def _begin_anew(self) -> None:
-        """Forget the scale and the maps of before: every question has its own."""
-        options = self._explainer.heat_options
-        self._steadiness = {feed: Steadiness(options) for feed in self._feeds} if self._is_steady else {}
-
-    def _steadied(self, feed: Feed, frame: Frame, explanation: Explanation) -> Explanation:
-        return self._steadiness[feed](frame, explanation) if self._is_steady else explanation
+            feed.explained(frame, self._steadied(feed, frame, explanation), facts)
 
     def _explain_again(self) -> None:
         """What stands still on the screen."""
         for feed in self._feeds:
-            if self._controls.is_paused and feed.on_screen is not None:
-                (again,) = self._explainer.explain([feed.on_screen.frame])
-                feed.explained_again(again)
+            shown = feed.on_screen
+            if self._controls.is_paused and shown is not None:
+                (again,) = self._explainer.explain([shown.frame])
+                steady = self._steadied(feed, shown.frame, again)
+                feed.explained_again(shown.frame, steady, self._explainer.report())
+
+    def _begin_anew(self) -> None:
+        """Forget the scale and the maps of before: every question has its own."""
+        options = self._explainer.heat_options
+        self._steadiness = {feed: Steadiness(options) for feed in self._feeds}
+
+    def _steadied(self, feed: Feed, frame: Frame, explanation: Explanation) -> Explanation:
+        return self._steadiness[feed](frame, explanation) if self._is_steady else explanation

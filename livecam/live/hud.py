@@ -29,18 +29,17 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
     height, width = bgr.shape[:2]
     size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
     texts = [*lines, *(f"{label}  {score:.0%}" for label, score, _ in bars)]
-    letters = [render_line(text, size, width) for text in texts]
+    line_height = len(render_line("", size, width))
+    letters = [render_line(text, size, width) for text in texts[: max((height - top) // line_height, 0)]]
     if not letters:
         return
-    line_height = letters[0].shape[0]
     box = bgr[top : top + line_height * len(letters), : max(line.shape[1] for line in letters)]
     np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS))
     for number, line in enumerate(letters):
         y = top + number * line_height
-        part = bgr[y : y + line_height, : line.shape[1]]
         if number >= len(lines):
             _draw_bar(bgr[y : y + line_height, : box.shape[1]], *bars[number - len(lines)][1:])
-        cv2.max(part, cv2.merge([line[: part.shape[0]]] * 3), dst=part)
+        _write(bgr, line, 0, y)
 
 
 def draw_help(bgr: np.ndarray) -> None:
@@ -56,9 +55,14 @@ def draw_help(bgr: np.ndarray) -> None:
     box = bgr[top : top + box_height, left : left + box_width]
     np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS / 2))
     for number, (name, text) in enumerate(zip(names, helps, strict=True)):
-        for letters, x in ((name, 0), (text, column)):
-            part = box[number * line_height : (number + 1) * line_height, x : x + letters.shape[1]]
-            cv2.max(part, cv2.merge([letters[: part.shape[0], : part.shape[1]]] * 3), dst=part)
+        _write(box, name, 0, number * line_height)
+        _write(box, text, column, number * line_height)
+
+
+def _write(bgr: np.ndarray, letters: np.ndarray, x: int, y: int) -> None:
+    """Put what there is room for of letters, (h, w) uint8 coverage, with their top left corner at (x, y)."""
+    part = bgr[y : y + letters.shape[0], x : x + letters.shape[1]]
+    np.maximum(part, letters[: part.shape[0], : part.shape[1], None], out=part)
 
 
 def _draw_bar(line: np.ndarray, score: float, is_explained: bool) -> None:

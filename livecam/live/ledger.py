@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections import Counter, deque
 from typing import Any
@@ -20,26 +21,33 @@ class Rate:
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
+        self._lock = threading.Lock()  # one thread counts, another asks
 
     def count(self) -> None:
         """It has happened."""
-        self._times.append(time.perf_counter())
+        with self._lock:
+            self._times.append(time.perf_counter())
+            self._forget()
 
     @property
     def fps(self) -> float:
         """Times a second, of late."""
+        with self._lock:
+            self._forget()
+            return len(self._times) / _RATE_SECONDS
+
+    def _forget(self) -> None:
         begin = time.perf_counter() - _RATE_SECONDS
         while self._times and self._times[0] < begin:
             self._times.popleft()
-        return len(self._times) / _RATE_SECONDS
 
 
 class FeedLedger:
     """Counts and times of one source. `captured` is what is `shown` and what was `dropped`, by the step before which:
 
     "explain" and "show", where a newer frame took its place; "pause", while the picture stood still; "end", which was
-    on its way when the run ended. Of the frames shown so many were `explained`, the others carried the map of an
-    earlier one, or none. `gaps` are the times without a signal, in seconds from the source's start.
+    on its way when the run ended. So many were `explained`, whether or not they were shown then. `gaps` are the times
+    without a signal, in seconds from the source's start. The time runs from the first frame on.
     """
 
     def __init__(self, name: str) -> None:
@@ -55,11 +63,13 @@ class FeedLedger:
         self.latency = Durations()
         self.recent_latency = Durations(RECENT_FRAMES)
         self.rate_in, self.rate_out = Rate(), Rate()
-        self._begin_seconds = time.perf_counter()
+        self._begin_seconds: float | None = None
         self._end_seconds: float | None = None
 
     def capture(self) -> None:
         """A frame has come."""
+        if self._begin_seconds is None:
+            self._begin_seconds = time.perf_counter()
         self.captured += 1
         self.rate_in.count()
 
@@ -71,15 +81,17 @@ class FeedLedger:
         self.latency.add(seconds)
         self.recent_latency.add(seconds)
 
-    def close(self) -> None:
-        """The run is over: what has not been accounted for was on its way."""
+    def close(self, *, unsent: int) -> None:
+        """The run is over; so many frames were on their way."""
         self._end_seconds = time.perf_counter()
-        self.dropped["end"] += self.captured - self.shown - self.dropped.total()
-        self.dropped = +self.dropped
+        if unsent:
+            self.dropped["end"] += unsent
 
     @property
     def seconds(self) -> float:
         """Wall-clock time, so far or in all."""
+        if self._begin_seconds is None:
+            return 0.0
         return (self._end_seconds or time.perf_counter()) - self._begin_seconds
 
     def line(self) -> str:
@@ -87,9 +99,10 @@ class FeedLedger:
         steps = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()))
         dropped = f"{self.dropped.total()} dropped" + (f" ({steps})" if steps else "")
         counts = f"{self.captured} captured, {self.shown} shown, {self.explained} explained, {dropped}"
+        gaps = "gap" if len(self.gaps) == 1 else "gaps"
         trouble = "".join(
             f", {count} {name}"
-            for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged), ("gaps", len(self.gaps)))
+            for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged), (gaps, len(self.gaps)))
             if count
         )
         latency = self.latency.percentiles_ms()

@@ -42,15 +42,22 @@ class ToScreen:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
+    @staticmethod
+    def size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+        """(width, height) that a picture of this size has on the screen."""
+        width = max(round(width * aspect), 1)
+        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
+        return width * scale, height * scale
+
     def __call__(self, picture: av.VideoFrame, aspect: Fraction, *, enlarged: bool = True) -> np.ndarray:
         """A picture whose pixels have this aspect, `enlarged` where it would be too small to be written on."""
-        width, height = max(round(picture.width * aspect), 1), picture.height
-        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1) if enlarged else 1
+        size = max(round(picture.width * aspect), 1), picture.height
+        if enlarged:
+            size = self.size(picture.width, picture.height, aspect)
         color = Color.of(picture)
         return self._reformatter.reformat(
             picture,
-            width * scale,
-            height * scale,
+            *size,
             "bgr24",
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,

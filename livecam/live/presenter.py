@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from livecam.errors import OutputError
-from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Shown
@@ -35,7 +34,6 @@ class Presenter:
         controls: Controls,
         window: Window | NoWindow,
         recorder: Recorder,
-        explainer: Explainer,
         *,
         recording_path: Callable[[int], Path],
         on_shown: Callable[[int, Frame, Explanation], None],
@@ -44,7 +42,6 @@ class Presenter:
         self._controls = controls
         self._window = window
         self._recorder = recorder
-        self._explainer = explainer
         self._recording_path = recording_path
         self._on_shown = on_shown
         self._snapshots = 0
@@ -52,7 +49,10 @@ class Presenter:
 
     def present(self) -> bool:
         """Show what there is and do what the keys ask; whether a frame was shown."""
-        shown = [tile for tile in self._tiles if self._draw_next(tile)]
+        shown = []
+        if not self._controls.is_paused or self._controls.steps:
+            shown = [tile for tile in self._tiles if self._draw_next(tile)]
+            self._controls.steps = max(self._controls.steps - bool(shown), 0)
         begin = time.perf_counter()
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
         if self._window.is_there and (shown or self._redraw() or is_due):
@@ -88,24 +88,31 @@ class Presenter:
 
     def _draw_next(self, tile: Tile) -> bool:
         """The next frame of a feed, if one waits."""
-        if self._controls.is_paused and not self._controls.steps:
-            return False
         shown = tile.feed.take_shown()
         if shown is None:
             return False
-        self._controls.steps = max(self._controls.steps - 1, 0)
         tile.draw(shown)
         self._record(tile, shown)
         return True
 
     def _record(self, tile: Tile, shown: Shown) -> None:
         assert tile.picture is not None
+        if tile.recording is not None and tile.recording.size != (tile.picture.width, tile.picture.height):
+            self._end_recording(tile)  # another view or more classes: a file's pictures are all of one size
         if self._controls.is_recording and tile.recording is None:
-            path = self._recording_path(self._tiles.index(tile))
-            tile.recording = self._recorder.begin(path, tile.media())
+            self._begin_recording(tile)
         if tile.recording is not None:
             can_wait = not tile.feed.source.is_live
             self._recorder.write(tile.recording, tile.picture, shown.frame, can_wait=can_wait)
+
+    def _begin_recording(self, tile: Tile) -> None:
+        try:
+            tile.recording = self._recorder.begin(self._recording_path(self._tiles.index(tile)), tile.media())
+        except OutputError as exc:
+            if not self._window.is_there:
+                raise
+            self._controls.is_recording = False
+            self._controls.tell(str(exc))
 
     def _redraw(self) -> bool:
         """What is on the screen already, in another style or by another explanation."""
@@ -125,16 +132,18 @@ class Presenter:
 
     def _keep(self) -> str:
         """Write snapshots; what there is to be said of it."""
-        facts = self._explainer.report()
         drawn = [(tile, number) for number, tile in enumerate(self._tiles) if tile.picture is not None]
         try:
-            return f"kept {', '.join(write_snapshot(tile, number, facts).name for tile, number in drawn)}"
+            return f"kept {', '.join(write_snapshot(tile, number).name for tile, number in drawn)}"
         except OutputError as exc:
             return str(exc)
 
     def _end_recordings(self) -> None:
         for tile in self._tiles:
-            if tile.recording is not None:
-                self._recorder.finish(tile.recording)
-                self._controls.tell(f"recorded {tile.recording.path.name}")
-                tile.recording = None
+            self._end_recording(tile)
+
+    def _end_recording(self, tile: Tile) -> None:
+        if tile.recording is not None:
+            self._recorder.finish(tile.recording)
+            self._controls.tell(f"{tile.recording.path.name} is being completed")
+            tile.recording = None

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 
 import av
 
@@ -24,45 +24,45 @@ _POLL_SECONDS = 0.1
 class Recording:
     """One file, which begins with its first picture at 0; `left_out` pictures came faster than they were encoded."""
 
-    def __init__(self, path: Path, sink: Sink) -> None:
+    def __init__(self, path: Path, sink: Sink, size: tuple[int, int]) -> None:
         self.path = path
         self.written = 0
         self.left_out = 0
-        self._sink = sink
-        self._is_open = True
+        self.size = size
+        self._sink: Sink | None = sink  # as long as it is open: it holds on to an encoder
         self._first_pts: int | None = None
-        self._last_pts = -1
 
-    def has_place_for(self, picture: av.VideoFrame) -> bool:
-        """Move a picture's time to the file's own; False where it is one that is there already, explained anew."""
+    def set_time(self, picture: av.VideoFrame) -> None:
+        """Move a picture's time to the file's own."""
         assert picture.pts is not None  # every frame of a video has one
         if self._first_pts is None:
             self._first_pts = picture.pts
         picture.pts -= self._first_pts
-        is_later = picture.pts > self._last_pts
-        self._last_pts = max(picture.pts, self._last_pts)
-        return is_later
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         """Called by the recorder's thread."""
+        assert self._sink is not None  # it is finished last
         self._sink.write(picture, frame)
         self.written += 1
 
     def finish(self) -> None:
         """Complete the file; one without a picture is none."""
+        assert self._sink is not None
         if not self.written:
-            return  # and the sink is aborted
+            self.abort()
+            return
         self._sink.finish()
-        self._is_open = False
-        log.info("%s holds %d frames%s", self.path, self.written, self._missing())
+        self._sink = None
+        log.info("%s holds %d frame%s%s", self.path, self.written, "s" * (self.written > 1), self._missing())
 
     def _missing(self) -> str:
         return f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
 
     def abort(self) -> None:
         """Give up, unless it is complete."""
-        if self._is_open:
+        if self._sink is not None:
             self._sink.abort()
+            self._sink = None
 
 
 class Recorder:
@@ -76,7 +76,8 @@ class Recorder:
 
     def begin(self, path: Path, media: Media) -> Recording:
         """Open a file for pictures of this kind. Raises OutputError."""
-        recording = Recording(path, open_sink(path, media, overwrite=self._overwrite))
+        sink = open_sink(path, media, overwrite=self._overwrite)
+        recording = Recording(path, sink, (media.width, media.height))
         self.recordings.append(recording)
         return recording
 
@@ -85,8 +86,7 @@ class Recorder:
 
         Where too many wait it is left out, unless this one `can_wait`.
         """
-        if not recording.has_place_for(picture):
-            return
+        recording.set_time(picture)
         if self._jobs.full() and not can_wait:
             recording.left_out += 1
         else:
@@ -107,8 +107,12 @@ class Recorder:
     def run(self) -> None:
         """Until it is closed. Raises OutputError."""
         try:
-            while (job := self._jobs.get()) is not None and not self._is_over:
-                job()
+            while not self._is_over:
+                with suppress(Empty):
+                    job = self._jobs.get(timeout=_POLL_SECONDS)
+                    if job is None:
+                        break
+                    job()
         finally:
             self._is_over = True
 

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,11 @@ class Session:
         self._shows_every = shows_every
         self._duration_seconds = duration_seconds
         self._end_seconds: float | None = None
+        self._handed_on: tuple[object, ...] = ()
         self._explaining = Explaining(self.feeds, self._changed, explainer, self.controls, is_steady=is_steady)
-        tiles = [Tile(feed, explainer, self.controls, max_age_seconds) for feed in self.feeds]
+        tiles = [Tile(feed, self.controls, max_age_seconds) for feed in self.feeds]
         self._presenter = Presenter(
-            tiles, self.controls, window, recorder, explainer, recording_path=recording_path, on_shown=on_shown
+            tiles, self.controls, window, recorder, recording_path=recording_path, on_shown=on_shown
         )
         readers = {f"reader-{number}": feed.read for number, feed in enumerate(self.feeds)}
         works = {**readers, "explain": self._explaining.run, "record": recorder.run}
@@ -83,7 +85,10 @@ class Session:
         second interrupt does not wait for them.
         """
         interrupt: KeyboardInterrupt | None = None
-        with drawing_threads(), self._explainer:
+        with ExitStack() as stack:
+            stack.callback(self._presenter.close)
+            stack.enter_context(drawing_threads())
+            stack.enter_context(self._explainer)
             self._explainer.expect(math.inf, batch=len(self.feeds))
             self._warm_up()
             while not self._stages.are_over:
@@ -96,6 +101,8 @@ class Session:
                     self._give_up()
                 except BaseException as exc:
                     self._stages.fail(exc)
+                    self._recorder.give_up()
+                    self._stages.wait(_TICK_SECONDS)
             self._stages.join()
         for feed in self.feeds:
             feed.close()
@@ -112,36 +119,42 @@ class Session:
 
     def _follow(self) -> None:
         """What the main thread does: draw, show and listen; at the end wait for the others."""
+        self._hand_on_controls()
         self._stages.start()
+        if self._duration_seconds is not None and self._end_seconds is None:
+            self._end_seconds = time.perf_counter() + self._duration_seconds
         while not self._is_over():
             with self._changed:
                 self._changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+            self._presenter.present()
             self._hand_on_controls()
-            if self._presenter.present() and self._end_seconds is None and self._duration_seconds is not None:
-                self._end_seconds = time.perf_counter() + self._duration_seconds
         self._give_up()
-        try:
-            self._presenter.close()
-        finally:
-            self._recorder.close()
+        self._presenter.close()
+        self._recorder.close()
         while not self._stages.are_over:
             self._stages.wait(_TICK_SECONDS)
 
     def _has_news(self) -> bool:
-        return self._explaining.is_over or any(feed.has_news for feed in self.feeds)
+        stands_still = self.controls.is_paused and not self.controls.steps
+        return any(feed.is_revised or (feed.waits_for_screen and not stands_still) for feed in self.feeds)
 
     def _is_over(self) -> bool:
         is_late = self._end_seconds is not None and time.perf_counter() >= self._end_seconds
-        is_all_shown = self._explaining.is_over and not any(feed.has_news for feed in self.feeds)
+        is_all_shown = all(feed.is_done for feed in self.feeds) and not self.controls.is_paused
         return self.controls.is_over or is_late or is_all_shown
 
     def _hand_on_controls(self) -> None:
+        stands_still = self.controls.is_paused and not self.controls.steps
+        # While the explainer changes the picture goes on, with the last map carried along.
+        shows_every = self._shows_every or self.controls.is_changing
+        handed_on = (stands_still, shows_every, self.controls.is_mirrored, self.controls.question)
+        if handed_on == self._handed_on:
+            return
+        self._handed_on = handed_on
         with self._changed:
             for feed in self.feeds:
-                feed.is_mirrored = self.controls.is_mirrored
-                feed.is_paused = self.controls.is_paused and not self.controls.steps
-                # While the explainer changes the picture goes on, with the last map carried along.
-                feed.shows_every = self._shows_every or self.controls.is_changing
+                feed.pause(stands_still)
+                feed.shows_every, feed.is_mirrored = shows_every, self.controls.is_mirrored
             self._changed.notify_all()
 
     def _give_up(self) -> None:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from livecam.live.picture import ToScreen
 from livecam.live.tile import Tile
-from livecam.records import Record, described, write_report
+from livecam.records import described, write_report, write_whole
 
 
-def write_snapshot(tile: Tile, number: int, facts: dict[str, Any]) -> Path:
-    """Write a tile's picture, with these facts beside it, into the current folder. Raises OutputError."""
+def write_snapshot(tile: Tile, number: int) -> Path:
+    """Write a tile's picture, and what was said of it, into the current folder. Raises OutputError."""
     assert tile.picture is not None
     assert tile.frame is not None
     assert tile.explanation is not None
     path = timestamped(number, ".png")
     bgr = ToScreen()(tile.picture, tile.aspect, enlarged=False)
-    file = Record(path)
-    file.write(cv2.imencode(".png", bgr)[1].tobytes())
-    file.close(keep=True)
+    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
     said = described(tile.frame, tile.explanation)
-    write_report(path.with_suffix(".json"), {"source": tile.feed.source.name, **facts, **said})
+    write_report(path.with_suffix(".json"), {"source": tile.feed.source.name, **tile.facts, **said})
     return path
 
 

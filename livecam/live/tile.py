@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 
-from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Feed, Shown
@@ -15,7 +15,7 @@ from livecam.live.follow import Follower
 from livecam.live.hud import Bar, draw_lines
 from livecam.live.picture import ToScreen, upright_aspect, upright_picture
 from livecam.live.recorder import Recording
-from livecam.media import Media
+from livecam.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer
 from livecam.render.caption import letter_size, render_line
 
@@ -29,15 +29,16 @@ _LOST_SECONDS = 1.0
 class Tile:
     """Draws what one feed has to show. The picture that was drawn is recorded as it is; figures are for the screen."""
 
-    def __init__(self, feed: Feed, explainer: Explainer, controls: Controls, max_age_seconds: float) -> None:
+    def __init__(self, feed: Feed, controls: Controls, max_age_seconds: float) -> None:
         self.feed = feed
         self.recording: Recording | None = None
         self.frame: Frame | None = None
         self.explanation: Explanation | None = None
+        self.facts: dict[str, Any] = {}
+        """How it was explained."""
         self.picture: av.VideoFrame | None = None
         """Upright, with the heatmap."""
         self.aspect = Fraction(1)
-        self._explainer = explainer
         self._controls = controls
         self._follow = Follower(max_age_seconds)
         self._render: Renderer | None = None
@@ -51,7 +52,7 @@ class Tile:
             self._style = self._controls.style
             self._render = Renderer(_PIXEL_FORMAT, self._style, largest_side=LARGEST_VIDEO_SIDE)
         with self.feed.ledger.stages["draw"].measure():
-            self.frame, self.explanation = shown.frame, self._follow(shown)
+            self.frame, self.explanation, self.facts = shown.frame, self._follow(shown), shown.facts
             self.picture = upright_picture(self._render(self.frame, self.explanation), self.frame.orientation)
         self.aspect, self._bgr = upright_aspect(self.frame), None
 
@@ -80,19 +81,27 @@ class Tile:
     def on_screen(self) -> np.ndarray:
         """(H, W, 3) uint8 BGR with all that is to be written on it; black before the first picture."""
         if self.picture is None:
-            media = self.feed.source.media
-            return np.zeros((media.height, media.width, 3), np.uint8)
+            width, height = self._first_size()
+            return np.zeros((height, width, 3), np.uint8)
         if self._bgr is None:
             self._bgr = self._to_screen(self.picture, self.aspect)
         bgr = self._bgr.copy()
         self._write_on(bgr)
         return bgr
 
+    def _first_size(self) -> tuple[int, int]:
+        """(width, height) on the screen of the picture that is to come."""
+        media = self.feed.source.media
+        orientation, aspect = Orientation.of(media.display_matrix), media.sample_aspect_ratio or Fraction(1)
+        width, height = orientation.swap(media.width, media.height)
+        return self._to_screen.size(width, height, 1 / aspect if orientation.transposed else aspect)
+
     def _write_on(self, bgr: np.ndarray) -> None:
         lost_seconds = self.feed.source.signal.lost_seconds() or 0.0
         if lost_seconds >= _LOST_SECONDS:
             np.copyto(bgr, bgr // 3)
-            draw_lines(bgr, [f"no signal since {lost_seconds:.0f} s: {self.feed.source.signal.problem}"])
+            lost = f"no signal since {lost_seconds:.0f} s: {self.feed.source.signal.problem}"
+            draw_lines(bgr, [lost, *self._notices()])
         elif self._controls.shows_facts:
             draw_lines(bgr, [*self._facts(), *self._notices()], self._bars(), top=self._caption_height(bgr))
         else:
@@ -110,10 +119,10 @@ class Tile:
 
     def _facts(self) -> list[str]:
         """The figures: who explains, how fast, how late."""
-        explainer, ledger = self._explainer, self.feed.ledger
+        ledger = self.feed.ledger
         latency = ledger.recent_latency.percentiles_ms()
         return [
-            f"{explainer.method} at {explainer.layer}, {explainer.engine} {explainer.precision}",
+            "{method} at {layer}, {engine} {precision}".format(**self.facts),
             f"in {ledger.rate_in.fps:.1f} fps, out {ledger.rate_out.fps:.1f}, dropped {ledger.dropped.total()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
             f"map {self._age()}",
@@ -123,7 +132,7 @@ class Tile:
         assert self.explanation is not None
         age, seconds = self.explanation.age_frames, self.explanation.age_seconds
         if not age:
-            return "of this frame"
+            return "of this frame" if self.explanation.classes[0].has_evidence else "of this frame: no evidence"
         return f"{age} frame{'s' if age > 1 else ''}" + (f", {1000 * seconds:.0f} ms old" if seconds else " old")
 
     def _notices(self) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from livecam.errors import LivecamError
+from livecam.choices import DISPLAYS
+from livecam.errors import InputError, LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.frame import Explanation, Frame
 from livecam.live.display import check_window
@@ -17,15 +19,17 @@ from livecam.live.session import Session
 from livecam.live.snapshot import timestamped
 from livecam.live.window import NoWindow, Window
 from livecam.machine import versions
-from livecam.paths import check_writable
+from livecam.paths import check_distinct, check_writable
 from livecam.records import Records, write_report
 from livecam.render import Style
-from livecam.sinks import check_output
-from livecam.sources.live import LiveOptions, open_live
+from livecam.sinks import check_output, working_files
+from livecam.sources import LiveOptions, open_live, without_file_scheme
+
+log = logging.getLogger("livecam")
 
 
 def watch(
-    sources: Sequence[str],
+    sources: str | Sequence[str],
     explainer: Explainer | Callable[[], Explainer],
     *,
     options: LiveOptions | None = None,
@@ -56,6 +60,11 @@ def watch(
 
     Returns the ledger of each source. Raises LivecamError; and KeyboardInterrupt, once all is completed.
     """
+    sources = [sources] if isinstance(sources, str) else sources
+    if not sources:
+        raise InputError("no source is named; name a camera, a stream, a video, or demo:")
+    if display not in DISPLAYS:
+        raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
     if not (window or record or predictions or report):
         raise LivecamError("without a window nothing would come of it: add --record, --predictions or --report")
     if window:
@@ -63,6 +72,9 @@ def watch(
     recording_paths = _recording_paths(record, len(sources))
     for path in recording_paths.values():
         check_output(path, overwrite)
+    beside = [path for path in (predictions, report) if path is not None]
+    part_names = [part for path in recording_paths.values() for part in (path, *working_files(path))]
+    check_distinct([without_file_scheme(source) for source in sources], part_names, beside)
     if report is not None:
         check_writable(Path(report))
     with ExitStack() as stack:
@@ -93,8 +105,11 @@ def watch(
         try:
             session.run()
         finally:
-            records.keep = session.is_complete
-            if report is not None and session.is_complete:
+            # What was shown was shown, also where a source has failed after hours.
+            records.keep = any(ledger.shown for ledger in ledgers)
+            for ledger in ledgers:
+                log.info("%s: %s", ledger.name.rstrip(":"), ledger.line())
+            if report is not None and records.keep:
                 facts = {"sources": [ledger.report() for ledger in ledgers], "recordings": recorder.report()}
                 write_report(Path(report), {**facts, **made.report(), "versions": versions()})
     return ledgers

@@ -18,11 +18,15 @@ class Window:
     def __init__(self) -> None:
         self._is_open = False
         self._is_full_screen = False
+        self._shape = (0, 0)
 
     def show(self, bgr: np.ndarray) -> None:
         """The next picture, (H, W, 3) uint8."""
         if not self._is_open:
-            self._open(bgr)
+            cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+            self._is_open = True
+        if bgr.shape[:2] != self._shape and not self._is_full_screen:
+            self._fit(bgr)
         _, _, width, height = cv2.getWindowImageRect(_NAME)
         cv2.imshow(_NAME, _padded(bgr, width / max(height, 1)))
 
@@ -57,12 +61,11 @@ class Window:
             cv2.waitKeyEx(1)
         self._is_open = False
 
-    def _open(self, bgr: np.ndarray) -> None:
-        height, width = bgr.shape[:2]
-        cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+    def _fit(self, bgr: np.ndarray) -> None:
+        """To a picture whose shape is not that of the one before."""
+        height, width = self._shape = bgr.shape[:2]
         scale = min(_LARGEST_SIDE / max(width, height), 1)
         cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
-        self._is_open = True
 
 
 def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import threading
 import time
@@ -11,6 +12,8 @@ from fractions import Fraction
 
 from livecam.frame import Frame
 from livecam.sources.base import OnPacket, Source
+
+log = logging.getLogger("livecam")
 
 
 class PacedSource(Source):
@@ -45,6 +48,7 @@ class PacedSource(Source):
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         begin_seconds: float | None = None
+        is_told = False
         for frame in self._video.frames(on_packet):
             time_seconds = self._time_seconds(frame)
             if begin_seconds is None:
@@ -56,10 +60,12 @@ class PacedSource(Source):
             if -early_seconds > self._most_late_seconds:
                 begin_seconds -= early_seconds
                 due_seconds -= early_seconds
+                if not is_told:
+                    log.warning("%s cannot be read as fast as it should be played: it is played more slowly", self.name)
+                is_told = True
             if self._stopping.is_set():
                 break
             yield dataclasses.replace(frame, captured_seconds=due_seconds)
-        self.unreadable, self.damaged = self._video.unreadable, self._video.damaged
 
     def stop(self) -> None:
         self._stopping.set()
@@ -67,6 +73,16 @@ class PacedSource(Source):
 
     def close(self) -> None:
         self._video.close()
+
+    @property
+    def unreadable(self) -> int:  # type: ignore[override]
+        """That of the video."""
+        return self._video.unreadable
+
+    @property
+    def damaged(self) -> int:  # type: ignore[override]
+        """That of the video."""
+        return self._video.damaged
 
     def _time_seconds(self, frame: Frame) -> float:
         if self._fps is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without frames, from the last one before it to the first one after it, and why.
+    """A time without frames, from the last one before it to the first one after it, and why it began.
 
     In seconds since the first frame of the source; one that nothing ended lasts until the source was stopped.
     """
@@ -28,7 +28,7 @@ class Signal:
         self._lock = threading.Lock()
         self._first_seconds: float | None = None
         self._last_seconds = clock()
-        self._problem = ""
+        self._problem = self._cause = ""  # now, and at first
         self._gaps: list[Gap] = []
 
     def lost_seconds(self) -> float | None:
@@ -50,6 +50,7 @@ class Signal:
     def lose(self, problem: str) -> None:
         """No frames come, for this reason, or now for this one."""
         with self._lock:
+            self._cause = self._cause or problem
             self._problem = problem
 
     def came(self, seconds: float) -> None:
@@ -69,5 +70,5 @@ class Signal:
         # What went wrong before the first frame is no gap between frames.
         if self._problem and self._first_seconds is not None:
             begin_seconds, end_seconds = self._last_seconds - self._first_seconds, seconds - self._first_seconds
-            self._gaps.append(Gap(begin_seconds, end_seconds, self._problem))
-        self._problem = ""
+            self._gaps.append(Gap(round(begin_seconds, 3), round(end_seconds, 3), self._cause))
+        self._problem = self._cause = ""
