@@ -251,7 +251,7 @@ def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.Monk
     with LiveSource("it", next(recordings(clip("clip.ts", frames=3))), fail) as source:
         assert len(list(source.frames(ignore))) == 2
     assert waits == [0.25, 0.5, 1, 2, 2, 2, 2]
-    assert [gap.problem for gap in source.signal.gaps] == ["connection refused"]
+    assert [gap.problem for gap in source.signal.gaps] == ["the stream has ended"]  # which is why it began
 
 
 def test_the_facts_of_a_stream(server: Server, caplog: pytest.LogCaptureFixture) -> None:
