@@ -243,6 +243,11 @@ def test_the_runner_up_is_carried_along_as_well() -> None:
     assert after == pytest.approx((before[0] + 16 / WIDTH, before[1]), abs=0.02)
 
 
+def apart(pictures: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """How many levels on average."""
+    return float(np.abs(np.stack(pictures).astype(int) - np.stack(others)).mean())
+
+
 def run(livecam: Livecam, folder: Path, *options: object) -> tuple[list[dict], np.ndarray, list[np.ndarray]]:
     """Predictions, maps and pictures of a run over the demo."""
     records = ("--predictions", folder / "p.jsonl", "--save-map", folder / "maps.npy", "--overwrite")
@@ -256,8 +261,8 @@ def test_the_command_line_shows_videos_steadily_unless_told_not_to(livecam: Live
     by_default, steady, bare = (
         run(livecam, tmp_path, "--no-caption", *each) for each in ((), ("--steady", "on"), ("--steady", "off"))
     )
-    np.testing.assert_array_equal(by_default[2], steady[2])
-    assert not np.array_equal(steady[2], bare[2])
+    # Not to the bit: sums over several threads differ in their last digit, and an encoder makes more of that.
+    assert apart(by_default[2], steady[2]) < apart(by_default[2], bare[2]) / 4
     for one, own, cam, own_cam in zip(steady[0], bare[0], steady[1], bare[1], strict=True):
         assert len(one["explained"]) == 1
         assert one["classes"] == own["classes"]  # the model's best, whichever is shown
