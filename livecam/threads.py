@@ -15,6 +15,13 @@ ENCODER = 0
 """FFmpeg's own choice: they work ahead and fill whatever the others leave."""
 
 
+def inference_threads() -> int:
+    """What OpenVINO computes with: as many threads as torch does, which are all cores unless OMP_NUM_THREADS is set."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 def before_torch_loads() -> None:
     """Keep OpenMP's threads, which torch computes with on all cores, from spinning while they wait.
 

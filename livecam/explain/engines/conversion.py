@@ -1,0 +1,146 @@
+"""From a traced graph to a model of OpenVINO, the runtime that computes it on CPUs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import core_aten_decompositions
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from livecam.explain.engines.openvino_runtime import openvino
+
+aten = torch.ops.aten
+
+
+def to_openvino(graph: GraphModule, images: Tensor) -> Any:
+    """Convert a traced graph, in float32, to an `openvino.Model` for inputs of the shape of `images`.
+
+    The graph is traced again without operations in place and in terms of the operations that OpenVINO's front end for
+    PyTorch knows. That takes a second where `torch.export` and `openvino.convert_model` take six.
+
+    Raises RuntimeError or NotImplementedError where an operation cannot be converted.
+    """
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    for node in graph.graph.nodes:
+        if node.target is aten.view.default:  # what a replaced operation gives may lie differently in memory
+            node.target = aten.reshape.default
+    graph.recompile()
+    pure = torch.func.functionalize(graph, remove="mutations")
+    with torch.no_grad(), tracing(TracingContext(FakeTensorMode(allow_non_fake_inputs=True))):
+        known = make_fx(pure, _decompositions(), tracing_mode="fake", _allow_non_fake_inputs=True)(images)
+    _turn_weights(known)
+    known.graph.eliminate_dead_code()
+    known.recompile()
+    front_end = openvino().frontend.FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchFXPythonDecoder(known)  # it has to outlive the loading
+    return front_end.convert(front_end.load(decoder))
+
+
+def _turn_weights(graph: GraphModule) -> None:
+    """Have every matrix of weights lie as (outputs, inputs), like that of a linear layer, also in a backward pass.
+
+    Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model, and on processors without AVX-512
+    it takes those of one layer for those of another then.
+    """
+    for node in graph.graph.nodes:
+        if node.target not in (aten.mm.default, aten.addmm.default):
+            continue
+        source, is_turned = node.args[-1], False
+        while source.target in (aten.permute.default, aten.t.default):
+            source, is_turned = source.args[0], not is_turned
+        if source.op == "get_attr" and not is_turned:
+            name = f"{source.target}_turned"
+            graph.register_buffer(name, getattr(graph, source.target).detach().t().contiguous())
+            with graph.graph.inserting_before(node):
+                turned = graph.graph.call_function(aten.permute.default, (graph.graph.get_attr(name), [1, 0]))
+            node.args = (*node.args[:-1], turned)
+
+
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    """PyTorch's decompositions of what OpenVINO does not know as a whole, and ours of what it does not know at all."""
+    from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
+
+    known_as_a_whole = set(ops_to_not_decompose())
+    table = {name: rule for name, rule in core_aten_decompositions().items() if name not in known_as_a_whole}
+    return {**table, **_OWN}
+
+
+def _empty_permuted(size: Sequence[int], physical_layout: Sequence[int], **options: Any) -> Tensor:
+    return torch.zeros(size, dtype=options.get("dtype"))
+
+
+def _as_strided(
+    source: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """A view of all of a contiguous tensor in its own order, which is what backward passes make of it."""
+    _check_is_whole(source, size, stride, storage_offset)
+    return source.reshape(size)
+
+
+def _as_strided_scatter(
+    source: Tensor, new: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    _check_is_whole(source, size, stride, storage_offset)
+    return new.reshape(source.shape)
+
+
+def _check_is_whole(source: Tensor, size: Sequence[int], stride: Sequence[int], offset: int | None) -> None:
+    own = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
+    is_in_order = all(length == 1 or one == other for length, one, other in zip(size, stride, own, strict=True))
+    if offset or not is_in_order or math.prod(size) != source.numel():
+        raise NotImplementedError("a view of a part of a tensor")
+
+
+def _layer_norm(
+    inputs: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Written out, since a backward pass also wants mean and deviation; OpenVINO makes one operation of it again."""
+    axes = list(range(inputs.ndim - len(shape), inputs.ndim))
+    mean = inputs.mean(axes, keepdim=True)
+    centred = inputs - mean
+    inverse_deviation = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    normal = centred * inverse_deviation
+    if weight is not None:
+        normal = normal * weight
+    return normal if bias is None else normal + bias, mean, inverse_deviation
+
+
+def _attention_backward(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    logsumexp: Tensor,
+    dropout: float,
+    is_causal: bool,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of softmax(q k^T s + mask) v with respect to q, k and v."""
+    if is_causal or dropout:
+        raise NotImplementedError("the gradient of causal attention or dropout")
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = query @ key.mT * scale
+    weights = (scores if attn_mask is None else scores + attn_mask).softmax(dim=-1)
+    of_weights = gradient @ value.mT
+    of_scores = weights * (of_weights - (of_weights * weights).sum(dim=-1, keepdim=True)) * scale
+    return of_scores @ key, of_scores.mT @ query, weights.mT @ gradient
+
+
+_OWN: dict[Any, Callable[..., Any]] = {
+    aten.empty_permuted.default: _empty_permuted,
+    aten.as_strided.default: _as_strided,
+    aten.as_strided_scatter.default: _as_strided_scatter,
+    aten.native_layer_norm.default: _layer_norm,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
+}
