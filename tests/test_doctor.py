@@ -44,6 +44,7 @@ def test_it_tells_the_truth_about_this_machine(livecam: Livecam, no_screen: None
     assert report["encoders"]["libx264"] == {"state": "ok", "fact": "h264, 5 frames encoded", "next_step": None}
     assert report["decoders"]["vp9"]["fact"].endswith("5 frames decoded")
     assert report["weights"]["shapes"]["fact"] == "shipped, 8 classes"
+    assert report["weights"]["imagenet"]["fact"] == "efficientnet_lite0 is installed"
     if sys.platform.startswith("linux"):
         assert report["window"]["window"]["state"] == "problem"
         assert report["window"]["window"]["next_step"] == "use --no-window or set DISPLAY"

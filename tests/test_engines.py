@@ -97,7 +97,9 @@ def test_the_traced_graph_gives_what_the_program_gives(method: str) -> None:
         torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16", "efficientnet_lite0"]
+)
 def test_architectures_can_be_traced(name: str) -> None:
     explainer = Explainer(name, weights="none", target="top2")
     images = pictures(1, 224)

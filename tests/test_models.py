@@ -40,7 +40,7 @@ def test_labels_come_with_the_weights() -> None:
 
 
 def test_without_weights_a_model_is_the_same_each_time() -> None:
-    for model in ("shapes", "squeezenet1_1"):
+    for model in ("shapes", "squeezenet1_1", "efficientnet_lite0"):
         first, second = (load_model(model, weights="none").module.state_dict() for _ in range(2))
         assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -212,6 +212,7 @@ def test_weights_that_cannot_be_downloaded(
     (line,) = [text for text in result.output.splitlines() if not text.startswith("Downloading")]  # that is torch's
     assert "the weights of resnet18 cannot be downloaded from download.pytorch.org (no route to host)" in line
     assert "--weights FILE" in line
+    assert "--model efficientnet_lite0" in line
     assert not (tmp_path / "out.mp4").exists()
 
 

@@ -17,11 +17,11 @@ from livecam.models import load_model
 Livecam = Callable[..., Result]
 
 
-def test_without_a_pattern_it_lists_shapes_and_torchvision(livecam: Livecam) -> None:
+def test_without_a_pattern_it_lists_all_but_timm(livecam: Livecam) -> None:
     result = livecam("models")
     assert result.exit_code == 0
     headings, *rows = result.stdout.splitlines()
-    assert [row.split()[0] for row in rows] == ["shapes", *zoo.list_models(module=zoo)]
+    assert [row.split()[0] for row in rows] == ["efficientnet_lite0", "shapes", *zoo.list_models(module=zoo)]
     start = headings.index("WEIGHTS")
     assert all(row[start - 2 : start] == "  " and row[start] != " " for row in rows)
     (hint,) = result.stderr.splitlines()
@@ -33,8 +33,13 @@ def test_what_is_listed_is_so(livecam: Livecam, tmp_path: Path, monkeypatch: pyt
     url = zoo.get_model_weights("squeezenet1_1").DEFAULT.url
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / url.split("/")[-1]).touch()
-    for name, weights in (("squeezenet1_1", "on disk"), ("mobilenet_v3_small", "to download"), ("shapes", "shipped")):
-        (entry,) = json.loads(livecam("models", name, "--json").stdout)
+    for name, weights in (
+        ("squeezenet1_1", "on disk"),
+        ("mobilenet_v3_small", "to download"),
+        ("efficientnet_lite0", "installed"),
+        ("shapes", "shipped"),
+    ):
+        entry = json.loads(livecam("models", name, "--json").stdout)[0]
         classifier = load_model(name, weights="none")
         assert entry["name"] == name
         assert entry["weights"] == weights

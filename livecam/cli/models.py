@@ -27,7 +27,7 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     PATTERN is a part of a name or a shell pattern, such as 'timm:*resnet*'; without it, timm's are left out. TOP-1 is
     the accuracy on ImageNet-1k in percent; a - stands for what nobody tells before a model is built.
     """
-    from livecam.models.catalog import find_models, timm_hint
+    from livecam.models.catalog import find_models, hints
 
     entries = find_models(pattern)
     if as_json:
@@ -35,7 +35,7 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     else:
         print_table([HEADINGS, *map(_cells, entries)], numbers=(1, 2, 3))
     if pattern is None:
-        click.echo(timm_hint(), err=True)
+        click.echo("\n".join(hints()), err=True)
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -37,8 +37,8 @@ _MODEL_OPTIONS = (
         "--model",
         default="shapes",
         show_default=True,
-        help="'shapes' (ships with livecam), a classifier of torchvision, timm:NAME, or package.module:callable for "
-        "your own; `livecam models` lists them.",
+        help="'shapes' (ships with livecam), efficientnet_lite0 (real ImageNet weights, no download), a classifier of "
+        "torchvision, timm:NAME, or package.module:callable for your own; `livecam models` lists them.",
     ),
     click.option(
         "--weights", default="default", show_default=True, metavar="default|none|FILE", help="The model's weights."

