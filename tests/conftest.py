@@ -7,12 +7,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.clips import make_clip
+
+if TYPE_CHECKING:
+    from tests.cuda_stand_in import CudaStandIn
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -42,6 +45,14 @@ def livecam() -> Callable[..., Result]:
         return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
     return run
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
+    """Stands in for torch.cuda, so that what is written for a GPU runs without one."""
+    from tests.cuda_stand_in import CudaStandIn
+
+    return CudaStandIn(monkeypatch)
 
 
 @pytest.fixture

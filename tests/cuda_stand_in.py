@@ -1,0 +1,277 @@
+"""A stand-in for torch.cuda: code that is written for a GPU runs on a machine without one.
+
+Tensors stay in the memory of the CPU. Devices of type "cuda" are accepted and mean that memory, so `to(device)` gives
+back the very tensor, as it does on a GPU for a tensor that is there already. Only memory that is known to be the
+host's, which is what `torch.from_numpy` gives and what is page-locked, is copied on its way to a device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+WAITS = {"_local_scalar_dense", "_linalg_eigh", "_linalg_svd", "equal", "masked_select", "nonzero", "_unique2"}
+"""Operations that wait for the device, which no CUDA graph can hold. (Nor can it hold indexing by a mask.)"""
+_FACTORIES = ("arange", "as_tensor", "empty", "empty_like", "full", "full_like", "tensor", "zeros", "zeros_like")
+
+
+class CudaStandIn:
+    """What stands in for torch.cuda for as long as `patch` holds, and what was seen of its use.
+
+    `launches` are pairs of what was started, an operation that was captured, "replay", "record" or "wait", and the
+    index of the device that was current at that moment. `open_captures` are the graphs whose capture began and did not
+    end, `failed_captures` counts those that ended by an error. `synchronisations` counts the waits for a whole device,
+    `waits` all waits of the host. `uploads` and `downloads` are pairs of the bytes that were copied by `to` and `cpu`,
+    and whether the host's side was page-locked; the other copies are operations, for a dispatch mode to see.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.launches: list[tuple[str, int]] = []
+        self.open_captures: list[Any] = []
+        self.failed_captures = self.synchronisations = self.waits = 0
+        self.uploads: list[tuple[int, bool]] = []
+        self.downloads: list[tuple[int, bool]] = []
+        self._thread = threading.local()
+        self._host: dict[int, tuple[Tensor, bool]] = {}  # by address; held, so that no address comes twice
+        cuda = self
+
+        class Event:
+            def __init__(self, *args: object, **kwargs: object) -> None: ...
+            def record(self, stream: object = None) -> None:
+                cuda._launch("record")
+
+            def wait(self, stream: object = None) -> None:
+                cuda._launch("wait")
+
+            def synchronize(self) -> None:
+                cuda._wait()
+
+            def query(self) -> bool:
+                return True
+
+        class Stream(Event):
+            def __init__(self, device: object = None, **kwargs: object) -> None:
+                self.device = torch.device("cuda", cuda._index(device))
+
+            def wait_stream(self, stream: object) -> None:
+                cuda._launch("wait")
+
+            def wait_event(self, event: object) -> None:
+                cuda._launch("wait")
+
+            def record_event(self, event: Any = None) -> Any:
+                event = event or Event()
+                event.record(self)
+                return event
+
+        class CUDAGraph(_Graph):
+            def __init__(self, keep_graph: bool = False) -> None:
+                super().__init__(cuda)
+
+        @contextmanager
+        def stream(stream: Any) -> Any:
+            before, cuda._thread.stream = getattr(cuda._thread, "stream", None), stream
+            try:
+                with cuda.current(stream.device if stream else None):  # a stream brings its device with it
+                    yield
+            finally:
+                cuda._thread.stream = before
+
+        @contextmanager
+        def graph(graph: Any, pool: object = None, stream: Any = None, capture_error_mode: str = "global") -> Any:
+            torch.cuda.synchronize()
+            with torch.cuda.stream(stream or Stream()):
+                graph.capture_begin(capture_error_mode=capture_error_mode)
+                try:
+                    yield
+                finally:
+                    graph.capture_end()
+
+        standing_in: dict[str, Any] = {
+            "Event": Event,
+            "Stream": Stream,
+            "CUDAGraph": CUDAGraph,
+            "stream": stream,
+            "graph": graph,
+            "device": self.current,
+            "current_device": lambda: self.index,
+            "current_stream": lambda device=None: getattr(self._thread, "stream", None) or Stream(device),
+            "is_current_stream_capturing": lambda: self._capturing is not None,
+            "synchronize": self._synchronise,
+            "empty_cache": lambda: None,
+        }
+        for name, replacement in standing_in.items():
+            patch.setattr(torch.cuda, name, replacement)
+        for name in _FACTORIES:
+            patch.setattr(torch, name, self._made(getattr(torch, name)))
+        patch.setattr(torch, "from_numpy", self._on_host(torch.from_numpy))
+        patch.setattr(torch.Tensor, "to", self._to(torch.Tensor.to))
+        patch.setattr(torch.Tensor, "cpu", self._cpu)
+        patch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
+
+    @property
+    def index(self) -> int:
+        """The current device of this thread."""
+        return getattr(self._thread, "index", 0)
+
+    @contextmanager
+    def current(self, device: object) -> Any:
+        """The guard: a device is the current one inside the block; None leaves it as it is."""
+        before, self._thread.index = self.index, self._index(device)
+        try:
+            yield
+        finally:
+            self._thread.index = before
+
+    def is_pinned(self, tensor: Tensor) -> bool:
+        """If it lies in page-locked memory."""
+        return self._host.get(_address(tensor), (None, False))[1]
+
+    @property
+    def _capturing(self) -> _Graph | None:
+        return getattr(self._thread, "capturing", None)
+
+    def _index(self, device: Any) -> int:
+        if isinstance(device, int):
+            return device
+        index = None if device is None else torch.device(device).index
+        return self.index if index is None else index
+
+    def _launch(self, what: str) -> None:
+        self.launches.append((what, self.index))
+
+    def _wait(self) -> None:
+        self.waits += 1
+        if self._capturing is not None:
+            self._capturing.refuse("waiting for the device")
+
+    def _synchronise(self, device: object = None) -> None:
+        self.synchronisations += 1
+        self._wait()
+
+    def _made(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """A function that makes a tensor, with its device and page-locked memory stood in for."""
+
+        def make(*args: Any, pin_memory: bool = False, **kwargs: Any) -> Tensor:
+            if pin_memory and self._capturing is not None:
+                self._capturing.refuse("making page-locked memory")
+            made = function(*args, **{name: _on_cpu(value) for name, value in kwargs.items()})
+            return self._keep(made, is_pinned=True) if pin_memory else made
+
+        return make
+
+    def _on_host(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda array: self._keep(function(array), is_pinned=False)
+
+    def _keep(self, tensor: Tensor, is_pinned: bool) -> Tensor:
+        self._host[_address(tensor)] = tensor, is_pinned
+        return tensor
+
+    def _to(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            goes_up = any(_is_cuda(each) for each in (*args, *kwargs.values())) and _address(tensor) in self._host
+            if goes_up:
+                self.uploads.append((tensor.nbytes, self.is_pinned(tensor)))
+                if not self.is_pinned(tensor):
+                    self._wait()
+            moved = function(tensor, *map(_on_cpu, args), **{name: _on_cpu(value) for name, value in kwargs.items()})
+            return moved.clone() if goes_up and moved is tensor else moved
+
+        return to
+
+    def _cpu(self, tensor: Tensor) -> Tensor:
+        self.downloads.append((tensor.nbytes, False))
+        self._wait()
+        return tensor.clone()
+
+
+class _Graph:
+    """A CUDA graph: the operations on tensors of the thread that captures, run again on the very memory by `replay`."""
+
+    def __init__(self, cuda: CudaStandIn) -> None:
+        self._cuda = cuda
+        self._recording = _Recording(self)
+        self._problem: str | None = None
+
+    def capture_begin(self, pool: object = None, capture_error_mode: str = "global") -> None:
+        if self._cuda._capturing is not None:
+            raise RuntimeError("stand-in: this thread is capturing already")
+        self._cuda.open_captures.append(self)
+        self._cuda._thread.capturing = self
+        self._recording.__enter__()
+
+    def capture_end(self) -> None:
+        self._recording.__exit__(None, None, None)
+        self._cuda._thread.capturing = None
+        self._cuda.open_captures.remove(self)
+        if self._problem:
+            self._cuda.failed_captures += 1
+            raise RuntimeError(f"stand-in: the capture failed earlier: {self._problem}")
+
+    def refuse(self, problem: str) -> None:
+        self._problem = problem
+        raise RuntimeError(f"stand-in: operation not permitted when stream is capturing: {problem}")
+
+    def record(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation and keep it for `replay`."""
+        name = func.overloadpacket.__name__
+        masks = any(isinstance(each, Tensor) and each.dtype == torch.bool for each in tree_leaves(args[1:]))
+        if name in WAITS or (name in ("index", "index_put", "index_put_") and masks):
+            self.refuse(name)
+        self._cuda._launch(name)
+        outputs = func(*args, **kwargs)
+        self.operations.append((func, args, kwargs, outputs))
+        return outputs
+
+    @property
+    def operations(self) -> list[tuple[Any, Any, Any, Any]]:
+        """(operation, arguments, keywords, outputs), in their order."""
+        return self._recording.operations
+
+    def replay(self) -> None:
+        self._cuda._launch("replay")
+        with torch._C._AutoDispatchBelowAutograd():
+            for func, args, kwargs, outputs in self.operations:
+                again = tree_leaves(func(*args, **kwargs))
+                for recorded, new in zip(tree_leaves(outputs), again, strict=True):
+                    if isinstance(recorded, Tensor) and _address(recorded) != _address(new):  # else a view, or in place
+                        recorded.copy_(new)
+
+    def reset(self) -> None:
+        self.operations.clear()
+
+    def pool(self) -> tuple[int, int]:
+        return (0, id(self))
+
+
+class _Recording(TorchDispatchMode):
+    def __init__(self, graph: _Graph) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+        self._graph = graph
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._graph.record(func, args, kwargs or {})
+
+
+def _address(tensor: Tensor) -> int:
+    """Where its memory begins, that of all of its views as well."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def _is_cuda(value: object) -> bool:
+    return (isinstance(value, torch.device) and value.type == "cuda") or (
+        isinstance(value, str) and value.startswith("cuda")
+    )
+
+
+def _on_cpu(value: Any) -> Any:
+    return torch.device("cpu") if _is_cuda(value) else value
