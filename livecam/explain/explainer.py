@@ -275,13 +275,8 @@ class Explainer:
         self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None
     ) -> tuple[Tensor, Sequence[Region]]:
         """(B, h, w, channels) uint8 in memory that is kept from call to call, or on the device; and what they show."""
-        on_device = [
-            image
-            for frame, each in zip(frames, uploaded or (), strict=False)
-            if each is not None and (image := self._preprocess.from_planes(frame, each)) is not None
-        ]
-        if len(on_device) == len(frames):
-            return torch.stack(on_device), [Region()] * len(frames)
+        if uploaded is not None and (on_device := self._preprocess.from_planes(frames, uploaded)) is not None:
+            return on_device, [Region()] * len(frames)
         images, regions = zip(*map(self._preprocess, frames), strict=True)
         if self._input is None or len(self._input) < len(images):
             self._input = np.empty((len(images), *images[0].shape), np.uint8)
