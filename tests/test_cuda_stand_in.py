@@ -70,6 +70,11 @@ def test_what_waits_for_the_device_cannot_be_captured(cuda: CudaStandIn, waiting
     waiting(torch.eye(3))
 
 
+@pytest.mark.gpu
+def test_what_is_compared_on_a_gpu_is_computed_there_in_full_precision() -> None:
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+
+
 def test_the_guard_tells_where_something_is_launched(cuda: CudaStandIn) -> None:
     device = torch.device("cuda", 1)
     event = torch.cuda.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Frame
 from livecam.media import Orientation, Region
 from livecam.models import Preprocessing, load_model
+from tests.cuda_stand_in import CudaStandIn
 
 RELU_AND_BLOCK = ("layer4.2.relu", "layer4.2")
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -339,6 +341,17 @@ def test_a_single_logit_is_a_probability_of_its_own(pooled: PooledLinear) -> Non
     pooled.head = nn.Linear(8, 1)
     score = Explainer(pooled)(PHOTO).score
     assert 0 < score < 1
+
+
+def test_the_report_says_of_a_gpu_if_it_computes_in_tf32(
+    pooled: PooledLinear, cuda: CudaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "tf32" not in Explainer(pooled).report()
+    explainer = Explainer(pooled, device="cuda")
+    for is_supported, precision, expected in ((True, "tf32", True), (True, "ieee", False), (False, "tf32", False)):
+        monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda is_supported=is_supported: is_supported)
+        monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision=precision))
+        assert explainer.report()["tf32"] is expected
 
 
 @pytest.mark.gpu
