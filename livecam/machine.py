@@ -49,14 +49,24 @@ def version(package: str) -> str | None:
 
 
 def gpu() -> dict[str, Any] | None:
-    """The GPU that torch computes on, with driver and clocks (MHz, as they are now) where nvidia-smi tells them."""
+    """The GPU that torch computes on, as plain data; None where there is none.
+
+    `tf32` is as in `uses_tf32`; driver and clocks (MHz, as they are now) are None where nvidia-smi does not tell them.
+    """
     import torch
 
     if not torch.cuda.is_available():
         return None
     rows = _nvidia_smi(_GPU_FACTS, f"--id={torch.cuda.current_device()}")
     told = dict(zip(_GPU_FACTS, rows[0], strict=False)) if rows else {}
-    return {**dict.fromkeys(_GPU_FACTS), "name": torch.cuda.get_device_name(), **told}
+    return {**dict.fromkeys(_GPU_FACTS), "name": torch.cuda.get_device_name(), "tf32": uses_tf32(), **told}
+
+
+def uses_tf32() -> bool:
+    """Tell if the current GPU computes float32 convolutions in TF32, to three digits: PyTorch's default."""
+    import torch
+
+    return torch.cuda.is_tf32_supported() and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
 
 
 def nvidia_gpus() -> list[str]:

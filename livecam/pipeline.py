@@ -15,14 +15,13 @@ from livecam.explain.carrier import Carrier
 from livecam.explain.explainer import Explainer
 from livecam.explain.steady import Steadiness
 from livecam.frame import Explanation, Frame
-from livecam.planes import drawn_format, planes
 from livecam.render import Renderer
 from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.stages import Stages
 from livecam.stats import Ledger
 from livecam.threads import drawing_threads
-from livecam.transfer import DevicePlanes, Transfer
+from livecam.transfer import DevicePlanes, transfer_to, uploaded
 
 _MOST_BATCHES = 4
 """Where not every frame is explained, as many times more may wait, up to this, so that a batch stays as large."""
@@ -76,7 +75,7 @@ class Pipeline:
         batches = 1 if self._is_live else min(self._carrier.every, _MOST_BATCHES)
         self._captured: Channel[Frame] = Channel(self._batch * batches, policy)
         self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(self._batch)
-        self._transfer = Transfer(explainer.device) if explainer.device.type == "cuda" else None
+        self._transfer = transfer_to(explainer.device)
         self._stopping = threading.Event()
         works = {"capture": self._capture, "explain": self._explain, "render": self._render}
         self._stages = Stages(works, on_failure=self._give_up)
@@ -144,10 +143,10 @@ class Pipeline:
         clock = self.ledger.stages["explain"]
         for frames in self._captured.batches(self._captured.capacity):
             begin = time.perf_counter()
-            uploaded = {frame.index: self._uploaded(frame) for frame in frames}
+            there = {frame.index: uploaded(frame.picture, self._transfer) for frame in frames}
 
-            def explain(due: Sequence[Frame], uploaded: Uploaded = uploaded) -> list[Explanation]:
-                return self._explainer.explain(due, uploaded=[uploaded[frame.index] for frame in due])
+            def explain(due: Sequence[Frame], there: Uploaded = there) -> list[Explanation]:
+                return self._explainer.explain(due, uploaded=[there[frame.index] for frame in due])
 
             explanations = self._carrier.explanations(frames, explain)
             if self._steadiness is not None:
@@ -159,20 +158,14 @@ class Pipeline:
                     self.ledger.carried += 1
                 else:
                     self.ledger.explained += 1
-                self._explained.put((frame, explanation, uploaded[frame.index]))
+                self._explained.put((frame, explanation, there[frame.index]))
         self._explained.close()
-
-    def _uploaded(self, frame: Frame) -> DevicePlanes | None:
-        """The frame's planes on a GPU, where explaining and drawing share them; None where it is not done there."""
-        if self._transfer is None or drawn_format(frame.picture) is None:
-            return None
-        return self._transfer.upload(planes(frame.picture))
 
     def _render(self) -> None:
         render_clock, write_clock = self.ledger.stages["render"], self.ledger.stages["write"]
-        for frame, explanation, uploaded in self._explained:
+        for frame, explanation, there in self._explained:
             with render_clock.measure():
-                picture: av.VideoFrame = self._renderer(frame, explanation, uploaded)
+                picture: av.VideoFrame = self._renderer(frame, explanation, there)
             with write_clock.measure():
                 self._sink.write(picture, frame)
             self.ledger.written += 1

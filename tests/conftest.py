@@ -47,6 +47,27 @@ def livecam() -> Callable[..., Result]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def exact_on_a_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests that are marked `gpu` compute float32 as float32: TF32, the default there, is good for three digits."""
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    from torch.backends.cudnn import conv
+
+    before, conv.fp32_precision = conv.fp32_precision, "ieee"
+    yield
+    conv.fp32_precision = before
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
+    """Stands in for torch.cuda, so that what is written for a GPU runs without one."""
+    from tests.cuda_stand_in import CudaStandIn
+
+    return CudaStandIn(monkeypatch)
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
     """Stands in for torch.cuda, so that what is written for a GPU runs without one."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 WAITS = {"_local_scalar_dense", "_linalg_eigh", "_linalg_svd", "equal", "masked_select", "nonzero", "_unique2"}
@@ -29,16 +29,17 @@ class CudaStandIn:
     `launches` are pairs of what was started, an operation that was captured, "replay", "record" or "wait", and the
     index of the device that was current at that moment. `open_captures` are the graphs whose capture began and did not
     end, `failed_captures` counts those that ended by an error. `synchronisations` counts the waits for a whole device,
-    `waits` all waits of the host. `uploads` and `downloads` are pairs of the bytes that were copied by `to` and `cpu`,
-    and whether the host's side was page-locked; the other copies are operations, for a dispatch mode to see.
+    `waits` all waits of the host. `uploads` and `downloads` are, for each copy by `to` and `cpu`, and within `counted`
+    by `copy_`, whether the host's side was page-locked. `kernels` are the operations on a device within `counted`.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.launches: list[tuple[str, int]] = []
         self.open_captures: list[Any] = []
         self.failed_captures = self.synchronisations = self.waits = 0
-        self.uploads: list[tuple[int, bool]] = []
-        self.downloads: list[tuple[int, bool]] = []
+        self.uploads: list[bool] = []
+        self.downloads: list[bool] = []
+        self.kernels: list[str] = []
         self._thread = threading.local()
         self._host: dict[int, tuple[Tensor, bool]] = {}  # by address; held, so that no address comes twice
         cuda = self
@@ -114,7 +115,7 @@ class CudaStandIn:
             patch.setattr(torch, name, self._made(getattr(torch, name)))
         patch.setattr(torch, "from_numpy", self._on_host(torch.from_numpy))
         patch.setattr(torch.Tensor, "to", self._to(torch.Tensor.to))
-        patch.setattr(torch.Tensor, "cpu", self._cpu)
+        patch.setattr(torch.Tensor, "cpu", lambda tensor: self._cpu(tensor))
         patch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
 
     @property
@@ -131,9 +132,20 @@ class CudaStandIn:
         finally:
             self._thread.index = before
 
+    @contextmanager
+    def counted(self) -> Any:
+        """What this thread does inside the block is counted, from nothing on."""
+        self.launches, self.kernels, self.uploads, self.downloads, self.waits = [], [], [], [], 0
+        with _Counting(self):
+            yield
+
+    def is_on_host(self, tensor: Tensor) -> bool:
+        """If it lies in memory that is known to be the host's."""
+        return _address(tensor) in self._host
+
     def is_pinned(self, tensor: Tensor) -> bool:
         """If it lies in page-locked memory."""
-        return self._host.get(_address(tensor), (None, False))[1]
+        return self.is_on_host(tensor) and self._host[_address(tensor)][1]
 
     @property
     def _capturing(self) -> _Graph | None:
@@ -177,20 +189,23 @@ class CudaStandIn:
 
     def _to(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            goes_up = any(_is_cuda(each) for each in (*args, *kwargs.values())) and _address(tensor) in self._host
-            if goes_up:
-                self.uploads.append((tensor.nbytes, self.is_pinned(tensor)))
+            if self.is_on_host(tensor) and any(map(self._is_there, (*args, *kwargs.values()))):
+                self.uploads.append(self.is_pinned(tensor))
                 if not self.is_pinned(tensor):
                     self._wait()
-            moved = function(tensor, *map(_on_cpu, args), **{name: _on_cpu(value) for name, value in kwargs.items()})
-            return moved.clone() if goes_up and moved is tensor else moved
+                tensor = _copied(tensor)
+            return function(tensor, *map(_on_cpu, args), **{name: _on_cpu(value) for name, value in kwargs.items()})
 
         return to
 
+    def _is_there(self, value: object) -> bool:
+        """If it is a device, or a tensor on one."""
+        return _is_cuda(value) or (isinstance(value, Tensor) and not self.is_on_host(value))
+
     def _cpu(self, tensor: Tensor) -> Tensor:
-        self.downloads.append((tensor.nbytes, False))
+        self.downloads.append(False)
         self._wait()
-        return tensor.clone()
+        return _copied(tensor)
 
 
 class _Graph:
@@ -260,6 +275,29 @@ class _Recording(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._graph.record(func, args, kwargs or {})
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self, cuda: CudaStandIn) -> None:
+        super().__init__()
+        self._cuda = cuda
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        name, cuda = func.overloadpacket.__name__, self._cuda
+        if func.is_view or name in ("_unsafe_view", "detach", "empty", "empty_like", "lift_fresh"):
+            return outputs
+        to_host, *from_host = [cuda.is_on_host(each) for each in (outputs, *args[:2]) if isinstance(each, Tensor)]
+        if name == "copy_" and to_host != from_host[-1]:
+            (cuda.downloads if to_host else cuda.uploads).append(cuda.is_pinned(args[0] if to_host else args[1]))
+        else:
+            cuda.kernels.append(name)
+        return outputs
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    with _disable_current_modes():
+        return tensor.clone()
 
 
 def _address(tensor: Tensor) -> int:

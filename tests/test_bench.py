@@ -138,9 +138,11 @@ def test_a_gpu_is_told_also_where_its_tool_is_missing(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: True)
     monkeypatch.setenv("PATH", str(tmp_path))
     gpu = machine()["gpu"]
     assert gpu["name"] == "a GPU" and gpu["driver_version"] is None
+    assert gpu["tf32"] is (torch.backends.cudnn.conv.fp32_precision == "tf32")
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'the GPU, 580.1, 1980, 2619, 1980'\n")
     tool.chmod(0o755)

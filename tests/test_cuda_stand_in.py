@@ -70,6 +70,11 @@ def test_what_waits_for_the_device_cannot_be_captured(cuda: CudaStandIn, waiting
     waiting(torch.eye(3))
 
 
+@pytest.mark.gpu
+def test_what_is_compared_on_a_gpu_is_computed_there_in_full_precision() -> None:
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+
+
 def test_the_guard_tells_where_something_is_launched(cuda: CudaStandIn) -> None:
     device = torch.device("cuda", 1)
     event = torch.cuda.Event()
@@ -89,6 +94,16 @@ def test_memory_of_the_host_is_copied_on_its_way_and_no_other(cuda: CudaStandIn)
     pinned, pageable = torch.empty(4, pin_memory=True), torch.from_numpy(np.zeros(4))
     for host in (pinned, pageable):
         assert host.to(device).data_ptr() != host.data_ptr()
-    assert [is_pinned for _, is_pinned in cuda.uploads] == [True, False]
+    assert cuda.uploads == [True, False]
     assert cuda.is_pinned(pinned[1:])
     assert not cuda.is_pinned(there)
+
+
+def test_copies_and_kernels_are_counted(cuda: CudaStandIn) -> None:
+    there, pinned = torch.zeros(4), torch.empty(4, pin_memory=True)
+    with cuda.counted():
+        there.copy_(pinned, non_blocking=True)
+        there.view(2, 2)[0].add_(1)
+        pinned.copy_(there)
+        assert there.cpu().data_ptr() != there.data_ptr()
+    assert (cuda.uploads, cuda.downloads, cuda.kernels, cuda.waits) == ([True], [True, False], ["add_"], 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from livecam.explain.preprocess import Preprocessor
 from livecam.frame import Frame
 from livecam.media import Orientation, Region
 from livecam.models import Preprocessing, load_model
+from tests.cuda_stand_in import CudaStandIn
 
 RELU_AND_BLOCK = ("layer4.2.relu", "layer4.2")
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -257,6 +259,57 @@ def test_a_module_used_on_maps_and_vectors_is_passed_over() -> None:
     assert explainer(PHOTO).cam.ndim == 2
 
 
+class Cautious(nn.LSTM):
+    """Like cuDNN's, it refuses the way back in evaluation mode, so it has to be called with cuDNN switched off."""
+
+    fails = False
+
+    def forward(self, x: Tensor) -> tuple[Tensor, object]:  # type: ignore[override]
+        if self.fails:
+            raise ZeroDivisionError
+        if torch.backends.cudnn.enabled and not self.training:
+            raise RuntimeError("cudnn RNN backward can only be called in training mode")
+        return super().forward(x)
+
+
+class Recurrent(nn.Module):
+    """A convolution whose rows are read one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.rows, self.head = (
+            nn.Conv2d(3, 8, 3, stride=4),
+            Cautious(8, 6, batch_first=True),
+            nn.Linear(6, 5),
+        )
+        self.enabled: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        read, _ = self.rows(maps.mean(dim=3).transpose(1, 2))
+        self.enabled.append(torch.backends.cudnn.enabled)
+        return self.head(read[:, -1])
+
+
+def test_recurrent_layers_and_they_alone_do_without_cudnn() -> None:
+    model = Recurrent()
+    with Explainer(model) as explainer:
+        assert explainer(PHOTO).cam.any()
+        assert torch.backends.cudnn.enabled
+    assert all(model.enabled)
+    with pytest.raises(RuntimeError, match="training mode"):
+        model.eval()(torch.zeros(1, 3, 64, 64))  # it came back as it went in
+
+
+def test_cudnn_is_switched_on_again_where_a_recurrent_layer_fails() -> None:
+    model = Recurrent()
+    explainer = Explainer(model)
+    model.rows.fails = True
+    with pytest.raises(ZeroDivisionError):
+        explainer(PHOTO)
+    assert torch.backends.cudnn.enabled
+
+
 @pytest.mark.parametrize(
     ("dtype", "precision"), [(torch.bfloat16, "bf16"), (torch.float16, "fp16"), (torch.float64, "fp64")]
 )
@@ -288,6 +341,17 @@ def test_a_single_logit_is_a_probability_of_its_own(pooled: PooledLinear) -> Non
     pooled.head = nn.Linear(8, 1)
     score = Explainer(pooled)(PHOTO).score
     assert 0 < score < 1
+
+
+def test_the_report_says_of_a_gpu_if_it_computes_in_tf32(
+    pooled: PooledLinear, cuda: CudaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "tf32" not in Explainer(pooled).report()
+    explainer = Explainer(pooled, device="cuda")
+    for is_supported, precision, expected in ((True, "tf32", True), (True, "ieee", False), (False, "tf32", False)):
+        monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda is_supported=is_supported: is_supported)
+        monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision=precision))
+        assert explainer.report()["tf32"] is expected
 
 
 @pytest.mark.gpu

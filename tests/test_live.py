@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 
 from livecam import Explainer, Explanation, LivecamError, watch
@@ -28,9 +29,12 @@ from livecam.live.recorder import Recorder
 from livecam.live.session import Session
 from livecam.live.tiles import tiled
 from livecam.media import Media, Orientation
-from livecam.render import Style
+from livecam.planes import planes
+from livecam.render import Renderer, Style
 from livecam.sources import Source
+from livecam.transfer import DevicePlanes, Transfer
 from tests.clips import facts_of, number_in, numbered_picture
+from tests.cuda_stand_in import CudaStandIn
 from tests.explanations import explanation_of
 
 Livecam = Callable[..., Result]
@@ -68,7 +72,9 @@ class NumberReader:
     survey = SimpleNamespace(usable=[SimpleNamespace(name="features"), SimpleNamespace(name="evidence")])
     heat_options = HeatOptions()
 
-    def __init__(self, before: Callable[[int], object] = lambda number: None) -> None:
+    def __init__(self, before: Callable[[int], object] = lambda number: None, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.uploaded: list[DevicePlanes | None] = []
         self._before = before
         self.target: object = None
         self.asked: list[tuple[str, Any, Any]] = []
@@ -90,9 +96,11 @@ class NumberReader:
     def report(self) -> dict[str, Any]:
         return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}
 
-    def explain(self, frames: list[Any]) -> list[Explanation]:
+    def explain(self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None) -> list[Explanation]:
         if isinstance(frames[0], np.ndarray):
             return []  # to warm up
+        assert uploaded is not None
+        self.uploaded += uploaded
         return [self._explanation(frame) for frame in frames]
 
     def _explanation(self, frame: Frame) -> Explanation:
@@ -628,3 +636,51 @@ def test_the_same_by_the_library(tmp_path: Path) -> None:
         [f"{DEMO}&seconds=0.3"], Explainer(engine="eager"), window=False, report=tmp_path / "run.json", steady=False
     )
     assert ledger.captured == 15 == ledger.shown + ledger.dropped.total()
+
+
+def drawn_in_device_memory(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The luma of every picture that is brought down from a device, from here on."""
+    drawn: list[np.ndarray] = []
+    download = Transfer.download
+
+    def keep(transfer: Transfer, memory: torch.Tensor, into: Sequence[np.ndarray]) -> None:
+        download(transfer, memory, into)
+        drawn.append(into[0].copy())
+
+    monkeypatch.setattr(Transfer, "download", keep)
+    return drawn
+
+
+def test_on_a_gpu_each_frame_goes_up_once_to_be_explained_and_drawn_on(
+    cuda: CudaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_in_device_memory(monkeypatch)
+    reader = NumberReader(device="cuda:1")
+    run = Run(Camera(12, is_live=False), explainer=reader, style=Style(caption=False))()
+    assert [int(explanation.label) for _, _, explanation in run.shown] == list(range(12))
+    originals = [planes(frame.picture) for _, frame, _ in run.shown]
+    for sent, original in zip(reader.uploaded, originals, strict=True):
+        assert sent is not None
+        assert np.array_equal(sent.here().numpy(), np.concatenate([plane.ravel() for plane in original]))
+    assert cuda.uploads.count(True) == len(cuda.uploads) == 2 * 12  # and the map of each
+    assert {device for _, device in cuda.launches} == {1}
+    on_host = Renderer("yuv420p", Style(caption=False))
+    for luma, (_, frame, explanation) in zip(drawn, run.shown, strict=True):
+        assert np.abs(luma.astype(int) - planes(on_host(frame, explanation))[0]).mean() < 1
+
+
+def test_a_frame_that_shows_the_map_of_another_is_drawn_on_the_host(
+    cuda: CudaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_in_device_memory(monkeypatch)
+    run = Run(Camera(2, is_live=False), explainer=NumberReader(device="cuda"))
+    feed, tile = run.session.feeds[0], run.session._presenter._tiles[0]
+    first, second = Camera(2).frames(None)
+    feed._capture(first)
+    run.session._explaining._explain([feed])
+    own = feed.take_shown()
+    assert own is not None
+    tile.draw(own)
+    assert len(drawn) == 1
+    tile.draw(dataclasses.replace(own, frame=second))
+    assert len(drawn) == 1

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "threads": set(),
     "machine": set(),
     "processes": set(),
-    "transfer": set(),
+    "transfer": {"planes"},
     "paths": {"errors"},
     "stages": set(),
     "channel": {"stages"},

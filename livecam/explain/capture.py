@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +11,49 @@ from torch import Tensor, nn
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode and without parameter gradients inside the block; afterwards every flag is as before."""
+    """In evaluation mode and without parameter gradients inside the block; afterwards every flag is as before.
+
+    Its recurrent layers do not use cuDNN meanwhile, which refuses to go back through them in evaluation mode.
+    """
     training = [(child, child.training) for child in module.modules()]
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     module.eval()
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:
-        yield
+        with ExitStack() as stack:
+            for child, _ in training:
+                if isinstance(child, nn.RNNBase):
+                    stack.enter_context(_without_cudnn(child))
+            yield
     finally:
         for child, flag in training:
             child.training = flag
         for parameter in trainable:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def _without_cudnn(layer: nn.RNNBase) -> Iterator[None]:
+    """Each call of the layer is made with cuDNN switched off, and only it: convolutions are far slower without."""
+    before: list[bool] = []
+
+    def switch_off(layer: nn.Module, inputs: object) -> None:
+        before.append(torch.backends.cudnn.enabled)
+        torch.backends.cudnn.enabled = False
+
+    def restore(layer: nn.Module, inputs: object, outputs: object) -> None:
+        torch.backends.cudnn.enabled = before.pop()
+
+    handles = [
+        layer.register_forward_pre_hook(switch_off),
+        layer.register_forward_hook(restore, always_call=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from livecam.explain.program import Answer, Normalisation, PictureAnswer, Progra
 from livecam.explain.step import PlainPrediction, Step
 from livecam.explain.targets import Selection, Target, parse_target, with_runner_up
 from livecam.frame import ClassMap, Explanation, Frame, Prediction
+from livecam.machine import uses_tf32
 from livecam.media import Region
 from livecam.models import Classifier, Preprocessing, classifier_of
 from livecam.models.classifier import input_error
@@ -262,12 +263,16 @@ class Explainer:
         self._engine.settle()
 
     def report(self) -> dict[str, Any]:
-        """Model, layer, method, device, and the engine with what its choice rests on, as plain data."""
+        """Model, layer, method, device, and the engine with what its choice rests on, as plain data.
+
+        `tf32` is there on CUDA, as in `livecam.machine.uses_tf32`.
+        """
         return {
             "model": self.classifier.name,
             "layer": self.layer,
             "method": self.method,
             "device": str(self.device),
+            **({"tf32": uses_tf32()} if self.device.type == "cuda" else {}),
             **self._engine.report(),
         }
 
@@ -275,13 +280,8 @@ class Explainer:
         self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None
     ) -> tuple[Tensor, Sequence[Region]]:
         """(B, h, w, channels) uint8 in memory that is kept from call to call, or on the device; and what they show."""
-        on_device = [
-            image
-            for frame, each in zip(frames, uploaded or (), strict=False)
-            if each is not None and (image := self._preprocess.from_planes(frame, each)) is not None
-        ]
-        if len(on_device) == len(frames):
-            return torch.stack(on_device), [Region()] * len(frames)
+        if uploaded is not None and (on_device := self._preprocess.from_planes(frames, uploaded)) is not None:
+            return on_device, [Region()] * len(frames)
         images, regions = zip(*map(self._preprocess, frames), strict=True)
         if self._input is None or len(self._input) < len(images):
             self._input = np.empty((len(images), *images[0].shape), np.uint8)

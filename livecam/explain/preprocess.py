@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
 import av
 import cv2
 import numpy as np
@@ -20,6 +25,14 @@ from livecam.media import Orientation, Region
 from livecam.models import Preprocessing
 from livecam.planes import drawn_format
 from livecam.transfer import DevicePlanes
+
+
+class _Kind(NamedTuple):
+    """What pictures have in common that are scaled together."""
+
+    pixel_format: str
+    color: Color
+    shapes: tuple[tuple[int, int], ...]
 
 
 class Preprocessor:
@@ -63,17 +76,24 @@ class Preprocessor:
         )
         return image, region
 
-    def from_planes(self, frame: Frame, uploaded: DevicePlanes) -> Tensor | None:
-        """The same, made on the device that the frame's planes are on; None where it has to be made on the host.
+    def from_planes(self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None]) -> Tensor | None:
+        """The inputs of frames, (B, h, w, 3) uint8 RGB, made of their planes on the device; what they show is all.
 
-        That is where the picture is to be turned or cut, or seen in grey.
+        None where one has to be made on the host: where it is not uploaded, is to be turned or cut, or seen in grey.
         """
-        pixel_format = drawn_format(frame.picture)
-        is_plain = self._fit == "stretch" and frame.orientation == Orientation() and self._preprocessing.channels == 3
-        if pixel_format is None or not is_plain:
+        if self._fit != "stretch" or self._preprocessing.channels != 3:
             return None
-        height, width = self._preprocessing.size
-        return input_from_planes(uploaded.here(), pixel_format, Color.of(frame.picture), height, width)
+        pictures: list[tuple[_Kind, DevicePlanes]] = []
+        for frame, planes in zip(frames, uploaded, strict=True):
+            pixel_format = drawn_format(frame.picture)
+            if planes is None or pixel_format is None or frame.orientation != Orientation():
+                return None
+            pictures.append((_Kind(pixel_format, Color.of(frame.picture), planes.shapes), planes))
+        inputs = [
+            input_from_planes([planes for _, planes in alike], kind.pixel_format, kind.color, *self._preprocessing.size)
+            for kind, alike in groupby(pictures, key=itemgetter(0))
+        ]
+        return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
         """The whole upright picture at (width, height), (h, w, channels) uint8, possibly a view with strides."""

@@ -13,6 +13,7 @@ from livecam.explain.steady import Steadiness
 from livecam.frame import Explanation, Frame
 from livecam.live.controls import Controls
 from livecam.live.feed import Feed
+from livecam.transfer import DevicePlanes, transfer_to, uploaded
 
 _GATHER_SECONDS = 0.01
 """How long a frame waits for those of the other sources, to be explained together with them."""
@@ -36,6 +37,7 @@ class Explaining:
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
+        self._transfer = transfer_to(explainer.device)
         self._controls = controls
         self._is_steady = is_steady
         self._settled_seconds = math.inf
@@ -91,21 +93,26 @@ class Explaining:
     def _explain(self, feeds: Sequence[Feed]) -> None:
         frames = [feed.take() for feed in feeds]
         begin = time.perf_counter()
-        explanations = self._explainer.explain(frames)
+        explanations, sent = self._explanations(frames)
         seconds = time.perf_counter() - begin
         facts = self._explainer.report()
-        for feed, frame, explanation in zip(feeds, frames, explanations, strict=True):
+        for feed, frame, explanation, there in zip(feeds, frames, explanations, sent, strict=True):
             feed.ledger.stages["explain"].add(seconds)
-            feed.explained(frame, self._steadied(feed, frame, explanation), facts)
+            feed.explained(frame, self._steadied(feed, frame, explanation), facts, there)
+
+    def _explanations(self, frames: Sequence[Frame]) -> tuple[list[Explanation], list[DevicePlanes | None]]:
+        """Explain frames; on a GPU by their planes there, which are then drawn on as well."""
+        sent = [uploaded(frame.picture, self._transfer) for frame in frames]
+        return self._explainer.explain(frames, uploaded=sent), sent
 
     def _explain_again(self) -> None:
         """What stands still on the screen."""
         for feed in self._feeds:
             shown = feed.on_screen
             if self._controls.is_paused and shown is not None:
-                (again,) = self._explainer.explain([shown.frame])
+                (again,), (there,) = self._explanations([shown.frame])
                 steady = self._steadied(feed, shown.frame, again)
-                feed.explained_again(shown.frame, steady, self._explainer.report())
+                feed.explained_again(shown.frame, steady, self._explainer.report(), there)
 
     def _begin_anew(self) -> None:
         """Forget the scale and the maps of before: every question has its own."""

@@ -13,19 +13,22 @@ from livecam.live.ledger import FeedLedger
 from livecam.media import Orientation
 from livecam.sources import Source
 from livecam.stages import GivenUp
+from livecam.transfer import DevicePlanes
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A frame for the screen, and why the model said what it said of `explained`: this frame, or an earlier one.
 
-    `facts` tell how it was explained, as in `Explainer.report`.
+    `facts` tell how it was explained, as in `Explainer.report`; `uploaded` are the planes of `explained` where they are
+    on a GPU.
     """
 
     frame: Frame
     explained: Frame
     explanation: Explanation
     facts: dict[str, Any]
+    uploaded: DevicePlanes | None = None
 
 
 class Feed:
@@ -51,7 +54,7 @@ class Feed:
         self._is_in_flight_unsent = False
         self._to_show: Frame | None = None
         self._last_sent = -1  # the index of the last frame that went to the screen
-        self._newest: tuple[Frame, Explanation, dict[str, Any]] | None = None
+        self._newest: tuple[Frame, Explanation, dict[str, Any], DevicePlanes | None] | None = None
         self._is_revised = False
         self._is_read, self._is_given_up = False, False
 
@@ -112,11 +115,13 @@ class Feed:
             self._changed.notify_all()
             return frame
 
-    def explained(self, frame: Frame, explanation: Explanation, facts: dict[str, Any]) -> None:
-        """The explanation of the frame that was taken last."""
+    def explained(
+        self, frame: Frame, explanation: Explanation, facts: dict[str, Any], uploaded: DevicePlanes | None = None
+    ) -> None:
+        """Hand on the explanation of the frame that was taken last; the rest is as in `Shown`."""
         with self._changed:
             self.ledger.explained += 1
-            self._newest = frame, explanation, facts
+            self._newest = frame, explanation, facts, uploaded
             if self._is_in_flight_unsent:
                 if self._is_unsent(frame):
                     self._send(frame)
@@ -125,11 +130,13 @@ class Feed:
             self._in_flight, self._is_in_flight_unsent = None, False
             self._changed.notify_all()
 
-    def explained_again(self, frame: Frame, explanation: Explanation, facts: dict[str, Any]) -> None:
-        """Another explanation of a frame that stands still on the screen, if it does so yet."""
+    def explained_again(
+        self, frame: Frame, explanation: Explanation, facts: dict[str, Any], uploaded: DevicePlanes | None = None
+    ) -> None:
+        """Hand on another explanation of a frame that stands still on the screen, if it does so yet."""
         with self._changed:
             if self.on_screen is not None and self.on_screen.frame is frame:
-                self._newest = frame, explanation, facts
+                self._newest = frame, explanation, facts, uploaded
                 self.on_screen = Shown(frame, *self._newest)
                 self._is_revised = True
                 self._changed.notify_all()

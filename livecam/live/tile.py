@@ -53,7 +53,8 @@ class Tile:
             self._render = Renderer(_PIXEL_FORMAT, self._style, largest_side=LARGEST_VIDEO_SIDE)
         with self.feed.ledger.stages["draw"].measure():
             self.frame, self.explanation, self.facts = shown.frame, self._follow(shown), shown.facts
-            self.picture = upright_picture(self._render(self.frame, self.explanation), self.frame.orientation)
+            there = shown.uploaded if shown.frame is shown.explained else None
+            self.picture = upright_picture(self._render(self.frame, self.explanation, there), self.frame.orientation)
         self.aspect, self._bgr = upright_aspect(self.frame), None
 
     @property

@@ -13,7 +13,7 @@ from livecam.color import Color
 from livecam.media import Orientation, Region
 from livecam.render.canvas import Canvas
 from livecam.render.place import Place
-from livecam.transfer import DevicePlanes
+from livecam.transfer import DevicePlanes, stacked
 
 
 class DeviceCanvas(Canvas):
@@ -33,16 +33,15 @@ class DeviceCanvas(Canvas):
         uploaded: DevicePlanes,
     ) -> None:
         super().__init__(ground, planes, pixel_format, color, orientation)
+        self._uploaded = uploaded
         self._transfer = uploaded.transfer
-        with self._transfer.drawing():
-            self._above = uploaded.here()
-        self._is_drawn_on = False
+        self._drawn: Tensor | None = None  # laid out as what was uploaded; None as long as nothing is drawn
 
     def settle(self) -> None:
         """Bring down what was drawn; where nothing was, the host has the ground itself."""
-        if self._is_drawn_on and not self.is_settled:
+        if self._drawn is not None and not self.is_settled:
             with self._transfer.drawing():
-                self._transfer.download(self._above, self._planes)
+                self._transfer.download(self._drawn, self._planes)
             self._ground = self._planes
         super().settle()
 
@@ -51,10 +50,10 @@ class DeviceCanvas(Canvas):
             super().fill(rgb)
             return
         with self._transfer.drawing():
-            self._above = [
-                torch.full_like(plane, value) for plane, value in zip(self._above, self._values_of(rgb), strict=True)
-            ]
-        self._is_drawn_on = True
+            self._drawn = torch.empty_like(self._uploaded.here())
+            planes = [plane for alike in self._stacked(self._drawn) for plane in alike.unbind()]
+            for plane, value in zip(planes, self._values_of(rgb), strict=True):
+                plane.fill_(value)
 
     def blend(
         self, levels: np.ndarray, region: Region, palette: np.ndarray, opacity: float | np.ndarray, blocks: bool = False
@@ -63,38 +62,40 @@ class DeviceCanvas(Canvas):
             super().blend(levels, region, palette, opacity, blocks)
             return
         levels, places = self._laid_out(levels, region)
+        adds = self._values(palette) * np.float32(opacity) + np.float32(0.5)  # cut off later, so that it is rounded
+        keeps = np.broadcast_to(1 - np.float32(opacity), (1, len(palette)))
         with self._transfer.drawing():
-            tables = self._sent(self._values(palette)).float()
-            weights = self._sent(opacity.astype(np.float32)) if isinstance(opacity, np.ndarray) else opacity
-            spread = _spread(self._sent(levels), places, blocks)
-            self._above = [
-                _blended(plane, place, there, table, weights)
-                for plane, place, there, table in zip(self._above, places, spread, tables, strict=True)
-            ]
-        self._is_drawn_on = True
+            below = self._uploaded.here() if self._drawn is None else self._drawn
+            if self._drawn is None:
+                self._drawn = torch.empty_like(below) if all(place.covers for place in places) else below.clone()
+            grounds, drawn = self._stacked(below), self._stacked(self._drawn)
+            groups = list(_numbers(grounds))
+            tables = [np.concatenate([adds[group], keeps]) for group in groups]
+            there, *tables_there = self._transfer.send([levels.astype(np.float32) + np.float32(0.5), *tables])
+            for ground, target, group, table in zip(grounds, drawn, groups, tables_there, strict=True):
+                place = places[group.start]
+                target[:, *place.where].copy_(_blended(ground[:, *place.where], place, there, table, blocks))
 
-    def _sent(self, small: np.ndarray) -> Tensor:
-        return torch.from_numpy(small).to(self._transfer.device, non_blocking=True)
-
-
-def _spread(levels: Tensor, places: Sequence[Place], blocks: bool) -> Iterator[Tensor]:
-    """For each plane the levels, (h, w) int32, where they lie; the planes of the chroma share theirs."""
-    last_place, there = None, levels
-    for place in places:
-        if place != last_place:
-            options = {"mode": "nearest-exact"} if blocks else {"mode": "bilinear", "align_corners": False}
-            size = (place.height, place.width)
-            stretched = functional.interpolate(levels[None, None].float(), size, **options)[0, 0]
-            last_place, there = place, stretched[place.inside].round().int()
-        yield there
+    def _stacked(self, memory: Tensor) -> list[Tensor]:
+        """Planes of one shape together, each (planes, h, w) uint8."""
+        return stacked(memory, self._uploaded.shapes)
 
 
-def _blended(plane: Tensor, place: Place, there: Tensor, table: Tensor, opacity: float | Tensor) -> Tensor:
-    """A new plane, (h, w) uint8; what was uploaded is the frame's, and stays as it is."""
-    weight = opacity[there] if isinstance(opacity, Tensor) else opacity
-    mixed = torch.lerp(plane[place.where].float(), table[there], weight).round().byte()
-    if place.covers:
-        return mixed
-    blended = plane.clone()
-    blended[place.where] = mixed
-    return blended
+def _numbers(stacks: Sequence[Tensor]) -> Iterator[slice]:
+    """For each stack of planes their numbers among all."""
+    start = 0
+    for planes in stacks:
+        yield slice(start, start + len(planes))
+        start += len(planes)
+
+
+def _blended(ground: Tensor, place: Place, levels: Tensor, table: Tensor, blocks: bool) -> Tensor:
+    """Colour what lies at a place of alike planes, (planes, h, w) uint8; the result is float32, to be cut off.
+
+    `levels` are (h', w') float32, a half too high, `table` (planes + 1, 256) float32: by level what is added to each of
+    the planes, and at the end the share that is kept of what lies below.
+    """
+    options = {"mode": "nearest-exact"} if blocks else {"mode": "bilinear", "align_corners": False}
+    stretched = functional.interpolate(levels[None, None], (place.height, place.width), **options)[0, 0]
+    looked_up = table[:, stretched[place.inside].long()]
+    return torch.addcmul(looked_up[:-1], looked_up[-1], ground)

@@ -137,10 +137,44 @@ def _attention_backward(
     return of_scores @ key, of_scores.mT @ query, weights.mT @ gradient
 
 
+def _convolution_backward(
+    gradient: Tensor,
+    inputs: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradient with respect to the inputs: weights are never trained here."""
+    if transposed or output_mask[1] or output_mask[2]:
+        raise NotImplementedError("the gradient of a transposed convolution, or of weights")
+    kernel = [step * (size - 1) + 1 for step, size in zip(dilation, weight.shape[2:], strict=True)]
+    reached = [
+        (length - 1) * step - 2 * edge + size
+        for length, step, edge, size in zip(gradient.shape[2:], stride, padding, kernel, strict=True)
+    ]
+    missing = [length - least for length, least in zip(inputs.shape[2:], reached, strict=True)]
+    back = aten.convolution(gradient, weight, None, stride, padding, dilation, True, missing, groups)
+    return back, None, None
+
+
+def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:
+    """Each gradient goes to where the maximum was; the last argument has the places."""
+    places = rest[-1].flatten(-2)
+    return torch.zeros_like(inputs).flatten(-2).scatter_add(-1, places, gradient.flatten(-2)).reshape(inputs.shape)
+
+
 _OWN: dict[Any, Callable[..., Any]] = {
     aten.empty_permuted.default: _empty_permuted,
     aten.as_strided.default: _as_strided,
     aten.as_strided_scatter.default: _as_strided_scatter,
     aten.native_layer_norm.default: _layer_norm,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
+    aten.convolution_backward.default: _convolution_backward,
+    aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
 }
