@@ -19,7 +19,7 @@ from torch import Tensor
 from livecam.bench.timing import interleaved
 from livecam.errors import ModelError
 from livecam.explain.engines.agreement import LEAST_COSINE, agreement
-from livecam.explain.engines.background import first_line
+from livecam.explain.engines.compilation import first_line
 from livecam.explain.explainer import Explainer
 from livecam.explain.precision import likely_fast
 from livecam.explain.preprocess import Preprocessor
@@ -98,8 +98,8 @@ def measure_tax(
         on_step(f"measuring, batch {batch}")
         times_ms = interleaved(_works(explainers, images), rounds)
         return [
-            {**_row(variant, times_ms), "batch": batch, "cosine": cosines[variant], **_preparation(explainer, seconds)}
-            for variant, (explainer, seconds) in prepared.items()
+            {**_row(variant, times_ms), "batch": batch, "cosine": cosines[variant], "ready_seconds": round(seconds, 2)}
+            for variant, (_, seconds) in prepared.items()
         ]
 
 
@@ -135,9 +135,3 @@ def _row(variant: Variant, times_ms: dict[str, list[float]]) -> dict[str, Any]:
         "explanation_ms": percentiles(explanation),
         "ratio": round(median(explanation) / median(prediction), 3),
     }
-
-
-def _preparation(explainer: Explainer, seconds: float) -> dict[str, float | None]:
-    """How long it took until it was ready now, and once to compile its program."""
-    compiled = explainer.report().get("compiled", {})
-    return {"ready_seconds": round(seconds, 2), "compile_seconds": compiled.get("compile_seconds")}

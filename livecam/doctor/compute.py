@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +13,10 @@ import torch
 from livecam.doctor.check import Check
 from livecam.errors import ModelError
 from livecam.explain.device import find_device
-from livecam.explain.engines import cache
-from livecam.explain.engines.runner import CompilerError, find_compiler
+from livecam.explain.engines import cache, cuda
+from livecam.explain.engines.openvino_runtime import HINTS, openvino
 from livecam.explain.precision import likely_fast
 from livecam.machine import gpu, nvidia_gpus, processor
-
-_PROGRAM = "#include <vector>\nint main() { return static_cast<int>(std::vector<int>{}.size()); }\n"
-
 
 def compute() -> Iterator[Check]:
     """The processor, the GPUs, the one of them that `--device auto` takes, and what `--engine compiled` needs."""
@@ -37,7 +34,9 @@ def compute() -> Iterator[Check]:
         yield Check.of_message("chosen", str(exc))
     else:
         yield Check.ok("chosen", f"{chosen}, by --device auto")
-    yield _compiler()
+    yield _openvino()
+    if torch.cuda.is_available():
+        yield _toolkit()
     yield _cache()
 
 
@@ -69,17 +68,27 @@ def _gpu_line() -> str:
     )
 
 
-def _compiler() -> Check:
+def _openvino() -> Check:
+    """What compiles for the processor, tried on a sum of two numbers."""
+    if importlib.util.find_spec("openvino") is None:
+        return Check.problem("openvino", "not installed: PyTorch explains, slower", "pip install openvino")
     try:
-        path = find_compiler()
-    except CompilerError as exc:
-        return Check.of_message("compiler", str(exc))
-    command = [path, "-std=c++20", "-fsyntax-only", "-x", "c++", "-"]
-    done = subprocess.run(command, input=_PROGRAM, capture_output=True, text=True)
-    if done.returncode:  # such as one without its headers
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
-        return Check.problem("compiler", f"{path} cannot compile C++20 ({reason})", "install it again, apt install g++")
-    return Check.ok("compiler", f"{path}, compiles C++20")
+        core, operations = openvino().Core(), openvino().opset13
+        two = operations.constant([1.0, 1.0], dtype="float32")
+        (three,) = core.compile_model(openvino().Model([operations.add(two, two)], []), "CPU")([]).values()
+        assert list(three) == [2.0, 2.0]
+        known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except Exception as exc:  # whatever a runtime raises on a processor that it is not made for
+        return Check.problem("openvino", f"cannot compute ({exc})", "install it again, pip install --force openvino")
+    fast = [name for name in HINTS if name.upper() in known]
+    return Check.ok("openvino", f"{openvino().__version__.split('-')[0]}, fast in {' '.join(fast)}")
+
+
+def _toolkit() -> Check:
+    """What compiling for a GPU needs."""
+    if (home := cuda.toolkit()) is None:
+        return Check.problem("toolkit", "no cuda.h: captured, not compiled", "pip install nvidia-cuda-runtime")
+    return Check.ok("toolkit", f"{home}")
 
 
 def _cache() -> Check:

@@ -15,7 +15,7 @@ from livecam.choices import PRECISIONS
 from livecam.errors import LivecamError, ModelError
 from livecam.explain.capture import frozen
 from livecam.explain.device import find_device, usual_batch
-from livecam.explain.engines.switch import Switch
+from livecam.explain.engines.engine import Engine
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import Activation, find_method
 from livecam.explain.perturbation import Perturbation
@@ -48,8 +48,8 @@ class Explainer:
     the picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
 
-    `engine` is "eager" for PyTorch operation by operation, "compiled" for one piece of compiled code, which takes about
-    half a minute to make, once, or "auto": eager at once, and compiled where that pays, as soon as it is ready.
+    `engine` is "eager" for PyTorch operation by operation; "compiled" for OpenVINO on a CPU, or code of TorchInductor on
+    a GPU, which are built first; or "auto": eager at once, and compiled where that pays, as soon as it is ready.
     `precision` is "fp32", "bf16", "fp16", or "auto" for the fastest in which maps and best classes are those of the
     model's own. See `expect`.
 
@@ -121,7 +121,7 @@ class Explainer:
         self._dtype = own
         self._wanted_engine, self._wanted_precision = engine, precision
         self._aim(method, layer, self._asked, engine)
-        self._predictor: Switch | None = None
+        self._predictor: Engine | None = None
         self._input: np.ndarray | None = None
         self._sessions = 0
 
@@ -153,7 +153,7 @@ class Explainer:
 
     @property
     def engine(self) -> str:
-        """The engine in use by now: "eager", "compiled", or "captured" on a GPU until it is compiled."""
+        """The engine in use by now: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
         return self._engine.engine
 
     @property
@@ -330,13 +330,13 @@ class Explainer:
     def _index_of(self, target: int | str) -> int:
         return self.classifier.index_of(target, self.classes)
 
-    def _engine_for(self, make_step: Callable[[], Step | PlainPrediction], engine: str, precision: str) -> Switch:
+    def _engine_for(self, make_step: Callable[[], Step | PlainPrediction], engine: str, precision: str) -> Engine:
         preprocessing = self.classifier.preprocessing
         # Of parts, not a method of this object: it is to be gone, and its compiler stopped, once nobody holds it.
         make_program = partial(
             _program, make_step, self.classifier, self.device, self._selection, on_forwards=self._on_forwards
         )
-        return Switch(
+        return Engine(
             self._module,
             make_program,
             self._dtype,
@@ -345,7 +345,6 @@ class Explainer:
             engine=engine,
             precision=precision,
             traceable=not isinstance(self._method, Perturbation),
-            description=f"{self._module} {self.layer} {self.method} {self._wanted} {self._against} {self._negative}",
         )
 
     def _explanation(self, frame: Frame, region: Region, answer: PictureAnswer, shown: int) -> Explanation:

@@ -1,1 +1,1 @@
-"""How a program is run: operation by operation, or as one piece of compiled code."""
+"""How a program is run: operation by operation, as a model of OpenVINO, or captured and compiled on a GPU."""

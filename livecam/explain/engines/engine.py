@@ -1,7 +1,8 @@
-"""Which engine explains: the eager one at once, the compiled one as soon as it is ready and known to agree."""
+"""Which program explains: the eager one at once, a faster one as soon as it is ready and known to agree."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import math
 import time
@@ -14,11 +15,10 @@ from torch import Tensor, nn
 
 from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
-from livecam.explain.engines import cache
-from livecam.explain.engines.background import Compilation, Offer, Sample, first_line
+from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine, fastest
 from livecam.explain.engines.graph import Graph, trace
-from livecam.explain.engines.runner import CompilerError
+from livecam.explain.engines.openvino_runtime import HINTS
 from livecam.explain.precision import DTYPES, likely_fast, precision_of
 from livecam.explain.program import Answer, Program
 
@@ -26,17 +26,18 @@ log = logging.getLogger("livecam")
 
 _GAIN = 0.5
 """The share of the eager engine's time that compiled code is expected to save."""
-_LOOKUP_SECONDS, _COMPILE_SECONDS = 2.0, 30.0
-"""What it costs to trace a program and look for it among the compiled ones, and to compile it, about."""
+_WORTH_TRYING_SECONDS = {"cpu": 1.0, "cuda": 0.0}
+"""The gain that repays tracing a program and looking for it on disk; on a GPU it is captured at once."""
+_WORTH_BUILDING_SECONDS = {"cpu": 4.0, "cuda": 30.0}
+"""The gain that repays building it."""
 
 
-class Switch:
-    """Explains pictures with whichever engine is best by now, from call to call.
+class Engine:
+    """Explains pictures with whichever program is best by now, from call to call.
 
     `make_program` gives the program of a dtype, with taps of its own; `own` is the model's dtype, `picture_shape`
-    (h, w, channels). `engine` and `precision` are as in `Explainer`, `traceable` says whether the method is a function
-    of tensors, `description` what is computed, if not by which weights. Raises ModelError for an engine or a precision
-    that there is not.
+    (h, w, channels). `engine` and `precision` are as in `Explainer`; `traceable` says if the method is a function of
+    tensors. Raises ModelError for an engine or a precision that there is not.
     """
 
     def __init__(
@@ -50,24 +51,24 @@ class Switch:
         engine: str,
         precision: str,
         traceable: bool,
-        description: str,
     ) -> None:
         _check_choice("engine", engine, ENGINES)
         _check_choice("precision", precision, PRECISIONS)
         self._model = model
         self._make_program = make_program
+        self._own = precision_of(own)
         self._picture_shape = tuple(picture_shape)
         self._device = device
         self._wanted = engine
         self._is_traceable = traceable
-        self._description = description
         if precision == "auto":
-            self._precisions = likely_fast(device) if own == torch.float32 else (precision_of(own),)
+            self._precisions = likely_fast(device) if self._own == "fp32" else (self._own,)
         else:
             self._precisions = (precision,)
-        self.eager = EagerEngine(make_program(own if precision == "auto" else DTYPES[precision]), device)
+        self.eager = self._eager_engine(self._own if precision == "auto" else precision)
         self._must_choose = engine == "eager" and len(self._precisions) > 1
         self._batch = 1
+        self._in_memory = 1 << 30
         self._pictures_to_come: float | None = None
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
         self._is_warm = False
@@ -76,10 +77,12 @@ class Switch:
         self._traced_versions: list[int] = []
         self._used: Offer | None = None
         self._told = False
+        self.not_finite = 0
+        """How many pictures had to be explained again since a map in half precision was not finite."""
 
     @property
     def engine(self) -> str:
-        """The one in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled yet."""
+        """The one in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
         return "eager" if self._offer is None else self._offer.engine
 
     @property
@@ -89,21 +92,16 @@ class Switch:
 
     def report(self) -> dict[str, Any]:
         """The choice and what it rests on, for JSON."""
-        choice = {"engine": self.engine, "precision": self.precision}
-        offer = self._offer
-        if offer is None:
-            return choice
-        return {
-            **choice,
-            "compiled": {
+        choice: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "not_finite": self.not_finite}
+        if (offer := self._offer) is not None:
+            choice["compiled"] = {
                 "cosine_to_eager": offer.agreement.cosine,
                 "picture_ms": 1000 * offer.picture_seconds,
-                "compile_seconds": offer.compile_seconds,
-            },
-        }
+            }
+        return choice
 
     def expect(self, pictures: float | None, batch: int) -> None:
-        """So many pictures are to come, infinity for a live source, None if nobody knows, in batches of so many."""
+        """Take it that so many pictures will come, infinity for a live source, None if unknown, in such batches."""
         if batch != self._batch:
             self._drop_compilation()
         self._batch, self._pictures_to_come = batch, pictures
@@ -121,7 +119,7 @@ class Switch:
         if self._offer is None:
             answer = self._answer_eagerly(images)
             if self._wanted != "compiled" or self._compilation is None:
-                return answer
+                return self._finite(answer, images)
             self._compilation.wait()  # which was for this first answer to compare with
         offer = self._offer
         if offer is None:
@@ -130,7 +128,7 @@ class Switch:
         if offer is not self._used:
             self._used = offer
             log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
-        return Answer(*offer.program(images))
+        return self._finite(Answer(*offer.program(images)), images)
 
     def end(self) -> None:
         """Give the model back, and up what is being compiled."""
@@ -138,22 +136,21 @@ class Switch:
         self.eager.close()
 
     def settle(self) -> None:
-        """Wait until no other engine is on its way."""
-        if self._compilation is not None and self._compilation.is_started:
+        """Wait until no other program is on its way."""
+        if self._compilation is not None:
             self._compilation.settled.wait()
-
-    @property
-    def _description_for_batch(self) -> str:
-        return f"{self._batch} of {self._picture_shape} on {self._device}: {self._description}"
 
     @property
     def _offer(self) -> Offer | None:
         return self._compilation.offer if self._compilation else None
 
+    def _eager_engine(self, precision: str) -> EagerEngine:
+        return EagerEngine(self._make_program(DTYPES[precision]), self._device)
+
     def _answer_eagerly(self, images: Tensor) -> Answer:
-        """By the eager engine, with a thought on whether it should go on so."""
+        """Run eagerly, then decide if it would pay to compile."""
         begin = time.perf_counter()
-        answer = self.eager(images)
+        answer = self._within_memory(images)
         seconds = time.perf_counter() - begin
         if self._pictures_to_come is not None:
             self._pictures_to_come -= len(images)
@@ -170,51 +167,82 @@ class Switch:
         self._is_warm = True
         return answer
 
+    def _within_memory(self, images: Tensor) -> Answer:
+        """Run eagerly in as large batches as the GPU's memory holds. Raises ModelError where it does not hold one."""
+        answers = []
+        for part in images.split(self._in_memory):  # type: ignore[no-untyped-call]
+            try:
+                answers.append(self.eager(part))
+            except torch.OutOfMemoryError as exc:
+                if len(part) == 1:
+                    raise ModelError(
+                        f"the memory of {self._device} is too small for this model, or others use it; "
+                        "end those, take a smaller model, or --device cpu"
+                    ) from exc
+                self._in_memory = len(part) // 2
+                log.warning("the memory of %s holds no batch of %d: half of it", self._device, len(part))
+                torch.cuda.empty_cache()
+                answers.append(self._within_memory(part))
+        return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
+
+    def _finite(self, answer: Answer, images: Tensor) -> Answer:
+        """An answer with finite maps; where half precision overflows, the model's own is used from here on."""
+        if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
+            return answer
+        self.not_finite += len(images)
+        log.warning("maps in %s are not finite: going on in %s", self.precision, self._own)
+        self._precisions = (self._own,)
+        self._drop_compilation()
+        if self.eager.program.dtype != DTYPES[self._own]:
+            self._replace_eager(self._eager_engine(self._own))
+        return self.eager(images)
+
     def _consider(self, eager_seconds_to_come: float) -> None:
         """Begin to compile where that repays what it costs."""
-        if self._wanted == "eager" or self._told or (self._compilation and self._compilation.is_started):
+        if self._wanted == "eager" or self._told or self._compilation is not None:
             return
-        gain_seconds = _GAIN * eager_seconds_to_come
-        may_be_known = gain_seconds > _LOOKUP_SECONDS and cache.is_marked(self._description_for_batch)
-        if self._compilation is None and (may_be_known or gain_seconds > _COMPILE_SECONDS):
-            self._compilation = self._traced()
-        if self._compilation and (gain_seconds > _COMPILE_SECONDS or self._compilation.is_known):
-            self._compilation.start(patient=self._pictures_to_come == math.inf)
+        gain_seconds, kind = _GAIN * eager_seconds_to_come, self._device.type
+        may_build = gain_seconds > _WORTH_BUILDING_SECONDS.get(kind, 0.0)
+        # Of unknown length it is only known that it goes on: what is too little by now may be enough soon.
+        is_settled = self._pictures_to_come is not None or kind == "cuda"
+        if may_build or (is_settled and gain_seconds > _WORTH_TRYING_SECONDS.get(kind, 0.0)):
+            self._compile(may_build=may_build, patient=self._pictures_to_come == math.inf)
 
     def _compile_now(self) -> None:
         """Compile before anything is explained, as the user wants it; once."""
-        if self._wanted != "compiled" or self._compilation is not None or self._told:
-            return
-        self._compilation = self._traced()
-        if self._compilation is not None:
-            if not self._compilation.is_known:
-                log.info("compiling, which takes about half a minute, once")
-            self._compilation.start(patient=False)
-            self._compilation.wait_for_compiler()
+        if self._wanted == "compiled" and self._compilation is None and not self._told:
+            self._compile(may_build=True, patient=False)
+            if self._compilation is not None:
+                self._compilation.wait_for_builder()
 
-    def _traced(self) -> Compilation | None:
-        """The program's graph, ready to be compiled; None, and the reason is told, where there cannot be one."""
+    def _compile(self, *, may_build: bool, patient: bool) -> None:
+        """Trace the program, and go on from there beside the run; where it cannot be traced, say why."""
         try:
-            if not self._is_traceable:
-                raise CompilerError("the method is no single function of the picture")
-            if self._device.type not in ("cpu", "cuda"):
-                raise CompilerError(f"there is no compiler for {self._device.type}, only for cpu and cuda")
+            self._check_compilable()
             images = self._noise()
             with self.eager.suspended():
                 graph = self._graph(images)
-            self._traced_versions = self._versions()
-            cache.mark(self._description_for_batch)
-            compilation = Compilation(
-                graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
-            )
-        except (CompilerError, OSError) as exc:  # a full disk, or a cache that cannot be written
-            self._tell(str(exc))
-            return None
         except Exception as exc:  # whatever a model raises that cannot be traced
-            self._tell(f"the model cannot be traced ({first_line(exc)})")
-            return None
+            reason = str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})"
+            self._tell(reason)
+            return
+        self._traced_versions = self._versions()
+        compilation = Compilation(
+            graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
+        )
+        self._compilation = compilation
         self._end_compilation = weakref.finalize(self, compilation.end)
-        return compilation
+        compilation.start(may_build=may_build, patient=patient)
+
+    def _check_compilable(self) -> None:
+        if not self._is_traceable:
+            raise ModelError("the method is no single function of the picture")
+        if self._device.type not in _WORTH_BUILDING_SECONDS:
+            raise ModelError(f"nothing compiles for {self._device.type}, only for cpu and cuda")
+        if self._device.type == "cpu" and self._precisions[0] not in HINTS:
+            raise ModelError(f"OpenVINO does not compute in {self._precisions[0]}")
+        if self._device.type == "cpu" and importlib.util.find_spec("openvino") is None:
+            raise ModelError("OpenVINO is not installed, which is faster; install it with: pip install openvino")
 
     def _noise(self) -> Tensor:
         """Pictures of the shape to be compiled for."""
@@ -222,24 +250,26 @@ class Switch:
         return torch.randint(0, 256, (self._batch, *self._picture_shape), generator=generator).byte()
 
     def _graph(self, images: Tensor) -> Graph:
-        """Traced in the shortest of the precisions, from which single precision can be had as well."""
+        """Traced in single precision for OpenVINO; for a GPU in the shortest, from which single can be had as well."""
+        first, *others = ("fp32",) if self._device.type == "cpu" else self._precisions
         try:
-            program = self._make_program(DTYPES[self._precisions[0]])
-            return trace(program, self._model, images.to(self._device))
+            return trace(self._make_program(DTYPES[first]), self._model, images.to(self._device))
         except Exception:
-            if len(self._precisions) == 1:
+            if not others:
                 raise
-            self._precisions = self._precisions[1:]  # the model cannot be computed in it
+            self._precisions = tuple(others)  # the model cannot be computed in the first
             return self._graph(images)
 
     def _choose_precision(self, images: Tensor) -> None:
         """The fastest for the eager engine, of those that agree with the model's own."""
         self._must_choose = False
         with self.eager.suspended():
-            engines = [EagerEngine(self._make_program(DTYPES[name]), self._device) for name in self._precisions]
-            chosen = fastest(engines, self.eager, images)
+            chosen = fastest([self._eager_engine(name) for name in self._precisions], self.eager, images)
+        self._replace_eager(chosen)
+
+    def _replace_eager(self, engine: EagerEngine) -> None:
         self.eager.close()
-        self.eager = chosen
+        self.eager = engine
         self.eager.open()
 
     def _drop_compilation(self) -> None:
