@@ -26,7 +26,7 @@ from livecam.explain.engines import cache
 from livecam.explain.engines.agreement import agreement
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.runner import CompilerError
+from livecam.explain.engines.openvino_runtime import openvino
 from livecam.explain.methods import METHODS, Activation, Gradient
 from livecam.explain.program import Answer, Program
 from livecam.models import Preprocessing
@@ -118,6 +118,17 @@ def test_one_trace_in_half_precision_serves_single_as_well(method: str) -> None:
     assert next(model.parameters()).dtype == torch.float32
 
 
+def test_a_graph_keeps_the_weights_whatever_precision_the_model_is_held_in() -> None:
+    """It is handed on in a thread, beside an eager engine that holds the weights in its own precision."""
+    explainer = tiny()
+    model = explainer.classifier.module
+    graph = trace(program_of(explainer), model, pictures())
+    before, expected = graph.digest(), graph.module(pictures())
+    with held_in(model, torch.bfloat16):
+        assert graph.digest() == before
+        assert torch.equal(graph.in_precision(torch.float32)(pictures())[0], expected[0])
+
+
 def test_in_half_precision_the_map_stays_and_small_gradients_do_not_vanish() -> None:
     """Scores of a head with tiny weights: unscaled, their gradients would all be 0 in float16."""
     torch.manual_seed(0)
@@ -202,7 +213,7 @@ def test_a_precision_that_is_asked_for_is_computed_in(precision: str) -> None:
 
 
 def test_the_eager_engine_takes_a_precision_only_if_the_maps_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livecam.explain.engines.switch.likely_fast", lambda device: ("bf16", "fp32"))
+    monkeypatch.setattr("livecam.explain.engines.engine.likely_fast", lambda device: ("bf16", "fp32"))
     monkeypatch.setattr("livecam.explain.engines.eager._seconds", lambda engine, images: engine.program.dtype.itemsize)
     explainer = tiny(engine="eager")
     explainer.answer(pictures())
@@ -230,21 +241,39 @@ def test_what_cannot_be_compiled_is_explained_eagerly_and_told_once(
     assert [reason in record.message for record in caplog.records if record.name == "livecam"] == [True]
 
 
-def test_without_a_compiler_it_stays_eager_and_says_what_to_install(
+def test_without_openvino_it_stays_eager_and_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("livecam.explain.engines.runner.shutil.which", lambda name: None)
+    monkeypatch.setattr("livecam.explain.engines.engine.importlib.util.find_spec", lambda name: None)
     explainer = tiny(engine="auto")
     explainer.expect(math.inf)
     for _ in range(3):
         explainer.answer(pictures())
-    assert explainer._engine._compilation is not None
-    assert explainer._engine._compilation.settled.wait(60)
-    explainer.answer(pictures())
     assert explainer.engine == "eager"
     assert [record.message for record in caplog.records] == [
-        "explained by the eager engine: there is no C++ compiler; install one, on Debian or Ubuntu with apt install g++"
+        "explained by the eager engine: OpenVINO is not installed, which is faster; install it with: "
+        "pip install openvino"
     ]
+
+
+def test_a_processor_without_a_precision_is_not_said_to_compute_in_it(
+    known: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenVINO computes in single precision then, without a word."""
+    if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor computes in half precision")
+    explainer = Explainer("shapes", engine="compiled", precision="bf16")
+    explainer(scenes(1)[0])
+    assert (explainer.engine, explainer.precision) == ("eager", "bf16")
+    assert "does not compute in bf16" in caplog.text
+
+
+def test_openvino_reports_to_nobody() -> None:
+    code = (
+        "from livecam.explain.engines.openvino_runtime import openvino; import sys; openvino(); "
+        "sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_without_a_place_for_the_cache_it_stays_eager(
@@ -265,7 +294,7 @@ def test_it_is_compiled_where_so_many_pictures_repay_it(
     pictures_to_come: float | None, is_compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr("livecam.explain.engines.background.Compilation.start", lambda *a, **k: started.append(a))
+    monkeypatch.setattr("livecam.explain.engines.compilation.Compilation.start", lambda *a, **k: started.append(a))
     explainer = tiny()
     explainer.expect(pictures_to_come)
     for _ in range(4):
@@ -274,9 +303,9 @@ def test_it_is_compiled_where_so_many_pictures_repay_it(
 
 
 def test_who_says_nothing_gets_it_compiled_once_it_would_have_paid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livecam.explain.engines.switch._COMPILE_SECONDS", 0.05)
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_BUILDING_SECONDS", {"cpu": 0.05})
     started = []
-    monkeypatch.setattr("livecam.explain.engines.background.Compilation.start", lambda *a, **k: started.append(a))
+    monkeypatch.setattr("livecam.explain.engines.compilation.Compilation.start", lambda *a, **k: started.append(a))
     explainer = tiny()
     deadline = time.monotonic() + 30
     while not started and time.monotonic() < deadline:
@@ -286,7 +315,7 @@ def test_who_says_nothing_gets_it_compiled_once_it_would_have_paid(monkeypatch: 
 
 @pytest.fixture(scope="module")
 def compiled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with `shapes` compiled for one picture at a time in float32, which takes a quarter of a minute."""
+    """A cache with `shapes` compiled for one picture at a time in float32, which takes some seconds."""
     folder = tmp_path_factory.mktemp("compiled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIVECAM_CACHE", str(folder))
@@ -300,12 +329,8 @@ def compiled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def known(compiled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same cache; to compile once more is an error."""
     monkeypatch.setenv("LIVECAM_CACHE", str(compiled_cache))
-    monkeypatch.setattr("livecam.explain.engines.background.subprocess.Popen", _must_not_be_called)
+    monkeypatch.setattr("livecam.explain.engines.compilation.subprocess.Popen", _must_not_be_called)
     return compiled_cache
-
-
-def _raises_no_compiler() -> None:
-    raise CompilerError("there is none")
 
 
 def _must_not_be_called(*arguments: object, **options: object) -> None:
@@ -356,7 +381,7 @@ def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(kno
     # On a busy machine compiled code may happen to be slower than the eager engine was: it is to be taken all the same.
     seen, some = set(), scenes(8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("livecam.explain.engines.background.Compilation._picture_seconds", lambda self, program: 0.0)
+        patch.setattr("livecam.explain.engines.compilation.Compilation._picture_seconds", lambda self, program: 0.0)
         with explainer:
             explainer.expect(math.inf)
             deadline = time.monotonic() + 60
@@ -370,7 +395,7 @@ def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(kno
     assert seen == {"eager", "compiled"}
 
 
-def test_changed_weights_are_seen(known: Path) -> None:
+def test_changed_weights_are_seen(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled code has the weights of when it was traced."""
     explainer = Explainer("shapes", engine="compiled", precision="fp32")
     scene = scenes(1)[0]
@@ -379,25 +404,25 @@ def test_changed_weights_are_seen(known: Path) -> None:
     with torch.no_grad():
         for weight in explainer.classifier.module.parameters():
             weight.mul_(0.5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("livecam.explain.engines.background.find_compiler", _raises_no_compiler)
-        after = explainer(scene)
+    monkeypatch.setattr("livecam.explain.engines.engine.importlib.util.find_spec", lambda name: None)
+    after = explainer(scene)
     assert explainer.engine == "eager"
     assert np.abs(after.cam).max() < 0.9 * np.abs(before.cam).max()
 
 
-def test_a_damaged_package_is_told_and_passed_over(
+def test_a_damaged_model_is_told_passed_over_and_built_again(
     known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(known, damaged)
-    for package in damaged.glob("programs/*/*.pt2"):
-        package.write_bytes(package.read_bytes()[:1000])
+    (model,) = damaged.glob("engines/*/model.xml")
+    model.write_bytes(model.read_bytes()[:1000])
     monkeypatch.setenv("LIVECAM_CACHE", str(damaged))
     explainer = Explainer("shapes", engine="compiled", precision="fp32")
     assert explainer(scenes(1)[0]).label
     assert explainer.engine == "eager"
     assert "cannot be used" in caplog.text
+    assert not model.exists()
 
 
 def test_the_command_explains_with_compiled_code_and_reports_it(
@@ -414,12 +439,12 @@ def test_the_command_explains_with_compiled_code_and_reports_it(
 
 def test_what_was_not_used_for_longest_is_removed_from_the_cache(cache_folder: Path) -> None:
     for age, name in enumerate(["newest", "middle", "oldest"]):
-        entry = cache_folder / "programs" / name
+        entry = cache_folder / "engines" / name
         entry.mkdir(parents=True)
-        (entry / "fp32.pt2").write_bytes(bytes(1000))
+        (entry / "model.bin").write_bytes(bytes(1000))
         os.utime(entry, (0, 1e9 - age))
     cache.prune(kept_bytes=2000)
-    assert sorted(path.name for path in (cache_folder / "programs").iterdir()) == ["middle", "newest"]
+    assert sorted(path.name for path in (cache_folder / "engines").iterdir()) == ["middle", "newest"]
 
 
 def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -429,7 +454,7 @@ def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: 
     compilation = explainer._engine._compilation
     assert compilation is not None
     compilation._launched.wait()
-    process, job = compilation._compiler, compilation._folder
+    process, job = compilation._builder, compilation._folder
     assert process is not None
     assert job is not None
     folder = Path(job.name)
@@ -440,11 +465,30 @@ def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: 
     assert not folder.exists()
 
 
-def test_the_compiler_fails_with_a_line_and_without_results(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "livecam.explain.engines.compile", str(tmp_path), str(tmp_path / "entry")]
+def test_building_fails_with_a_line_and_without_results(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "livecam.explain.engines.build", str(tmp_path), str(tmp_path / "entry")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode
     assert not (tmp_path / "entry").exists()
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(
+    known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What lies in it may be code."""
+    shared = tmp_path / "shared"
+    shutil.copytree(known, shared)
+    (shared / "engines").chmod(0o777)
+    monkeypatch.setenv("LIVECAM_CACHE", str(shared))
+    explainer = Explainer("shapes", engine="compiled", precision="fp32")
+    explainer(scenes(1)[0])
+    assert explainer.engine == "eager"
+    assert "others can write to the cache" in caplog.text
+
+
+def test_what_is_built_is_for_the_user_alone(known: Path) -> None:
+    (entry,) = (known / "engines").iterdir()
+    assert [path.stat().st_mode & 0o777 for path in (entry, entry.parent)] == [0o700, 0o700]
 
 
 @pytest.mark.gpu

@@ -18,6 +18,7 @@ from livecam.explain.engines.openvino_runtime import HINTS, openvino
 from livecam.explain.precision import likely_fast
 from livecam.machine import gpu, nvidia_gpus, processor
 
+
 def compute() -> Iterator[Check]:
     """The processor, the GPUs, the one of them that `--device auto` takes, and what `--engine compiled` needs."""
     bf16 = "bf16 instructions" if "bf16" in likely_fast(torch.device("cpu")) else "no bf16 instructions"

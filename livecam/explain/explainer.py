@@ -48,8 +48,8 @@ class Explainer:
     the picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
 
-    `engine` is "eager" for PyTorch operation by operation; "compiled" for OpenVINO on a CPU, or code of TorchInductor on
-    a GPU, which are built first; or "auto": eager at once, and compiled where that pays, as soon as it is ready.
+    `engine` is "eager" for PyTorch operation by operation; "compiled" for OpenVINO on a CPU or code of TorchInductor
+    on a GPU, which are built first; or "auto": eager at once, and compiled where that pays, as soon as it is ready.
     `precision` is "fp32", "bf16", "fp16", or "auto" for the fastest in which maps and best classes are those of the
     model's own. See `expect`.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from livecam.errors import LivecamError
+from livecam.errors import LivecamError, ModelError
 from livecam.explain.engines import cuda
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.build import Job
@@ -206,7 +206,7 @@ class Compilation:
         for precision, make in makers.items():
             try:
                 program = InBatches(make(), len(self._images))
-            except (RuntimeError, NotImplementedError) as exc:
+            except (RuntimeError, ModelError) as exc:
                 self.problem = self.problem or f"{engine} code in {precision} cannot be used ({first_line(exc)})"
                 continue
             answers = [Answer(*program(sample.images)) for sample in self._samples]

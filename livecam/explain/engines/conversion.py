@@ -47,8 +47,8 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
 def _turn_weights(graph: GraphModule) -> None:
     """Have every matrix of weights lie as (outputs, inputs), like that of a linear layer, also in a backward pass.
 
-    Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model, and on processors without AVX-512
-    it takes those of one layer for those of another then.
+    Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model; on processors without AVX-512 it
+    then takes those of one layer for those of another.
     """
     for node in graph.graph.nodes:
         if node.target not in (aten.mm.default, aten.addmm.default):
@@ -69,7 +69,8 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
 
     known_as_a_whole = set(ops_to_not_decompose())
-    table = {name: rule for name, rule in core_aten_decompositions().items() if name not in known_as_a_whole}
+    everything: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    table = {name: rule for name, rule in everything.items() if name not in known_as_a_whole}
     return {**table, **_OWN}
 
 

@@ -1,4 +1,4 @@
-"""The program on a GPU: recorded once and started as a whole, since at batch 1 it is starting kernels that takes time."""
+"""The program on a GPU: recorded once and started as a whole. At batch 1 it is starting kernels that takes time."""
 
 from __future__ import annotations
 

@@ -227,9 +227,7 @@ class Engine:
             self._tell(reason)
             return
         self._traced_versions = self._versions()
-        compilation = Compilation(
-            graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled"
-        )
+        compilation = Compilation(graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled")
         self._compilation = compilation
         self._end_compilation = weakref.finalize(self, compilation.end)
         compilation.start(may_build=may_build, patient=patient)

@@ -74,6 +74,11 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     graph = Graph(module, (), program.dtype)
     weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)
+    for name in weights:
+        # Of their own, over the same memory: the model's are held in another precision while it is run eagerly.
+        weight = getattr(module, name)
+        is_parameter = isinstance(weight, nn.Parameter)
+        setattr(module, name, nn.Parameter(weight.detach(), requires_grad=False) if is_parameter else weight.detach())
     return dataclasses.replace(graph, weights=weights)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from livecam import threads
+from livecam.errors import ModelError
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """What OpenVINO calls the precisions that it computes in."""
@@ -36,7 +37,7 @@ class OpenVINOProgram:
     """A converted program, in one precision. The interpreter lock is free while it computes.
 
     `model` is the path of OpenVINO's .xml, with its .bin beside it. Not for use by several threads at once. Raises
-    RuntimeError where it is damaged, or where this processor cannot compute in the precision.
+    RuntimeError where it is damaged, and ModelError where this processor does not compute in the precision.
     """
 
     def __init__(self, model: Path, precision: str) -> None:
@@ -48,7 +49,7 @@ class OpenVINOProgram:
         }
         compiled = _core().compile_model(str(model), "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
-            raise RuntimeError(f"this processor does not compute in {precision}")
+            raise ModelError(f"this processor does not compute in {precision}")
         self._request = compiled.create_infer_request()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
