@@ -19,17 +19,20 @@ import pytest
 import torch
 from click.testing import Result
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from livecam import Explainer, LivecamError, open_source
 from livecam.explain.capture import held_in
 from livecam.explain.engines import cache
 from livecam.explain.engines.agreement import agreement
-from livecam.explain.engines.cuda import CapturedProgram
+from livecam.explain.engines.cuda import CapturedProgram, check_capturable
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino_runtime import openvino
 from livecam.explain.methods import METHODS, Activation, Gradient
 from livecam.explain.program import Answer, Program
 from livecam.models import Preprocessing
+from tests.cuda_stand_in import WAITS
 
 TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
@@ -381,7 +384,10 @@ def test_the_engine_changes_during_the_run_and_no_picture_is_lost_or_doubled(kno
     # On a busy machine compiled code may happen to be slower than the eager engine was: it is to be taken all the same.
     seen, some = set(), scenes(8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("livecam.explain.engines.compilation.Compilation._picture_seconds", lambda self, program: 0.0)
+        patch.setattr(
+            "livecam.explain.engines.compilation.Compilation._picture_seconds",
+            lambda self, programs: dict.fromkeys(programs, 0.0),
+        )
         with explainer:
             explainer.expect(math.inf)
             deadline = time.monotonic() + 60
@@ -489,6 +495,38 @@ def test_a_cache_that_others_can_write_to_is_not_used(
 def test_what_is_built_is_for_the_user_alone(known: Path) -> None:
     (entry,) = (known / "engines").iterdir()
     assert [path.stat().st_mode & 0o777 for path in (entry, entry.parent)] == [0o700, 0o700]
+
+
+class _OnTheDevice(TorchDispatchMode):
+    """Fails for operations that wait for the device, or on tensors that are not there."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket.__name__ not in WAITS
+        made = func(*args, **(kwargs or {}))
+        for each in torch.utils._pytree.tree_leaves((args, kwargs, made)):
+            assert not isinstance(each, Tensor) or each.device.type == "cuda" or each.ndim == 0, func
+        return made
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+def test_the_step_of_every_method_has_no_constant_on_the_host_and_no_hidden_wait(method: str) -> None:
+    """Run on tensors that have shape and device but no memory, with the constants of the trace as if on a GPU."""
+    explainer = tiny(method=method, engine="eager", precision="fp32")
+    graph = trace(program_of(explainer), explainer.classifier.module, pictures())
+    check_capturable(graph.module)
+    for node in graph.module.graph.nodes:
+        if node.kwargs.get("device") is not None:
+            node.kwargs = {**node.kwargs, "device": torch.device("cuda")}
+    graph.module.recompile()
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        for name in graph._attributes:
+            constant = fake.from_tensor(getattr(graph.module, name)).to("cuda")
+            delattr(graph.module, name)
+            setattr(graph.module, name, constant)
+        images = torch.empty(3, 64, 64, 3, dtype=torch.uint8, device="cuda")
+        with _OnTheDevice():
+            outputs = graph.module(images)
+    assert {output.device.type for output in outputs} == {"cuda"}
 
 
 @pytest.mark.gpu

@@ -36,9 +36,10 @@ class CapturedProgram:
         self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._staging = torch.empty_like(images, device="cpu", pin_memory=True)
         self._input = torch.empty_like(images, device=device)  # its own: another program may be at work meanwhile
-        self._stream.wait_stream(torch.cuda.current_stream(device))
         self._graph = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream(device)
         with torch.no_grad(), torch.cuda.stream(self._stream):
+            self._stream.wait_stream(before)
             self._input.copy_(images)
             for _ in range(_WARM_UPS):
                 program(self._input)
@@ -61,8 +62,9 @@ class CapturedProgram:
         """Pictures as it was made for, on the CPU or there -> what it gives, on the CPU."""
         if images.device.type == "cpu":
             images = self._staging.copy_(images)
-        self._stream.wait_stream(torch.cuda.current_stream(self._input.device))
+        before = torch.cuda.current_stream(self._input.device)
         with torch.cuda.stream(self._stream):
+            self._stream.wait_stream(before)
             self._input.copy_(images, non_blocking=True)
             self._graph.replay()
             for result, output in zip(self._results, self._outputs, strict=True):

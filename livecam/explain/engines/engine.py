@@ -169,10 +169,13 @@ class Engine:
 
     def _within_memory(self, images: Tensor) -> Answer:
         """Run eagerly in as large batches as the GPU's memory holds. Raises ModelError where it does not hold one."""
-        answers = []
-        for part in images.split(self._in_memory):  # type: ignore[no-untyped-call]
+        answers: list[Answer] = []
+        begin = 0
+        while begin < len(images):
+            part = images[begin : begin + self._in_memory]
             try:
                 answers.append(self.eager(part))
+                begin += len(part)
             except torch.OutOfMemoryError as exc:
                 if len(part) == 1:
                     raise ModelError(
@@ -182,7 +185,6 @@ class Engine:
                 self._in_memory = len(part) // 2
                 log.warning("the memory of %s holds no batch of %d: half of it", self._device, len(part))
                 torch.cuda.empty_cache()
-                answers.append(self._within_memory(part))
         return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
 
     def _finite(self, answer: Answer, images: Tensor) -> Answer:
