@@ -26,9 +26,10 @@ from livecam import Explainer, LivecamError, open_source
 from livecam.explain.capture import held_in
 from livecam.explain.engines import cache
 from livecam.explain.engines.agreement import agreement
+from livecam.explain.engines.conversion import to_openvino
 from livecam.explain.engines.cuda import CapturedProgram, check_capturable
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino_runtime import openvino
+from livecam.explain.engines.openvino_runtime import OpenVINOProgram, openvino
 from livecam.explain.methods import METHODS, Activation, Gradient
 from livecam.explain.program import Answer, Program
 from livecam.models import Preprocessing
@@ -215,16 +216,42 @@ def test_a_precision_that_is_asked_for_is_computed_in(precision: str) -> None:
     assert next(explainer.classifier.module.parameters()).dtype == torch.float32
 
 
-def test_the_eager_engine_takes_a_precision_only_if_the_maps_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livecam.explain.engines.engine.likely_fast", lambda device: ("bf16", "fp32"))
-    monkeypatch.setattr("livecam.explain.engines.eager._seconds", lambda engine, images: engine.program.dtype.itemsize)
-    explainer = tiny(engine="eager")
-    explainer.answer(pictures())
-    assert explainer.precision == "bf16"
-    monkeypatch.setattr("livecam.explain.engines.agreement.LEAST_COSINE", 1.1)
-    explainer = tiny(engine="eager")
-    explainer.answer(pictures())
-    assert explainer.precision == "fp32"
+def in_openvino(explainer: Explainer, images: Tensor, folder: Path) -> Answer:
+    """What the explainer's program gives for the pictures once it is converted for others of their shape."""
+    other = torch.flip(images, [1]).contiguous()
+    graph = trace(program_of(explainer), explainer.classifier.module, other)
+    openvino().save_model(to_openvino(graph.in_precision(torch.float32), other), folder / "model.xml", False)
+    return Answer(*OpenVINOProgram(folder / "model.xml", "fp32")(images))
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+@pytest.mark.parametrize("layer", [None, "features.0", "features,relu"])
+def test_every_method_gives_in_openvino_what_it_gives_in_pytorch(
+    method: str, layer: str | None, tmp_path: Path
+) -> None:
+    explainer = tiny(method=method, layer=layer, engine="eager", precision="fp32")
+    agreed = agreement([in_openvino(explainer, pictures(), tmp_path)], [explainer.answer(pictures())])
+    assert agreed.cosine > 0.9999
+    assert agreed.same_best
+
+
+@pytest.mark.parametrize(
+    "options", [{"target": "2,0"}, {"top": 3}, {"against": 1}, {"negative": True}, {"runner_up": True}]
+)
+def test_every_question_is_answered_by_openvino_as_by_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
+    explainer = tiny(engine="eager", precision="fp32", **options)
+    for given, expected in zip(in_openvino(explainer, pictures(), tmp_path), explainer.answer(pictures()), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "timm:vit_tiny_patch16_224"])
+def test_architectures_give_in_openvino_what_they_give_in_pytorch(name: str, tmp_path: Path) -> None:
+    """Of the ViT the gradient goes back through a whole block: attention, layer norms, weights used both ways."""
+    explainer = Explainer(name, weights="none", engine="eager", precision="fp32")
+    images = pictures(1, explainer.classifier.preprocessing.size[0])
+    agreed = agreement([in_openvino(explainer, images, tmp_path)], [explainer.answer(images)])
+    assert agreed.cosine > 0.9999
+    assert agreed.same_best
 
 
 @pytest.mark.parametrize(

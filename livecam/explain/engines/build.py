@@ -6,10 +6,10 @@ consequence here: what does not run as it should is not taken over.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,54 +20,39 @@ from livecam import threads
 from livecam.explain.engines import cache, cuda
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.conversion import to_openvino
-from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.openvino_runtime import openvino
-from livecam.explain.precision import DTYPES
-
-_IMAGES, _JOB = "images.pt", "job.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be built: for this device in these precisions, the likely fastest first; `patient` gives way."""
+    """What is to be built: these graphs by precision, the likely fastest first, for the shape of `images`.
 
-    device: str
-    precisions: tuple[str, ...]
+    A `patient` build leaves the processor to whoever else wants it.
+    """
+
+    graphs: Mapping[str, GraphModule]
+    images: Tensor
     patient: bool
 
-    def write(self, folder: Path, traced: Graph, images: Tensor) -> None:
-        """Write all that `main` needs into a folder; `images` are of the shape to build for."""
-        for precision in self.precisions:
-            # Each by itself: on their way back through a file, operations on weights alone are done once and for all.
-            torch.save(traced.in_precision(DTYPES[precision]), folder / f"graph-{precision}.pt")
-        torch.save(images, folder / _IMAGES)
-        (folder / _JOB).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
-
-def load_graph(folder: Path, precision: str) -> GraphModule:
-    """The graph in this precision, from the folder of a job of this program: it is unpickled."""
-    return torch.load(folder / f"graph-{precision}.pt", weights_only=False)
-
-
-def main(folder: Path, entry: Entry) -> None:
-    """Build each precision, and add each to the entry as soon as it is done.
+def main(file: Path, entry: Entry) -> None:
+    """Build each precision of the job in a file, and add each to the entry as soon as it is done.
 
     A precision that cannot be built is passed over; if there is no other, its error is raised.
     """
-    job = Job(**json.loads((folder / _JOB).read_text(encoding="utf-8")))
-    images = torch.load(folder / _IMAGES)
+    job: Job = torch.load(file, weights_only=False)  # written by this program's own run
     if job.patient:
         threads.give_way()
-    build = _compile if torch.device(job.device).type == "cuda" else _convert
+    build = _compile if job.images.is_cuda else _convert
     errors: list[Exception] = []
-    for precision in job.precisions:
+    for precision, graph in job.graphs.items():
         try:
-            for draft in build(load_graph(folder, precision), images.to(job.device), folder / precision):
+            for draft in build(graph, job.images, file.with_name(precision)):
                 entry.take(draft)
         except Exception as exc:
             errors.append(exc)
     cache.prune()
-    if len(errors) == len(job.precisions):
+    if len(errors) == len(job.graphs):
         raise errors[0]
 
 

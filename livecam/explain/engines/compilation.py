@@ -37,7 +37,7 @@ log = logging.getLogger("livecam")
 Compute = Callable[[Tensor], Sequence[Tensor]]
 """Pictures (B, h, w, channels) uint8 -> what the program gives for them."""
 
-_LOG = "log.txt"
+_JOB, _LOG = "job.pt", "log.txt"
 _POLL_SECONDS = 0.1
 _ROUNDS = 5
 _SAMPLE_PICTURES = 4
@@ -150,10 +150,11 @@ class Compilation:
             entry.make()
             self._folder = tempfile.TemporaryDirectory(prefix="livecam-", ignore_cleanup_errors=True)
             folder = Path(self._folder.name)
-            Job(str(self._device), missing, self._is_patient).write(folder, self._traced, self._images)
+            graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
+            torch.save(Job(graphs, self._images.to(self._device), self._is_patient), folder / _JOB)
             with (folder / _LOG).open("wb") as messages:
                 self._builder = subprocess.Popen(
-                    module_command("livecam.explain.engines.build", folder, entry.path),
+                    module_command("livecam.explain.engines.build", folder / _JOB, entry.path),
                     stdin=subprocess.DEVNULL,
                     stdout=messages,
                     stderr=messages,

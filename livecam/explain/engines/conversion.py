@@ -115,53 +115,35 @@ def _layer_norm(
 
 
 def _attention_backward(
-    gradient: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    logsumexp: Tensor,
-    dropout: float,
-    is_causal: bool,
-    *,
-    attn_mask: Tensor | None = None,
-    scale: float | None = None,
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of softmax(q k^T s + mask) v with respect to q, k and v."""
+    _, _, dropout, is_causal = rest
+    scale, mask = options.get("scale"), options.get("attn_mask")
     if is_causal or dropout:
         raise NotImplementedError("the gradient of causal attention or dropout")
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = query @ key.mT * scale
-    weights = (scores if attn_mask is None else scores + attn_mask).softmax(dim=-1)
+    weights = (scores if mask is None else scores + mask).softmax(dim=-1)
     of_weights = gradient @ value.mT
     of_scores = weights * (of_weights - (of_weights * weights).sum(dim=-1, keepdim=True)) * scale
     return of_scores @ key, of_scores.mT @ query, weights.mT @ gradient
 
 
 def _convolution_backward(
-    gradient: Tensor,
-    inputs: Tensor,
-    weight: Tensor,
-    bias_sizes: Sequence[int] | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-    output_mask: Sequence[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    gradient: Tensor, inputs: Tensor, weight: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The gradient with respect to the inputs: weights are never trained here."""
-    if transposed or output_mask[1] or output_mask[2]:
+    _, stride, padding, dilation, is_transposed, _, groups, wanted = rest
+    if is_transposed or any(wanted[1:]):
         raise NotImplementedError("the gradient of a transposed convolution, or of weights")
-    kernel = [step * (size - 1) + 1 for step, size in zip(dilation, weight.shape[2:], strict=True)]
-    reached = [
-        (length - 1) * step - 2 * edge + size
-        for length, step, edge, size in zip(gradient.shape[2:], stride, padding, kernel, strict=True)
+    missing = [
+        length - ((reached - 1) * step - 2 * edge + spacing * (size - 1) + 1)
+        for length, reached, step, edge, spacing, size in zip(
+            inputs.shape[2:], gradient.shape[2:], stride, padding, dilation, weight.shape[2:], strict=True
+        )
     ]
-    missing = [length - least for length, least in zip(inputs.shape[2:], reached, strict=True)]
-    back = aten.convolution(gradient, weight, None, stride, padding, dilation, True, missing, groups)
-    return back, None, None
+    return aten.convolution(gradient, weight, None, stride, padding, dilation, True, missing, groups), None, None
 
 
 def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:

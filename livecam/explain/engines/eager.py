@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from statistics import median
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
 
-from livecam.explain.engines.agreement import agreement
 from livecam.explain.program import Answer, Program, Select
-
-_ROUNDS = 3
 
 
 class EagerEngine:
@@ -43,15 +38,6 @@ class EagerEngine:
             self._session = None
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """The same as a block."""
-        self.open()
-        try:
-            yield
-        finally:
-            self.close()
-
-    @contextmanager
     def suspended(self) -> Iterator[None]:
         """The model is given back inside the block, if it was prepared."""
         was_open = self._session is not None
@@ -61,25 +47,3 @@ class EagerEngine:
         finally:
             if was_open:
                 self.open()
-
-
-def fastest(engines: Sequence[EagerEngine], reference: EagerEngine, images: Tensor) -> EagerEngine:
-    """The quickest with these pictures, of those whose answer agrees with the reference's, which is where none does.
-
-    All have to be closed.
-    """
-    with reference.opened():
-        expected = reference(images)
-    times: dict[EagerEngine, float] = {}
-    for engine in engines:
-        # A model that cannot be computed in a precision says so in many ways.
-        with suppress(RuntimeError), engine.opened():
-            if agreement([engine(images)], [expected]).suffices:
-                times[engine] = median(_seconds(engine, images) for _ in range(_ROUNDS))
-    return min(times, key=times.__getitem__, default=reference)
-
-
-def _seconds(engine: EagerEngine, images: Tensor) -> float:
-    begin = time.perf_counter()
-    engine(images)
-    return time.perf_counter() - begin

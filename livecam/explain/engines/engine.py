@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
 from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
-from livecam.explain.engines.eager import EagerEngine, fastest
+from livecam.explain.engines.eager import EagerEngine
 from livecam.explain.engines.graph import Graph, trace
 from livecam.explain.engines.openvino_runtime import HINTS
 from livecam.explain.precision import DTYPES, likely_fast, precision_of
@@ -66,7 +66,6 @@ class Engine:
         else:
             self._precisions = (precision,)
         self.eager = self._eager_engine(self._own if precision == "auto" else precision)
-        self._must_choose = engine == "eager" and len(self._precisions) > 1
         self._batch = 1
         self._in_memory = 1 << 30
         self._pictures_to_come: float | None = None
@@ -111,8 +110,6 @@ class Engine:
 
     def __call__(self, images: Tensor) -> Answer:
         """Pictures (B, h, w, channels) uint8 on the CPU -> their answer there."""
-        if self._must_choose:
-            self._choose_precision(images)
         if self._compilation is not None and self._traced_versions != self._versions():
             self._drop_compilation()  # compiled code has the weights of when it was traced
         self._compile_now()
@@ -196,7 +193,9 @@ class Engine:
         self._precisions = (self._own,)
         self._drop_compilation()
         if self.eager.program.dtype != DTYPES[self._own]:
-            self._replace_eager(self._eager_engine(self._own))
+            self.eager.close()
+            self.eager = self._eager_engine(self._own)
+            self.eager.open()
         return self.eager(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
@@ -259,18 +258,6 @@ class Engine:
                 raise
             self._precisions = tuple(others)  # the model cannot be computed in the first
             return self._graph(images)
-
-    def _choose_precision(self, images: Tensor) -> None:
-        """The fastest for the eager engine, of those that agree with the model's own."""
-        self._must_choose = False
-        with self.eager.suspended():
-            chosen = fastest([self._eager_engine(name) for name in self._precisions], self.eager, images)
-        self._replace_eager(chosen)
-
-    def _replace_eager(self, engine: EagerEngine) -> None:
-        self.eager.close()
-        self.eager = engine
-        self.eager.open()
 
     def _drop_compilation(self) -> None:
         """For other batches or weights everything begins anew."""
