@@ -1,114 +1,188 @@
 """What does an explanation cost beside the prediction alone? `python -m benchmarks.engine --batch 1 --json FILE`.
 
-Each model has random weights and is measured by each engine in each precision, prediction and explanation interleaved,
-from uint8 input on the CPU to maps and scores on the CPU. The cosine is that of the least similar map to the one by the
-eager engine in fp32.
+Each model is measured by each engine in each precision, prediction and explanation interleaved, from uint8 input on the
+CPU to maps and scores on the CPU; and beside them OpenVINO's own plain prediction, from float input to scores, as its
+documentation converts a model. The cosine is that of the least similar map to the one by the eager engine in fp32.
+efficientnet_lite0 has real weights, the others random ones: here the architecture is all that matters.
 
-With `--frames 1000` the shipped model `shapes` explains so many generated frames besides: how many best classes are
-those of the eager engine in fp32, and how similar the maps are where they are of the same class.
+The floor is what the operations of a batch of ResNet-50s would take at the rate of this machine's own matrix product,
+in the fastest precision that it computes in.
+
+With `--clip FILE` efficientnet_lite0 explains every frame of a video besides, by every method in each precision: how
+many best classes are those of the eager engine in fp32, and how similar the maps are where they are of the same class.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.timing import print_machine, print_table
-from livecam import Explainer
-from livecam.bench.tax import REFERENCE, TIMED, Variant, measure_tax, pictures, variants
-from livecam.bench.timing import write_json
+from benchmarks.timing import print_machine, print_table, weights_of
+from livecam import Explainer, open_source
+from livecam.bench.tax import REFERENCE, TIMED, Variant, measure_tax, variants
+from livecam.bench.timing import interleaved, write_json
 from livecam.choices import ENGINES, PRECISIONS
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.engines.agreement import agreement
+from livecam.explain.engines.openvino_runtime import HINTS, openvino
+from livecam.explain.methods import METHODS
+from livecam.explain.perturbation import Perturbation
+from livecam.explain.precision import likely_fast
+from livecam.explain.preprocess import Preprocessor
 from livecam.explain.program import Answer
+from livecam.models import load_model
+from livecam.threads import inference_threads
 
 MODELS = (
-    *("resnet50", "resnet18", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny"),
-    *("swin_t", "vit_b_16"),
+    *("resnet50", "resnet18", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_lite0"),
+    *("convnext_tiny", "swin_t", "vit_b_16"),
 )
+RESNET50_OPERATIONS = 8.2e9
+"""Multiplications and additions of one picture of 224x224."""
+SIDE = 2048
+"""Of the matrices whose product is timed."""
+OWN = "OpenVINO's own prediction"
 
 
-def agreement_over(frames: int, wanted: Sequence[Variant]) -> dict[str, dict[str, Any]]:
-    """Each variant with `shapes` against the reference: equal best classes, and the cosines of the maps."""
-    reference = Explainer("shapes", **REFERENCE._asdict())
-    batch = usual_batch(reference.device)
-    images = torch.split(pictures(reference, frames), batch)
-    with reference:
-        expected = [one for part in images for one in _each(reference.answer(part))]
+def plain_prediction(model: str, batch: int, precision: str) -> Callable[[], object]:
+    """OpenVINO's prediction of a batch, converted as its documentation does it; from float input to scores."""
+    classifier = load_model(model, weights=weights_of(model))
+    inputs = torch.randn(batch, 3, *classifier.preprocessing.size, generator=torch.Generator().manual_seed(0))
+    module = classifier.module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    converted = openvino().convert_model(module, example_input=inputs, input=list(inputs.shape))
+    settings = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": inference_threads(),
+    }
+    request = openvino().Core().compile_model(converted, "CPU", settings).create_infer_request()
+    return lambda: request.infer([inputs.numpy()], share_inputs=True, share_outputs=True)
+
+
+def product_seconds(precision: str, rounds: int) -> float:
+    """Seconds for one operation at the rate of this machine's matrix product, by OpenVINO."""
+    operations = openvino().opset13
+    left = operations.parameter([SIDE, SIDE], np.float32)
+    right = operations.constant(np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32))
+    product = openvino().Model([operations.matmul(left, right, False, True)], [left])
+    compiled = openvino().Core().compile_model(product, "CPU", {"INFERENCE_PRECISION_HINT": HINTS[precision]})
+    given = np.random.default_rng(1).normal(size=(SIDE, SIDE)).astype(np.float32)
+    (times_ms,) = interleaved({"product": partial(compiled, [given])}, rounds).values()
+    return median(times_ms) / 1000 / (2 * SIDE**3)
+
+
+def frames_of(clip: Path, explainer: Explainer) -> Tensor:
+    """Every frame of a video as the model gets it: (frames, h, w, channels) uint8."""
+    prepare = Preprocessor(explainer.classifier.preprocessing)
+    with open_source(clip) as source:
+        return torch.from_numpy(np.stack([prepare(frame)[0] for frame in source.frames(lambda packet: None)]))
+
+
+def agreement_over(clip: Path, wanted: Sequence[Variant]) -> dict[str, dict[str, Any]]:
+    """Each method and variant against the reference: equal best classes, and the cosines of the maps."""
     results = {}
-    for variant in wanted:
-        explainer = Explainer("shapes", **variant._asdict())
-        explainer.expect(None, batch=batch)
-        with explainer:
-            answers = [one for part in images for one in _each(explainer.answer(part))]
-        pairs = [(a, e) for a, e in zip(answers, expected, strict=True) if a.best[0, 0] == e.best[0, 0]]
-        cosines = [agreement([a], [e]).cosine for a, e in pairs]
-        results[str(variant)] = {
-            "frames": frames,
-            "same_best": len(pairs),
-            "least_cosine": min(cosines),
-            "median_cosine": median(cosines),
-        }
+    batch = usual_batch(torch.device("cpu"))
+    for method in (name for name, each in METHODS.items() if not isinstance(each, Perturbation)):
+        make = partial(Explainer, "efficientnet_lite0", method=method, device="cpu")
+        reference = make(**REFERENCE._asdict())
+        images = torch.split(frames_of(clip, reference), batch)
+        expected = _answers(reference, images)
+        for variant in wanted:
+            explainer = make(**variant._asdict())
+            explainer.expect(None, batch=batch)
+            answers = _answers(explainer, images)
+            if explainer.engine != variant.engine:
+                continue
+            pairs = [(a, e) for a, e in zip(answers, expected, strict=True) if a.best[0, 0] == e.best[0, 0]]
+            cosines = [agreement([a], [e]).cosine for a, e in pairs]
+            results[f"{method}, {variant}"] = {
+                "frames": len(answers),
+                "same_best": len(pairs),
+                "least_cosine": min(cosines),
+                "median_cosine": median(cosines),
+            }
     return results
 
 
-def _each(answer: Answer) -> list[Answer]:
+def _answers(explainer: Explainer, images: Sequence[Tensor]) -> list[Answer]:
     """The answer for each picture, as a batch of one."""
-    return [Answer(*(output[index : index + 1] for output in answer)) for index in range(len(answer.maps))]
+    with explainer:
+        batches = [explainer.answer(part) for part in images]
+    return [
+        Answer(*(output[index : index + 1] for output in answer))
+        for answer in batches
+        for index in range(len(answer.maps))
+    ]
 
 
 def main() -> None:
     """Print the tables, and write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS), help="of torchvision, by comma")
+    parser.add_argument("--models", default=",".join(MODELS), help="by comma")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="auto for all")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto for all")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--frames", type=int, default=0)
+    parser.add_argument("--clip", type=Path, help="a video to compare the maps on")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    wanted = variants(find_device("auto", "shapes"), options.engine, options.precision)
+    device = find_device("auto", "shapes")
+    wanted = variants(device, options.engine, options.precision)
     print_machine()
-    tax: dict[str, list[dict[str, Any]]] = {}
-    for model in options.models.split(","):
-
-        def explainer(variant: Variant, model: str = model) -> Explainer:
-            return Explainer(model, weights="none", **variant._asdict())
-
-        tax[model] = measure_tax(explainer, wanted, options.batch, options.rounds)
-    print(f"Milliseconds a batch of {options.batch}, {TIMED}, {options.rounds} rounds, medians.\n")
-    print_table(
-        ["", "engine", "prediction", "explanation", "ratio", "cosine"],
-        [_row(model, row) for model, rows in tax.items() for row in rows],
+    tax = {model: _measured(model, wanted, options) for model in options.models.split(",") if model}
+    if tax:
+        print(f"Milliseconds a batch of {options.batch}, {TIMED}, {options.rounds} rounds, medians.\n")
+        header = ["", "engine", "prediction", "explanation", "ratio", OWN, "explanation / that", "cosine"]
+        print_table(header, [_row(model, row) for model, rows in tax.items() for row in rows])
+    precision = likely_fast(device)[0]
+    floor_ms = 1000 * RESNET50_OPERATIONS * options.batch * product_seconds(precision, options.rounds)
+    print(
+        f"\nThe operations of {options.batch} x resnet50 at the rate of a matrix product: {floor_ms:.1f} ms {precision}"
     )
-    frames = agreement_over(options.frames, [each for each in wanted if each != REFERENCE]) if options.frames else {}
+    frames = agreement_over(options.clip, [each for each in wanted if each != REFERENCE]) if options.clip else {}
     if frames:
-        print(f"\nshapes, {options.frames} generated frames, against {REFERENCE}.\n")
-        print_table(
-            ["", "same best class", "least cosine", "median cosine"],
-            [
-                [name, of["same_best"], f"{of['least_cosine']:.6f}", f"{of['median_cosine']:.6f}"]
-                for name, of in frames.items()
-            ],
-        )
+        print(f"\nefficientnet_lite0, every frame of {options.clip.name}, against {REFERENCE}.\n")
+        header = ["", "frames", "same best class", "least cosine", "median cosine"]
+        print_table(header, [[name, *_of_frames(of)] for name, of in frames.items()])
     if options.json:
-        settings = {"batch": options.batch, "rounds": options.rounds, "timed": TIMED}
+        settings = {"batch": options.batch, "rounds": options.rounds, "timed": TIMED, "floor_ms": floor_ms}
         write_json(options.json, {"settings": settings, "tax": tax, "frames": frames})
 
 
+def _measured(model: str, wanted: Sequence[Variant], options: argparse.Namespace) -> list[dict[str, Any]]:
+    make = partial(Explainer, model, weights=weights_of(model))
+    beside = {
+        f"{OWN} {precision}": plain_prediction(model, options.batch, precision)
+        for precision in dict.fromkeys(each.precision for each in wanted if each.engine == "compiled")
+    }
+    return measure_tax(lambda variant: make(**variant._asdict()), wanted, options.batch, options.rounds, beside=beside)
+
+
 def _row(model: str, row: dict[str, Any]) -> list[str]:
+    own = row.get("beside_ms", {}).get(f"{OWN} {row['precision']}")
+    explanation_ms = row["explanation_ms"]["p50"]
     return [
         model,
         f"{row['engine']} {row['precision']}",
         *(f"{row[f'{what}_ms']['p50']:.1f}" for what in ("prediction", "explanation")),
-        *(f"{row['ratio']:.2f}", f"{row['cosine']:.5f}"),
+        f"{row['ratio']:.2f}",
+        *([f"{own['p50']:.1f}", f"{explanation_ms / own['p50']:.2f}"] if own else ["-", "-"]),
+        f"{row['cosine']:.5f}",
     ]
+
+
+def _of_frames(of: dict[str, Any]) -> list[object]:
+    return [of["frames"], of["same_best"], f"{of['least_cosine']:.6f}", f"{of['median_cosine']:.6f}"]
 
 
 if __name__ == "__main__":

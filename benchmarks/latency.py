@@ -5,8 +5,9 @@ Latency is from arrival to written. Each run is a process of its own, and its fi
 end of its imports on: model, layer, engine and all.
 
 The engine "auto" changes over to compiled code while the run goes on; frames before and after are told apart. For the
-model of `--swap` this is done with an empty cache, so that it compiles during the run, which ends so many seconds after
-the change, and the eager engine alone then gets a run of as many frames.
+models of `--swap` this is done with an empty cache, so that it compiles during the run, which ends so many seconds
+after the change, and the eager engine alone then gets a run of as many frames. efficientnet_lite0 and `shapes` have
+real weights, other models random ones.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import print_machine, print_table
+from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
 from livecam.channel import Policy
@@ -35,7 +36,7 @@ from livecam.sources import PacedSource, Source, open_source
 from livecam.sources.base import OnPacket
 from livecam.stats import percentiles
 
-MODELS = ("shapes", "mobilenet_v3_small", "resnet50")
+MODELS = ("efficientnet_lite0", "mobilenet_v3_small", "resnet50")
 ENGINES = ("eager", "auto")
 ENDLESS = "demo:?size=640x360&seconds=100000"
 LONGEST_SECONDS = 600.0
@@ -95,7 +96,7 @@ class Log:
 def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: bool) -> dict[str, Any]:
     """One run over so many frames, counted from the change of engines where that is waited for."""
     begin = time.perf_counter()
-    explainer = Explainer(model, weights="default" if model == "shapes" else "none", engine=engine)
+    explainer = Explainer(model, weights=weights_of(model), engine=engine)
     log = Log(explainer)
 
     def wants(frame: Frame) -> bool:
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--engines", default=",".join(ENGINES), help="by comma")
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--swap", metavar="MODEL")
+    parser.add_argument("--swap", default="", metavar="MODEL,...")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--run", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -154,13 +155,14 @@ def main() -> None:
     runs = [
         in_process(model=model, engine=engine, fps=options.fps, frames=frames, until_changed=False)
         for model in options.models.split(",")
+        if model
         for engine in options.engines.split(",")
     ]
-    swapped = swap(options.swap, options.fps, frames) if options.swap else None
+    swapped = {model: swap(model, options.fps, frames) for model in options.swap.split(",") if model}
     report(runs, swapped, options)
 
 
-def report(runs: list[dict[str, Any]], swapped: dict[str, Any] | None, options: argparse.Namespace) -> None:
+def report(runs: list[dict[str, Any]], swapped: dict[str, Any], options: argparse.Namespace) -> None:
     """Print the tables, and write the JSON where it was asked for."""
     header = ["", "explained by", "p50 ms", "p99 ms", "written", "dropped", "first frame, s"]
     print_machine()
@@ -168,10 +170,17 @@ def report(runs: list[dict[str, Any]], swapped: dict[str, Any] | None, options: 
     print_table(header, [row for run in runs for row in _rows(run)])
     if swapped:
         print(f"\nThe same with an empty cache, {options.seconds:g} s beyond the change of engines.\n")
-        print_table(header, [row for run in swapped.values() for row in _rows(run)])
+        rows = [(row, run) for pair in swapped.values() for run in pair.values() for row in _rows(run)]
+        print_table([*header, "changed after, s"], [[*row, _change(row, run, options.fps)] for row, run in rows])
     if options.json:
         settings = {"fps": options.fps, "seconds": options.seconds, "source": ENDLESS}
         write_json(options.json, {"settings": settings, "runs": runs, "swap": swapped})
+
+
+def _change(row: list[str], run: dict[str, Any], fps: int) -> str:
+    """When a run changed over, beside its compiled frames."""
+    at = run["changed_at_frame"]
+    return f"{at / fps:.1f}" if row[1] == "compiled" and at is not None else ""
 
 
 def _rows(run: dict[str, Any]) -> list[list[str]]:

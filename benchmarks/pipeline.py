@@ -1,15 +1,15 @@
 """Whole files: a plain transcode, livecam with several models, and the loops that people write.
 
-    python -m benchmarks.pipeline [--frames 90] [--rounds 3] [--size 1920x1080] [--works NAME,...] [--json FILE]
+    python -m benchmarks.pipeline [--clip FILE] [--frames 90] [--size 1920x1080] [--rounds 3] [--works NAME,...]
 
-All take the same H.264 file with audio and encode with the same codec, preset and quality where they can choose
-(OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop needs the extra `bench`. Each run is a
-process of its own, the runs are interleaved, and medians are quoted. The clock inside a process starts after imports
-and after the model is loaded, compiled where it is, and warm, and ends when the file is closed.
+All take the same H.264 file with audio, one that is given or the generated scene, and encode with the same codec,
+preset and quality where they can choose (OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop
+needs the extra `bench`. Each run is a process of its own, the runs are interleaved, and medians are quoted. The clock
+inside a process starts after imports and after the model is loaded, compiled where it is, and warm, and ends when the
+file is closed.
 
-The models of torchvision have random weights here. Their maps jump from frame to frame, which those of the trained
-`shapes` do not, and that costs the encoder as much as the explanation. "Undrawn" leaves the picture as it is, and so
-shows the explanation alone.
+efficientnet_lite0 and `shapes` have real weights. ResNet-50's are random: its maps jump from frame to frame, and that
+costs the encoder. "Undrawn" leaves the picture as it is, and so shows the explanation alone.
 
 CPU is the processor time of all threads and child processes. Overlap is the share of the cores' time that was used:
 frames a second over the most that the cores could do of such frames, cores / CPU-seconds a frame.
@@ -30,7 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.timing import cpu_seconds, print_machine, print_table, spread
+from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
 from livecam.bench.clip import make_clip
 from livecam.bench.timing import write_json
 
@@ -69,8 +69,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
         from livecam.render import Style
 
         style = Style() if is_drawn else Style(opacity=0, caption=False)
-        weights = "default" if model == "shapes" else "none"
-        make = partial(Explainer, model, weights=weights, engine=engine)
+        make = partial(Explainer, model, weights=weights_of(model), engine=engine)
         explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
             ledger = annotate(clip, output, explainer, style=style)
@@ -164,13 +163,13 @@ def _imagenet_input(image: Any) -> Any:
 WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "transcode": transcode,
     **{
-        f"livecam {model} {engine}": annotate_with(model, engine)
-        for model in ("shapes", "mobilenet_v3_small", "resnet50")
-        for engine in ("compiled", "eager")
+        f"livecam {model} compiled": annotate_with(model, "compiled")
+        for model in ("shapes", "efficientnet_lite0", "resnet50")
     },
+    "livecam resnet50 eager": annotate_with("resnet50", "eager"),
     **{
         f"livecam {model} compiled undrawn": annotate_with(model, "compiled", is_drawn=False)
-        for model in ("mobilenet_v3_small", "resnet50")
+        for model in ("efficientnet_lite0", "resnet50")
     },
     "loop by hand resnet50": loop_by_hand,
     "loop with pytorch-grad-cam resnet50": loop_with_grad_cam,
@@ -231,8 +230,8 @@ def main() -> None:
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--works", default=",".join(WORK), help="of these, by comma")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--clip", type=Path, help="a video with audio instead of the generated scene")
     parser.add_argument("--only", choices=WORK, help=argparse.SUPPRESS)
-    parser.add_argument("--clip", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -240,8 +239,9 @@ def main() -> None:
         return
     runs: dict[str, list[dict[str, Any]]] = {work: [] for work in options.works.split(",")}
     with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "clip.mp4"
-        make_clip(clip, options.size, options.frames)
+        clip = options.clip or Path(folder) / "clip.mp4"
+        if options.clip is None:
+            make_clip(clip, options.size, options.frames)
         for number in range(options.rounds):
             for work in runs:
                 runs[work].append(run_in_process(work, clip, Path(folder) / f"{number}-{work.replace(' ', '-')}.mp4"))
@@ -255,12 +255,16 @@ def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -
         for work, done in runs.items()
     }
     print_machine()
-    print(f"{options.size}, {options.frames} frames, {options.rounds} rounds\n")
+    print(f"{_clip_name(options)}, {options.rounds} rounds\n")
     header = ["", "fps", "least-most", "CPU ms/frame", "overlap", "stages, ms (p50)"]
     print_table(header, [_row(work, figures[work], done) for work, done in runs.items()])
     if options.json:
-        settings = {"size": options.size, "frames": options.frames, "rounds": options.rounds}
+        settings = {"clip": _clip_name(options), "rounds": options.rounds}
         write_json(options.json, {"settings": settings, "medians": figures, "runs": runs})
+
+
+def _clip_name(options: argparse.Namespace) -> str:
+    return options.clip.name if options.clip else f"generated scene, {options.size}, {options.frames} frames"
 
 
 def _row(work: str, figures: dict[str, float], done: list[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import print_machine, print_table
+from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
 from livecam.frame import Frame
@@ -41,7 +41,7 @@ def addresses(explainer: Explainer) -> dict[str, str]:
 def soak(model: str, frames: int) -> list[dict[str, Any]]:
     """A sample at every tenth of the run."""
     samples: list[dict[str, Any]] = []
-    explainer = Explainer(model, weights="default" if model == "shapes" else "none", engine="eager")
+    explainer = Explainer(model, weights=weights_of(model), engine="eager")
 
     def on_written(frame: Frame, explanation: Explanation) -> None:
         if (frame.index + 1) % (frames // SAMPLES) == 0:

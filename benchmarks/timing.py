@@ -7,6 +7,13 @@ from collections.abc import Sequence
 
 from livecam.machine import machine, machine_line
 
+WEIGHTS_WITHOUT_DOWNLOAD = ("shapes", "efficientnet_lite0")
+
+
+def weights_of(model: str) -> str:
+    """A model's own weights where they need no download, or else random ones, whose maps mean nothing."""
+    return "default" if model in WEIGHTS_WITHOUT_DOWNLOAD else "none"
+
 
 def cpu_seconds() -> float:
     """Processor time of this process and of the children that have ended, all threads."""

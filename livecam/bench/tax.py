@@ -6,7 +6,7 @@ Inside the timer: from uint8 input on the CPU to maps and scores on the CPU.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from statistics import median
@@ -67,10 +67,11 @@ def measure_tax(
     batch: int,
     rounds: int,
     on_step: Callable[[str], None] = lambda step: None,
+    beside: Mapping[str, Callable[[], object]] | None = None,
 ) -> list[dict[str, Any]]:
     """A row of plain data for each variant that can be had here, all measured in the same interleaved rounds.
 
-    `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing can be had.
+    What is to be measured `beside` them, by name, comes back in each row as `beside_ms`. `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing can be had.
     """
     with ExitStack() as stack:
         prepared: dict[Variant, tuple[Explainer, float]] = {}
@@ -96,9 +97,12 @@ def measure_tax(
             for variant, explainer in explainers.items()
         }
         on_step(f"measuring, batch {batch}")
-        times_ms = interleaved(_works(explainers, images), rounds)
+        beside = beside or {}
+        times_ms = interleaved({**_works(explainers, images), **beside}, rounds)
+        beside_ms = {name: percentiles(times_ms[name]) for name in beside}
         return [
             {**_row(variant, times_ms), "batch": batch, "cosine": cosines[variant], "ready_seconds": round(seconds, 2)}
+            | ({"beside_ms": beside_ms} if beside else {})
             for variant, (_, seconds) in prepared.items()
         ]
 

@@ -36,8 +36,7 @@ def bench_command(batch: int | None, size: str, rounds: int, seconds: float, res
 
     First the prediction alone and the explanation, by each engine in each precision that makes sense here (--engine and
     --precision narrow that down), one picture at a time and in batches. Then, by the fastest of these, a file from end
-    to end, and frames that arrive 30 and 60 a second whether or not the one before is done. Takes a minute or two,
-    and the first time as much again for each program that is compiled.
+    to end, and frames that arrive 30 and 60 a second whether or not the one before is done. Takes a minute or two.
     """
     from livecam.bench.bench import bench
     from livecam.bench.timing import write_json

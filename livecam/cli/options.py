@@ -87,7 +87,8 @@ _MODEL_OPTIONS = (
         type=click.Choice(ENGINES),
         default="auto",
         show_default=True,
-        help="Eager starts at once, compiled is faster after half a minute, once; auto changes over where that pays.",
+        help="PyTorch (eager), or OpenVINO, on a GPU CUDA graphs (compiled): faster after a few seconds, once. auto begins "
+        "with the first and changes over where that pays.",
     ),
     click.option(
         "--precision",

@@ -93,6 +93,14 @@ def _as_strided_scatter(
     return new.reshape(source.shape)
 
 
+def _slice_scatter(
+    source: Tensor, new: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """Writing over all of a tensor, as taps do with their buffers, gives what is written."""
+    is_whole = not start and step == 1 and (end is None or end >= source.shape[dim])
+    return new.clone() if is_whole else NotImplemented
+
+
 def _check_is_whole(source: Tensor, size: Sequence[int], stride: Sequence[int], offset: int | None) -> None:
     own = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
     is_in_order = all(length == 1 or one == other for length, one, other in zip(size, stride, own, strict=True))
@@ -156,6 +164,7 @@ _OWN: dict[Any, Callable[..., Any]] = {
     aten.empty_permuted.default: _empty_permuted,
     aten.as_strided.default: _as_strided,
     aten.as_strided_scatter.default: _as_strided_scatter,
+    aten.slice_scatter.default: _slice_scatter,
     aten.native_layer_norm.default: _layer_norm,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
     aten.convolution_backward.default: _convolution_backward,
