@@ -35,7 +35,7 @@ def test_bench_prints_its_tables_and_writes_all_figures(livecam: Livecam, tmp_pa
     assert {"processor", "gpu", "python", "torch", "torch_threads"} <= figures["machine"].keys()
     for row in figures["tax"]:
         assert row["cosine"] == pytest.approx(1)
-        assert row["ratio"] > 0 and row["compile_seconds"] is None
+        assert row["ratio"] > 0
         assert all(row[f"{what}_ms"].keys() == {"p50", "p90", "p99"} for what in ("prediction", "explanation"))
     assert figures["end_to_end"]["runs"][0]["stages_ms"].keys() == {"capture", "explain", "render", "write"}
     for loop in figures["open_loop"]["runs"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import re
 import shutil
 import socket
 import struct
@@ -161,11 +162,15 @@ def test_a_cache_that_cannot_be_written_to_is_a_line(tmp_path: Path, monkeypatch
     assert "LIVECAM_CACHE" in str(check().next_step)
 
 
-def test_without_a_compiler_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    check = next(check for check in compute.compute() if check.name == "compiler")
-    assert check.state == "problem"
-    assert "apt install g++" in str(check.next_step)
+def test_without_openvino_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.doctor.compute.importlib.util.find_spec", lambda name: None)
+    check = next(check for check in compute.compute() if check.name == "openvino")
+    assert "pip install openvino" in str(check.next_step)
+
+
+def test_openvino_is_tried_and_told_with_what_it_is_fast_in() -> None:
+    check = next(check for check in compute.compute() if check.name == "openvino")
+    assert re.fullmatch(r"[0-9.]+, fast in fp32( bf16)?( fp16)?", check.fact)
 
 
 # The window

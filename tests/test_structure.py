@@ -82,7 +82,7 @@ def test_imports_go_one_way() -> None:
 
 def test_only_the_stages_of_a_run_and_the_compilation_start_threads() -> None:
     starting = {p for p in PACKAGE.rglob("*.py") if re.search(r"threading\.Thread\(|ThreadPool", p.read_text())}
-    assert starting == {PACKAGE / "stages.py", PACKAGE / "explain" / "engines" / "background.py"}
+    assert starting == {PACKAGE / "stages.py", PACKAGE / "explain" / "engines" / "compilation.py"}
 
 
 def test_the_public_names_are_there() -> None:
