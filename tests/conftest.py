@@ -69,14 +69,6 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
-    """Stands in for torch.cuda, so that what is written for a GPU runs without one."""
-    from tests.cuda_stand_in import CudaStandIn
-
-    return CudaStandIn(monkeypatch)
-
-
-@pytest.fixture
 def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
