@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install demo test test-all lint bench gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ bench: $(INSTALLED) ## measure what the README claims (about an hour); JSON into
 	$(call measure,faithfulness,,$(PASSIVE))
 	$(call measure,methods)
 	$(BIN)/python -m benchmarks.report results docs
+
+# Needs no installation and no network where this Python has torch and the few packages that livecam builds on.
+NEEDED := torch torchvision numpy cv2 av PIL click
+GPU_PYTHON ?= $(shell $(PYTHON) -c 'import sys; from importlib.util import find_spec as f; \
+	sys.exit(not all(map(f, sys.argv[1:])))' $(NEEDED) && echo $(PYTHON) || echo $(BIN)/python)
+
+gpu: ## try and measure all of it on a GPU (nine minutes at most, no network); JSON into results/gpu/
+	$(GPU_PYTHON) -m benchmarks.gpu
 
 clean: ## remove .venv and what was built or measured
 	rm -rf .venv build results *.egg-info demo.mp4

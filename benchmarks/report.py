@@ -30,6 +30,7 @@ CHAPTERS = {
     "pointing": "Does the heatmap point at what it explains?",
     "faithfulness": "How good are the methods' maps?",
     "methods": "Are the methods' maps those of the papers?",
+    "gpu/gpu": "What does livecam do on a GPU?",
 }
 
 

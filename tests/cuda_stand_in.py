@@ -8,6 +8,7 @@ host's, which is what `torch.from_numpy` gives and what is page-locked, is copie
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -47,7 +48,11 @@ class CudaStandIn:
         class Event:
             def __init__(self, *args: object, **kwargs: object) -> None: ...
             def record(self, stream: object = None) -> None:
+                self.seconds = time.perf_counter()
                 cuda._launch("record")
+
+            def elapsed_time(self, end: Any) -> float:
+                return 1000 * (end.seconds - self.seconds)
 
             def wait(self, stream: object = None) -> None:
                 cuda._launch("wait")
@@ -103,6 +108,7 @@ class CudaStandIn:
             "stream": stream,
             "graph": graph,
             "device": self.current,
+            "get_device_name": lambda device=None: "a stand-in",
             "current_device": lambda: self.index,
             "current_stream": lambda device=None: getattr(self._thread, "stream", None) or Stream(device),
             "is_current_stream_capturing": lambda: self._capturing is not None,
@@ -189,7 +195,7 @@ class CudaStandIn:
 
     def _to(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if self.is_on_host(tensor) and any(map(self._is_there, (*args, *kwargs.values()))):
+            if any(map(self._is_there, (*args, *kwargs.values()))) and self.is_on_host(tensor):
                 self.uploads.append(self.is_pinned(tensor))
                 if not self.is_pinned(tensor):
                     self._wait()

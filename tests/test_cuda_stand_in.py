@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -107,3 +108,11 @@ def test_copies_and_kernels_are_counted(cuda: CudaStandIn) -> None:
         pinned.copy_(there)
         assert there.cpu().data_ptr() != there.data_ptr()
     assert (cuda.uploads, cuda.downloads, cuda.kernels, cuda.waits) == ([True], [True, False], ["add_"], 1)
+
+
+def test_events_tell_the_milliseconds_between_them(cuda: CudaStandIn) -> None:
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin.record()
+    time.sleep(0.01)
+    end.record()
+    assert 10 <= begin.elapsed_time(end) < 1000

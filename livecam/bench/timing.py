@@ -15,26 +15,37 @@ from livecam.machine import machine
 WARM_UP_ROUNDS = 3
 
 
-def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each call, each once a round after some that warm up, so that all meet the same weather."""
+def wall_ms(work: Callable[[], object]) -> float:
+    """Call it once; return how many milliseconds that took."""
+    begin = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - begin)
+
+
+def interleaved(
+    works: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[Callable[[], object]], float] = wall_ms
+) -> dict[str, list[float]]:
+    """Return the milliseconds of each call, each once a round, so that background load hits all of them equally.
+
+    Rounds to warm up come before. `clock` calls a work and returns its milliseconds.
+    """
     times_ms: dict[str, list[float]] = {name: [] for name in works}
     for number in range(WARM_UP_ROUNDS + rounds):
         for name, work in works.items():
-            begin = time.perf_counter()
-            work()
+            milliseconds = clock(work)
             if number >= WARM_UP_ROUNDS:
-                times_ms[name].append(1000 * (time.perf_counter() - begin))
+                times_ms[name].append(milliseconds)
     return times_ms
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
     """Results with the machine and the command beside them."""
-    facts = {"machine": machine(), "command": _command()}
+    facts = {"machine": machine(), "command": typed_command()}
     path.write_text(json.dumps({**facts, **results}, indent=2) + "\n", encoding="utf-8")
 
 
-def _command() -> str:
-    """What was typed, without the place of the interpreter or the script."""
+def typed_command() -> str:
+    """Return the command of this process as it was typed, without the place of the interpreter or the script."""
     program, *arguments = sys.orig_argv
     if arguments and arguments[0].endswith("bin/livecam"):  # a script that the interpreter was started with
         program, *arguments = arguments
