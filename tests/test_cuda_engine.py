@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -272,3 +273,16 @@ def test_the_captured_answers_are_those_of_the_eager_engine(monkeypatch: pytest.
     explainer, eager = explainer_on_gpu(), explainer_on_gpu(engine="eager", precision="fp32")
     for number, answer in explained_until_settled(explainer, images, at_least=20):
         np.testing.assert_allclose(answer.maps, eager.answer(images[number]).maps, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_fails_is_told_also_where_the_captured_program_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Compilation, "_picture_seconds", takes(dict.fromkeys(("fp16", "bf16", "fp32"), 1e-9)))
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_BUILDING_SECONDS", {"cuda": 0.0})
+    fails = [sys.executable, "-c", "raise RuntimeError('no cuda.h')"]
+    monkeypatch.setattr("livecam.explain.engines.compilation.module_command", lambda *arguments: fails)
+    explainer = explainer_on_gpu()
+    explained_until_settled(explainer, numbered(5))
+    assert explainer.engine == "captured"
+    assert "cannot be compiled (RuntimeError: no cuda.h): going on with it captured" in caplog.text

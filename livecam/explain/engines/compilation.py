@@ -183,6 +183,8 @@ class Compilation:
             tried.update(new)
         if self._builder is not None and self._builder.returncode and not self._ending.is_set():
             self.problem = f"the model cannot be compiled ({self._last_words()})"
+            if self.offer is not None:
+                log.warning("%s: going on with it %s", self.problem, self.offer.engine)
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])
