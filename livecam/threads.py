@@ -16,7 +16,7 @@ ENCODER = 0
 
 
 def inference_threads() -> int:
-    """What OpenVINO computes with: as many threads as torch does, which are all cores unless OMP_NUM_THREADS is set."""
+    """How many threads OpenVINO computes with: as many as torch, which are all cores unless the user says otherwise."""
     import torch
 
     return torch.get_num_threads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import sys
@@ -151,12 +152,14 @@ def test_nan_after_the_switch_is_told_counted_and_explained_again(
     with explainer:
         explained_until_settled(explainer, numbered(5))
         assert explainer.precision == "fp16"
-        offer = explainer._engine._offer
+        compilation = explainer._engine._compilation
+        assert compilation is not None
+        offer = compilation.offer
         assert offer is not None
         overflown = [
             torch.full_like(output, math.nan) if output.ndim == 4 else output for output in offer.program(image)
         ]
-        monkeypatch.setattr(type(offer.program), "__call__", lambda program, images: overflown)
+        compilation.offer = dataclasses.replace(offer, program=lambda images: overflown)
         answer = explainer.answer(image)
     assert torch.isfinite(answer.maps).all()
     assert explainer.precision == "fp32"
@@ -182,6 +185,8 @@ def test_what_cannot_be_captured_is_found_before_and_leaves_no_trace(
             symmetric = x[:, 0] @ x[:, 0].mT
             return super().forward(x) + torch.linalg.eigh(symmetric).eigenvalues[:, :5]
 
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_BUILDING_SECONDS", {"cuda": 0.0})
+    monkeypatch.setattr("livecam.explain.engines.compilation.subprocess.Popen", None)  # nor is it compiled
     explainer = explainer_on_gpu(Decomposes)
     explained_until_settled(explainer, numbered(5))
     assert explainer.engine == "eager"
@@ -220,20 +225,27 @@ def test_everything_is_launched_on_the_device_that_was_named(
     assert {index for what, index in cuda.launches} == {1}
 
 
-def test_a_failure_that_may_not_happen_again_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Compilation, "_picture_seconds", takes(dict.fromkeys(("fp16", "bf16", "fp32"), 1e-9)))
-
-    def out_of_memory(*arguments: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("livecam.explain.engines.cuda.CapturedProgram.__init__", out_of_memory)
-        explainer = explainer_on_gpu()
-        explained_until_settled(explainer, numbered(5))
-        assert explainer.engine == "eager"
+def test_a_live_run_that_changed_its_method_is_compiled_once_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was only captured until then begins again."""
+    begun: list[bool] = []
+    monkeypatch.setattr(Compilation, "_run", lambda compilation: begun.append(compilation.may_build))
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_BUILDING_SECONDS", {"cuda": 30.0})
     explainer = explainer_on_gpu()
-    explained_until_settled(explainer, numbered(5))
-    assert explainer.engine == "captured"
+    with explainer:
+        explainer.expect(100)
+        for image in numbered(3):
+            explainer.answer(image)
+        explainer.expect(math.inf)
+    assert begun == [False, True]
+
+
+def test_who_says_nothing_of_what_is_to_come_is_not_captured_for_a_glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[bool] = []
+    monkeypatch.setattr(Compilation, "_run", lambda compilation: begun.append(compilation.may_build))
+    explainer = explainer_on_gpu()
+    for image in numbered(4):
+        explainer.answer(image)
+    assert begun == []
 
 
 class Hungry(Tiny):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import shutil
@@ -480,17 +479,16 @@ def test_what_was_not_used_for_longest_is_removed_from_the_cache(cache_folder: P
     assert sorted(path.name for path in (cache_folder / "engines").iterdir()) == ["middle", "newest"]
 
 
-def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+def test_a_builder_at_work_ends_with_its_explainer() -> None:
     explainer = tiny()
     explainer.expect(math.inf)
     compilation = explainer._engine._compilation
     assert compilation is not None
     compilation._launched.wait()
-    process, job = compilation._builder, compilation._folder
+    process = compilation._builder
     assert process is not None
-    assert job is not None
-    folder = Path(job.name)
+    assert isinstance(process.args, list)
+    folder = Path(process.args[-2]).parent
     assert process.poll() is None
     assert folder.exists()
     del explainer, compilation
@@ -498,11 +496,110 @@ def test_a_compiler_at_work_ends_with_its_explainer(cache_folder: Path, caplog: 
     assert not folder.exists()
 
 
-def test_building_fails_with_a_line_and_without_results(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "livecam.explain.engines.build", str(tmp_path), str(tmp_path / "entry")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode
-    assert not (tmp_path / "entry").exists()
+def test_what_was_handed_to_the_builder_is_gone_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as large as the weights."""
+    monkeypatch.setattr("livecam.explain.engines.compilation.tempfile.tempdir", str(tmp_path))
+    explainer = tiny(engine="compiled")
+    explainer.answer(pictures())
+    explainer.settle()
+    assert explainer.engine == "compiled"
+    assert not list(tmp_path.glob("livecam-*"))
+
+
+def test_an_operation_that_cannot_be_converted_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Unusual(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(torch.special.i1(x))
+
+    explainer = tiny(Unusual, engine="compiled")
+    explainer.answer(pictures())
+    assert explainer.engine == "eager"
+    assert "cannot be compiled (-- No conversion rule found for operations: aten.special_i1" in caplog.text
+
+
+def test_what_is_no_faster_is_not_taken(
+    known: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = "livecam.explain.engines.compilation.Compilation._picture_seconds"
+    monkeypatch.setattr(slow, lambda self, programs: dict.fromkeys(programs, 1e6))
+    explainer = Explainer("shapes", precision="fp32")
+    with explainer:
+        explainer.expect(math.inf)
+        for scene in scenes(6):
+            explainer(scene)
+        explainer.settle()
+        explainer(scenes(1)[0])
+    assert explainer.engine == "eager"
+    assert "no faster here" in caplog.text
+
+
+@pytest.mark.parametrize("fails_in", ["__init__", "__call__"])
+def test_a_precision_that_fails_leaves_the_others_alone(
+    fails_in: str, known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FailsInHalf(OpenVINOProgram):
+        def __init__(self, model: Path, precision: str) -> None:
+            if precision == "bf16" and fails_in == "__init__":
+                raise RuntimeError("out of order")
+            super().__init__(model, "fp32")
+            self._fails = precision == "bf16"
+
+        def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+            if self._fails:
+                raise RuntimeError("out of order")
+            return super().__call__(images)
+
+    monkeypatch.setattr("livecam.explain.engines.compilation.OpenVINOProgram", FailsInHalf)
+    monkeypatch.setattr("livecam.explain.engines.engine.likely_fast", lambda device: ("bf16", "fp32"))
+    explainer = Explainer("shapes", engine="compiled")
+    explainer(scenes(1)[0])
+    explainer.settle()
+    assert (explainer.engine, explainer.precision) == ("compiled", "fp32")
+    assert len(list(known.glob("engines/*/model.xml"))) == 1
+
+
+def test_weights_that_change_while_they_are_handed_over_do_not_get_into_the_cache(
+    cache_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a later run with the weights of before would find those of after."""
+    explainer = tiny(engine="compiled")
+    save = torch.save
+
+    def changed_meanwhile(*arguments: Any) -> None:
+        with torch.no_grad():
+            explainer.classifier.module.head.weight.mul_(1.01)
+        save(*arguments)
+
+    monkeypatch.setattr("livecam.explain.engines.compilation.torch.save", changed_meanwhile)
+    explainer.expect(10)
+    compilation = explainer._engine._compilation
+    assert compilation is not None
+    assert "weights were changed" in str(compilation.problem)
+    assert not list(cache_folder.glob("engines/*/*"))
+
+
+def test_half_an_entry_is_built_again(cache_folder: Path) -> None:
+    """Of a builder that was killed between its two files."""
+    tiny(engine="compiled").answer(pictures(1))
+    (model,) = cache_folder.glob("engines/*/model.xml")
+    model.unlink()
+    explainer = tiny(engine="compiled")
+    explainer.answer(pictures(1))
+    assert explainer.engine == "compiled"
+    assert model.exists()
+
+
+def test_a_layer_that_was_replaced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = tiny(engine="compiled", precision="fp32")
+    before = explainer.answer(pictures(1))
+    assert explainer.engine == "compiled"
+    monkeypatch.setattr("livecam.explain.engines.engine.importlib.util.find_spec", lambda name: None)
+    explainer.classifier.module.head = nn.Linear(8, 5).requires_grad_(False)
+    after = explainer.answer(pictures(1))
+    assert explainer.engine == "eager"
+    assert not torch.allclose(after.best_scores, before.best_scores)
 
 
 def test_a_cache_that_others_can_write_to_is_not_used(

@@ -71,7 +71,9 @@ def measure_tax(
 ) -> list[dict[str, Any]]:
     """A row of plain data for each variant that can be had here, all measured in the same interleaved rounds.
 
-    What is to be measured `beside` them, by name, comes back in each row as `beside_ms`. `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing can be had.
+    `beside` maps names to functions that are timed in the same rounds; their times come back in each row as
+    `beside_ms`. `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing
+    can be had.
     """
     with ExitStack() as stack:
         prepared: dict[Variant, tuple[Explainer, float]] = {}
@@ -84,7 +86,7 @@ def measure_tax(
             except (RuntimeError, NotImplementedError) as exc:  # a model that cannot be computed in a precision
                 on_step(f"{variant} is left out: {first_line(exc)}")
                 continue
-            if explainer.engine == variant.engine:
+            if (explainer.engine == "eager") == (variant.engine == "eager"):
                 prepared[variant] = explainer, time.perf_counter() - begin
         if not prepared:
             raise ModelError(f"this cannot be explained here by {' or '.join(map(str, wanted))}; leave it to auto")

@@ -87,8 +87,8 @@ _MODEL_OPTIONS = (
         type=click.Choice(ENGINES),
         default="auto",
         show_default=True,
-        help="PyTorch (eager), or OpenVINO, on a GPU CUDA graphs (compiled): faster after a few seconds, once. auto begins "
-        "with the first and changes over where that pays.",
+        help="eager: PyTorch. compiled: OpenVINO, or on a GPU CUDA graphs and TorchInductor; built once, in seconds. "
+        "auto: start eager, switch when it pays.",
     ),
     click.option(
         "--precision",

@@ -228,13 +228,13 @@ class Explainer:
 
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:
-        """Inputs as they are made of pictures, (B, h, w, channels) uint8 on the CPU -> maps and scores as tensors."""
+        """Inputs as they are made of pictures, (B, h, w, channels) uint8 -> maps and scores as tensors, on the CPU."""
         with self:
             return self._engine(images)
 
     @torch.inference_mode(False)
     def predict(self, images: Tensor) -> Answer:
-        """The same without any map: what explaining is measured against.
+        """Predict without explaining: what explaining is measured against.
 
         It goes by the engine, in the precision and in the batches that the first such call finds in use.
         """
@@ -251,7 +251,7 @@ class Explainer:
 
     @torch.inference_mode(False)
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
-        """Say that so many pictures are to come, None if nobody knows, infinity for a live source, in such batches.
+        """Tell how many pictures will follow (None: unknown, inf: live) and in what batch size.
 
         The engine "auto" compiles where that many repay it, and for a live source at once; "compiled" does it here,
         before anything is explained. (Where nothing is said, "auto" waits until as much time has been spent.)

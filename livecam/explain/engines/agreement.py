@@ -11,11 +11,11 @@ import numpy as np
 from livecam.explain.program import Answer, PictureAnswer
 
 LEAST_COSINE = 0.995
-"""From here on a map in half precision is taken for that in single precision: one sees no difference."""
+"""The least cosine at which a map in half precision replaces that in single precision: one sees no difference."""
 
 
 _TIE = 0.01
-"""A best class whose score is within this share of another's is as good as that: rounding decides between them."""
+"""Best scores within 1 % are a tie: rounding decides between their classes."""
 
 
 class Agreement(NamedTuple):
@@ -29,7 +29,7 @@ class Agreement(NamedTuple):
 
     @property
     def suffices(self) -> bool:
-        """Whether one may stand for the other."""
+        """True if the maps are similar enough to replace the reference."""
         return self.cosine >= LEAST_COSINE and self.same_best
 
 

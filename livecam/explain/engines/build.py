@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,57 +21,54 @@ from livecam.explain.engines.conversion import to_openvino
 from livecam.explain.engines.openvino_runtime import openvino
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be built: these graphs by precision, the likely fastest first, for the shape of `images`.
+def main(job: Path, entry: Entry) -> None:
+    """Build each precision of a job, and add each to the entry as soon as it is done.
 
-    A `patient` build leaves the processor to whoever else wants it.
+    The job is a file with the graphs by precision, the likely fastest first; images of the shape to build for; and
+    whether to leave the processor to whoever else wants it. A precision that cannot be built is passed over; if there
+    is no other, its error is raised.
     """
-
-    graphs: Mapping[str, GraphModule]
-    images: Tensor
-    patient: bool
-
-
-def main(file: Path, entry: Entry) -> None:
-    """Build each precision of the job in a file, and add each to the entry as soon as it is done.
-
-    A precision that cannot be built is passed over; if there is no other, its error is raised.
-    """
-    job: Job = torch.load(file, weights_only=False)  # written by this program's own run
-    if job.patient:
+    graphs, images, is_patient = torch.load(job, weights_only=False)  # written by the run that started this process
+    job.unlink()  # it is as large as the weights
+    if is_patient:
         threads.give_way()
-    build = _compile if job.images.is_cuda else _convert
     errors: list[Exception] = []
-    for precision, graph in job.graphs.items():
+    for precision, graph in graphs.items():
         try:
-            for draft in build(graph, job.images, file.with_name(precision)):
-                entry.take(draft)
+            files = (
+                _compile(graph, images, precision, job.parent)
+                if images.is_cuda
+                else _convert(graph, images, job.parent)
+            )
+            for file in files:
+                entry.take(file)
         except Exception as exc:
             errors.append(exc)
     cache.prune()
-    if len(errors) == len(job.graphs):
+    if len(errors) == len(graphs):
         raise errors[0]
 
 
-def _convert(graph: GraphModule, images: Tensor, stem: Path) -> list[Path]:
+def _convert(graph: GraphModule, images: Tensor, folder: Path) -> list[Path]:
     """Write OpenVINO's model, and give its files, the one that refers to the other last."""
-    draft = stem.with_name("model.xml")
-    openvino().save_model(to_openvino(graph, images), draft, compress_to_fp16=False)
-    return [draft.with_suffix(".bin"), draft]
+    model = folder / "model.xml"
+    openvino().save_model(to_openvino(graph, images), model, compress_to_fp16=False)
+    return [model.with_suffix(".bin"), model]
 
 
-def _compile(graph: GraphModule, images: Tensor, stem: Path) -> list[Path]:
+def _compile(graph: GraphModule, images: Tensor, precision: str, folder: Path) -> list[Path]:
     """Write a package of TorchInductor for a GPU."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(stem.parent / "inductor")  # as large as the weights; gone with the job
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # as large as the weights; gone with the job
     if home := cuda.toolkit():
         os.environ["CUDA_HOME"] = str(home)
-    draft = stem.with_suffix(".pt2")
+    package = folder / f"{precision}.pt2"
     with torch.no_grad(), torch.cuda.device(images.device):
         exported = torch.export.export(graph, (images,))
         # Freezing folds the weights into the code: normalisations into convolutions, layouts as the kernels want them.
-        torch._inductor.aoti_compile_and_package(exported, package_path=str(draft), inductor_configs={"freezing": True})
-    return [draft]
+        torch._inductor.aoti_compile_and_package(
+            exported, package_path=str(package), inductor_configs={"freezing": True}
+        )
+    return [package]
 
 
 if __name__ == "__main__":

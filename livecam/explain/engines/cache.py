@@ -19,7 +19,7 @@ from livecam.machine import version
 _KEPT_BYTES = 4 << 30
 """Beyond that the programs that were not used for longest are removed. A ResNet-50 takes 100 MB."""
 _FORMAT = "2"
-"""To be raised when what is built changes without the graph."""
+"""Raise this when what is built changes without the graph."""
 
 
 def folder() -> Path:
@@ -38,20 +38,16 @@ class Entry:
     @classmethod
     def of(cls, graph: Graph, shape: Sequence[int], device: torch.device) -> Entry:
         """The entry for a graph: of the same operations, weights and input, on the same device and runtime."""
-        runtime = [version("openvino") or ""]
+        runtime = [version("livecam"), version("openvino")]
         if device.type == "cuda":
-            runtime = [torch.__version__, platform.platform(), torch.cuda.get_device_name(device), str(device)]
-        digest = hashlib.sha256("\n".join([_FORMAT, str(tuple(shape)), device.type, *runtime]).encode())
+            runtime += [torch.__version__, platform.platform(), torch.cuda.get_device_name(device), str(device)]
+        digest = hashlib.sha256("\n".join(map(str, [_FORMAT, tuple(shape), device.type, *runtime])).encode())
         digest.update(graph.digest())
         return cls(folder() / "engines" / digest.hexdigest()[:32])
 
-    def model(self) -> Path:
-        """OpenVINO's .xml, beside which lies its .bin. One serves every precision."""
-        return self.path / "model.xml"
-
-    def package(self, precision: str) -> Path:
-        """The package that was compiled for a GPU in this precision."""
-        return self.path / f"{precision}.pt2"
+    def file(self, precision: str, device: torch.device) -> Path:
+        """OpenVINO's .xml, which serves every precision, or the package that was compiled in this one for a GPU."""
+        return self.path / ("model.xml" if device.type == "cpu" else f"{precision}.pt2")
 
     def make(self) -> None:
         """Make the folder, for the user alone."""
@@ -62,7 +58,7 @@ class Entry:
         """Raise LivecamError where somebody else could have put something into the entry: it may hold code."""
         for path in (self.path, self.path.parent):
             facts = path.stat()
-            if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or facts.st_mode & 0o022):
+            if hasattr(os, "getuid") and (facts.st_uid not in (0, os.getuid()) or facts.st_mode & 0o022):
                 raise LivecamError(f"others can write to the cache {path}; delete it, or set LIVECAM_CACHE")
 
     def take(self, draft: Path) -> None:
@@ -74,10 +70,6 @@ class Entry:
         finally:
             beside.unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Forget all of it, to be built again."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
     def touch(self) -> None:
         """Note that it has been used."""
         with suppress(OSError):  # of a cache that can only be read
@@ -86,9 +78,9 @@ class Entry:
 
 def prune(kept_bytes: int = _KEPT_BYTES) -> None:
     """Remove the entries that were not used for longest, until the rest takes no more than this."""
-    entries = sorted((folder() / "engines").glob("*/"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0
-    for path in entries:
-        total += sum(file.stat().st_size for file in path.iterdir())
-        if total > kept_bytes:
-            shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # another process is at it as well
+        for path in sorted((folder() / "engines").glob("*/"), key=lambda each: each.stat().st_mtime, reverse=True):
+            total += sum(file.stat().st_size for file in path.iterdir())
+            if total > kept_bytes:
+                shutil.rmtree(path, ignore_errors=True)

@@ -21,10 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from livecam.errors import LivecamError, ModelError
+from livecam.errors import LivecamError
 from livecam.explain.engines import cuda
 from livecam.explain.engines.agreement import Agreement, agreement
-from livecam.explain.engines.build import Job
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.openvino_runtime import OpenVINOProgram
@@ -64,41 +63,57 @@ class Offer:
     picture_seconds: float
 
 
+class _Ended(Exception):  # noqa: N818 - not an error
+    """The run is over: nobody waits for the program any more."""
+
+
+class _DamagedError(RuntimeError):
+    """A file of the cache cannot be loaded."""
+
+
 class Compilation:
     """The way from a traced graph to an `offer`, which a faster one may replace later.
 
     Of the `precisions` in which the maps agree with the samples the fastest is offered; unless it `may_be_slow`, only
-    if it is faster than they were. `problem` says why there is no offer. `settled` is set when nothing will change any
-    more.
+    if it is faster than they were. Unless it `may_build`, only what is on disk or can be captured is tried; if it
+    `is_patient`, it leaves the processor to others. `problem` says why there is no offer. `settled` is set when nothing
+    will change any more.
     """
 
     def __init__(
-        self, traced: Graph, images: Tensor, precisions: tuple[str, ...], device: torch.device, *, may_be_slow: bool
+        self,
+        traced: Graph,
+        images: Tensor,
+        precisions: tuple[str, ...],
+        device: torch.device,
+        *,
+        may_build: bool,
+        may_be_slow: bool,
+        is_patient: bool,
     ) -> None:
         self.offer: Offer | None = None
         self.problem: str | None = None
         self.settled = threading.Event()
+        self.may_build = may_build
         self._traced, self._images, self._precisions, self._device = traced, images, precisions, device
-        self._may_be_slow = may_be_slow
+        self._may_be_slow, self._is_patient = may_be_slow, is_patient
         self._samples: list[Sample] = []
         self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
         self._builder: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
-    def start(self, *, may_build: bool, patient: bool) -> None:
-        """Begin; unless it `may_build`, with what is on disk alone. `patient` leaves the processor to others."""
-        self._may_build, self._is_patient = may_build, patient
+    def start(self) -> None:
+        """Begin, in a thread."""
         self._thread.start()
 
     def wait_for_builder(self) -> None:
-        """Until what the run waits for is built, or never will be."""
+        """Block until the process that builds has ended."""
         self._launched.wait()
         if self._builder is not None:
             self._builder.wait()
 
     def wait(self) -> None:
-        """Until there is an offer, or it is settled that there will be none."""
+        """Block until there is an offer, or it is settled that there will be none."""
         while not (self.offer or self.settled.is_set()):
             self.settled.wait(_POLL_SECONDS)
 
@@ -110,27 +125,18 @@ class Compilation:
             self._sampled.set()
 
     def end(self) -> None:
-        """Give up what is not done."""
+        """Stop the builder and the thread, and delete their temporary files."""
         self._ending.set()
         self._sampled.set()
-        if self._thread.ident is not None:
-            self._launched.wait()
-        if self._builder is not None and self._builder.poll() is None:
-            _kill(self._builder)
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if self._thread is not threading.current_thread() and self._thread.is_alive():
             self._thread.join()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def _run(self) -> None:
         try:
-            with _current(self._device):
-                entry = self._launch()
-                self._sampled.wait()
-                if self._device.type == "cuda" and self._samples:
-                    self._compete("captured", {name: partial(self._captured, name) for name in self._precisions})
-                if self._samples:
-                    self._follow_builder(entry)
+            with _current(self._device), _temporary_folder() as folder:
+                self._search(Path(folder))
+        except _Ended:
+            pass
         except (LivecamError, OSError) as exc:  # no place to keep what is built, or one that others can write to
             self.problem = str(exc)
         except Exception as exc:  # whatever a runtime raises; the run goes on as it is
@@ -140,18 +146,33 @@ class Compilation:
             self._launched.set()
             self.settled.set()
 
-    def _launch(self) -> Entry:
-        """Start building where something is missing. To hand the weights over takes half a second."""
+    def _search(self, folder: Path) -> None:
+        if self._device.type == "cuda":
+            cuda.check_capturable(self._traced.module)
         entry = Entry.of(self._traced, self._images.shape, self._device)
-        missing = tuple(name for name in self._precisions if not self._file(entry, name).exists())
-        if self._device.type == "cpu":
-            missing = ("fp32",) if missing else ()  # one model serves every precision
-        if missing and self._may_build:
+        try:
+            self._launch(entry, folder)
+            self._sampled.wait()
+            self._check_going_on()
+            if self._device.type == "cuda":
+                self._compete("captured", self._precisions, self._captured)
+            self._follow_builder(entry, folder)
+        finally:
+            if self._builder is not None and self._builder.poll() is None:
+                _kill(self._builder)
+
+    def _launch(self, entry: Entry, folder: Path) -> None:
+        """Start building where something is missing. To hand the weights over takes half a second."""
+        missing = [name for name in self._precisions if not entry.file(name, self._device).exists()]
+        if missing and self.may_build:
+            if self._device.type == "cpu":
+                missing = ["fp32"]  # one model serves every precision
             entry.make()
-            self._folder = tempfile.TemporaryDirectory(prefix="livecam-", ignore_cleanup_errors=True)
-            folder = Path(self._folder.name)
+            entry.check_is_ours()
             graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
-            torch.save(Job(graphs, self._images.to(self._device), self._is_patient), folder / _JOB)
+            torch.save((graphs, self._images.to(self._device), self._is_patient), folder / _JOB)
+            if Entry.of(self._traced, self._images.shape, self._device).path != entry.path:
+                raise LivecamError("the weights were changed while they were handed over")
             with (folder / _LOG).open("wb") as messages:
                 self._builder = subprocess.Popen(
                     module_command("livecam.explain.engines.build", folder / _JOB, entry.path),
@@ -162,70 +183,77 @@ class Compilation:
                     start_new_session=True,  # Ctrl-C is for the run, which then ends this one
                 )
         self._launched.set()
-        return entry
 
-    def _file(self, entry: Entry, precision: str) -> Path:
-        return entry.model() if self._device.type == "cpu" else entry.package(precision)
-
-    def _follow_builder(self, entry: Entry) -> None:
+    def _follow_builder(self, entry: Entry, folder: Path) -> None:
         """Try each precision as it is built, or all that were built earlier."""
-        tried: set[str] = set()
-        is_over = False
-        while not (is_over or self._ending.is_set()):
+        untried, is_over = list(self._precisions), False
+        while untried and not is_over:
             is_over = self._builder is None or self._builder.poll() is not None
-            new = [name for name in self._precisions if name not in tried and self._file(entry, name).exists()]
-            if new:
+            ready = [name for name in untried if entry.file(name, self._device).exists()]
+            if ready:
                 entry.check_is_ours()
                 entry.touch()
-                self._compete("compiled", {name: partial(self._loaded, entry, name) for name in new})
+                if self._compete("compiled", ready, partial(self._loaded, entry)) == ready:  # all of it is damaged
+                    entry.file(ready[0], self._device).unlink(missing_ok=True)
+                untried = [name for name in untried if name not in ready]
             elif not is_over:
                 self._ending.wait(_POLL_SECONDS)
-            tried.update(new)
-        if self._builder is not None and self._builder.returncode and not self._ending.is_set():
-            self.problem = f"the model cannot be compiled ({self._last_words()})"
+                self._check_going_on()
+        if self._builder is not None and self._builder.wait():
+            self.problem = f"the model cannot be compiled ({_last_words(folder / _LOG)})"
             if self.offer is not None:
                 log.warning("%s: going on with it %s", self.problem, self.offer.engine)
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])
-        cuda.check_capturable(graph)
         return cuda.CapturedProgram(graph, self._images.to(self._device), self._device)
 
     def _loaded(self, entry: Entry, precision: str) -> Compute:
+        file = entry.file(precision, self._device)
         try:
             if self._device.type == "cpu":
-                return OpenVINOProgram(entry.model(), precision)
-            package = cuda.load_package(entry.package(precision), self._device)
-            return cuda.CapturedProgram(package, self._images.to(self._device), self._device)
+                return OpenVINOProgram(file, precision)
+            package = cuda.load_package(file, self._device)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError:  # it is damaged
-            entry.remove()
-            raise
+        except RuntimeError as exc:
+            raise _DamagedError(first_line(exc)) from exc
+        return cuda.CapturedProgram(package, self._images.to(self._device), self._device)
 
-    def _compete(self, engine: str, makers: Mapping[str, Callable[[], Compute]]) -> None:
-        """Offer the fastest of the programs, made by precision, that are right and faster than what explains now."""
+    def _compete(self, engine: str, precisions: Sequence[str], make: Callable[[str], Compute]) -> list[str]:
+        """Offer the fastest of the programs that are right, if it is faster than what explains now.
+
+        Gives the precisions of those whose files are damaged.
+        """
         programs: dict[str, tuple[Compute, Agreement]] = {}
-        for precision, make in makers.items():
+        damaged: list[str] = []
+        for precision in precisions:
+            self._check_going_on()
             try:
-                program = InBatches(make(), len(self._images))
-            except (RuntimeError, ModelError) as exc:
-                self.problem = self.problem or f"{engine} code in {precision} cannot be used ({first_line(exc)})"
+                program = in_batches(make(precision), len(self._images))
+                answers = [Answer(*program(sample.images)) for sample in self._samples]
+            except (RuntimeError, LivecamError) as exc:
+                damaged += [precision] if isinstance(exc, _DamagedError) else []
+                self._note(f"{engine} code in {precision} cannot be used ({first_line(exc)})")
                 continue
-            answers = [Answer(*program(sample.images)) for sample in self._samples]
             agreed = agreement(answers, [sample.answer for sample in self._samples])
             if agreed.suffices:
                 programs[precision] = program, agreed
             else:
-                self.problem = self.problem or f"in {precision} the maps differ (cosine {agreed.cosine:.4f})"
-        if not programs:
-            return
-        seconds = self._picture_seconds({precision: program for precision, (program, _) in programs.items()})
-        best = min(seconds, key=seconds.__getitem__)
-        if seconds[best] >= self._seconds_to_beat():
-            self.problem = self.problem or f"{engine} code is no faster here"
-        else:
-            self.offer = Offer(programs[best][0], engine, best, programs[best][1], seconds[best])
+                self._note(f"in {precision} the maps differ (cosine {agreed.cosine:.4f})")
+        if programs:
+            seconds = self._picture_seconds({precision: program for precision, (program, _) in programs.items()})
+            best = min(seconds, key=seconds.__getitem__)
+            if seconds[best] < self._seconds_to_beat():
+                self.offer = Offer(programs[best][0], engine, best, programs[best][1], seconds[best])
+                log.info("%s in %s: %.1f ms a picture", engine, best, 1000 * seconds[best])
+            else:
+                self._note(f"{engine} code is no faster here")
+        return damaged
+
+    def _note(self, problem: str) -> None:
+        """Keep the first reason why there is no offer."""
+        self.problem = self.problem or problem
 
     def _seconds_to_beat(self) -> float:
         if self.offer is not None:
@@ -234,47 +262,41 @@ class Compilation:
 
     def _picture_seconds(self, programs: Mapping[str, Compute]) -> dict[str, float]:
         """The best of a few interleaved calls of each, a picture. The run goes on, and is left half of the time."""
+        images = self._samples[-1].images  # as many as the run really explains at once
         times: dict[str, list[float]] = {precision: [] for precision in programs}
         for _ in range(_ROUNDS):
             for precision, program in programs.items():
                 begin = time.perf_counter()
-                program(self._images)
+                program(images)
                 times[precision].append(time.perf_counter() - begin)
                 self._ending.wait(times[precision][-1])
-        return {precision: min(each) / len(self._images) for precision, each in times.items()}
+                self._check_going_on()
+        return {precision: min(each) / len(images) for precision, each in times.items()}
 
-    def _last_words(self) -> str:
-        assert self._folder is not None  # there is one where there is a builder
-        lines = (Path(self._folder.name) / _LOG).read_text(errors="replace").strip().splitlines()
-        errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Failure)\b|-- No conversion", line)]
-        return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
+    def _check_going_on(self) -> None:
+        if self._ending.is_set():
+            raise _Ended
 
 
-class InBatches:
-    """A program for exactly `batch` pictures, for any number of them.
+def in_batches(program: Compute, batch: int) -> Compute:
+    """Make a program for exactly `batch` pictures one for any number: a batch is filled up, and cut off again."""
 
-    What is missing to a batch is made up, and left out of what comes back.
-    """
+    def compute(images: Tensor) -> tuple[Tensor, ...]:
+        missing = -len(images) % batch
+        filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
+        answers = [program(filled[begin : begin + batch].contiguous()) for begin in range(0, len(filled), batch)]
+        return tuple(torch.cat(outputs)[: len(images)] for outputs in zip(*answers, strict=True))
 
-    def __init__(self, program: Compute, batch: int) -> None:
-        self._program = program
-        self._batch = batch
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures (n, h, w, channels) uint8 -> what the program gives for them, on the CPU."""
-        parts = images.split(self._batch)  # type: ignore[no-untyped-call]
-        answers = [self._program(self._filled_up(part).contiguous()) for part in parts]
-        outputs = answers[0] if len(answers) == 1 else [torch.cat(each) for each in zip(*answers, strict=True)]
-        return tuple(output[: len(images)] for output in outputs)
-
-    def _filled_up(self, images: Tensor) -> Tensor:
-        missing = self._batch - len(images)
-        return torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
+    return compute
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
     """Inside the block a GPU is the current one, which a thread begins without."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="livecam-", ignore_cleanup_errors=True)
 
 
 def _kill(builder: subprocess.Popen[bytes]) -> None:
@@ -287,6 +309,14 @@ def _kill(builder: subprocess.Popen[bytes]) -> None:
     builder.wait()
 
 
+def _last_words(messages: Path) -> str:
+    """What a process said last, of errors if there are any."""
+    lines = messages.read_text(errors="replace").strip().splitlines()
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b|-- No conversion", line)]
+    return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
+
+
 def first_line(exc: BaseException) -> str:
-    """What an error says, short enough for a line."""
-    return textwrap.shorten((str(exc).strip().splitlines() or [type(exc).__name__])[0], 120, placeholder="...")
+    """What an error says, short enough for a line; of OpenVINO's not where in its source they were raised."""
+    lines = [line for line in str(exc).strip().splitlines() if not re.match(r"Exception from |Check '", line)]
+    return textwrap.shorten((lines or [type(exc).__name__])[0], 120, placeholder="...")

@@ -45,7 +45,7 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
 
 
 def _turn_weights(graph: GraphModule) -> None:
-    """Have every matrix of weights lie as (outputs, inputs), like that of a linear layer, also in a backward pass.
+    """Store every weight matrix as (outputs, inputs), as a linear layer does, also where the gradient is taken.
 
     Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model; on processors without AVX-512 it
     then takes those of one layer for those of another.

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
+from livecam.errors import ModelError
+
 _WARM_UPS = 3
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "_linalg_eigh", "_linalg_svd", "equal")
 """Operations that wait for the GPU. (A capture that fails makes PyTorch 2.11 leak memory: it is not even tried.)"""
 
 
 def check_capturable(graph: GraphModule) -> None:
-    """Raise RuntimeError where the graph has an operation that a CUDA graph cannot hold."""
+    """Raise ModelError where the graph has an operation that a CUDA graph cannot hold."""
     for node in graph.graph.nodes:
         packet = getattr(node.target, "overloadpacket", None)
         if packet is not None and packet.__name__ in _WAITING:
-            raise RuntimeError(f"{packet.__name__} waits for the GPU, and cannot be captured")
+            raise ModelError(f"{packet.__name__} waits for the GPU, and cannot be captured")
 
 
 class CapturedProgram:

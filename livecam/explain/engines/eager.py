@@ -20,7 +20,7 @@ class EagerEngine:
         self._session: ExitStack | None = None
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
-        """Pictures (B, h, w, channels) uint8 on the CPU -> their answer there; `select` is as in `Program`."""
+        """Pictures (B, h, w, channels) uint8 -> their answer, on the CPU; `select` is as in `Program`."""
         return Answer(*(output.cpu() for output in self.program(images.to(self._device), select)))
 
     def open(self) -> None:

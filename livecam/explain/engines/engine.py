@@ -30,6 +30,8 @@ _WORTH_TRYING_SECONDS = {"cpu": 1.0, "cuda": 0.0}
 """The gain that repays tracing a program and looking for it on disk; on a GPU it is captured at once."""
 _WORTH_BUILDING_SECONDS = {"cpu": 4.0, "cuda": 30.0}
 """The gain that repays building it."""
+_LONG_SECONDS = 4.0
+"""The gain from which on something is done for a caller who does not say how many pictures are to come."""
 
 
 class Engine:
@@ -73,8 +75,7 @@ class Engine:
         self._is_warm = False
         self._compilation: Compilation | None = None
         self._end_compilation: Callable[[], object] = lambda: None
-        self._traced_versions: list[int] = []
-        self._used: Offer | None = None
+        self._traced_versions: list[tuple[int, int]] = []
         self._told = False
         self.not_finite = 0
         """How many pictures had to be explained again since a map in half precision was not finite."""
@@ -86,7 +87,7 @@ class Engine:
 
     @property
     def precision(self) -> str:
-        """What is computed in."""
+        """Precision in use, such as "bf16"."""
         return precision_of(self.eager.program.dtype) if self._offer is None else self._offer.precision
 
     def report(self) -> dict[str, Any]:
@@ -100,19 +101,19 @@ class Engine:
         return choice
 
     def expect(self, pictures: float | None, batch: int) -> None:
-        """Take it that so many pictures will come, infinity for a live source, None if unknown, in such batches."""
+        """Tell how many pictures will follow (None: unknown, inf: live) and in what batch size."""
         if batch != self._batch:
             self._drop_compilation()
         self._batch, self._pictures_to_come = batch, pictures
-        self._compile_now()
-        if pictures == math.inf:
+        if self._wanted == "compiled" or pictures == math.inf:
             self._consider(math.inf)  # now, while no picture waits
 
     def __call__(self, images: Tensor) -> Answer:
-        """Pictures (B, h, w, channels) uint8 on the CPU -> their answer there."""
+        """Pictures (B, h, w, channels) uint8, on the CPU or the device -> their answer, on the CPU."""
         if self._compilation is not None and self._traced_versions != self._versions():
             self._drop_compilation()  # compiled code has the weights of when it was traced
-        self._compile_now()
+        if self._wanted == "compiled":
+            self._consider(math.inf)
         if self._offer is None:
             answer = self._answer_eagerly(images)
             if self._wanted != "compiled" or self._compilation is None:
@@ -122,13 +123,10 @@ class Engine:
         if offer is None:
             self._tell_of_problem()
             return answer
-        if offer is not self._used:
-            self._used = offer
-            log.info("%s in %s: %.1f ms a picture", offer.engine, offer.precision, 1000 * offer.picture_seconds)
         return self._finite(Answer(*offer.program(images)), images)
 
     def end(self) -> None:
-        """Give the model back, and up what is being compiled."""
+        """Restore the model and stop compiling."""
         self._drop_compilation()
         self.eager.close()
 
@@ -200,23 +198,18 @@ class Engine:
 
     def _consider(self, eager_seconds_to_come: float) -> None:
         """Begin to compile where that repays what it costs."""
-        if self._wanted == "eager" or self._told or self._compilation is not None:
+        if self._wanted == "eager" or self._told:
             return
         gain_seconds, kind = _GAIN * eager_seconds_to_come, self._device.type
         may_build = gain_seconds > _WORTH_BUILDING_SECONDS.get(kind, 0.0)
-        # Of unknown length it is only known that it goes on: what is too little by now may be enough soon.
-        is_settled = self._pictures_to_come is not None or kind == "cuda"
-        if may_build or (is_settled and gain_seconds > _WORTH_TRYING_SECONDS.get(kind, 0.0)):
-            self._compile(may_build=may_build, patient=self._pictures_to_come == math.inf)
-
-    def _compile_now(self) -> None:
-        """Compile before anything is explained, as the user wants it; once."""
-        if self._wanted == "compiled" and self._compilation is None and not self._told:
-            self._compile(may_build=True, patient=False)
+        is_begun = self._compilation is not None and (self._compilation.may_build or not may_build)
+        least_seconds = _LONG_SECONDS if self._pictures_to_come is None else _WORTH_TRYING_SECONDS.get(kind, 0.0)
+        if not is_begun and (may_build or gain_seconds > least_seconds):
             if self._compilation is not None:
-                self._compilation.wait_for_builder()
+                self._drop_compilation()
+            self._compile(may_build=may_build)
 
-    def _compile(self, *, may_build: bool, patient: bool) -> None:
+    def _compile(self, *, may_build: bool) -> None:
         """Trace the program, and go on from there beside the run; where it cannot be traced, say why."""
         try:
             self._check_compilable()
@@ -224,14 +217,23 @@ class Engine:
             with self.eager.suspended():
                 graph = self._graph(images)
         except Exception as exc:  # whatever a model raises that cannot be traced
-            reason = str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})"
-            self._tell(reason)
+            self._tell(str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})")
             return
         self._traced_versions = self._versions()
-        compilation = Compilation(graph, images, self._precisions, self._device, may_be_slow=self._wanted == "compiled")
-        self._compilation = compilation
+        is_wanted = self._wanted == "compiled"
+        compilation = self._compilation = Compilation(
+            graph,
+            images,
+            self._precisions,
+            self._device,
+            may_build=may_build,
+            may_be_slow=is_wanted,
+            is_patient=self._pictures_to_come == math.inf and not is_wanted,
+        )
         self._end_compilation = weakref.finalize(self, compilation.end)
-        compilation.start(may_build=may_build, patient=patient)
+        compilation.start()
+        if is_wanted:  # before anything is explained
+            compilation.wait_for_builder()
 
     def _check_compilable(self) -> None:
         if not self._is_traceable:
@@ -267,9 +269,9 @@ class Engine:
         self._told = self._is_warm = False
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
 
-    def _versions(self) -> list[int]:
-        """Of the weights; they count up with every change that is made in place."""
-        return [each._version for each in (*self._model.parameters(), *self._model.buffers())]
+    def _versions(self) -> list[tuple[int, int]]:
+        """Of the weights: which they are, and a number that counts up with every change in place."""
+        return [(id(each), each._version) for each in (*self._model.parameters(), *self._model.buffers())]
 
     def _tell_of_problem(self) -> None:
         compilation = self._compilation

@@ -32,7 +32,7 @@ class Graph:
     dtype: torch.dtype
 
     def digest(self) -> bytes:
-        """The same for the same operations on the same weights."""
+        """SHA-256 of the operations and the weights."""
         digest = hashlib.sha256(self.module.code.encode())
         for name in self._attributes:
             tensor = getattr(self.module, name).detach().cpu().contiguous()

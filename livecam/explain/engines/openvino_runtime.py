@@ -20,8 +20,10 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 @functools.cache
 def openvino() -> Any:
-    """The package `openvino`. Raises ImportError where it is not installed."""
-    # On import it would report to its makers over the network; it does without where that module is missing.
+    """The package `openvino`, imported so that it sends nothing anywhere. Raises ImportError where it is not installed.
+
+    On import it would report to its makers by `openvino_telemetry`, which is marked as missing for the whole process.
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
