@@ -12,6 +12,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -21,7 +22,7 @@ import av
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, weights_of
 from livecam import Explainer, Explanation, open_source
-from livecam.bench.clip import make_clip
+from livecam.bench.clip import FPS, make_clip
 from livecam.bench.tax import warm
 from livecam.bench.timing import write_json
 from livecam.explain.device import find_device, usual_batch
@@ -68,12 +69,11 @@ def _explained(explainer: Explainer, frames: Sequence[Frame], batch: int) -> lis
 def _encoded(pictures: Sequence[av.VideoFrame]) -> Sequence[av.VideoFrame]:
     """The pictures, once they are encoded into nothing."""
     with av.open(os.devnull, "w", format="null") as out:
-        video = out.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "23"})
+        video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
         video.thread_type = "FRAME"
         for number, picture in enumerate(pictures):
-            picture.pict_type, picture.pts = 0, number
-            picture.time_base = video.time_base
+            picture.pict_type, picture.pts, picture.time_base = 0, number, Fraction(1, FPS)
             out.mux(video.encode(picture))
         out.mux(video.encode(None))
     return pictures

@@ -26,16 +26,17 @@ import pytest
         ("methods", "--architectures mobilenet_v3_small --no-peers", ["gradcam++", "fem"]),
         (
             "engine",
-            "--models mobilenet_v3_small --engine eager --rounds 1 --frames 5",
+            "--models mobilenet_v3_small --engine eager --rounds 1",
             ["mobilenet_v3_small | eager fp32"],
         ),
         ("speed", "--models mobilenet_v3_small --engines eager --rounds 1 --size 320x180", ["torch-cam", "captum"]),
         ("latency", "--models shapes --engines eager --seconds 0.5", ["shapes eager | eager"]),
         ("soak", "--frames 20", ["2", "20"]),
+        ("stages", "--frames 8 --rounds 1 --size 320x180 --models shapes", ["shapes"]),
         (
             "pipeline",
-            "--frames 8 --rounds 1 --size 320x180 --works 'transcode,livecam shapes eager'",
-            ["transcode", "livecam shapes eager"],
+            "--frames 8 --rounds 1 --size 320x180 --works 'transcode,livecam shapes compiled'",
+            ["transcode", "livecam shapes compiled"],
         ),
     ],
 )
