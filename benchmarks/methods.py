@@ -2,7 +2,7 @@
 
 First against the formulas in float64 (`benchmarks.formulas`), in seven architectures with random weights: the whole way
 in float32, from a batch of four inputs to the maps, and the maths alone in float64, on the witness's own activations
-and gradients. Then, with the extra `bench`, against pytorch-grad-cam (`benchmarks.peers`).
+and gradients. Then against pytorch-grad-cam (`benchmarks.peers`), where `make bench` brought it.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def main() -> None:
         comparisons += [compare_forward_passes(method, layer) for method, layer in FORWARD_PASSES]
         print_comparisons(comparisons)
     else:
-        print(
-            "Not compared with pytorch-grad-cam: it is not installed (pip install 'livecam[bench]') or not asked for."
-        )
+        print("Not compared with pytorch-grad-cam: it is not there (`make bench` brings it) or not asked for.")
     if options.json:
         write_json(options.json, {"errors": errors, "comparisons": [asdict(one) for one in comparisons]})
 

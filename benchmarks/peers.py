@@ -1,6 +1,6 @@
 """The same maps by pytorch-grad-cam, both brought to [0, 1] in its way, and why they differ where they do.
 
-Needs the extra `bench`. Whatever differs from the papers' formulas is tried with the causes that are known, until it
+`make bench` brings it. Whatever differs from the papers' formulas is tried with the causes that are known, until it
 agrees: each cause is shown to be one by the difference that is left without it.
 """
 

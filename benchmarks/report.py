@@ -23,6 +23,7 @@ CHAPTERS = {
     "latency": "How late is a frame of a live source?",
     "live": "How late is what `livecam live` shows?",
     "pipeline": "How fast are whole files?",
+    "stages": "What does each stage of a file cost?",
     "every": "What does it save to explain every Nth frame?",
     "steady": "How steady are the heatmaps of a video?",
     "soak": "Does a long run grow?",

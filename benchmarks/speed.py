@@ -2,7 +2,7 @@
 
 Grad-CAM of each frame's best class, same weights, layer and frames, on the CPU, by livecam, torch-cam, captum and
 pytorch-grad-cam: from a frame, (H, W, 3) uint8 RGB, to the heatmap in [0, 1], and on to the overlay in the frame's
-size. Resizing and normalising are inside the timer. Needs the extra `bench`.
+size. Resizing and normalising are inside the timer. `make bench` brings them.
 
 Each is used as its documentation shows, made once and kept. captum has to be told the class, for which it gets a
 prediction before; it has no overlay and no way for transformers. pytorch-grad-cam always gives the heatmap in the

@@ -49,9 +49,9 @@ def test_a_benchmark_prints_its_table_and_writes_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     if script == "speed":
-        pytest.importorskip("pytorch_grad_cam", reason="needs the extra bench")
-        pytest.importorskip("torchcam", reason="needs the extra bench")
-        pytest.importorskip("captum", reason="needs the extra bench")
+        pytest.importorskip("pytorch_grad_cam", reason="make test-all brings it")
+        pytest.importorskip("torchcam", reason="make test-all brings it")
+        pytest.importorskip("captum", reason="make test-all brings it")
     results = tmp_path / "results.json"
     monkeypatch.setattr(sys, "argv", [script, *shlex.split(arguments), "--json", str(results)])
     import_module(f"benchmarks.{script}").main()
