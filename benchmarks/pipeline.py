@@ -4,9 +4,9 @@
 
 All take the same H.264 file with audio, one that is given or the generated scene, and encode with the same codec,
 preset and quality where they can choose (OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop
-needs pytorch-grad-cam, which `make bench` brings. Each run is a process of its own, the runs are interleaved, and medians are quoted. The clock
-inside a process starts after imports and after the model is loaded, compiled where it is, and warm, and ends when the
-file is closed.
+needs pytorch-grad-cam, which `make bench` brings. Each run is a process of its own, the runs are interleaved, and
+medians are quoted. The clock inside a process starts after imports and after the model is loaded, compiled where it is,
+and warm, and ends when the file is closed.
 
 efficientnet_lite0 and `shapes` have real weights. ResNet-50's are random: its maps jump from frame to frame, and that
 costs the encoder. "Undrawn" leaves the picture as it is, and so shows the explanation alone.

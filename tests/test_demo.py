@@ -115,7 +115,8 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
         "early = []\n"
         "def progress(ledger, expected):\n"
         "    if ledger.written >= 200 and not early: early.append(resident())\n"
-        "annotate('demo:?size=320x180&fps=100&seconds=20', 'null:', Explainer('shapes', engine='eager'), on_progress=progress)\n"
+        "explainer = Explainer('shapes', engine='eager')\n"
+        "annotate('demo:?size=320x180&fps=100&seconds=20', 'null:', explainer, on_progress=progress)\n"
         "print(early[0], resident())\n"
     )
     if not Path("/proc/self/statm").exists():
