@@ -61,7 +61,7 @@ class Explainer:
     was asked for; `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
-    call to call and is given back at the end, also after an exception. Not for use by several threads at once.
+    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once.
 
     Raises LivecamError for what does not fit.
     """
@@ -168,6 +168,8 @@ class Explainer:
 
     @torch.inference_mode(False)
     def __enter__(self) -> Explainer:
+        if not self._sessions:  # not for each picture: to look at hundreds of weights takes a third of a millisecond
+            self._engine.check_weights()
         self._make_ready()
         self._sessions += 1
         return self

@@ -18,7 +18,7 @@ from livecam.machine import version
 
 _KEPT_BYTES = 4 << 30
 """Beyond that the programs that were not used for longest are removed. A ResNet-50 takes 100 MB."""
-_FORMAT = "2"
+_FORMAT = "3"
 """Raise this when what is built changes without the graph."""
 
 

@@ -281,7 +281,9 @@ class Compilation:
 def in_batches(program: Compute, batch: int) -> Compute:
     """Make a program for exactly `batch` pictures one for any number: a batch is filled up, and cut off again."""
 
-    def compute(images: Tensor) -> tuple[Tensor, ...]:
+    def compute(images: Tensor) -> Sequence[Tensor]:
+        if len(images) == batch:
+            return program(images.contiguous())
         missing = -len(images) % batch
         filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
         answers = [program(filled[begin : begin + batch].contiguous()) for begin in range(0, len(filled), batch)]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from livecam.explain.engines.openvino_runtime import openvino
@@ -44,7 +44,7 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
     return front_end.convert(front_end.load(decoder))
 
 
-def _turn_weights(graph: GraphModule) -> None:
+def _turn_weights(graph: Any) -> None:
     """Store every weight matrix as (outputs, inputs), as a linear layer does, also where the gradient is taken.
 
     Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model; on processors without AVX-512 it
@@ -56,12 +56,33 @@ def _turn_weights(graph: GraphModule) -> None:
         source, is_turned = node.args[-1], False
         while source.target in (aten.permute.default, aten.t.default):
             source, is_turned = source.args[0], not is_turned
-        if source.op == "get_attr" and not is_turned:
-            name = f"{source.target}_turned"
-            graph.register_buffer(name, getattr(graph, source.target).detach().t().contiguous())
-            with graph.graph.inserting_before(node):
+        if source.op != "get_attr" or is_turned:
+            continue
+        with graph.graph.inserting_before(node):
+            if _is_one_hot(node.args[0]):
+                node.replace_all_uses_with(_rows(graph, source, node.args[0]))
+            else:
+                name = f"{source.target}_turned"
+                graph.register_buffer(name, getattr(graph, source.target).detach().t().contiguous())
                 turned = graph.graph.call_function(aten.permute.default, (graph.graph.get_attr(name), [1, 0]))
-            node.args = (*node.args[:-1], turned)
+                node.args = (*node.args[:-1], turned)
+
+
+def _is_one_hot(node: Any) -> bool:
+    """True for rows of zeros with one number each, such as the gradient of one class's score to all scores."""
+    if node.target is not aten.scatter_add.default:
+        return False
+    zeros, axis, index, _ = node.args
+    is_of_zeros = zeros.target is aten.full.default and zeros.args[1] == 0
+    return is_of_zeros and axis == 1 and index.meta["val"].shape[1] == 1
+
+
+def _rows(graph: GraphModule, weight: Node, one_hot: Any) -> Node:
+    """The product of one-hot rows and a matrix: rows of the matrix. That spares reading all of it."""
+    _, _, index, value = one_hot.args
+    rows = graph.graph.call_function(aten.view.default, (index, [-1]))
+    chosen = graph.graph.call_function(aten.index_select.default, (weight, 0, rows))
+    return graph.graph.call_function(aten.mul.Tensor, (chosen, value))
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:

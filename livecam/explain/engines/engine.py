@@ -17,7 +17,7 @@ from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
 from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine
-from livecam.explain.engines.graph import Graph, trace
+from livecam.explain.engines.graph import Graph, Weights, trace
 from livecam.explain.engines.openvino_runtime import HINTS
 from livecam.explain.precision import DTYPES, likely_fast, precision_of
 from livecam.explain.program import Answer, Program
@@ -75,7 +75,7 @@ class Engine:
         self._is_warm = False
         self._compilation: Compilation | None = None
         self._end_compilation: Callable[[], object] = lambda: None
-        self._traced_versions: list[tuple[int, int]] = []
+        self._weights: Weights | None = None
         self._told = False
         self.not_finite = 0
         """How many pictures had to be explained again since a map in half precision was not finite."""
@@ -110,8 +110,6 @@ class Engine:
 
     def __call__(self, images: Tensor) -> Answer:
         """Pictures (B, h, w, channels) uint8, on the CPU or the device -> their answer, on the CPU."""
-        if self._compilation is not None and self._traced_versions != self._versions():
-            self._drop_compilation()  # compiled code has the weights of when it was traced
         if self._wanted == "compiled":
             self._consider(math.inf)
         if self._offer is None:
@@ -124,6 +122,11 @@ class Engine:
             self._tell_of_problem()
             return answer
         return self._finite(Answer(*offer.program(images)), images)
+
+    def check_weights(self) -> None:
+        """Drop compiled code, which has the weights of when it was traced, if they have changed."""
+        if self._weights is not None and self._weights.have_changed():
+            self._drop_compilation()
 
     def end(self) -> None:
         """Restore the model and stop compiling."""
@@ -219,7 +222,7 @@ class Engine:
         except Exception as exc:  # whatever a model raises that cannot be traced
             self._tell(str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})")
             return
-        self._traced_versions = self._versions()
+        self._weights = Weights(self._model)
         is_wanted = self._wanted == "compiled"
         compilation = self._compilation = Compilation(
             graph,
@@ -265,13 +268,9 @@ class Engine:
         """For other batches or weights everything begins anew."""
         if self._compilation is not None:
             self._end_compilation()
-        self._compilation = None
+        self._compilation = self._weights = None
         self._told = self._is_warm = False
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
-
-    def _versions(self) -> list[tuple[int, int]]:
-        """Of the weights: which they are, and a number that counts up with every change in place."""
-        return [(id(each), each._version) for each in (*self._model.parameters(), *self._model.buffers())]
 
     def _tell_of_problem(self) -> None:
         compilation = self._compilation

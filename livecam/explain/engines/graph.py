@@ -82,5 +82,29 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     return dataclasses.replace(graph, weights=weights)
 
 
+class Weights:
+    """Tells whether a model's weights are still those of now: replaced ones and changes in place are seen.
+
+    (Changes through `.data` are not: PyTorch does not count them.)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        # Walking through a model each time would take a tenth of a small one's answer.
+        self._modules = list(model.modules())
+        self._parts = [each._modules for each in self._modules if each._modules]
+        self._owners = [owner for each in self._modules for owner in (each._parameters, each._buffers) if owner]
+        self._held = [weight for owner in self._owners for weight in owner.values()]  # or others could get their ids
+        self._before = self._state()
+
+    def have_changed(self) -> bool:
+        """True if a weight or a module was changed or replaced since this object was made."""
+        return self._state() != self._before
+
+    def _state(self) -> list[int]:
+        weights = [weight for owner in self._owners for weight in owner.values() if weight is not None]
+        parts = [id(part) for parts in self._parts for part in parts.values()]
+        return [*map(id, weights), *(weight._version for weight in weights), *parts]
+
+
 def _renamed(arguments: Any, old: torch.dtype, new: torch.dtype) -> Any:
     return map_aggregate(arguments, lambda each: new if each is old else each)
