@@ -313,7 +313,7 @@ def test_without_a_place_for_the_cache_it_stays_eager(
     explainer = tiny(engine="compiled")
     explainer.answer(pictures())
     assert explainer.engine == "eager"
-    assert "Not a directory" in caplog.text
+    assert "the cache cannot be used (Not a directory" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,10 @@ class Compilation:
                 self._search(Path(folder))
         except _Ended:
             pass
-        except (LivecamError, OSError) as exc:  # no place to keep what is built, or one that others can write to
+        except LivecamError as exc:
             self.problem = str(exc)
+        except OSError as exc:  # no place to keep what is built
+            self.problem = f"the cache cannot be used ({exc.strerror}: {exc.filename}); LIVECAM_CACHE names another"
         except Exception as exc:  # whatever a runtime raises; the run goes on as it is
             log.debug("the compiled program cannot be used", exc_info=True)
             self.problem = f"the compiled program cannot be used ({first_line(exc)})"
