@@ -1,6 +1,7 @@
 """Draws the pictures of docs/recipes.md: ``python docs/make_pictures.py``.
 
-They show the shipped model on a generated scene, so that they can be drawn anywhere and come out the same.
+They show the shipped model on a generated scene, and efficientnet_lite0 on a photograph that lies beside the tests, so
+that they can be drawn anywhere and come out the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def save(name: str, *pictures: np.ndarray) -> None:
 
 
 def main() -> None:
-    """One picture a recipe."""
+    """One picture a recipe, and a dog."""
+    photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
+    dog = Explainer("efficientnet_lite0", engine="eager", precision="fp32")(photograph)
+    save("dog", photograph, dog.overlay(photograph, caption=True))
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
     save("recipe1", Explainer("shapes")(picture).overlay(picture, opacity=0.4, caption=True))
