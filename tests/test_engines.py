@@ -668,3 +668,12 @@ def test_a_captured_program_gives_what_the_eager_engine_gives_from_the_same_buff
         for given, expected in zip(captured(images), explainer.answer(images), strict=True):
             torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-4)
     assert torch.cuda.memory_allocated() == allocated
+
+
+def test_a_prediction_sees_changed_weights_as_well() -> None:
+    explainer = tiny(engine="compiled", precision="fp32")
+    explainer.answer(pictures(1))
+    before = explainer.predict(pictures(1))
+    with torch.no_grad():
+        explainer.classifier.module.head.bias.add_(torch.arange(5.0))
+    assert not torch.allclose(explainer.predict(pictures(1)).best_scores, before.best_scores)

@@ -61,9 +61,8 @@ class Explainer:
     was asked for; `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
-    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once.
-
-    Raises LivecamError for what does not fit.
+    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once. Raises
+    LivecamError for what does not fit.
     """
 
     # Tensors made in a caller's inference mode could not be differentiated, then or later.
@@ -168,8 +167,9 @@ class Explainer:
 
     @torch.inference_mode(False)
     def __enter__(self) -> Explainer:
-        if not self._sessions:  # not for each picture: to look at hundreds of weights takes a third of a millisecond
-            self._engine.check_weights()
+        for engine in (self._engine, self._predictor):
+            if engine is not None and not self._sessions:  # once a session: to look at all weights takes a while
+                engine.check_weights()
         self._make_ready()
         self._sessions += 1
         return self

@@ -120,7 +120,7 @@ class Engine:
         offer = self._offer
         if offer is None:
             self._tell_of_problem()
-            return answer
+            return self._finite(answer, images)
         return self._finite(Answer(*offer.program(images)), images)
 
     def check_weights(self) -> None:
@@ -197,7 +197,7 @@ class Engine:
             self.eager.close()
             self.eager = self._eager_engine(self._own)
             self.eager.open()
-        return self.eager(images)
+        return self._within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
         """Begin to compile where that repays what it costs."""
