@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("livecam", "torch", "torchvision", "av", "opencv-python", "numpy", "pillow")
+_PACKAGES = ("livecam", "torch", "torchvision", "openvino", "av", "opencv-python", "numpy", "pillow")
 _GPU_FACTS = ("name", "driver_version", "clocks.current.sm", "clocks.current.memory", "clocks.max.sm")
 
 

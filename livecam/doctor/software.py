@@ -43,7 +43,7 @@ def _imported(name: str, module: str, package: str) -> Check:
 def _ffmpeg() -> Check:
     import av
 
-    numbers = ("{} {}.{}.{}".format(name, *av.library_versions[name]) for name in _LIBRARIES)
+    numbers = (f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in _LIBRARIES)
     return Check.ok("ffmpeg", f"{av.ffmpeg_version_info}, {', '.join(numbers)}")
 
 

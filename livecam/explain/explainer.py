@@ -61,8 +61,8 @@ class Explainer:
     was asked for; `explained_classes` how many classes an explanation has, `heat_options` how their maps become heat.
 
     A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
-    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once. Raises
-    LivecamError for what does not fit.
+    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once.
+    Raises LivecamError for what does not fit.
     """
 
     # Tensors made in a caller's inference mode could not be differentiated, then or later.
