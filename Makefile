@@ -50,6 +50,7 @@ bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=F
 	$(call measure,live,--seconds 60)
 	$(call measure,pipeline)
 	$(call measure,stages,$(addprefix --clip ,$(CLIP)),$(PASSIVE))
+	$(call measure,conversion)
 	$(call measure,every,,$(PASSIVE))
 	$(call measure,steady,,$(PASSIVE))
 	$(call measure,soak,,$(PASSIVE))

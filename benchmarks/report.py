@@ -24,6 +24,7 @@ CHAPTERS = {
     "live": "How late is what `livecam live` shows?",
     "pipeline": "How fast are whole files?",
     "stages": "What does each stage of a file cost?",
+    "conversion": "Which models does OpenVINO compute, and as PyTorch does?",
     "every": "What does it save to explain every Nth frame?",
     "steady": "How steady are the heatmaps of a video?",
     "soak": "Does a long run grow?",

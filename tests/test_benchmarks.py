@@ -32,6 +32,7 @@ import pytest
         ("speed", "--models mobilenet_v3_small --engines eager --rounds 1 --size 320x180", ["torch-cam", "captum"]),
         ("latency", "--models shapes --engines eager --seconds 0.5", ["shapes eager | eager"]),
         ("soak", "--frames 20", ["2", "20"]),
+        ("conversion", "shapes", ["shapes"]),
         ("stages", "--frames 8 --rounds 1 --size 320x180 --models shapes", ["shapes"]),
         (
             "pipeline",

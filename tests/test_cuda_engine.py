@@ -23,7 +23,7 @@ from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
 from livecam.models import Preprocessing
 from tests.cuda_stand_in import CudaStandIn
-from tests.test_engines import Tiny, pictures
+from tests.tiny import Tiny, pictures
 
 SIDE = 64
 

@@ -322,5 +322,6 @@ def _last_words(messages: Path) -> str:
 
 def first_line(exc: BaseException) -> str:
     """What an error says, short enough for a line; of OpenVINO's not where in its source they were raised."""
-    lines = [line for line in str(exc).strip().splitlines() if not re.match(r"Exception from |Check '", line)]
-    return textwrap.shorten((lines or [type(exc).__name__])[0], 120, placeholder="...")
+    preamble = r"Exception from |Check '|FrontEnd API failed|Model wasn't fully|Summary:"
+    lines = [line for line in str(exc).strip().splitlines() if not re.match(preamble, line)]
+    return textwrap.shorten((lines or [type(exc).__name__])[0].removeprefix("-- "), 120, placeholder="...")

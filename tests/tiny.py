@@ -1,0 +1,38 @@
+"""A network as small as may be, and pictures for it, for tests of several kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from livecam import Explainer
+from livecam.explain.program import Program
+from livecam.models import Preprocessing
+
+
+class Tiny(nn.Module):
+    """A network as small as may be, with a normalisation and an operation in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, 2, 1))
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
+
+
+def tiny(model: type[Tiny] = Tiny, **options: Any) -> Explainer:
+    torch.manual_seed(0)
+    return Explainer(model(), preprocessing=Preprocessing(size=(64, 64)), **options)
+
+
+def pictures(count: int = 3, side: int = 64) -> Tensor:
+    return torch.randint(0, 256, (count, side, side, 3), generator=torch.Generator().manual_seed(1)).byte()
+
+
+def program_of(explainer: Explainer, dtype: torch.dtype = torch.float32) -> Program:
+    return explainer._engine._make_program(dtype)
