@@ -27,19 +27,18 @@ from torch import Tensor
 
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, open_source
-from livecam.bench.tax import REFERENCE, TIMED, Variant, measure_tax, variants
+from livecam.bench.overhead import REFERENCE, TIMED, Variant, measure_overhead, variants
 from livecam.bench.timing import interleaved, write_json
-from livecam.choices import ENGINES, PRECISIONS
-from livecam.explain.device import find_device, usual_batch
+from livecam.explain.device import find_device, likely_fast, usual_batch
 from livecam.explain.engines.agreement import agreement
 from livecam.explain.engines.openvino_runtime import HINTS, openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.perturbation import Perturbation
-from livecam.explain.precision import likely_fast
 from livecam.explain.preprocess import Preprocessor
 from livecam.explain.program import Answer
 from livecam.models import load_model
-from livecam.threads import inference_threads
+from livecam.names import ENGINES, PRECISIONS
+from livecam.system.cores import inference_threads
 
 MODELS = (
     *("resnet50", "resnet18", "mobilenet_v3_large", "efficientnet_b0", "efficientnet_lite0"),
@@ -139,11 +138,11 @@ def main() -> None:
     device = find_device("auto", "shapes")
     wanted = variants(device, options.engine, options.precision)
     print_machine()
-    tax = {model: _measured(model, wanted, options) for model in options.models.split(",") if model}
-    if tax:
+    overhead = {model: _measured(model, wanted, options) for model in options.models.split(",") if model}
+    if overhead:
         print(f"Milliseconds a batch of {options.batch}, {TIMED}, {options.rounds} rounds, medians.\n")
         header = ["", "engine", "prediction", "explanation", "ratio", OWN, "explanation / that", "cosine"]
-        print_table(header, [_row(model, row) for model, rows in tax.items() for row in rows])
+        print_table(header, [_row(model, row) for model, rows in overhead.items() for row in rows])
     precision = likely_fast(device)[0]
     floor_ms = 1000 * RESNET50_OPERATIONS * options.batch * product_seconds(precision, options.rounds)
     print(
@@ -156,7 +155,7 @@ def main() -> None:
         print_table(header, [[name, *_of_frames(of)] for name, of in frames.items()])
     if options.json:
         settings = {"batch": options.batch, "rounds": options.rounds, "timed": TIMED, "floor_ms": floor_ms}
-        write_json(options.json, {"settings": settings, "tax": tax, "frames": frames})
+        write_json(options.json, {"settings": settings, "overhead": overhead, "frames": frames})
 
 
 def _measured(model: str, wanted: Sequence[Variant], options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -165,7 +164,9 @@ def _measured(model: str, wanted: Sequence[Variant], options: argparse.Namespace
         f"{OWN} {precision}": plain_prediction(model, options.batch, precision)
         for precision in dict.fromkeys(each.precision for each in wanted if each.engine == "compiled")
     }
-    return measure_tax(lambda variant: make(**variant._asdict()), wanted, options.batch, options.rounds, beside=beside)
+    return measure_overhead(
+        lambda variant: make(**variant._asdict()), wanted, options.batch, options.rounds, beside=beside
+    )
 
 
 def _row(model: str, row: dict[str, Any]) -> list[str]:

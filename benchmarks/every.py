@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.timing import print_machine, print_table, spread, weights_of
 from livecam import Explainer, annotate, open_source
 from livecam.bench.timing import interleaved, write_json
-from livecam.explain.carrier import Carrier
+from livecam.explain.motion import Carrier
 
 DEMO = "demo:?size=1280x720&fps=30&seed=1"
 

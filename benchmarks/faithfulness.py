@@ -41,8 +41,9 @@ from livecam import Explainer, Explanation
 from livecam.bench.timing import interleaved, write_json
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
-from livecam.frame import ClassMap, Frame
+from livecam.explanation import ClassMap
 from livecam.models import Classifier, load_model
+from livecam.picture.frame import Frame
 
 MODEL = "shapes"
 LAYERS = ("evidence", "features")

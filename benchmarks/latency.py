@@ -27,14 +27,14 @@ from typing import Any
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
-from livecam.channel import Policy
-from livecam.frame import Frame
-from livecam.pipeline import Pipeline
+from livecam.ledger import percentiles
+from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
+from livecam.run.pipeline import Pipeline
+from livecam.run.workers import Policy
 from livecam.sinks import NullSink
 from livecam.sources import PacedSource, Source, open_source
 from livecam.sources.base import OnPacket
-from livecam.stats import percentiles
 
 MODELS = ("efficientnet_lite0", "mobilenet_v3_small", "resnet50")
 ENGINES = ("eager", "auto")

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.timing import print_machine, print_table
 from livecam.bench.timing import write_json
-from livecam.stats import percentiles
+from livecam.ledger import percentiles
 
 RUNS = {
     "efficientnet_lite0, 60 fps": ("demo:?size=1280x720&fps=60", "--model", "efficientnet_lite0"),

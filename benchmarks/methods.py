@@ -18,7 +18,7 @@ from benchmarks.formulas import FORMULAS
 from benchmarks.timing import print_machine, print_table
 from benchmarks.witness import ARCHITECTURES, WITNESSED, Witnessed, relative_error, witness
 from livecam.bench.timing import write_json
-from livecam.machine import version
+from livecam.system.machine import version
 
 if TYPE_CHECKING:
     from benchmarks.peers import Comparison

@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
-from livecam.bench.clip import make_clip
+from livecam.bench.runs import make_clip
 from livecam.bench.timing import write_json
 
 
@@ -64,7 +64,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
-        from livecam.bench.tax import warm
+        from livecam.bench.overhead import warm
         from livecam.explain.device import find_device, usual_batch
         from livecam.render import Style
 

@@ -15,9 +15,9 @@ from typing import Any
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
-from livecam.frame import Frame
-from livecam.pipeline import Pipeline
+from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
+from livecam.run.pipeline import Pipeline
 from livecam.sinks import NullSink
 from livecam.sources import open_source
 

@@ -35,14 +35,15 @@ from torchcam.utils import overlay_mask
 
 from benchmarks.timing import print_machine, print_table
 from livecam import Explainer
-from livecam.bench.tax import warm
+from livecam.bench.overhead import warm
 from livecam.bench.timing import interleaved, write_json
 from livecam.explain.preprocess import Preprocessor
-from livecam.frame import Frame
-from livecam.machine import versions
+from livecam.ledger import percentiles
 from livecam.models import Classifier, load_model
+from livecam.picture.frame import Frame
+from livecam.render import overlay
 from livecam.scene import Scene
-from livecam.stats import percentiles
+from livecam.system.machine import versions
 
 MODELS = ("resnet50", "mobilenet_v3_large", "vit_b_16")
 FRAMES = 4
@@ -203,7 +204,7 @@ def _heatmap(explainer: Explainer, frame: np.ndarray) -> np.ndarray:
 
 
 def _overlay(explainer: Explainer, frame: np.ndarray) -> np.ndarray:
-    return explainer(frame).overlay(frame)
+    return overlay(frame, explainer(frame))
 
 
 def _peer_heatmap(classifier: Classifier, heatmap: Heatmap, frame: np.ndarray) -> np.ndarray:

@@ -22,12 +22,12 @@ import av
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, weights_of
 from livecam import Explainer, Explanation, open_source
-from livecam.bench.clip import FPS, make_clip
-from livecam.bench.tax import warm
+from livecam.bench.overhead import warm
+from livecam.bench.runs import FPS, make_clip
 from livecam.bench.timing import write_json
 from livecam.explain.device import find_device, usual_batch
-from livecam.explain.steady import Steadiness
-from livecam.frame import Frame
+from livecam.explain.heat import Steadiness
+from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 
 

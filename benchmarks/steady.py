@@ -27,9 +27,9 @@ from benchmarks.every import cosine
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation, annotate, open_source
 from livecam.bench.timing import write_json
+from livecam.explain.heat import Steadiness
 from livecam.explain.motion import MotionFinder
-from livecam.explain.steady import Steadiness
-from livecam.frame import Frame
+from livecam.picture.frame import Frame
 from livecam.render import Style
 
 SCENES = ("demo:?size=1280x720&fps=30&seed=1", "demo:?size=1280x720&fps=30&seed=12")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 
-from livecam.machine import machine, machine_line
+from livecam.system.machine import machine, machine_line
 
 WEIGHTS_WITHOUT_DOWNLOAD = ("shapes", "efficientnet_lite0")
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from livecam import Explainer
+from livecam.render import overlay
 from livecam.scene import Scene
 
 FOLDER = Path(__file__).parent
@@ -37,22 +38,22 @@ def main() -> None:
     """One picture a recipe, and a dog."""
     photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
     dog = Explainer("efficientnet_lite0", engine="eager", precision="fp32")(photograph)
-    save("dog", photograph, dog.overlay(photograph, caption=True))
+    save("dog", photograph, overlay(photograph, dog, caption=True))
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
-    save("recipe1", Explainer("shapes")(picture).overlay(picture, opacity=0.4, caption=True))
-    save("recipe2", Explainer("shapes", fit="crop")(picture).overlay(picture, opacity=0.5, caption=True))
+    save("recipe1", overlay(picture, Explainer("shapes")(picture), opacity=0.4, caption=True))
+    save("recipe2", overlay(picture, Explainer("shapes", fit="crop")(picture), opacity=0.5, caption=True))
     save(
         "recipe3",
-        Explainer("shapes", target=labels)(picture).overlay(picture, view="classes", opacity=0.4, caption=True),
+        overlay(picture, Explainer("shapes", target=labels)(picture), view="classes", opacity=0.4, caption=True),
     )
     other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
-    save("recipe4", other.overlay(picture, view="raw", caption=True), other.overlay(picture, caption=True))
+    save("recipe4", overlay(picture, other, view="raw", caption=True), overlay(picture, other, caption=True))
     plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
-    save("recipe5", plus.overlay(picture, view="panels", caption=True))
+    save("recipe5", overlay(picture, plus, view="panels", caption=True))
     both = Explainer("shapes", target=labels)(picture)
-    views = [both.overlay(picture, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
-    marked = Explainer("shapes", threshold=0.3)(picture).overlay(picture, contour=True, colorbar=True, caption=True)
+    views = [overlay(picture, both, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
+    marked = overlay(picture, Explainer("shapes", threshold=0.3)(picture), contour=True, colorbar=True, caption=True)
     rows = [np.hstack([views[0], marked]), np.hstack([views[1], views[2]]), np.hstack([views[3], picture])]
     Image.fromarray(np.vstack(rows)).resize((960, 810)).save(FOLDER / "views.jpg", quality=85)
 

@@ -6,21 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from livecam.annotation import annotate
     from livecam.errors import LivecamError
     from livecam.explain.explainer import Explainer
-    from livecam.frame import Explanation
+    from livecam.explanation import Explanation
     from livecam.live.watch import watch
+    from livecam.render import overlay
+    from livecam.run.annotation import annotate
     from livecam.sources import open_source
 
-__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "watch"]
+__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "overlay", "watch"]
 
 _HOMES = {
     "Explainer": "livecam.explain.explainer",
-    "Explanation": "livecam.frame",
+    "Explanation": "livecam.explanation",
     "LivecamError": "livecam.errors",
-    "annotate": "livecam.annotation",
+    "annotate": "livecam.run.annotation",
     "open_source": "livecam.sources",
+    "overlay": "livecam.render",
     "watch": "livecam.live.watch",
 }
 

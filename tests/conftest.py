@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.clips import make_clip
+from tests.support.clips import make_clip
 
 if TYPE_CHECKING:
-    from tests.cuda_stand_in import CudaStandIn
+    from tests.support.cuda_stand_in import CudaStandIn
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -63,7 +63,7 @@ def exact_on_a_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
     """Stands in for torch.cuda, so that what is written for a GPU runs without one."""
-    from tests.cuda_stand_in import CudaStandIn
+    from tests.support.cuda_stand_in import CudaStandIn
 
     return CudaStandIn(monkeypatch)
 

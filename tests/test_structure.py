@@ -1,96 +1,86 @@
-"""The house: who may import whom, what is public, and that files stay short."""
+"""The plan of the house: imports form no circle and never run up, chains stay short, the public names are there."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import livecam
 
 PACKAGE = Path(livecam.__file__).parent
-GROUND = {
-    "errors",
-    "choices",
-    "media",
-    "color",
-    "planes",
-    "paths",
-    "scene",
-    "threads",
-    "machine",
-    "processes",
-    "transfer",
-}
-"""What everyone may use."""
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "color": set(),
-    "planes": {"color"},
-    "scene": set(),
-    "threads": set(),
-    "machine": set(),
-    "processes": set(),
-    "transfer": {"planes"},
-    "paths": {"errors"},
-    "stages": set(),
-    "channel": {"stages"},
-    "stats": set(),
-    "media": GROUND,
-    "frame": GROUND | {"render"},  # only within Explanation.overlay, a convenience for callers
-    "sources": GROUND | {"frame"},
-    "models": GROUND | {"frame"},
-    "explain": GROUND | {"frame", "models"},
-    "render": GROUND | {"frame"},
-    "sinks": GROUND | {"frame"},
-    "pipeline": GROUND | {"frame", "channel", "stages", "stats", "sources", "explain", "render", "sinks"},
-    "choices": set(),
-    "records": GROUND | {"frame"},
-    "annotation": GROUND | {"frame", "pipeline", "records", "stats", "sources", "explain", "render", "sinks"},
-    "bench": GROUND | {"annotation", "channel", "frame", "pipeline", "sources", "explain", "render", "sinks", "stats"},
-    "live": GROUND | {"channel", "frame", "records", "stages", "stats", "sources", "explain", "render", "sinks"},
-    "doctor": GROUND | {"live", "models", "sources", "explain", "sinks"},
-    "cli": GROUND
-    | {"annotation", "bench", "doctor", "live", "models", "pipeline", "stats", "sources", "explain", "render", "sinks"},
-    "__init__": GROUND | {"annotation", "explain", "frame", "live", "sources"},
-    "__main__": {"cli"},
-}
+FLOORS = (
+    {"errors", "names", "scene", "system"},
+    {"picture"},
+    {"explanation", "ledger"},
+    {"sources", "models", "render", "sinks"},
+    {"explain"},
+    {"run"},
+    {"live"},
+    {"bench", "doctor"},
+    {"cli"},
+    {"__init__", "__main__"},
+)
+"""The rooms from the ground up: each may import from those below it, and no two of one floor from each other."""
+LONGEST_CHAIN = 15
+"""So many files at most import one another in a row."""
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
 
 
-def imports_of(path: Path) -> set[str]:
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("livecam."):
-            modules.add(node.module.split(".")[1])
-        if isinstance(node, ast.ImportFrom) and node.module == "livecam":
-            modules |= {name.name for name in node.names}
-        if isinstance(node, ast.Import):
-            modules |= {name.name.split(".")[1] for name in node.names if name.name.startswith("livecam.")}
-    return modules
+FILES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
-def test_imports_go_one_way() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        room = room_of(path)
-        forbidden = imports_of(path) - ALLOWED[room] - {room}
-        assert not forbidden, f"{path.relative_to(PACKAGE)} imports {forbidden}"
+@functools.cache
+def imports_of(name: str) -> frozenset[str]:
+    """The files of livecam that a file imports, also within functions and for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{each.name}" for each in node.names}
+            found |= {each if each in FILES else node.module for each in inner}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+    return frozenset(found & FILES.keys() - {name})
 
 
-def test_only_the_stages_of_a_run_and_the_compilation_start_threads() -> None:
-    starting = {p for p in PACKAGE.rglob("*.py") if re.search(r"threading\.Thread\(|ThreadPool", p.read_text())}
-    assert starting == {PACKAGE / "stages.py", PACKAGE / "explain" / "engines" / "compilation.py"}
+def room_of(name: str) -> str:
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def floor_of(name: str) -> int:
+    (floor,) = [number for number, rooms in enumerate(FLOORS) if room_of(name) in rooms]
+    return floor
+
+
+def test_imports_run_down() -> None:
+    upward = [
+        f"{name} -> {below}"
+        for name in FILES
+        for below in imports_of(name)
+        if room_of(name) != room_of(below) and floor_of(name) <= floor_of(below)
+    ]
+    assert upward == []
+
+
+def test_imports_form_no_circle_and_no_long_chain() -> None:
+    chains: dict[str, tuple[str, ...]] = {}
+    for name in TopologicalSorter({name: imports_of(name) for name in FILES}).static_order():  # refuses circles
+        chains[name] = (name, *max((chains[below] for below in imports_of(name)), key=len, default=()))
+    longest = max(chains.values(), key=len)
+    assert len(longest) <= LONGEST_CHAIN, " -> ".join(longest)
+
+
+def test_only_the_workers_of_a_run_and_the_compilation_start_threads() -> None:
+    starting = {path for path in FILES.values() if re.search(r"threading\.Thread\(|ThreadPool", path.read_text())}
+    assert starting == {PACKAGE / "run" / "workers.py", PACKAGE / "explain" / "engines" / "compilation.py"}
 
 
 def test_the_public_names_are_there() -> None:
-    assert livecam.__all__ == ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "watch"]
     for name in livecam.__all__:
         assert getattr(livecam, name).__doc__
-
-
-def test_files_stay_short() -> None:
-    long = {path.name: lines for path in PACKAGE.rglob("*.py") if (lines := path.read_text().count("\n")) > 400}
-    assert long == {}

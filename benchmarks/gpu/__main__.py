@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.timing import print_table
 from livecam.bench.timing import typed_command
-from livecam.machine import machine_line
-from livecam.processes import module_command, module_environment
+from livecam.system.cores import module_command, module_environment
+from livecam.system.machine import machine_line
 
 
 class Step(NamedTuple):

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from livecam import Explainer
-from livecam.bench.tax import pictures
-from livecam.choices import METHODS
+from livecam.bench.overhead import pictures
+from livecam.explain.device import DTYPES
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import Graph, trace
-from livecam.explain.precision import DTYPES
 from livecam.models import torchvision_models
 from livecam.models.efficientnet_lite import NAME as EFFICIENTNET
 from livecam.models.efficientnet_lite import is_installed
+from livecam.names import METHODS
 
 HALF, SINGLE = "fp16", "fp32"
 FIXED_TARGET = 0

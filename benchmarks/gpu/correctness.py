@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from benchmarks.gpu.common import FIXED_TARGET, SINGLE, Results, Settings, capture, graph_of, make_explainer, told
 from livecam import Explainer
-from livecam.bench.tax import pictures
+from livecam.bench.overhead import pictures
 from livecam.explain.device import usual_batch
 from livecam.explain.engines.agreement import agreement
 from livecam.explain.methods import find_method

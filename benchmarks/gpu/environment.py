@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.gpu.common import Results, Settings, SkippedError
-from livecam.machine import machine, versions
+from livecam.system.machine import machine, versions
 
 
 def facts(settings: Settings) -> Results:

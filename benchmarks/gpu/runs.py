@@ -11,11 +11,10 @@ import torch
 
 from benchmarks.gpu.common import Results, Settings, engine_of, make_explainer, settled
 from livecam import Explanation
-from livecam.bench.clip import make_clip
-from livecam.bench.runs import end_to_end, open_loop
-from livecam.frame import Frame
-from livecam.pipeline import Pipeline
+from livecam.bench.runs import end_to_end, make_clip, open_loop
+from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
+from livecam.run.pipeline import Pipeline
 from livecam.sinks import NullSink
 from livecam.sources import open_source
 

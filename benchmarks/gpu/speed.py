@@ -31,13 +31,13 @@ from benchmarks.gpu.common import (
 )
 from benchmarks.gpu.correctness import check, identity_of, mistakes
 from livecam import Explainer
-from livecam.bench.tax import pictures
+from livecam.bench.overhead import pictures
 from livecam.bench.timing import interleaved
+from livecam.explain.device import DTYPES
 from livecam.explain.engines.cuda import CapturedProgram
-from livecam.explain.precision import DTYPES
 from livecam.explain.program import Normalisation, scoring
+from livecam.ledger import percentiles
 from livecam.models import Classifier
-from livecam.stats import percentiles
 
 SHOWN = 5
 """How many of the best classes a plain prediction gives."""

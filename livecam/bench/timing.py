@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from livecam.machine import machine
+from livecam.system.machine import machine
 
 WARM_UP_ROUNDS = 3
 

@@ -10,10 +10,9 @@ import click
 from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
-from livecam.cli.layers import layers_command
 from livecam.cli.live import live_command
-from livecam.cli.models import models_command
-from livecam.threads import before_torch_loads
+from livecam.cli.models import layers_command, models_command
+from livecam.system.cores import before_torch_loads
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,12 +21,12 @@ from livecam.cli.options import (
     steady_option,
     taken,
 )
-from livecam.cli.progress import Progress
+from livecam.cli.terminal import Progress
 from livecam.errors import InputError, some_of
 
 if TYPE_CHECKING:
     from livecam.cli.runs import Run
-    from livecam.stats import Ledger
+    from livecam.ledger import Ledger
 
 
 @click.command("annotate")
@@ -82,10 +82,10 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     folder, a pattern or several inputs go to a folder, where they keep their names. Without -o the output is named
     after the input: clip.mp4 becomes clip_livecam.mp4, photos/ becomes photos_livecam/, several go to livecam_output/.
     """
-    from livecam.annotation import annotate
     from livecam.cli.runs import planned
     from livecam.explain.explainer import Explainer
     from livecam.render import Style
+    from livecam.run.annotation import annotate
     from livecam.sinks import EncoderOptions
     from livecam.sources import find_inputs
 
@@ -105,8 +105,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         with progress.of(run.unit), _interrupt_told(run, progress):
             return annotate(run.source, run.output, explainer, style=style, on_progress=progress, **of_run, **options)
 
-    records = {name: options[name] for name in ("predictions", "save_map", "report")}
-    with planned(inputs, sources, output, overwrite=options["overwrite"], records=records) as runs:
+    sidecars = {name: options[name] for name in ("predictions", "save_map", "report")}
+    with planned(inputs, sources, output, overwrite=options["overwrite"], sidecars=sidecars) as runs:
         outcomes = [_outcome(run, annotated, is_last_word=len(runs) == 1) for run in runs]
     failed = [name for outcome in outcomes for name in outcome.failed]
     if failed:

@@ -9,7 +9,7 @@ import click
 
 from livecam.cli.errors import ends_well
 from livecam.cli.options import model_options
-from livecam.cli.tables import print_table, print_text
+from livecam.cli.terminal import print_table, print_text
 
 PERCENTILES = ("p50", "p90", "p99")
 STAGES = ("capture", "explain", "render", "write")
@@ -38,12 +38,12 @@ def bench_command(batch: int | None, size: str, rounds: int, seconds: float, res
     --precision narrow that down), one picture at a time and in batches. Then, by the fastest of these, a file from end
     to end, and frames that arrive 30 and 60 a second whether or not the one before is done. Takes a minute or two.
     """
-    from livecam.bench.bench import bench
+    from livecam.bench import bench
     from livecam.bench.timing import write_json
     from livecam.explain.device import find_device, usual_batch
     from livecam.explain.explainer import Explainer
-    from livecam.machine import machine, machine_line
-    from livecam.paths import check_writable
+    from livecam.system.files import check_writable
+    from livecam.system.machine import machine, machine_line
 
     if results is not None:
         check_writable(Path(results))
@@ -60,14 +60,14 @@ def bench_command(batch: int | None, size: str, rounds: int, seconds: float, res
         on_step=lambda step: click.echo(f"livecam: {step}", err=True),
     )
     print_text(f"{machine_line(machine())}\n{{model}}, {{input}}, {{method}} at {{layer}}\n".format(**figures))
-    _print_tax(figures)
+    _print_overhead(figures)
     _print_runs(figures["end_to_end"])
     _print_loops(figures["open_loop"])
     if results is not None:
         write_json(Path(results), figures)
 
 
-def _print_tax(figures: dict[str, Any]) -> None:
+def _print_overhead(figures: dict[str, Any]) -> None:
     print_text(f"Milliseconds a batch, {figures['timed']}:\n")
     headings = ["ENGINE", "PRECISION", "BATCH", "PREDICTION p50", "p90", "p99", "EXPLANATION p50", "p90", "p99"]
     rows = [
@@ -77,7 +77,7 @@ def _print_tax(figures: dict[str, Any]) -> None:
             *_milliseconds(row["explanation_ms"]),
             *(f"{row['ratio']:.2f}", f"{row['cosine']:.5f}"),
         ]
-        for row in figures["tax"]
+        for row in figures["overhead"]
     ]
     print_table([[*headings, "RATIO", "COSINE"], *rows], numbers=range(2, 11))
     print_text("\nRATIO is of the medians; COSINE of the least similar map to that by the eager engine in fp32.\n")

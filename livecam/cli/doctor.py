@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.tables import print_text
+from livecam.cli.terminal import print_text
 
 if TYPE_CHECKING:
-    from livecam.doctor.check import Check
-    from livecam.doctor.examination import Finding
+    from livecam.doctor import Check, Finding
 
 _MARKS = {
     "ok": click.style("[ok]", fg="green"),
@@ -34,7 +33,7 @@ def doctor_command(as_json: bool) -> None:
     [ok] works, [--] is something that this machine has not got, [!!] could be mended, and without [XX] nothing works:
     then the exit code is 1.
     """
-    from livecam.doctor.examination import examine
+    from livecam.doctor import examine
 
     findings = []
     for finding in examine():

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from livecam.choices import DISPLAYS
 from livecam.cli.errors import ends_well
 from livecam.cli.options import (
     DRAWING_OPTION_NAMES,
@@ -18,6 +17,7 @@ from livecam.cli.options import (
     steady_option,
     taken,
 )
+from livecam.names import DISPLAYS
 
 
 class Size(click.ParamType):
@@ -95,7 +95,7 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     from livecam.explain.explainer import Explainer
     from livecam.live.watch import watch
     from livecam.render import Style
-    from livecam.sources.live import LiveOptions
+    from livecam.sources import LiveOptions
 
     explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))

@@ -1,18 +1,19 @@
-"""`livecam models`."""
+"""`livecam models` and `livecam layers`: lists to choose from."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from livecam.cli.errors import ends_well
-from livecam.cli.tables import print_table, print_text
+from livecam.cli.terminal import print_table, print_text
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
+    from livecam.models.layers import Survey
 
 HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
 
@@ -33,12 +34,12 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
     else:
-        print_table([HEADINGS, *map(_cells, entries)], numbers=(1, 2, 3))
+        print_table([HEADINGS, *map(_model_cells, entries)], numbers=(1, 2, 3))
     if pattern is None:
         click.echo("\n".join(hints()), err=True)
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _model_cells(entry: Entry) -> tuple[str, ...]:
     height, width = entry.input_size
     return (
         entry.name,
@@ -47,3 +48,53 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         "-" if entry.top1 is None else f"{entry.top1:.1f}",
         entry.weights + ("" if entry.download_bytes is None else f", {entry.download_bytes / 1e6:.0f} MB"),
     )
+
+
+@click.command("layers")
+@click.argument("model", default="shapes")
+@click.option(
+    "--weights",
+    metavar="default|none|FILE",
+    help="The model's weights.  [default: none, which has the same layers; what your own code makes]",
+)
+@click.option("--labels", metavar="FILE", help="The names of the classes, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@ends_well
+def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool) -> None:
+    """List the layers of MODEL in the order in which they run, and which of them can be explained.
+
+    Those that can have a number, which --layer takes as well as the name; negative ones count from the end. The
+    automatic choice has a star; methods that are about features pass over a layer of class scores.
+    """
+    from livecam.explain.explainer import Explainer
+    from livecam.models import weights_without_download
+
+    weights = weights or weights_without_download(model)
+    rows = _layer_rows(Explainer(model, weights=weights, labels=labels).survey)
+    if as_json:
+        print_text(json.dumps(rows, indent=2))
+        return
+    print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID"], *map(_layer_cells, rows)])
+
+
+def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
+    automatic = survey.automatic if survey.usable else None
+    numbers = {layer.name: number for number, layer in enumerate(survey.usable)}
+    return [
+        {
+            "name": layer.name,
+            "type": layer.type,
+            "output": layer.size,
+            "grid": [layer.grid.height, layer.grid.width] if layer.grid else None,
+            "number": numbers.get(layer.name),
+            "automatic": layer is automatic,
+            "obstacle": layer.obstacle or None,
+        }
+        for layer in survey.layers
+    ]
+
+
+def _layer_cells(row: dict[str, Any]) -> list[str]:
+    grid = "x".join(map(str, row["grid"])) if row["grid"] else f"- ({row['obstacle']})"
+    number = "" if row["number"] is None else str(row["number"])
+    return ["*" if row["automatic"] else "", number, row["name"], row["type"], row["output"], grid]

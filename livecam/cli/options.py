@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from livecam.choices import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, VIEWS
+from livecam.names import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, VIEWS
 
 MODEL_OPTION_NAMES = (
     *("model", "weights", "labels", "target", "top", "against", "negative", "method", "layer"),

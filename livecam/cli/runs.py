@@ -33,7 +33,7 @@ class Run:
 
 @contextmanager
 def planned(
-    inputs: Inputs, names: Sequence[str], output: str | None, *, overwrite: bool, records: dict[str, str | None]
+    inputs: Inputs, names: Sequence[str], output: str | None, *, overwrite: bool, sidecars: dict[str, str | None]
 ) -> Iterator[list[Run]]:
     """The runs for these inputs, all that is known to go wrong found before the first; with the folder they go to.
 
@@ -43,7 +43,7 @@ def planned(
         yield [_single(inputs, output)]
         return
     count = len(inputs.videos) + bool(inputs.pictures)
-    if count > 1 and any(records.values()):
+    if count > 1 and any(sidecars.values()):
         raise LivecamError(
             f"--predictions, --save-map and --report are about one run, and here are {count}: "
             "all pictures together are one, and each video is; give them one by one"

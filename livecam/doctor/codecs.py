@@ -11,11 +11,11 @@ from typing import cast
 import av
 import av.logging
 
-from livecam.doctor.check import Check
+from livecam.doctor import Check
 from livecam.errors import LivecamError, OutputError
-from livecam.machine import nvidia_gpus
 from livecam.sinks.encoder import EncoderOptions, add_encoder
 from livecam.sources import open_source
+from livecam.system.machine import nvidia_gpus
 
 ENCODERS = ("libx264", "libx265", "libvpx-vp9", "h264_nvenc", "hevc_nvenc")
 DECODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import torch
 
-from livecam.doctor.check import Check
+from livecam.doctor import Check
 from livecam.errors import ModelError
-from livecam.explain.device import find_device
+from livecam.explain.device import find_device, likely_fast
 from livecam.explain.engines import cache, cuda
 from livecam.explain.engines.openvino_runtime import HINTS, openvino
-from livecam.explain.precision import likely_fast
-from livecam.machine import gpu, nvidia_gpus, processor
+from livecam.system.machine import gpu, nvidia_gpus, processor
 
 
 def compute() -> Iterator[Check]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from livecam.doctor.check import Check
+from livecam.doctor import Check
 from livecam.errors import OutputError, some_of
-from livecam.live.display import check_window
-from livecam.sources.cameras import CameraFacts, Mode, find_cameras
+from livecam.live.window import check_window
+from livecam.sources.devices import CameraFacts, Mode, find_cameras
 
 
 def window() -> Iterator[Check]:

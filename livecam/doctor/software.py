@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import livecam
-from livecam.doctor.check import Check
-from livecam.machine import version
+from livecam.doctor import Check
+from livecam.system.machine import version
 
 _LIBRARIES = ("libavcodec", "libavformat", "libswscale")
 

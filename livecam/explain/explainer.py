@@ -11,26 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livecam.choices import PRECISIONS
 from livecam.errors import LivecamError, ModelError
-from livecam.explain.capture import frozen
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.engines.engine import Engine
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import Activation, find_method
-from livecam.explain.perturbation import Perturbation
+from livecam.explain.perturbation import OnForwards, Perturbation
 from livecam.explain.preprocess import Preprocessor
-from livecam.explain.probe import OnForwards
-from livecam.explain.program import Answer, Normalisation, PictureAnswer, Program
-from livecam.explain.step import PlainPrediction, Step
+from livecam.explain.program import Answer, Normalisation, PictureAnswer, PlainPrediction, Program, Step
+from livecam.explain.tap import frozen
 from livecam.explain.targets import Selection, Target, parse_target, with_runner_up
-from livecam.frame import ClassMap, Explanation, Frame, Prediction
-from livecam.machine import uses_tf32
-from livecam.media import Region
+from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models import Classifier, Preprocessing, classifier_of
 from livecam.models.classifier import input_error
 from livecam.models.layers import survey_layers
-from livecam.transfer import DevicePlanes
+from livecam.names import PRECISIONS
+from livecam.picture.frame import Frame
+from livecam.picture.media import Region
+from livecam.picture.transfer import DevicePlanes
+from livecam.system.machine import uses_tf32
 
 
 class Explainer:
@@ -44,7 +43,7 @@ class Explainer:
     can be explained (negative ones count from the end), or several, whose maps are fused; None for the automatic
     choice. `target` is a class number, a label or its unique beginning, "top1" for the best class of each picture, or
     several of these; `top` stands for the best so many. With `runner_up` explanations of the best have the next best
-    besides, for `livecam.explain.steady.Steadiness` to choose from. `against` is a class to contrast with (where it is
+    besides, for `livecam.explain.heat.Steadiness` to choose from. `against` is a class to contrast with (where it is
     the picture's best itself, there is no evidence); `negative` shows what speaks against. `threshold`, `smooth` and
     `scale` are as in `HeatOptions`.
 
@@ -267,7 +266,7 @@ class Explainer:
     def report(self) -> dict[str, Any]:
         """Model, layer, method, device, and the engine with what its choice rests on, as plain data.
 
-        `tf32` is there on CUDA, as in `livecam.machine.uses_tf32`.
+        `tf32` is there on CUDA, as in `livecam.system.machine.uses_tf32`.
         """
         return {
             "model": self.classifier.name,

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.errors import ModelError
-from livecam.explain.objectives import Objective, against_similar_classes, class_score
 from livecam.explain.perturbation import Perturbation, ablationcam, scorecam
+from livecam.explain.targets import Objective, against_similar_classes, class_score
 
 _SQUARINGS = 16
 

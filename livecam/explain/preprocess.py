@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -15,16 +16,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 from torch.nn import functional
 
-from livecam import threads
-from livecam.choices import FITS
-from livecam.color import Color
 from livecam.errors import ModelError
-from livecam.explain.planes_input import input_from_planes
-from livecam.frame import Frame
-from livecam.media import Orientation, Region
 from livecam.models import Preprocessing
-from livecam.planes import drawn_format
-from livecam.transfer import DevicePlanes
+from livecam.names import FITS
+from livecam.picture.color import Color
+from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, Region
+from livecam.picture.planes import drawn_format
+from livecam.picture.transfer import DevicePlanes, stacked
+from livecam.system import cores
 
 
 class _Kind(NamedTuple):
@@ -118,7 +118,7 @@ class Preprocessor:
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
             interpolation=Interpolation.BILINEAR,
-            threads=threads.SCALER,
+            threads=cores.SCALER,
         )
         return small.to_ndarray()
 
@@ -143,3 +143,40 @@ def _scale_shorter_side(width: float, height: float, short: int) -> tuple[int, i
     if width <= height:
         return short, int(short * height / width)
     return int(short * width / height), short
+
+
+def input_from_planes(
+    pictures: Sequence[DevicePlanes], pixel_format: str, color: Color, height: int, width: int
+) -> Tensor:
+    """Scale B pictures of one size, to (B, height, width, 3) uint8 RGB on their device.
+
+    They are in one `pixel_format` of `PLANAR` and in one colour space. That is what `Preprocessor` makes
+    of upright frames that are stretched, but for what swscale does on its last step to RGB: of limited range it leaves
+    white at 253 and all else as much too dark, and it halves the width of the chroma.
+    """
+    first, *others = pictures
+    memory = torch.stack([picture.here() for picture in pictures]) if others else first.here()[None]
+    # A filter that widens with the scale, as models were trained on and as swscale's.
+    small = [
+        functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+        for planes in stacked(memory.float(), first.shapes)
+    ]
+    matrix, offset = _to_rgb(pixel_format, color, memory.device)
+    pixels = torch.stack([plane for planes in small for plane in planes.unbind(dim=1)], dim=-1)
+    rgb = torch.addmm(offset, pixels.view(-1, 3), matrix)
+    return rgb.clamp_(0, 255).byte().view(pixels.shape)
+
+
+@functools.lru_cache(maxsize=16)
+def _to_rgb(pixel_format: str, color: Color, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(3, 3) and (3,) float32 on the device, with RGB = planes @ matrix + offset on 0..255, cut off to be rounded.
+
+    They are kept, for to bring them there the host would wait for the device.
+    """
+    if pixel_format == "gbrp":
+        matrix, offset = np.eye(3)[[2, 0, 1]], np.zeros(3)
+    else:
+        matrix, offset = color.rgb_from_yuv()
+    both = np.concatenate([matrix.T, [offset + 0.5]]).astype(np.float32)
+    sent = torch.from_numpy(both).to(device)
+    return sent[:3], sent[3]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from livecam.choices import COLORMAPS, METHODS, VIEWS
+from livecam.names import COLORMAPS, METHODS, VIEWS
 from livecam.render import Style
 
 _OPACITY_STEP = 0.1

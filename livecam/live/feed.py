@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from livecam.frame import Explanation, Frame
+from livecam.explanation import Explanation
 from livecam.live.ledger import FeedLedger
-from livecam.media import Orientation
+from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation
+from livecam.picture.transfer import DevicePlanes
+from livecam.run.workers import GivenUp
 from livecam.sources import Source
-from livecam.stages import GivenUp
-from livecam.transfer import DevicePlanes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from livecam.explain.carrier import aged, carried
-from livecam.explain.motion import MotionFinder, View
-from livecam.frame import Explanation
+from livecam.explain.motion import MotionFinder, View, aged, carried
+from livecam.explanation import Explanation
 from livecam.live.feed import Shown
 
 

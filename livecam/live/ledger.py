@@ -8,8 +8,8 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-from livecam.sources.signal import Gap
-from livecam.stats import Durations
+from livecam.ledger import Durations
+from livecam.sources.base import Gap
 
 RECENT_FRAMES = 300
 """Over how many frames the latencies are told while the run goes on: about ten seconds."""

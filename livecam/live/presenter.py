@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
+import cv2
+
 from livecam.errors import OutputError
-from livecam.frame import Explanation, Frame
+from livecam.explanation import Explanation
 from livecam.live.controls import Controls
 from livecam.live.feed import Shown
 from livecam.live.hud import draw_help
+from livecam.live.pane import Pane
 from livecam.live.recorder import Recorder
-from livecam.live.snapshot import write_snapshot
-from livecam.live.tile import Tile
-from livecam.live.tiles import tiled
+from livecam.live.screen import ToScreen, arranged
 from livecam.live.window import NoWindow, Window
+from livecam.picture.frame import Frame
+from livecam.run.sidecars import described, write_report, write_whole
 
 _REFRESH_SECONDS = 0.25
 """How often the figures are drawn anew where no frame comes."""
 
 
 class Presenter:
-    """Shows what the feeds of some tiles have, by the controls. Only for the main thread.
+    """Shows what the feeds of some panes have, by the controls. Only for the main thread.
 
     `recording_path` names the file of a source, by its number, when recording begins. `on_shown` is called with each
     frame that is on the screen.
@@ -30,7 +34,7 @@ class Presenter:
 
     def __init__(
         self,
-        tiles: Sequence[Tile],
+        panes: Sequence[Pane],
         controls: Controls,
         window: Window | NoWindow,
         recorder: Recorder,
@@ -38,7 +42,7 @@ class Presenter:
         recording_path: Callable[[int], Path],
         on_shown: Callable[[int, Frame, Explanation], None],
     ) -> None:
-        self._tiles = tiles
+        self._panes = panes
         self._controls = controls
         self._window = window
         self._recorder = recorder
@@ -51,20 +55,20 @@ class Presenter:
         """Show what there is and do what the keys ask; whether a frame was shown."""
         shown = []
         if not self._controls.is_paused or self._controls.steps:
-            shown = [tile for tile in self._tiles if self._draw_next(tile)]
+            shown = [pane for pane in self._panes if self._draw_next(pane)]
             self._controls.steps = max(self._controls.steps - bool(shown), 0)
         begin = time.perf_counter()
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
         if self._window.is_there and (shown or self._redraw() or is_due):
             self.refresh()
         pressed = self._window.keys()
-        for number, tile in enumerate(self._tiles):
-            if tile in shown:
-                assert tile.frame is not None
-                assert tile.explanation is not None
-                tile.feed.ledger.stages["show"].add(time.perf_counter() - begin)
-                tile.feed.ledger.show(tile.frame.captured_seconds)
-                self._on_shown(number, tile.frame, tile.explanation)
+        for number, pane in enumerate(self._panes):
+            if pane in shown:
+                assert pane.frame is not None
+                assert pane.explanation is not None
+                pane.feed.ledger.stages["show"].add(time.perf_counter() - begin)
+                pane.feed.ledger.show(pane.frame.captured_seconds)
+                self._on_shown(number, pane.frame, pane.explanation)
         for key in pressed:
             self._controls.press(key)
         if self._window.is_closed:
@@ -75,7 +79,7 @@ class Presenter:
     def refresh(self) -> None:
         """Put what there is into the window."""
         self._refreshed_seconds = time.perf_counter()
-        picture = tiled([tile.on_screen() for tile in self._tiles])
+        picture = arranged([pane.on_screen() for pane in self._panes])
         if self._controls.shows_help:
             draw_help(picture)
         self._window.show(picture)
@@ -86,28 +90,28 @@ class Presenter:
         self._end_recordings()
         self._window.close()
 
-    def _draw_next(self, tile: Tile) -> bool:
+    def _draw_next(self, pane: Pane) -> bool:
         """The next frame of a feed, if one waits."""
-        shown = tile.feed.take_shown()
+        shown = pane.feed.take_shown()
         if shown is None:
             return False
-        tile.draw(shown)
-        self._record(tile, shown)
+        pane.draw(shown)
+        self._record(pane, shown)
         return True
 
-    def _record(self, tile: Tile, shown: Shown) -> None:
-        assert tile.picture is not None
-        if tile.recording is not None and tile.recording.size != (tile.picture.width, tile.picture.height):
-            self._end_recording(tile)  # another view or more classes: a file's pictures are all of one size
-        if self._controls.is_recording and tile.recording is None:
-            self._begin_recording(tile)
-        if tile.recording is not None:
-            can_wait = not tile.feed.source.is_live
-            self._recorder.write(tile.recording, tile.picture, shown.frame, can_wait=can_wait)
+    def _record(self, pane: Pane, shown: Shown) -> None:
+        assert pane.picture is not None
+        if pane.recording is not None and pane.recording.size != (pane.picture.width, pane.picture.height):
+            self._end_recording(pane)  # another view or more classes: a file's pictures are all of one size
+        if self._controls.is_recording and pane.recording is None:
+            self._begin_recording(pane)
+        if pane.recording is not None:
+            can_wait = not pane.feed.source.is_live
+            self._recorder.write(pane.recording, pane.picture, shown.frame, can_wait=can_wait)
 
-    def _begin_recording(self, tile: Tile) -> None:
+    def _begin_recording(self, pane: Pane) -> None:
         try:
-            tile.recording = self._recorder.begin(self._recording_path(self._tiles.index(tile)), tile.media())
+            pane.recording = self._recorder.begin(self._recording_path(self._panes.index(pane)), pane.media())
         except OutputError as exc:
             if not self._window.is_there:
                 raise
@@ -116,10 +120,10 @@ class Presenter:
 
     def _redraw(self) -> bool:
         """What is on the screen already, in another style or by another explanation."""
-        stale = [tile for tile in self._tiles if tile.feed.take_revised() or tile.is_out_of_style]
-        for tile in stale:
-            if tile.feed.on_screen is not None:
-                tile.draw(tile.feed.on_screen)
+        stale = [pane for pane in self._panes if pane.feed.take_revised() or pane.is_out_of_style]
+        for pane in stale:
+            if pane.feed.on_screen is not None:
+                pane.draw(pane.feed.on_screen)
         return bool(stale)
 
     def _follow_controls(self) -> None:
@@ -132,18 +136,38 @@ class Presenter:
 
     def _keep(self) -> str:
         """Write snapshots; what there is to be said of it."""
-        drawn = [(tile, number) for number, tile in enumerate(self._tiles) if tile.picture is not None]
+        drawn = [(pane, number) for number, pane in enumerate(self._panes) if pane.picture is not None]
         try:
-            return f"kept {', '.join(write_snapshot(tile, number).name for tile, number in drawn)}"
+            return f"kept {', '.join(write_snapshot(pane, number).name for pane, number in drawn)}"
         except OutputError as exc:
             return str(exc)
 
     def _end_recordings(self) -> None:
-        for tile in self._tiles:
-            self._end_recording(tile)
+        for pane in self._panes:
+            self._end_recording(pane)
 
-    def _end_recording(self, tile: Tile) -> None:
-        if tile.recording is not None:
-            self._recorder.finish(tile.recording)
-            self._controls.tell(f"{tile.recording.path.name} is being completed")
-            tile.recording = None
+    def _end_recording(self, pane: Pane) -> None:
+        if pane.recording is not None:
+            self._recorder.finish(pane.recording)
+            self._controls.tell(f"{pane.recording.path.name} is being completed")
+            pane.recording = None
+
+
+def write_snapshot(pane: Pane, number: int) -> Path:
+    """Write a pane's picture, and what was said of it, into the current folder. Raises OutputError."""
+    assert pane.picture is not None
+    assert pane.frame is not None
+    assert pane.explanation is not None
+    path = timestamped(number, ".png")
+    bgr = ToScreen()(pane.picture, pane.aspect, enlarged=False)
+    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
+    said = described(pane.frame, pane.explanation)
+    write_report(path.with_suffix(".json"), {"source": pane.feed.source.name, **pane.facts, **said})
+    return path
+
+
+def timestamped(number: int, ending: str) -> Path:
+    """A name that says when, in the current folder, of the source with this number: livecam-20260131-120000-250.png."""
+    now = datetime.now()
+    source = f"-{number + 1}" if number else ""
+    return Path(f"livecam-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{source}{ending}")

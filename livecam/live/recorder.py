@@ -10,8 +10,8 @@ from queue import Empty, Full, Queue
 
 import av
 
-from livecam.frame import Frame
-from livecam.media import Media
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media
 from livecam.sinks import Sink, open_sink
 
 log = logging.getLogger("livecam")

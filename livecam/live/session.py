@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from livecam.explain.explainer import Explainer
-from livecam.frame import Explanation, Frame
+from livecam.explanation import Explanation
 from livecam.live.controls import Controls, Question
-from livecam.live.explaining import Explaining
+from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Feed
+from livecam.live.pane import Pane
 from livecam.live.presenter import Presenter
 from livecam.live.recorder import Recorder
-from livecam.live.tile import Tile
 from livecam.live.window import NoWindow, Window
+from livecam.picture.frame import Frame
 from livecam.render import Style
+from livecam.run.workers import Workers
 from livecam.sources import Source
-from livecam.stages import Stages
-from livecam.threads import drawing_threads
+from livecam.system.cores import drawing_threads
 
 _TICK_SECONDS = 0.02
 """How often the window is asked for keys while no frame comes."""
@@ -67,16 +68,16 @@ class Session:
         self._duration_seconds = duration_seconds
         self._end_seconds: float | None = None
         self._handed_on: tuple[object, ...] = ()
-        self._explaining = Explaining(self.feeds, self._changed, explainer, self.controls, is_steady=is_steady)
-        tiles = [Tile(feed, self.controls, max_age_seconds) for feed in self.feeds]
+        self._explaining = ExplainerThread(self.feeds, self._changed, explainer, self.controls, is_steady=is_steady)
+        panes = [Pane(feed, self.controls, max_age_seconds) for feed in self.feeds]
         self._presenter = Presenter(
-            tiles, self.controls, window, recorder, recording_path=recording_path, on_shown=on_shown
+            panes, self.controls, window, recorder, recording_path=recording_path, on_shown=on_shown
         )
         readers = {f"reader-{number}": feed.read for number, feed in enumerate(self.feeds)}
         works = {**readers, "explain": self._explaining.run, "record": recorder.run}
         self.is_complete = False
         """Whether the run came to its end, by itself or because it was told to, with all that belongs to it."""
-        self._stages = Stages(works, on_failure=self._give_up)
+        self._workers = Workers(works, on_failure=self._give_up)
 
     def run(self) -> None:
         """Until the sources end, the window is closed, the time is over, or KeyboardInterrupt, which is raised again.
@@ -91,7 +92,7 @@ class Session:
             stack.enter_context(self._explainer)
             self._explainer.expect(math.inf, batch=len(self.feeds))
             self._warm_up()
-            while not self._stages.are_over:
+            while not self._workers.are_over:
                 try:
                     self._follow()
                 except KeyboardInterrupt as exc:
@@ -100,15 +101,15 @@ class Session:
                     interrupt = exc
                     self._give_up()
                 except BaseException as exc:
-                    self._stages.fail(exc)
+                    self._workers.fail(exc)
                     self._recorder.give_up()
-                    self._stages.wait(_TICK_SECONDS)
-            self._stages.join()
+                    self._workers.wait(_TICK_SECONDS)
+            self._workers.join()
         for feed in self.feeds:
             feed.close()
         self._recorder.abort()
-        self.is_complete = self._stages.error is None
-        if error := self._stages.error or interrupt:
+        self.is_complete = self._workers.error is None
+        if error := self._workers.error or interrupt:
             raise error
 
     def _warm_up(self) -> None:
@@ -120,7 +121,7 @@ class Session:
     def _follow(self) -> None:
         """What the main thread does: draw, show and listen; at the end wait for the others."""
         self._hand_on_controls()
-        self._stages.start()
+        self._workers.start()
         if self._duration_seconds is not None and self._end_seconds is None:
             self._end_seconds = time.perf_counter() + self._duration_seconds
         while not self._is_over():
@@ -131,8 +132,8 @@ class Session:
         self._give_up()
         self._presenter.close()
         self._recorder.close()
-        while not self._stages.are_over:
-            self._stages.wait(_TICK_SECONDS)
+        while not self._workers.are_over:
+            self._workers.wait(_TICK_SECONDS)
 
     def _has_news(self) -> bool:
         stands_still = self.controls.is_paused and not self.controls.steps

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from livecam.choices import DISPLAYS
 from livecam.errors import InputError, LivecamError
 from livecam.explain.explainer import Explainer
-from livecam.frame import Explanation, Frame
-from livecam.live.display import check_window
+from livecam.explanation import Explanation
 from livecam.live.ledger import FeedLedger
+from livecam.live.presenter import timestamped
 from livecam.live.recorder import Recorder
 from livecam.live.session import Session
-from livecam.live.snapshot import timestamped
-from livecam.live.window import NoWindow, Window
-from livecam.machine import versions
-from livecam.paths import check_distinct, check_writable
-from livecam.records import Records, write_report
+from livecam.live.window import NoWindow, Window, check_window
+from livecam.names import DISPLAYS
+from livecam.picture.frame import Frame
 from livecam.render import Style
+from livecam.run.sidecars import Sidecars, write_report
 from livecam.sinks import check_output, working_files
 from livecam.sources import LiveOptions, open_live, without_file_scheme
+from livecam.system.files import check_distinct, check_writable
+from livecam.system.machine import versions
 
 log = logging.getLogger("livecam")
 
@@ -51,7 +51,7 @@ def watch(
 
     Shown is each frame that was explained, with its own map; with `display` "every" each frame that comes, with the
     last map moved along to it, which is hidden when it is older than `max_age_seconds`. Of several sources the newest
-    frames are explained together, and shown as tiles. The run ends `duration_seconds` after the first picture, if that
+    frames are explained together, and shown as panes. The run ends `duration_seconds` after the first picture, if that
     is given.
 
     `record` is the video that what is shown is written to, of several sources one each (out-1.mp4, out-2.mp4, ...).
@@ -79,13 +79,13 @@ def watch(
         check_writable(Path(report))
     with ExitStack() as stack:
         opened = [stack.enter_context(open_live(source, options or LiveOptions())) for source in sources]
-        records = stack.enter_context(Records(predictions, None, one_picture=False))
+        sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()
         recorder = Recorder(overwrite=overwrite)
 
         def add(source: int, frame: Frame, explanation: Explanation) -> None:
             latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
-            records.add(frame, explanation, source=source, latency_seconds=latency_seconds)
+            sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
 
         session = Session(
             opened,
@@ -106,10 +106,10 @@ def watch(
             session.run()
         finally:
             # What was shown was shown, also where a source has failed after hours.
-            records.keep = any(ledger.shown for ledger in ledgers)
+            sidecars.keep = any(ledger.shown for ledger in ledgers)
             for ledger in ledgers:
                 log.info("%s: %s", ledger.name.rstrip(":"), ledger.line())
-            if report is not None and records.keep:
+            if report is not None and sidecars.keep:
                 facts = {"sources": [ledger.report() for ledger in ledgers], "recordings": recorder.report()}
                 write_report(Path(report), {**facts, **made.report(), "versions": versions()})
     return ledgers

@@ -7,6 +7,7 @@ import functools
 import cv2
 import numpy as np
 
+from livecam.picture.media import Region
 from livecam.render.canvas import Canvas
 
 SMALLEST_LETTERS = 13
@@ -62,3 +63,23 @@ def _shortened(text: str, end: str, face: cv2.FontFace, size: int, width: int) -
 def _extent(text: str, face: cv2.FontFace, size: int) -> tuple[int, int, int, int]:
     x, y, w, h = cv2.getTextSize((1, 1), text, (0, 0), face, size, 500)
     return x, y, w, h
+
+
+_RAMP = np.arange(255, -1, -1, dtype=np.uint8)[:, None].repeat(2, axis=1)
+"""Levels from the most, on top."""
+
+
+def draw_colorbar(canvas: Canvas, palette: np.ndarray) -> None:
+    """Draw the bar of a palette, (256, 3) uint8 RGB, along the right border's lower half, its ends named."""
+    width, height = canvas.upright_size
+    letters = letter_size(width, height)
+    if min(width, height // 2 - 2 * letters) < letters:
+        return  # no room for a bar between its names
+    names = [render_line(name, letters, width) for name in ("1", "0")]
+    name_height, name_width = names[0].shape[0], max(name.shape[1] for name in names)
+    left, right = (width - name_width) // 2 * 2, width
+    top, bottom = height // 4 * 2, height // 2 * 2 - name_height
+    canvas.write(names[0], left, top, WHITE)
+    canvas.write(names[1], left, bottom, WHITE)
+    bar = Region(left / width, (top + name_height) / height, right / width, bottom / height)
+    canvas.blend(_RAMP, bar, palette, 1.0)

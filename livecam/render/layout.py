@@ -1,11 +1,11 @@
-"""How the tiles of a view make up one picture."""
+"""How the panels of a view make up one picture."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from livecam.media import Orientation
+from livecam.picture.media import Orientation
 
 LARGEST_VIDEO_SIDE = 4096
 """Pixels: what hardware decodes."""
@@ -13,9 +13,9 @@ LARGEST_VIDEO_SIDE = 4096
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid of tiles, counted upright; sizes are those of the coded picture.
+    """A grid of panels, counted upright; sizes are those of the coded picture.
 
-    Each tile holds a frame of `width` x `height`, made even by repeating the last line or column, so that the next one
+    Each panel holds a frame of `width` x `height`, made even by repeating the last line or column, so that the next one
     begins on a whole pixel of the chroma.
     """
 
@@ -27,16 +27,16 @@ class Layout:
 
     @classmethod
     def of(
-        cls, tiles: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None
+        cls, panels: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None
     ) -> Layout:
-        """Tiles for coded frames of this size: up to three side by side, more in a grid that is about square.
+        """Panels for coded frames of this size: up to three side by side, more in a grid that is about square.
 
-        Several tiles are made smaller to stay within the largest side; a single one is never scaled.
+        Several panels are made smaller to stay within the largest side; a single one is never scaled.
         """
-        if tiles == 1:
+        if panels == 1:
             return cls(1, 1, width, height, orientation)
-        columns = tiles if tiles <= 3 else math.ceil(math.sqrt(tiles))
-        rows = math.ceil(tiles / columns)
+        columns = panels if panels <= 3 else math.ceil(math.sqrt(panels))
+        rows = math.ceil(panels / columns)
         across, down = orientation.swap(columns, rows)
         limit = largest_side or math.inf
         scale = min(1.0, limit / (across * _even(width)), limit / (down * _even(height)))
@@ -46,30 +46,30 @@ class Layout:
 
     @property
     def places(self) -> int:
-        """How many tiles there is room for."""
+        """How many panels there is room for."""
         return self.columns * self.rows
 
     @property
-    def tile_size(self) -> tuple[int, int]:
-        """(width, height) of a tile; a single one is as odd as its frame."""
+    def panel_size(self) -> tuple[int, int]:
+        """(width, height) of a panel; a single one is as odd as its frame."""
         return (self.width, self.height) if self.places == 1 else (_even(self.width), _even(self.height))
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the coded picture that holds all tiles."""
+        """(width, height) of the coded picture that holds all panels."""
         across, down = self.orientation.swap(self.columns, self.rows)
-        width, height = self.tile_size
+        width, height = self.panel_size
         return across * width, down * height
 
     def origin(self, number: int) -> tuple[int, int]:
-        """(x, y) in the coded picture of the tile with this place in reading order."""
+        """(x, y) in the coded picture of the panel with this place in reading order."""
         row, column = divmod(number, self.columns)
         if self.orientation.flipped_x:
             column = self.columns - 1 - column
         if self.orientation.flipped_y:
             row = self.rows - 1 - row
         across, down = self.orientation.swap(column, row)
-        width, height = self.tile_size
+        width, height = self.panel_size
         return across * width, down * height
 
 

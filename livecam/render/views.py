@@ -1,21 +1,47 @@
-"""The views: what is drawn into each tile of the picture that comes out."""
+"""The views: what is drawn into each panel of the picture that comes out."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from livecam.choices import COLORMAPS, VIEWS
 from livecam.errors import LivecamError
-from livecam.frame import ClassMap, Explanation
+from livecam.explanation import ClassMap, Explanation
+from livecam.names import COLORMAPS, VIEWS
 from livecam.render.canvas import Canvas
-from livecam.render.caption import draw_caption
-from livecam.render.colorbar import draw_colorbar
-from livecam.render.palette import palette, tint
+from livecam.render.caption import draw_caption, draw_colorbar
+
+
+@functools.cache
+def palette(colormap: str) -> np.ndarray:
+    """(256, 3) uint8 RGB, from no evidence to the most."""
+    levels = np.arange(256, dtype=np.uint8)
+    bgr = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{colormap.upper()}"))
+    return np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1])
+
+
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; white for the black.
+TINTS = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 114, 178),
+    (255, 255, 255),
+)
+
+
+def tint(number: int) -> tuple[int, int, int]:
+    """The colour of the class with this place in an explanation, RGB; they repeat."""
+    return TINTS[number % len(TINTS)]
+
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _SMOOTHING = 8
@@ -32,8 +58,8 @@ _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 class Style:
     """How an explanation is drawn. Raises LivecamError.
 
-    `view` is one of `livecam.choices.VIEWS`, `opacity` that of the heat, in 0..1, `colormap` one of
-    `livecam.choices.COLORMAPS`. `caption` writes the class and its score, `contour` draws the border of the hottest
+    `view` is one of `livecam.names.VIEWS`, `opacity` that of the heat, in 0..1, `colormap` one of
+    `livecam.names.COLORMAPS`. `caption` writes the class and its score, `contour` draws the border of the hottest
     region, `colorbar` what the colours mean.
     """
 
@@ -59,11 +85,11 @@ class Style:
 
 
 Painter = Callable[[Canvas, Explanation, Style], None]
-"""Draws one tile, whose canvas holds the frame already."""
+"""Draws one panel, whose canvas holds the frame already."""
 
 
-def tiles_of(view: str, classes: int) -> list[Painter]:
-    """The painters of a view's tiles, in reading order, for explanations of so many classes."""
+def panels_of(view: str, classes: int) -> list[Painter]:
+    """The painters of a view's panels, in reading order, for explanations of so many classes."""
     if view == "classes":
         return [_overlay(number) for number in range(classes)]
     painters: dict[str, list[Painter]] = {
@@ -78,7 +104,7 @@ def tiles_of(view: str, classes: int) -> list[Painter]:
 
 
 def paint_nothing(canvas: Canvas, explanation: Explanation, style: Style) -> None:
-    """The place of a tile that there is none for."""
+    """The place of a panel that there is none for."""
     canvas.fill(_BLACK)
 
 
@@ -131,7 +157,7 @@ def _tints(canvas: Canvas, explanation: Explanation, style: Style) -> None:
 
 
 def _titled(title: str, painter: Painter) -> Painter:
-    """A tile that is named by what it is."""
+    """A panel that is named by what it is."""
 
     def paint(canvas: Canvas, explanation: Explanation, style: Style) -> None:
         painter(canvas, explanation, dataclasses.replace(style, caption=False))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from livecam.media import Media
-from livecam.sinks.base import Sink
+from livecam.picture.media import Media
+from livecam.sinks.base import NullSink, Sink
 from livecam.sinks.encoder import EncoderOptions
-from livecam.sinks.null import NullSink
+from livecam.sinks.outputs import default_folder, made_folder, picture_name, picture_outputs, video_name, video_outputs
 from livecam.sinks.pictures import PictureSink, part_of
-from livecam.sinks.place import default_folder, made_folder, picture_name, picture_outputs, video_name, video_outputs
 from livecam.sinks.video import VideoSink, check_path, working_files
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from livecam.frame import Frame
+from livecam.picture.frame import Frame
 
 
 class Sink(ABC):
@@ -19,7 +19,7 @@ class Sink(ABC):
     """
 
     pixel_format: str
-    """The format in which `write` wants its pictures, one of `livecam.planes.PLANAR`."""
+    """The format in which `write` wants its pictures, one of `livecam.picture.planes.PLANAR`."""
 
     @abstractmethod
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
@@ -38,3 +38,12 @@ class Sink(ABC):
     def report(self) -> dict[str, Any]:
         """Facts on the output, as plain data for JSON."""
         return {}
+
+
+class NullSink(Sink):
+    """Keeps nothing."""
+
+    pixel_format = "yuv420p"
+
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
+        pass

@@ -10,10 +10,10 @@ import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 
-from livecam import threads
 from livecam.errors import OutputError
-from livecam.media import Media
-from livecam.planes import padded_size
+from livecam.picture.media import Media
+from livecam.picture.planes import padded_size
+from livecam.system import cores
 
 # Formats that livecam draws on, the nearest first, for each that it may be asked to keep.
 _NEAREST = {
@@ -64,7 +64,7 @@ def add_encoder(
     context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
     context.flags |= Flags.frame_duration
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
-    context.thread_type, context.thread_count = "FRAME", threads.ENCODER
+    context.thread_type, context.thread_count = "FRAME", cores.ENCODER
     context.options = _options(codec, context, options)
     try:
         context.open()

@@ -14,10 +14,10 @@ import cv2
 from PIL import Image
 
 from livecam.errors import OutputError
-from livecam.frame import Frame
-from livecam.planes import planes
+from livecam.picture.frame import Frame
+from livecam.picture.planes import planes
 from livecam.sinks.base import Sink
-from livecam.sinks.place import check_place
+from livecam.sinks.outputs import check_place
 
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # the heat has sharp colours
 _TIFF: tuple[str, dict[str, Any]] = ("TIFF", {"compression": "tiff_deflate"})

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-from livecam.media import Media
+from livecam.picture.media import Media
 
 # Written by the muxer itself, or true only of the input's own bytes.
 _NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")

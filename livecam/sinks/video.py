@@ -20,12 +20,12 @@ import av
 from av.bitstream import BitStreamFilterContext
 
 from livecam.errors import OutputError
-from livecam.frame import Frame
-from livecam.media import Media
-from livecam.planes import planar_format
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media
+from livecam.picture.planes import planar_format
 from livecam.sinks.base import Sink
 from livecam.sinks.encoder import EncoderOptions, add_encoder
-from livecam.sinks.place import check_place
+from livecam.sinks.outputs import check_place
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
 
 try:

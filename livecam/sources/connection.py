@@ -12,7 +12,7 @@ from av.codec.context import ThreadType
 from av.container import InputContainer
 
 from livecam.errors import InputError
-from livecam.sources.uri import redacted, without_credentials
+from livecam.sources.inputs import redacted, without_credentials
 
 STALL_SECONDS = 3.0
 """Without a frame for so long, the signal is lost: UDP never fails, and TCP may hang without being closed."""
@@ -160,3 +160,32 @@ def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
         return packet.decode()
     except av.FFmpegError:
         return []
+
+
+OPEN_SECONDS = 5.0
+_OPTIONS = {
+    # No fflags=nobuffer: it throws away what was read to find out what comes, most often with the only key frame of the
+    # next seconds. `Connection.pictures` passes over it as quickly, and can show what follows.
+    "analyzeduration": "500000",  # microseconds; FFmpeg's own 5 s are waited for in full where streams may appear later
+    "rtsp_transport": "tcp",  # UDP loses packets as soon as a key frame is larger than a buffer on the way
+}
+
+
+def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_seconds: float = STALL_SECONDS) -> Connection:
+    """Join a stream. Raises NoSignal."""
+    asked_seconds = time.perf_counter()
+    try:
+        container = av.open(uri, options=_OPTIONS, metadata_errors="replace", timeout=(open_seconds, stall_seconds))
+    except av.ExitError as exc:
+        raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
+    except av.InvalidDataError as exc:
+        raise _cannot_join("what comes is no video") from without_credentials(exc)
+    except av.EOFError as exc:
+        raise _cannot_join("it is closed without having sent anything") from without_credentials(exc)
+    except av.FFmpegError as exc:
+        raise _cannot_join(problem_of(exc)) from without_credentials(exc)
+    return Connection(container, stall_seconds=stall_seconds, asked_seconds=asked_seconds)
+
+
+def _cannot_join(problem: str) -> NoSignal:
+    return NoSignal(problem, "check the address and that it is being sent")

@@ -15,12 +15,12 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from livecam import threads
 from livecam.errors import InputError
-from livecam.frame import Frame
-from livecam.media import Media
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media
 from livecam.scene import SHAPES, Scene
 from livecam.sources.base import OnPacket, Source
+from livecam.system import cores
 
 _BT709, _LIMITED = 1, 1
 _LARGEST = 8192
@@ -126,7 +126,7 @@ class DemoSource(Source):
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
-            threads=threads.SCALER,
+            threads=cores.SCALER,
         )
         picture.pts, picture.time_base, picture.duration = index, self.media.time_base, 1
         picture.color_primaries = picture.color_trc = _BT709

@@ -17,10 +17,10 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.Image import Transpose
 
 from livecam.errors import InputError
-from livecam.frame import Frame
-from livecam.media import Media
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media
 from livecam.sources.base import OnPacket, Source
-from livecam.sources.files import check_file
+from livecam.sources.inputs import check_file
 
 log = logging.getLogger("livecam")
 

@@ -12,16 +12,13 @@ from pathlib import Path
 import av
 from av.stream import Disposition
 
-from livecam import threads
 from livecam.errors import InputError
-from livecam.frame import Frame
-from livecam.media import Media, Orientation, media_of
-from livecam.sources.base import OnPacket, Source
-from livecam.sources.clip import Clip
-from livecam.sources.files import check_file
-from livecam.sources.first_size import FirstSize
-from livecam.sources.timestamps import Timestamps
-from livecam.sources.uri import is_url, redacted, without_credentials
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media, Orientation, media_of
+from livecam.sources.base import FirstSize, OnPacket, Source
+from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
+from livecam.sources.timestamps import Part, Timestamps
+from livecam.system import cores
 
 log = logging.getLogger("livecam")
 
@@ -47,7 +44,7 @@ class VideoSource(Source):
         self._container = _open(uri, self.name)
         try:
             self._stream = self._find_stream()
-            self._clip = Clip(self._container, start_seconds, duration_seconds)
+            self._part = Part(self._container, start_seconds, duration_seconds)
             self._timestamps = Timestamps(self._stream)
             self._suspect: av.Packet | None = None
             self._only_pictures = only_pictures
@@ -84,23 +81,23 @@ class VideoSource(Source):
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(f"{self.name} holds a video in a codec that cannot be decoded here; convert it first")
-        stream.thread_type, stream.thread_count = "AUTO", threads.DECODER
+        stream.thread_type, stream.thread_count = "AUTO", cores.DECODER
         return stream
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
-        """Decoded pictures and packets to copy, in the order of the file, cut to the clip."""
+        """Decoded pictures and packets to copy, in the order of the file, cut to the part."""
         timed = [stream for stream in copied if stream.type != "attachment"]
-        self._clip.waits_for(stream for stream in timed if stream.type == "audio")
+        self._part.waits_for(stream for stream in timed if stream.type == "audio")
         for packet in self._packets([self._stream, *timed]):
             # Not packet.stream_index: it is 0 in the empty packets that flush the decoders.
             if packet.stream.index != self._stream.index:
-                if packet.size and self._clip.keeps_packet(packet):
+                if packet.size and self._part.keeps_packet(packet):
                     yield packet
-            elif not self._clip.has_all_pictures:
-                yield from filter(self._clip.keeps_picture, self._decoded(packet))
-            if self._clip.is_over:
+            elif not self._part.has_all_pictures:
+                yield from filter(self._part.keeps_picture, self._decoded(packet))
+            if self._part.is_over:
                 return
-        if self._clip.has_all_pictures:
+        if self._part.has_all_pictures:
             return
         self._account_for_the_end()
 
@@ -149,7 +146,7 @@ class VideoSource(Source):
             ahead.append(event)
             if isinstance(event, av.VideoFrame):
                 return event, ahead
-        if self._clip.is_part:
+        if self._part.is_part:
             raise InputError(f"{self.name} has no frame in the part that was asked for; it lasts {self._duration()}")
         raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
@@ -173,13 +170,13 @@ class VideoSource(Source):
             metadata=dict(container.metadata),
             stream_metadata=dict(stream.metadata),
             disposition=int(stream.disposition),
-            chapters=[] if self._clip.is_part else container.chapters(),
+            chapters=[] if self._part.is_part else container.chapters(),
             copied_streams=copied,
         )
 
     def _expected_frames(self) -> int | None:
-        duration_seconds = self._clip.expected_seconds
-        if not self._clip.is_part and self._stream.frames:
+        duration_seconds = self._part.expected_seconds
+        if not self._part.is_part and self._stream.frames:
             return self._stream.frames
         rate = self._stream.average_rate
         return round(duration_seconds * rate) if rate and duration_seconds else None

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from livecam import threads
 from livecam.explain.engines import cache, cuda
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.conversion import to_openvino
 from livecam.explain.engines.openvino_runtime import openvino
+from livecam.system import cores
 
 
 def main(job: Path, entry: Entry) -> None:
@@ -31,7 +31,7 @@ def main(job: Path, entry: Entry) -> None:
     graphs, images, is_patient = torch.load(job, weights_only=False)  # written by the run that started this process
     job.unlink()  # it is as large as the weights
     if is_patient:
-        threads.give_way()
+        cores.give_way()
     errors: list[Exception] = []
     for precision, graph in graphs.items():
         try:

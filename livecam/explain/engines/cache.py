@@ -14,7 +14,7 @@ import torch
 
 from livecam.errors import LivecamError
 from livecam.explain.engines.graph import Graph
-from livecam.machine import version
+from livecam.system.machine import version
 
 _KEPT_BYTES = 4 << 30
 """Beyond that the programs that were not used for longest are removed. A ResNet-50 takes 100 MB."""

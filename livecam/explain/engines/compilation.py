@@ -22,14 +22,14 @@ import torch
 from torch import Tensor
 
 from livecam.errors import LivecamError
+from livecam.explain.device import DTYPES
 from livecam.explain.engines import cuda
 from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.graph import Graph
 from livecam.explain.engines.openvino_runtime import OpenVINOProgram
-from livecam.explain.precision import DTYPES
 from livecam.explain.program import Answer
-from livecam.processes import module_command, module_environment
+from livecam.system.cores import module_command, module_environment
 
 log = logging.getLogger("livecam")
 

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from livecam.choices import ENGINES, PRECISIONS
 from livecam.errors import ModelError
+from livecam.explain.device import DTYPES, likely_fast, precision_of
 from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine
 from livecam.explain.engines.graph import Graph, Weights, trace
 from livecam.explain.engines.openvino_runtime import HINTS
-from livecam.explain.precision import DTYPES, likely_fast, precision_of
 from livecam.explain.program import Answer, Program
+from livecam.names import ENGINES, PRECISIONS
 
 log = logging.getLogger("livecam")
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from livecam import threads
 from livecam.errors import ModelError
+from livecam.system import cores
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """What OpenVINO calls the precisions that it computes in."""
@@ -47,7 +47,7 @@ class OpenVINOProgram:
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads.inference_threads(),
+            "INFERENCE_NUM_THREADS": cores.inference_threads(),
         }
         compiled = _core().compile_model(str(model), "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:

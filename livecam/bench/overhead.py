@@ -1,0 +1,143 @@
+"""What an explanation costs beside the prediction alone, by engine and precision: the overhead.
+
+Inside the timer: from uint8 input on the CPU to maps and scores on the CPU.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from livecam.bench.timing import interleaved
+from livecam.errors import ModelError
+from livecam.explain.device import likely_fast
+from livecam.explain.engines.agreement import LEAST_COSINE, agreement
+from livecam.explain.engines.compilation import first_line
+from livecam.explain.explainer import Explainer
+from livecam.explain.preprocess import Preprocessor
+from livecam.ledger import percentiles
+from livecam.picture.frame import Frame
+from livecam.scene import Scene
+
+TIMED = "uint8 input on the CPU to maps and scores on the CPU"
+
+
+class Variant(NamedTuple):
+    """An engine and a precision, as `Explainer` takes them; neither is "auto"."""
+
+    engine: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
+MakeExplainer = Callable[[Variant], Explainer]
+
+REFERENCE = Variant("eager", "fp32")
+
+
+def variants(device: torch.device, engine: str = "auto", precision: str = "auto") -> list[Variant]:
+    """What makes sense on a device; "auto" stands for all."""
+    engines = ("eager", "compiled") if engine == "auto" else (engine,)
+    precisions = sorted(likely_fast(device), reverse=True) if precision == "auto" else (precision,)
+    return [Variant(engine, precision) for engine in engines for precision in precisions]
+
+
+def warm(make: Callable[[], Explainer], batch: int) -> Explainer:
+    """An explainer that has chosen its engine and precision, and beside which nothing is being compiled any more."""
+    explainer = make()
+    explainer.expect(None, batch=batch)
+    explainer.answer(pictures(explainer, batch))
+    explainer.settle()
+    return explainer
+
+
+def measure_overhead(
+    make: MakeExplainer,
+    wanted: Sequence[Variant],
+    batch: int,
+    rounds: int,
+    on_step: Callable[[str], None] = lambda step: None,
+    beside: Mapping[str, Callable[[], object]] | None = None,
+) -> list[dict[str, Any]]:
+    """A row of plain data for each variant that can be had here, all measured in the same interleaved rounds.
+
+    `beside` maps names to functions that are timed in the same rounds; their times come back in each row as
+    `beside_ms`. `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing
+    can be had.
+    """
+    with ExitStack() as stack:
+        prepared: dict[Variant, tuple[Explainer, float]] = {}
+        for variant in wanted:
+            on_step(f"preparing {variant}, batch {batch}")
+            begin = time.perf_counter()
+            try:
+                explainer = stack.enter_context(warm(partial(make, variant), batch))
+                explainer.predict(pictures(explainer, batch))
+            except (RuntimeError, NotImplementedError) as exc:  # a model that cannot be computed in a precision
+                on_step(f"{variant} is left out: {first_line(exc)}")
+                continue
+            if (explainer.engine == "eager") == (variant.engine == "eager"):
+                prepared[variant] = explainer, time.perf_counter() - begin
+        if not prepared:
+            raise ModelError(f"this cannot be explained here by {' or '.join(map(str, wanted))}; leave it to auto")
+        explainers = {variant: explainer for variant, (explainer, _) in prepared.items()}
+        images = pictures(next(iter(explainers.values())), batch)
+        reference = explainers.get(REFERENCE) or stack.enter_context(make(REFERENCE))
+        expected = reference.answer(images)
+        cosines = {
+            variant: agreement([explainer.answer(images)], [expected]).cosine
+            for variant, explainer in explainers.items()
+        }
+        on_step(f"measuring, batch {batch}")
+        beside = beside or {}
+        times_ms = interleaved({**_works(explainers, images), **beside}, rounds)
+        beside_ms = {name: percentiles(times_ms[name]) for name in beside}
+        return [
+            {**_row(variant, times_ms), "batch": batch, "cosine": cosines[variant], "ready_seconds": round(seconds, 2)}
+            | ({"beside_ms": beside_ms} if beside else {})
+            for variant, (_, seconds) in prepared.items()
+        ]
+
+
+def fastest(rows: Sequence[dict[str, Any]]) -> Variant:
+    """The one that explains in the least time, of those whose maps are as those of the model's own, or else of all."""
+    same = [row for row in rows if row["cosine"] >= LEAST_COSINE] or rows
+    best = min(same, key=lambda row: float(row["explanation_ms"]["p50"]))
+    return Variant(best["engine"], best["precision"])
+
+
+def pictures(explainer: Explainer, count: int) -> Tensor:
+    """Generated scenes as the model gets them: (count, h, w, channels) uint8, the same each time."""
+    preprocessing = explainer.classifier.preprocessing
+    height, width = preprocessing.size
+    prepare = Preprocessor(preprocessing)
+    scenes = (Scene(seed, 2, width, height).render(1.0) for seed in range(count))
+    return torch.from_numpy(np.ascontiguousarray([prepare(Frame.from_rgb(scene))[0] for scene in scenes]))
+
+
+def _works(explainers: dict[Variant, Explainer], images: Tensor) -> dict[str, Callable[[], object]]:
+    return {
+        f"{variant} {what}": partial(work, images)
+        for variant, explainer in explainers.items()
+        for what, work in (("prediction", explainer.predict), ("explanation", explainer.answer))
+    }
+
+
+def _row(variant: Variant, times_ms: dict[str, list[float]]) -> dict[str, Any]:
+    prediction, explanation = (times_ms[f"{variant} {what}"] for what in ("prediction", "explanation"))
+    return {
+        **variant._asdict(),
+        "prediction_ms": percentiles(prediction),
+        "explanation_ms": percentiles(explanation),
+        "ratio": round(median(explanation) / median(prediction), 3),
+    }

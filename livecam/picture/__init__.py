@@ -1,0 +1,1 @@
+"""Pictures: the frame that travels, its planes, colours and facts."""

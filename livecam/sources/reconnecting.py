@@ -1,0 +1,128 @@
+"""A camera or a network stream as a source: it may go away at any time, and it comes back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import av
+
+from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, media_of
+from livecam.sources.base import FirstSize, OnPacket, Signal, Source
+from livecam.sources.connection import Connection, NoSignal
+
+log = logging.getLogger("livecam")
+
+_TIME_BASE = Fraction(1, 90_000)
+
+
+class ReconnectingSource(Source):
+    """Frames as they arrive, with the times at which they did, counted from the first one.
+
+    A camera's or server's own clock begins anew with every connection, so it is not asked. When `connection` is lost,
+    `reconnect` is called again and again until there is another or `stop` is called: after `first_wait_seconds`, then
+    after twice as long each time, up to `longest_wait_seconds`.
+
+    `stop` ends a wait between two attempts, or for a camera's next frame, at once. A network read or an attempt to
+    connect that hangs ends by its own timeout, within some seconds; whoever cannot wait leaves its thread to itself,
+    as a daemon, and does not close the source.
+    """
+
+    is_live = True
+
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        reconnect: Callable[[], Connection],
+        *,
+        first_wait_seconds: float = 0.25,
+        longest_wait_seconds: float = 2.0,
+    ) -> None:
+        self.name = name
+        self.signal = Signal()
+        self._connection: Connection | None = connection
+        self._reconnect = reconnect
+        self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
+        self._stopping = threading.Event()
+        try:
+            first = next(connection.pictures(self._stopping))
+        except BaseException as exc:
+            connection.close()
+            if isinstance(exc, NoSignal):
+                raise exc.in_one_line(name) from exc
+            raise
+        self._what_comes = connection.facts
+        self.media = media_of(
+            first,
+            time_base=_TIME_BASE,
+            rate=connection.rate,
+            sample_aspect_ratio=connection.stream.sample_aspect_ratio or None,
+        )
+
+    @property
+    def facts(self) -> str:
+        """What was negotiated: 1280x720, 30 fps, mjpeg, v4l2."""
+        return f"{super().facts}, {self._what_comes}"
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        orientation = Orientation.of(self.media.display_matrix)
+        aspect = self.media.sample_aspect_ratio or Fraction(1)
+        size = FirstSize(self.name, self.media.width, self.media.height)
+        begin_seconds, last_pts = None, -1
+        try:
+            for index, picture in enumerate(self._pictures()):
+                now_seconds = time.perf_counter()
+                self._found(now_seconds)
+                begin_seconds = now_seconds if begin_seconds is None else begin_seconds
+                last_pts = max(int((now_seconds - begin_seconds) / _TIME_BASE), last_pts + 1)
+                self.damaged += picture.is_corrupt
+                fitted = size.fit(picture)
+                fitted.pts, fitted.time_base, fitted.duration = last_pts, _TIME_BASE, 0
+                yield Frame(
+                    picture=fitted,
+                    index=index,
+                    captured_seconds=now_seconds,
+                    orientation=orientation,
+                    sample_aspect_ratio=aspect,
+                )
+        finally:
+            self.signal.stop()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        """From one connection after the other."""
+        wait_seconds = self._first_wait_seconds
+        while not self._stopping.is_set():
+            try:
+                self._connection = self._connection or self._reconnect()
+                for picture in self._connection.pictures(self._stopping):
+                    wait_seconds = self._first_wait_seconds
+                    yield picture
+            except NoSignal as exc:
+                self._lost(str(exc))
+                self.close()
+                self._stopping.wait(wait_seconds)
+                wait_seconds = min(2 * wait_seconds, self._longest_wait_seconds)
+
+    def _lost(self, problem: str) -> None:
+        if self.signal.lost_seconds() is None:
+            log.warning("%s is lost (%s); it is tried again until it is back", self.name, problem)
+        self.signal.lose(problem)
+
+    def _found(self, now_seconds: float) -> None:
+        lost_seconds = self.signal.lost_seconds()
+        if lost_seconds is not None:
+            log.warning("%s is back after %.1f s", self.name, lost_seconds)
+        self.signal.came(now_seconds)

@@ -1,0 +1,1 @@
+"""The machine: processor cores, processes, files."""

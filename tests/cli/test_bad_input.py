@@ -1,0 +1,358 @@
+"""Whatever a user gets wrong is told in one line, and nothing appears under the output's name."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.support.clips import tone_packets
+
+Clip = Callable[..., Path]
+Livecam = Callable[..., Result]
+
+
+class RunsCode:
+    """Unpickling this would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def resized_png(png: bytes, width: int, height: int) -> bytes:
+    """The same file, said to be of another size in its header."""
+    header = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, clip: Clip) -> Path:
+    """One of everything that can be wrong, and a good clip."""
+    clip("good.mp4", frames=5)
+    for name in ("folder", "texts", "taken", "taken2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "texts" / "text.txt").touch()
+    (tmp_path / "taken" / "good.mp4").write_bytes(b"precious")
+    (tmp_path / "taken2" / "good.png").write_bytes(b"precious")
+    picture = Image.effect_noise((64, 64), 50)
+    for name in ("good.png", "good.gif", "good.jpg"):
+        picture.save(tmp_path / name)
+    whole = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("This is no picture.\n" * 100)
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:1500])
+    (tmp_path / "corrupt.png").write_bytes(whole[:500] + bytes(500) + whole[1000:])
+    (tmp_path / "bomb.png").write_bytes(resized_png(whole, 20_000, 20_000))
+    (tmp_path / "exists.png").write_bytes(b"precious")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("This is no video.\n" * 100)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "good.mp4").read_bytes()[:500])
+    (tmp_path / "exists.mp4").write_bytes(b"precious")
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes(b"\xe4\xff\n")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "good.mp4")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({"features.0.weight": torch.full((2,), torch.nan)}, tmp_path / "nan.pt")
+    save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "other.safetensors").read_bytes()[:-5])
+    (tmp_path / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "users_nets.py").write_text("import torch\nFIVE = 5\ndef fails():\n    raise ValueError('no\\nway')\n")
+    (tmp_path / "users_broken.py").write_text("import nonesuch\n")
+    (tmp_path / "users_exit.py").write_text("import sys\nsys.exit()\n")
+    (tmp_path / "code.pt").write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
+    (tmp_path / "noise.pt").write_bytes(bytes(range(256)) * 8)
+    with av.open(str(tmp_path / "audio.mp4"), "w") as container:
+        container.mux(tone_packets(container.add_stream("aac", rate=48000), 440, 0.2))
+    return tmp_path
+
+
+# What is typed after `livecam annotate`, in the folder above, and a part of the line that answers.
+BAD: dict[str, tuple[str, str]] = {
+    "missing input": ("missing.mp4 -o out.mp4", "missing.mp4 does not exist"),
+    "empty folder": ("folder -o out", "the folder folder holds no pictures and no videos"),
+    "folder without pictures or videos": ("texts -o out", "the folder texts holds no pictures and no videos"),
+    "pattern without match": ("*.bmp -o out", "nothing is named like *.bmp"),
+    "pattern that matches no picture": ("*.txt -o out", "no picture and no video is named like *.txt"),
+    "no name": ("'' -o out.png", "the input has no name"),
+    "missing picture": ("missing.jpg -o out.png", "missing.jpg does not exist"),
+    "empty picture": ("empty.png -o out.png", "empty.png is empty"),
+    "text named jpg": ("text.jpg -o out.png", "text.jpg is not a picture that can be read"),
+    "truncated picture": ("cut.png -o out.png", "cut.png is not a picture that can be read"),
+    "truncated JPEG": ("cut.jpg -o out.png", "cut.jpg is not a picture that can be read"),
+    "corrupt picture": ("corrupt.png -o out.png", "corrupt.png is not a picture that can be read"),
+    "picture that is a bomb": ("bomb.png -o out.png", "bomb.png has too many pixels"),
+    "no good picture": ("text.jpg cut.png -o out", "none of the 2 pictures can be read"),
+    "picture to a video": ("good.png -o out.mp4", "the ending of a picture has to be one of .jpg"),
+    "video to a picture": ("good.mp4 -o out.png", "the ending of a video has to be one of .mp4"),
+    "picture with an unknown ending": ("good.png -o out.xyz", "has to be one of .jpg"),
+    "picture to a missing folder": ("good.png -o nowhere/out.png", "the folder nowhere does not exist"),
+    "picture to itself": ("good.png -o good.png --overwrite", "good.png would be the input as well"),
+    "picture that exists": ("good.png -o exists.png", "exists.png exists"),
+    "picture with a long name": (f"good.png -o {'x' * 248}.png", "is too long"),
+    "file for several": ("good.png good.gif -o out.png", "out.png is named like a file, and a folder is needed"),
+    "file that exists for several": ("good.png good.mp4 -o exists.mp4", "exists.mp4 is named like a file"),
+    "folder in a missing folder": ("*.gif -o nowhere/out", "the folder nowhere does not exist"),
+    "pictures of one name": ("good.png good.gif -o out", "good.png and good.gif would both become out/good.png"),
+    "videos of one name": ("good.mp4 texts/../good.mp4 -o out", "would both become out/good.mp4"),
+    "video that exists among several": ("good.png good.mp4 -o taken", "taken/good.mp4 exists"),
+    "picture that exists among several": ("good.png good.mp4 -o taken2", "taken2/good.png exists"),
+    "part of a picture": ("good.png -o out.png --start 1", "only a video has parts"),
+    "part of pictures": ("*.gif -o out --duration 1", "only a video has parts"),
+    "encoder of a picture": ("good.png -o out.png --codec libx264", "codec, preset and crf are for videos"),
+    "encoder of pictures": ("*.gif -o out --crf 20", "codec, preset and crf are for videos"),
+    "every of a picture": ("good.png -o out.png --every 2", "every is for videos"),
+    "every of pictures": ("*.gif -o out --every 2", "every is for videos"),
+    "records of several runs": ("good.png good.mp4 -o out --save-map m.npy", "are about one run, and here are 2"),
+    "maps folder missing": ("good.png -o out.png --save-map nowhere/m.npy", "the folder nowhere does not exist"),
+    "maps without .npy": ("good.png -o out.png --save-map maps.txt", "the ending of a file of maps has to be .npy"),
+    "maps are the predictions": (
+        "good.png -o out.png --save-map m.npy --predictions m.npy",
+        "m.npy would be an output",
+    ),
+    "model of pictures": ("*.gif -o out --model resnet51", "did you mean resnet"),
+    "empty input": ("empty.mp4 -o out.mp4", "empty.mp4 is empty"),
+    "text named mp4": ("text.mp4 -o out.mp4", "not a video that can be read"),
+    "audio only": ("audio.mp4 -o out.mp4", "no video stream (it holds audio)"),
+    "truncated before its index": ("cut.mp4 -o out.mp4", "not a video that can be read"),
+    "unknown protocol": ("nonsense://host/clip -o out.mp4", "cannot open nonsense://host/clip"),
+    "nobody serves the URL": ("http://user:secret@127.0.0.1:9/clip.mp4 -o out.mp4", "cannot open http://127.0.0.1:9/"),
+    "start beyond the end": ("good.mp4 -o out.mp4 --start 100", "no frame in the part that was asked for"),
+    "unknown model": ("good.mp4 -o out.mp4 --model resnet51", "did you mean resnet"),
+    "unknown layer": ("good.mp4 -o out.mp4 --layer evidense", "did you mean evidence"),
+    "layer without extent": (
+        "good.mp4 -o out.mp4 --layer pool",
+        "layer pool cannot be explained: no spatial extent (1x8); the nearest that can is evidence",
+    ),
+    "unknown device": ("good.mp4 -o out.mp4 --device abacus", "the device 'abacus' cannot be used"),
+    "unknown target": ("good.mp4 -o out.mp4 --target cicle", "did you mean circle"),
+    "target out of range": ("good.mp4 -o out.mp4 --target 99", "has the classes 0 to"),
+    "unknown codec": ("good.mp4 -o out.mp4 --codec libx999", "no encoder 'libx999'"),
+    "audio codec": ("good.mp4 -o out.mp4 --codec aac", "aac is not a video encoder"),
+    "codec that the file cannot hold": ("good.mp4 -o out.webm --codec libx264", "cannot hold libx264"),
+    "unknown preset": ("good.mp4 -o out.mp4 --preset warp", "does not take"),
+    "preset of another codec": ("good.mp4 -o out.mp4 --codec mpeg4 --preset fast", "mpeg4 has no --preset"),
+    "labels missing": ("good.mp4 -o out.mp4 --labels missing.txt", "cannot read the labels missing.txt"),
+    "labels of the wrong length": ("good.mp4 -o out.mp4 --labels labels.txt", "the labels are 2, but shapes has"),
+    "labels empty": ("good.mp4 -o out.mp4 --labels empty.txt", "empty.txt is empty"),
+    "labels not UTF-8": ("good.mp4 -o out.mp4 --labels latin.txt", "not UTF-8"),
+    "weights missing": ("good.mp4 -o out.mp4 --weights missing.pt", "cannot read the weights missing.pt"),
+    "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
+    "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "hold no state dict"),
+    "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
+    "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in features.0.weight"),
+    "safetensors of another model": ("good.mp4 -o out.mp4 --weights other.safetensors", "are not of shapes"),
+    "safetensors cut short": (
+        "good.mp4 -o out.mp4 --weights cut.safetensors",
+        "no safetensors file, or not all of one",
+    ),
+    "safetensors of noise": ("good.mp4 -o out.mp4 --weights noise.safetensors", "no safetensors file, or not all of"),
+    "safetensors missing": ("good.mp4 -o out.mp4 --weights no.safetensors", "No such file or directory"),
+    "weights that are a folder": ("good.mp4 -o out.mp4 --weights folder", "Is a directory"),
+    "unknown timm model": ("good.mp4 -o out.mp4 --model timm:resnet10", "did you mean timm:resnet10"),
+    "timm model without its prefix": ("good.mp4 -o out.mp4 --model vit_tiny_patch16_224", "mean timm:vit_tiny_patch16"),
+    "features of timm": ("good.mp4 -o out.mp4 --model timm:vit_small_patch14_dinov2", "its weights give features"),
+    "timm without weights": ("good.mp4 -o out.mp4 --model timm:coatnet_0_224", "nobody has published weights"),
+    "module missing": ("good.mp4 -o out.mp4 --model nowhere.nets:make", "there is no module 'nowhere'"),
+    "module without a name": ("good.mp4 -o out.mp4 --model :make", "importing '' raises ValueError"),
+    "module that cannot be imported": ("good.mp4 -o out.mp4 --model users_broken:make", "No module named 'nonesuch'"),
+    "module that exits": ("good.mp4 -o out.mp4 --model users_exit:make", "importing 'users_exit' raises SystemExit"),
+    "callable missing": ("good.mp4 -o out.mp4 --model users_nets:make", "the module users_nets has no 'make'"),
+    "callable that raises": ("good.mp4 -o out.mp4 --model users_nets:fails", "raises ValueError: no way"),
+    "callable that is a number": ("good.mp4 -o out.mp4 --model users_nets:FIVE", "gives 5 (int); it has to give"),
+    "callable that gives a tensor": (
+        "good.mp4 -o out.mp4 --model users_nets:torch.rand",
+        "without arguments raises Type",
+    ),
+    "weights that are noise": ("good.mp4 -o out.mp4 --weights noise.pt", "not a plain state dict"),
+    "output folder missing": ("good.mp4 -o nowhere/out.mp4", "the folder nowhere does not exist"),
+    "output is a folder": ("good.mp4 -o folder.mp4/..", "has to be one of .mp4"),
+    "output without ending": ("good.mp4 -o out", "has to be one of .mp4"),
+    "output equal to input": ("good.mp4 -o good.mp4 --overwrite", "good.mp4 would be the input as well"),
+    "output is a link to the input": ("good.mp4 -o link.mp4 --overwrite", "link.mp4 would be the input as well"),
+    "output exists": ("good.mp4 -o exists.mp4", "exists.mp4 exists"),
+    "report folder missing": ("good.mp4 -o out.mp4 --report nowhere/r.json", "the folder nowhere does not exist"),
+    "report is the output": ("good.mp4 -o out.mp4 --report out.mp4", "out.mp4 would be an output as well"),
+    "demo size not a size": ("demo:?size=big -o out.mp4", "size=big is not WIDTHxHEIGHT"),
+    "demo size zero": ("demo:?size=0x720 -o out.mp4", "size=0x720 is not WIDTHxHEIGHT"),
+    "demo size negative": ("demo:?size=-5x720 -o out.mp4", "size=-5x720 is not WIDTHxHEIGHT"),
+    "demo size huge": ("demo:?size=99999x99999 -o out.mp4", "from 16 to 8192"),
+    "demo rate": ("demo:?fps=fast -o out.mp4", "fps=fast is not a rate"),
+    "demo seconds": ("demo:?seconds=0 -o out.mp4", "seconds=0 is not a time above 0"),
+    "demo seconds endless": ("demo:?seconds=inf -o out.mp4", "seconds=inf"),
+    "demo number": ("demo:?seconds=ten -o out.mp4", "seconds=ten is not a number"),
+    "start that is no number": ("good.mp4 -o out.mp4 --start nan", "no part from nan s"),
+    "opacity that is no number": ("good.mp4 -o out.mp4 --opacity nan", "opacity is from 0 to 1"),
+    "output is a URL": ("good.mp4 -o http://127.0.0.1:9/out.mp4", "is a URL, and livecam writes files"),
+    "output with a long name": (f"good.mp4 -o {'x' * 250}.mp4", "is too long"),
+    "weights that are text": ("good.mp4 -o out.mp4 --weights labels.txt", "not a plain state dict"),
+    "demo seed": ("demo:?seed=-1 -o out.mp4", "seed=-1 is not a number from 0"),
+    "demo size not in digits": ("demo:?size=²0x20 -o out.mp4", "size=²0x20 is not WIDTHxHEIGHT"),
+    "target with two signs": ("good.mp4 -o out.mp4 --target=--5", "has no class '--5'"),
+    "device without memory": ("good.mp4 -o out.mp4 --device meta", "the device 'meta' cannot be used"),
+    "device of another vendor": ("good.mp4 -o out.mp4 --device hpu", "the device 'hpu' cannot be used"),
+    "report into a device": ("good.mp4 -o out.mp4 --report /dev/null", "/dev/null is no file"),
+    "password with an at sign": ("http://user:p@secret@127.0.0.1:9/c.mp4 -o out.mp4", "http://127.0.0.1:9/"),
+    "demo option": ("demo:?colour=red -o out.mp4", "has no option 'colour'"),
+    "demo shapes": ("demo:?shapes=99 -o out.mp4", "shapes=99 is not a number from 0"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.path", list(sys.path))  # models may come from the folder,
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # in which nothing is to be left
+    arguments, expected = BAD[what]
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = livecam("annotate", *shlex.split(arguments))
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if not line.startswith("livecam: note:")]
+    assert len(lines) == 1, result.output
+    assert lines[0].startswith("livecam: ")
+    assert "unexpected" not in lines[0]
+    assert expected in lines[0]
+    assert "secret" not in result.output
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+WRONG_USAGE = [
+    "",
+    "a.mp4 --method gradcan",
+    "a.mp4 --opacity 2",
+    "a.mp4 --fit squash",
+    "a.mp4 --colormap mud",
+    "a.mp4 --start -1",
+    "a.mp4 --every 0",
+    "a.mp4 --every 1.5",
+    "a.mp4 --no",
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE)
+def test_wrong_usage_is_clicks_own(livecam: Livecam, arguments: str) -> None:
+    result = livecam("annotate", *arguments.split())
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+
+
+def test_what_an_earlier_run_left_is_not_taken_away(livecam: Livecam, folder: Path) -> None:
+    rescued = folder / "out.mp4.part"
+    rescued.write_bytes(b"all that is left")
+    assert livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--model", "resnet51").exit_code == 1
+    assert rescued.read_bytes() == b"all that is left"
+
+
+def test_an_input_named_like_a_working_file_is_safe(livecam: Livecam, folder: Path) -> None:
+    source = (folder / "good.mp4").rename(folder / "clip.mp4.part")
+    before = source.read_bytes()
+    for uri in (source, f"file://{source}"):
+        result = livecam("annotate", uri, "-o", folder / "clip.mp4")
+        assert result.exit_code == 1
+        assert "clip.mp4.part would be the input as well" in result.output
+    assert source.read_bytes() == before
+
+
+def test_a_colon_in_a_name_is_no_protocol(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "good.mp4").rename("10:00.mp4")
+    assert livecam("annotate", "10:00.mp4", "-o", "out 11:00 ü.mp4", "--weights", "none").exit_code == 0
+    assert (folder / "out 11:00 ü.mp4").exists()
+
+
+def test_records_of_a_failed_run_are_not_kept(livecam: Livecam, folder: Path) -> None:
+    records = ("--predictions", folder / "p.jsonl", "--report", folder / "r.json")
+    result = livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--layer", "nowhere", *records)
+    assert result.exit_code == 1
+    assert not list(folder.glob("*.json*"))
+
+
+def test_debug_shows_the_traceback(livecam: Livecam) -> None:
+    result = livecam("annotate", "missing.mp4", "--debug")
+    assert result.exit_code == 1
+    assert result.exception is not None
+    assert "does not exist" in str(result.exception)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[dict[str, Any]]:
+    """How to start a process for whom permissions count, also where the tests run as root."""
+    yield {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def annotate_as(user: dict[str, Any], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # The interpreter may lie where others may not look, so a fresh fork gives up its rights after it has loaded all.
+    script = (
+        "import os, sys, torch, livecam.run.annotation, livecam.explain.explainer, livecam.cli\n"
+        f"user = {user!r}\n"
+        "if user: os.setgroups([]); os.setgid(user['group']); os.setuid(user['user'])\n"
+        "sys.argv = ['livecam', 'annotate', *sys.argv[1:]]\n"
+        "livecam.cli.main()\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_no_permission_to_read_or_write(folder: Path, unprivileged: dict[str, Any]) -> None:
+    for parent in [folder, *folder.parents][:3]:
+        parent.chmod(0o755)
+    (folder / "good.mp4").chmod(0)
+    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "null:")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "good.mp4 may not be read" in result.stderr
+    (folder / "good.mp4").chmod(0o644)
+    (folder / "folder").chmod(0o555)
+    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "folder/out.mp4", "--weights", "none")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "the folder folder may not be written to" in result.stderr
+
+
+def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
+    """A limit on file sizes stands in for the disk: writing fails in the same place, in the middle of the run."""
+
+    def limit_file_size() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    result = subprocess.run(
+        [sys.executable, "-m", "livecam", "annotate", "demo:?size=640x360&seconds=20", "-o", "full.mp4", "--crf", "10"]
+        + ["--engine", "eager"],  # which has nothing to write but the video
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=limit_file_size,
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "cannot write full.mp4: File too large; full.mp4.part plays up to there" in result.stderr
+    assert not (folder / "full.mp4").exists()
+    frames = 0
+    with av.open(str(folder / "full.mp4.part")) as container, suppress(av.error.InvalidDataError):  # the last is half
+        for _ in container.decode(video=0):
+            frames += 1
+    assert frames > 5

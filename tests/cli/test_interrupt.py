@@ -1,0 +1,131 @@
+"""Ended in the middle: what is there plays, and the final name is never half of a file."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.support.clips import facts_of, number_in
+
+Clip = Callable[..., Path]
+MOST_B_FRAMES = 3
+"""In a row, by x264's own choice."""
+
+
+@contextmanager
+def annotating(source: Path, output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """The program at work on its output, past its first frames."""
+    command = [sys.executable, "-m", "livecam", "annotate", str(source), "-o", str(output), "--weights", "none"]
+    process = subprocess.Popen([*command, "--opacity", "0.3", *options], stderr=subprocess.PIPE, text=True)
+    part = output.with_name(output.name + ".part")
+    deadline_seconds = time.monotonic() + 60
+    try:
+        while not (part.exists() and part.stat().st_size > 20_000):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline_seconds
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def long_clip(clip: Clip) -> Path:
+    return clip(frames=250, size=(640, 360), audio=["aac"], pts=list(range(250)))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_signal_finishes_a_shorter_file_with_its_audio(
+    long_clip: Path, number: signal.Signals, code: int, ending: str
+) -> None:
+    output = long_clip.with_name(f"out.{ending}")
+    with annotating(long_clip, output, "--model", "resnet18") as process:
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert f"{output}: stopped, " in errors
+    after = facts_of(output)
+    count = len(after.pictures)
+    assert 0 < count < 250
+    assert [number_in(picture) for picture in after.pictures] == list(range(count))
+    assert abs(float(after.copied[0][1][-1][0]) - count / 25) < 1
+    assert not list(output.parent.glob("*.part*"))
+
+
+def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip: Path) -> None:
+    output = long_clip.with_name("out.mp4")
+    output.write_bytes(b"precious")
+    moments = random.Random(1)
+    for _ in range(3):
+        with annotating(long_clip, output, "--model", "resnet18", "--overwrite") as process:
+            time.sleep(moments.uniform(0, 2))
+            process.kill()
+            process.wait(timeout=60)
+        assert output.read_bytes() == b"precious"
+        part = facts_of(output.with_name("out.mp4.part"))
+        numbers = [number_in(picture) for picture in part.pictures]
+        assert len(numbers) > MOST_B_FRAMES
+        assert numbers == sorted(set(numbers))
+        # Encoded before the frames between, the last may be there without them.
+        assert numbers[-1] < len(numbers) + MOST_B_FRAMES
+        assert numbers[:-MOST_B_FRAMES] == list(range(len(numbers) - MOST_B_FRAMES))
+
+
+def test_a_second_run_at_the_same_output_is_refused(long_clip: Path) -> None:
+    output = long_clip.with_name("out.mp4")
+    with annotating(long_clip, output, "--model", "resnet18") as first:
+        command = [sys.executable, "-m", "livecam", "annotate", str(long_clip), "-o", str(output)]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 1
+        assert "another run is writing" in second.stderr
+        first.communicate(timeout=60)
+        assert first.returncode == 0
+    assert len(facts_of(output).pictures) == 250
+
+
+def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
+    source = clip()
+    output = source.with_name("out.mp4")
+    command = [sys.executable, "-X", "importtime", "-m", "livecam", "annotate", str(source), "-o", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.endswith(" torch._C\n"):
+            process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert [line for line in lines if not line.startswith("import time:")] == []
+    assert sorted(path.name for path in source.parent.iterdir()) == ["clip.mp4"]
+
+
+def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
+    output = long_clip.with_name("out.mkv")
+    with annotating(long_clip, output, "--model", "resnet18"):
+        pass
+    with av.open(str(output.with_name("out.mkv.part"))) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_gives_up_without_a_crash(long_clip: Path, number: signal.Signals) -> None:
+    """At once, while all stages are at work: whether the run is given up or finished, it ends by its exit code."""
+    output = long_clip.with_name("out.mp4")
+    with annotating(long_clip, output) as process:
+        process.send_signal(number)
+        time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + number

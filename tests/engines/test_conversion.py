@@ -1,0 +1,137 @@
+"""The traced step and its model in OpenVINO: both give what PyTorch computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from livecam import Explainer
+from livecam.explain.engines.agreement import agreement
+from livecam.explain.engines.conversion import to_openvino
+from livecam.explain.engines.cuda import check_capturable
+from livecam.explain.engines.graph import trace
+from livecam.explain.engines.openvino_runtime import OpenVINOProgram, openvino
+from livecam.explain.methods import METHODS, Activation, Gradient
+from livecam.explain.program import Answer
+from livecam.explain.tap import held_in
+from tests.support.cuda_stand_in import WAITS
+from tests.support.tiny import pictures, program_of, tiny
+
+TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+def test_the_traced_graph_gives_what_the_program_gives(method: str) -> None:
+    explainer = tiny(method=method)
+    graph = trace(program_of(explainer), explainer.classifier.module, pictures())
+    other = torch.flip(pictures(), [1])  # not the pictures of the trace: no value of theirs may have stayed in it
+    for given, expected in zip(graph.module(other), explainer.answer(other), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16", "efficientnet_lite0"]
+)
+def test_architectures_can_be_traced(name: str) -> None:
+    explainer = Explainer(name, weights="none", target="top2")
+    images = pictures(1, 224)
+    graph = trace(program_of(explainer), explainer.classifier.module, images)
+    for given, expected in zip(graph.module(images), explainer.answer(images), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "eigencam"])
+def test_one_trace_in_half_precision_serves_single_as_well(method: str) -> None:
+    explainer = tiny(method=method)
+    model, expected = explainer.classifier.module, explainer.answer(pictures())
+    graph = trace(program_of(explainer, torch.bfloat16), model, pictures())
+    single = Answer(*graph.in_precision(torch.float32)(pictures()))
+    torch.testing.assert_close(single.maps, expected.maps, rtol=1e-4, atol=1e-6)
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_a_graph_keeps_the_weights_whatever_precision_the_model_is_held_in() -> None:
+    """It is handed on in a thread, beside an eager engine that holds the weights in its own precision."""
+    explainer = tiny()
+    model = explainer.classifier.module
+    graph = trace(program_of(explainer), model, pictures())
+    before, expected = graph.digest(), graph.module(pictures())
+    with held_in(model, torch.bfloat16):
+        assert graph.digest() == before
+        assert torch.equal(graph.in_precision(torch.float32)(pictures())[0], expected[0])
+
+
+def in_openvino(explainer: Explainer, images: Tensor, folder: Path) -> Answer:
+    """What the explainer's program gives for the pictures once it is converted for others of their shape."""
+    other = torch.flip(images, [1]).contiguous()
+    graph = trace(program_of(explainer), explainer.classifier.module, other)
+    openvino().save_model(to_openvino(graph.in_precision(torch.float32), other), folder / "model.xml", False)
+    return Answer(*OpenVINOProgram(folder / "model.xml", "fp32")(images))
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+@pytest.mark.parametrize("layer", [None, "features.0", "features,relu"])
+def test_every_method_gives_in_openvino_what_it_gives_in_pytorch(
+    method: str, layer: str | None, tmp_path: Path
+) -> None:
+    explainer = tiny(method=method, layer=layer, engine="eager", precision="fp32")
+    agreed = agreement([in_openvino(explainer, pictures(), tmp_path)], [explainer.answer(pictures())])
+    assert agreed.cosine > 0.9999
+    assert agreed.same_best
+
+
+@pytest.mark.parametrize(
+    "options", [{"target": "2,0"}, {"top": 3}, {"against": 1}, {"negative": True}, {"runner_up": True}]
+)
+def test_every_question_is_answered_by_openvino_as_by_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
+    explainer = tiny(engine="eager", precision="fp32", **options)
+    for given, expected in zip(in_openvino(explainer, pictures(), tmp_path), explainer.answer(pictures()), strict=True):
+        torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "timm:vit_tiny_patch16_224"])
+def test_architectures_give_in_openvino_what_they_give_in_pytorch(name: str, tmp_path: Path) -> None:
+    """Of the ViT the gradient goes back through a whole block: attention, layer norms, weights used both ways."""
+    explainer = Explainer(name, weights="none", engine="eager", precision="fp32")
+    images = pictures(1, explainer.classifier.preprocessing.size[0])
+    agreed = agreement([in_openvino(explainer, images, tmp_path)], [explainer.answer(images)])
+    assert agreed.cosine > 0.9999
+    assert agreed.same_best
+
+
+class _OnTheDevice(TorchDispatchMode):
+    """Fails for operations that wait for the device, or on tensors that are not there."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket.__name__ not in WAITS
+        made = func(*args, **(kwargs or {}))
+        for each in torch.utils._pytree.tree_leaves((args, kwargs, made)):
+            assert not isinstance(each, Tensor) or each.device.type == "cuda" or each.ndim == 0, func
+        return made
+
+
+@pytest.mark.parametrize("method", TRACEABLE)
+def test_the_step_of_every_method_has_no_constant_on_the_host_and_no_hidden_wait(method: str) -> None:
+    """Run on tensors that have shape and device but no memory, with the constants of the trace as if on a GPU."""
+    explainer = tiny(method=method, engine="eager", precision="fp32")
+    graph = trace(program_of(explainer), explainer.classifier.module, pictures())
+    check_capturable(graph.module)
+    for node in graph.module.graph.nodes:
+        if node.kwargs.get("device") is not None:
+            node.kwargs = {**node.kwargs, "device": torch.device("cuda")}
+    graph.module.recompile()
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        for name in graph._attributes:
+            constant = fake.from_tensor(getattr(graph.module, name)).to("cuda")
+            delattr(graph.module, name)
+            setattr(graph.module, name, constant)
+        images = torch.empty(3, 64, 64, 3, dtype=torch.uint8, device="cuda")
+        with _OnTheDevice():
+            outputs = graph.module(images)
+    assert {output.device.type for output in outputs} == {"cuda"}

@@ -1,0 +1,201 @@
+"""The blend on planes against the blend in RGB, and the line of text."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from livecam.explanation import Explanation
+from livecam.picture.color import Color
+from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, Region
+from livecam.picture.planes import planes
+from livecam.render import Renderer, Style, overlay
+from livecam.render.canvas import Canvas
+from livecam.render.caption import render_line
+from livecam.render.views import palette
+from tests.support.explanations import explanation_of
+
+ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
+WHOLE = Region()
+TAGS = {"BT.709": (1, 1), "BT.601": (6, 1), "full range": (1, 2), "BT.2020": (9, 1)}
+
+
+def explanation(cam: np.ndarray | None = None, region: Region = WHOLE, label: str = "cat") -> Explanation:
+    if cam is None:
+        cam = np.random.default_rng(3).normal(size=(7, 7)).astype(np.float32)
+    return explanation_of(cam, labels=[label], region=region)
+
+
+def video_frame(
+    width: int = 192, height: int = 108, pixel_format: str = "yuv420p", tags: tuple[int, int] = (1, 1), **facts: object
+) -> Frame:
+    """A smooth picture, so that the resolution of the chroma does not matter, in the given colour space and range."""
+    x, y = np.meshgrid(np.linspace(20, 230, width), np.linspace(30, 220, height))
+    image = np.stack([x, y, (x + y) / 2], axis=2).astype(np.uint8)
+    space, color_range = tags
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+        format=pixel_format, dst_colorspace={1: 1, 6: 5, 9: 9}[space], dst_color_range=color_range
+    )
+    picture.colorspace, picture.color_range = space, color_range
+    return Frame(picture=picture, **facts)  # type: ignore[arg-type]
+
+
+def rgb(picture: av.VideoFrame, tags: tuple[int, int]) -> np.ndarray:
+    space, color_range = tags
+    return picture.reformat(
+        format="rgb24", src_colorspace={1: 1, 6: 5, 9: 9}[space], src_color_range=color_range, interpolation="BILINEAR"
+    ).to_ndarray()
+
+
+def blended_in_rgb(image: np.ndarray, heatmap: np.ndarray, opacity: float) -> np.ndarray:
+    """What the tutorials do: resize, JET, weighted sum; here with the map's cubic smoothing."""
+    fine = cv2.resize(heatmap, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    large = cv2.resize(fine, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
+    colors = cv2.applyColorMap(np.round(large * 255).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
+    return image * (1 - opacity) + colors * opacity
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
+@pytest.mark.parametrize("tags", TAGS)
+def test_blending_planes_equals_blending_rgb(tags: str, pixel_format: str) -> None:
+    frame = video_frame(pixel_format=pixel_format, tags=TAGS[tags])
+    told = explanation()
+    drawn = rgb(Renderer(pixel_format, Style(opacity=0.5, caption=False))(frame, told), TAGS[tags]).astype(float)
+    expected = blended_in_rgb(rgb(frame.picture, TAGS[tags]), told.heatmap, 0.5)
+    assert np.abs(drawn - expected).mean() <= 3
+
+
+def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
+    image = rgb(video_frame().picture, (1, 1))
+    told = explanation()
+    for opacity in (0.2, 0.5, 1.0):
+        drawn = overlay(image, told, opacity=opacity)
+        difference = np.abs(drawn - blended_in_rgb(image, told.heatmap, opacity))
+        assert difference.mean() < 1
+        assert difference.max() <= 6  # a rounded level of the heatmap is up to five of a colour
+    assert overlay(image, told, opacity=0).tolist() == image.tolist()
+    assert overlay(image, told, colormap="viridis").tolist() != overlay(image, told).tolist()
+
+
+@pytest.mark.parametrize("cells", [7, 14, 28])
+def test_colours_looked_up_on_a_coarser_grid_are_those_of_every_pixel(cells: int) -> None:
+    """Off only where the colour map bends, and there not by much."""
+    image = rgb(video_frame(1280, 720).picture, (1, 1))
+    levels = np.random.default_rng(3).integers(0, 256, (cells, cells)).astype(np.uint8)
+    levels = cv2.resize(levels, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+    there = cv2.resize(levels, (1280, 720), interpolation=cv2.INTER_LINEAR)
+    by_level = np.linspace(0, 0.6, 256, dtype=np.float32)
+    for opacity, weight in ((0.6, 0.6), (1.0, 1.0), (by_level, by_level[there][:, :, None])):
+        drawn = np.empty((3, 720, 1280), np.uint8)
+        canvas = Canvas(image.transpose(2, 0, 1)[[1, 2, 0]], list(drawn), "gbrp", Color(1, True), Orientation())
+        canvas.blend(levels, WHOLE, palette("jet"), opacity)
+        expected = image * (1 - weight) + palette("jet")[there] * weight
+        difference = np.abs(drawn[[2, 0, 1]].transpose(1, 2, 0) - expected)
+        assert difference.mean() < 1
+        assert difference.max() < 32
+
+
+def test_what_is_padded_repeats_what_is_drawn() -> None:
+    drawn = planes(Renderer("yuv420p", Style(opacity=0.8, caption=False))(video_frame(193, 109), explanation()))[0]
+    assert drawn.shape == (110, 194)
+    assert np.array_equal(drawn[:, 193], drawn[:, 192])
+    assert np.array_equal(drawn[109], drawn[108])
+
+
+@pytest.mark.parametrize("size", [(192, 108), (193, 109)])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
+def test_without_opacity_the_pixels_are_the_input_s(pixel_format: str, size: tuple[int, int]) -> None:
+    frame = video_frame(*size, pixel_format=pixel_format)
+    drawn = Renderer(pixel_format, Style(opacity=0, caption=False))(frame, explanation())
+    for before, after in zip(planes(frame.picture), planes(drawn), strict=True):
+        height, width = before.shape
+        assert np.array_equal(after[:height, :width], before)
+        assert np.array_equal(after[height:, :width], before[-1:].repeat(after.shape[0] - height, axis=0))
+
+
+def test_without_evidence_the_picture_stays_as_it_is() -> None:
+    frame = video_frame()
+    drawn = Renderer("yuv420p", Style(opacity=0.5, caption=False))(frame, explanation(-np.ones((7, 7), np.float32)))
+    assert all(np.array_equal(a, b) for a, b in zip(planes(frame.picture), planes(drawn), strict=True))
+
+
+def test_the_frame_itself_is_never_written_to() -> None:
+    frame = video_frame()
+    before = [plane.copy() for plane in planes(frame.picture)]
+    Renderer("yuv420p", Style(opacity=0.7))(frame, explanation())
+    assert all(np.array_equal(a, b) for a, b in zip(before, planes(frame.picture), strict=True))
+
+
+def test_the_map_is_drawn_where_the_model_looked() -> None:
+    """A crop of the middle: its left and right stay as they are. A padded input: the map reaches beyond the picture."""
+    frame = video_frame()
+    hot = np.ones((7, 7), np.float32)
+    drawn = planes(
+        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(hot, Region(0.25, 0, 0.75, 1)))
+    )
+    changed = np.abs(drawn[0].astype(int) - planes(frame.picture)[0]) > 0
+    assert not changed[:, :48].any()
+    assert not changed[:, 144:].any()
+    assert changed[:, 48:144].mean() > 0.95
+    ramp = np.repeat(np.arange(1, 9, dtype=np.float32)[:, None], 8, axis=1)
+    tall = planes(
+        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp, Region(0, -0.5, 1, 1.5)))
+    )
+    whole = planes(Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp)))
+    assert np.ptp(tall[1].astype(int).mean(axis=1)) < np.ptp(whole[1].astype(int).mean(axis=1))
+
+
+def test_on_a_rotated_video_the_map_turns_along() -> None:
+    corner = np.zeros((8, 8), np.float32)
+    corner[0, 0] = 1  # top left, when upright
+    frame = video_frame(orientation=ROTATED)
+    picture = Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(corner))
+    upright = ROTATED.upright(rgb(picture, (1, 1))).astype(int)
+    assert upright.shape == (192, 108, 3)
+    redness = upright[:, :, 0] - upright[:, :, 2]
+    row, column = np.unravel_index(redness.argmax(), redness.shape)
+    assert row < 192 / 4
+    assert column < 108 / 4
+
+
+@pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True)])
+@pytest.mark.parametrize("width", [426, 1280, 3840])
+def test_the_caption_is_upright_top_left_and_large_enough(width: int, orientation: Orientation) -> None:
+    frame = video_frame(width, width * 9 // 16, orientation=orientation)
+    blank = explanation(np.zeros((7, 7), np.float32), label="golden retriever")
+    plain, drawn = (Renderer("yuv420p", Style(caption=caption))(frame, blank) for caption in (False, True))
+    luma = [orientation.upright(planes(picture)[0]).astype(int) for picture in (plain, drawn)]
+    rows, columns = np.nonzero(luma[1] != luma[0])
+    height = min(frame.upright_size)
+    assert rows.min() < height / 50
+    assert columns.min() < height / 50
+    assert rows.max() < height / 8
+    bright_rows = np.nonzero((luma[1][: rows.max()] > 220).any(axis=1))[0]
+    assert np.ptp(bright_rows) >= max(10, height / 40)
+
+
+def test_a_label_that_is_too_long_is_shortened_to_fit() -> None:
+    frame = video_frame(160, 90)
+    told = explanation(np.zeros((7, 7), np.float32), label="a very long label " * 20)
+    drawn = planes(Renderer("yuv420p", Style())(frame, told))[0]
+    assert (drawn[:24, 150:] > 200).sum() < 200
+    Renderer("yuv420p", Style())(video_frame(16, 16), told)
+
+
+def test_of_a_long_line_the_end_is_kept() -> None:
+    long, longer = (render_line("a very long label " * times, 13, 160, end="  87%") for times in (5, 6))
+    assert long.shape[1] <= 160
+    assert np.array_equal(long, longer)
+    assert not np.array_equal(long[:, -34:], render_line("a very long label " * 5, 13, 160, end="  12%")[:, -34:])
+
+
+def test_other_formats_are_drawn_as_eight_bit_planes() -> None:
+    for pixel_format in ("yuv420p10le", "nv12", "gray", "rgb24", "yuvj420p"):
+        picture = video_frame().picture.reformat(format=pixel_format)
+        drawn = Renderer("yuv420p", Style(opacity=0, caption=False))(Frame(picture=picture), explanation())
+        assert (drawn.format.name, drawn.width, drawn.height) == ("yuv420p", 192, 108)
+        difference = drawn.to_ndarray(format="gray").astype(int) - picture.to_ndarray(format="gray").astype(int)
+        assert np.abs(difference).mean() < 3
