@@ -12,7 +12,8 @@ import livecam
 
 PACKAGE = Path(livecam.__file__).parent
 FLOORS = (
-    {"errors", "names", "scene", "system"},
+    {"errors", "names", "scene"},
+    {"system"},
     {"picture"},
     {"explanation", "ledger"},
     {"sources", "models", "render", "sinks"},

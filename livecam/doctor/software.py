@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import livecam
 from livecam.doctor import Check
 from livecam.system.machine import version
 
@@ -17,7 +16,7 @@ _LIBRARIES = ("libavcodec", "libavformat", "libswscale")
 
 def versions() -> Iterator[Check]:
     """Of livecam, Python and what it is built on."""
-    yield Check.ok("livecam", version("livecam") or f"not installed, run from {Path(livecam.__file__).parent}")
+    yield Check.ok("livecam", version("livecam") or f"not installed, run from {Path(__file__).parents[1]}")
     yield Check.ok("python", f"{platform.python_version()}, {sys.executable}")
     # torch takes seconds to import, and the sections that compute do so.
     yield _installed("torch")
