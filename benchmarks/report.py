@@ -1,13 +1,16 @@
-"""Puts what was measured together: `python -m benchmarks.report results docs`.
+"""Put what was measured into the documentation: `python -m benchmarks.report results docs`.
 
-Of each benchmark there is NAME.json in the first folder, and NAME.txt with what it printed. They become benchmarks.md
-in the second folder, and the times of speed.json the chart speed.svg.
+Each benchmark leaves NAME.json in the first folder, and NAME.txt with what it printed. In the Markdown files of the
+second folder, everything between the lines `<!-- measured: NAME -->` and `<!-- end -->` is replaced by the command and
+what it printed. The times of speed.json become the chart speed.svg.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import sys
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,36 +19,29 @@ BAR_HEIGHT, GAP, LABEL_WIDTH, CHART_WIDTH, MARGIN = 26, 10, 170, 720, 16
 OURS, OTHERS, INK = "#1f77b4", "#b0b7bf", "#24292f"
 CHARTED = "resnet50"
 
-CHAPTERS = {
-    "engine": "What does an explanation cost beside the prediction alone?",
-    "speed": "How fast is livecam beside its peers?",
-    "bench": "What does `livecam bench` say?",
-    "latency": "How late is a frame of a live source?",
-    "live": "How late is what `livecam live` shows?",
-    "pipeline": "How fast are whole files?",
-    "stages": "What does each stage of a file cost?",
-    "conversion": "Which models does OpenVINO compute, and as PyTorch does?",
-    "every": "What does it save to explain every Nth frame?",
-    "steady": "How steady are the heatmaps of a video?",
-    "soak": "Does a long run grow?",
-    "classes": "What do ten classes cost against one?",
-    "pointing": "Does the heatmap point at what it explains?",
-    "faithfulness": "How good are the methods' maps?",
-    "methods": "Are the methods' maps those of the papers?",
-    "gpu/gpu": "What does livecam do on a GPU?",
-}
+BLOCK = re.compile(r"(<!-- measured: ([\w/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def chapter(name: str, title: str, results: Path) -> str:
-    """A heading, the command, and what it printed."""
+def updated(page: str, results: Path) -> str:
+    """Return the page with each block replaced whose benchmark has results; the others stay as they are."""
+
+    def replacement(block: re.Match[str]) -> str:
+        begin, name, end = block.groups()
+        return f"{begin}{measured(name, results)}{end}" if (results / f"{name}.json").exists() else block[0]
+
+    return BLOCK.sub(replacement, page)
+
+
+def measured(name: str, results: Path) -> str:
+    """Return the command of a benchmark and what it printed, as Markdown."""
     command = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))["command"]
     printed = (results / f"{name}.txt").read_text(encoding="utf-8").strip()
-    shown = printed if "\n| " in printed else f"```\n{printed}\n```"  # a table in Markdown, or one for a terminal
-    return f"## {title}\n\n`{command}`\n\n{shown}\n"
+    shown = printed if "\n| " in printed else f"```text\n{printed}\n```"  # a table in Markdown, or one for a terminal
+    return f"`{command}`\n\n{shown}\n"
 
 
 def chart(speed: dict[str, Any]) -> str:
-    """Times of a frame to its heatmap as bars, in SVG."""
+    """Return the times from a frame to its heatmap as a bar chart in SVG."""
     times = {name: of["p50"] for name, of in speed["models"][CHARTED]["heatmap_ms"].items()}
     longest = max(times.values())
     title = f"One frame of {speed['settings']['size']} to its Grad-CAM heatmap, {CHARTED}, milliseconds"
@@ -75,21 +71,21 @@ def _text(x: float, y: float, text: str, size: int, weight: str = "normal") -> s
 
 
 def main() -> None:
-    """Write the page and the chart."""
+    """Update the pages and the chart. A result that no page has a place for is an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("docs", type=Path)
     options = parser.parse_args()
-    chapters = [
-        chapter(name, title, options.results)
-        for name, title in CHAPTERS.items()
-        if (options.results / f"{name}.json").exists()
-    ]
-    introduction = "# Benchmarks\n\nWritten by `make bench`: each command, the machine, and what it printed.\n"
-    (options.docs / "benchmarks.md").write_text("\n".join([introduction, *chapters]), encoding="utf-8")
+    unplaced = {path.stem for path in options.results.glob("*.json")}
+    for path in options.docs.glob("*.md"):
+        page = path.read_text(encoding="utf-8")
+        path.write_text(updated(page, options.results), encoding="utf-8")
+        unplaced -= {name for _, name, _ in BLOCK.findall(page)}
     speed = options.results / "speed.json"
     if speed.exists():
         (options.docs / "speed.svg").write_text(chart(json.loads(speed.read_text(encoding="utf-8"))), encoding="utf-8")
+    if unplaced:
+        sys.exit(f"no page has a block for {', '.join(sorted(unplaced))}; add <!-- measured: NAME --> and <!-- end -->")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -70,7 +71,7 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     assert first["the shape itself"]["points"] == 1 and first["the shape itself"]["insertion"] > 0.5
 
 
-def test_what_was_measured_becomes_a_page_and_a_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_measured_goes_into_the_page_and_the_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.report import main
 
     results, docs = tmp_path / "results", tmp_path / "docs"
@@ -87,10 +88,40 @@ def test_what_was_measured_becomes_a_page_and_a_chart(tmp_path: Path, monkeypatc
     (results / "speed.txt").write_text("the machine\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n")
     (results / "bench.json").write_text(json.dumps({"command": "livecam bench"}))
     (results / "bench.txt").write_text("ENGINE  RATIO\neager   1.00\n")
+    page = docs / "benchmarks.md"
+    blocks = "<!-- measured: {} -->\n{}<!-- end -->\n"
+    page.write_text(
+        "Before\n"
+        + blocks.format("speed", "old\n")
+        + "Between\n"
+        + blocks.format("soak", "kept\n")
+        + blocks.format("bench", "")
+    )
     monkeypatch.setattr(sys, "argv", ["report", str(results), str(docs)])
     main()
-    page = (docs / "benchmarks.md").read_text()
-    assert "`python -m benchmarks.speed`\n\nthe machine\n\n| a | b |" in page
-    assert "`livecam bench`\n\n```\nENGINE  RATIO\neager   1.00\n```" in page
+    table = "`python -m benchmarks.speed`\n\nthe machine\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+    text = "`livecam bench`\n\n```text\nENGINE  RATIO\neager   1.00\n```\n"
+    assert page.read_text() == "Before\n" + blocks.format("speed", table) + "Between\n" + blocks.format(
+        "soak", "kept\n"
+    ) + blocks.format("bench", text)
     texts = [element.text for element in ElementTree.fromstring((docs / "speed.svg").read_text()) if element.text]
     assert texts[2:] == ["livecam compiled bf16", "23.0", "torch-cam", "76.0"]
+
+
+def test_a_result_without_a_place_in_the_pages_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.report import main
+
+    (tmp_path / "soak.json").write_text(json.dumps({"command": "python -m benchmarks.soak"}))
+    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path), str(tmp_path)])
+    with pytest.raises(SystemExit, match="no page has a block for soak"):
+        main()
+
+
+def test_every_result_of_make_bench_has_a_place_in_the_pages() -> None:
+    from benchmarks.report import BLOCK
+
+    root = Path(__file__).parents[2]
+    pages = "".join(path.read_text(encoding="utf-8") for path in (root / "docs").glob("*.md"))
+    measured = re.findall(r"\$\(call measure,(\w+)", (root / "Makefile").read_text(encoding="utf-8"))
+    assert measured
+    assert {*measured, "bench"} <= {name for _, name, _ in BLOCK.findall(pages)}

@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
-from PIL import Image
 
-import livecam as package
-from livecam import Explainer, annotate, open_source
+from livecam import Explainer, open_source
 from livecam.picture.planes import planes
 from livecam.scene import SHAPES, Scene
 from tests.support.clips import facts_of
 
 Livecam = Callable[..., Result]
-README = Path(__file__).parents[2] / "README.md"
 
 
 def test_the_demo_is_annotated_end_to_end(livecam: Livecam, tmp_path: Path) -> None:
@@ -124,30 +121,6 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True)
     early_kb, end_kb = map(int, result.stdout.split())
     assert end_kb <= 1.05 * early_kb
-
-
-def test_the_api_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The very lines, with files that exist and a model that needs no download."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert snippet.count("\n") <= 14
-    annotate("demo:?size=160x90&seconds=0.5", tmp_path / "in.mp4", Explainer("shapes"))
-    monkeypatch.chdir(tmp_path)
-    image = Scene(seed=1, width=160, height=90).render(1.0)
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(image).save(tmp_path / "photos" / "photo.jpg")
-    names: dict[str, object] = {"image": image}
-    for what, instead in (
-        ('"resnet50"', '"resnet18", weights="none"'),
-        ('["0"]', '["demo:?size=64x48"]'),
-        ("duration_seconds=60", "duration_seconds=0.5"),
-    ):
-        assert what in snippet
-        snippet = snippet.replace(what, instead)
-    exec(snippet, names)  # noqa: S102
-    assert (tmp_path / "out.mp4").exists()
-    assert (tmp_path / "live.mp4").exists()
-    assert (tmp_path / "explained" / "photo.jpg").exists()
-    assert isinstance(names["explanation"], package.Explanation)
 
 
 def test_help_comes_without_loading_torch() -> None:

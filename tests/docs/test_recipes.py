@@ -16,9 +16,8 @@ from click.testing import Result
 from PIL import Image
 from torch import Tensor, nn
 
-from livecam import Explainer
+from livecam import Explainer, overlay
 from livecam.models import timm_models, torchvision_models
-from livecam.render import overlay
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "recipes.md").read_text(encoding="utf-8")
@@ -51,7 +50,7 @@ def test_the_command_and_the_snippet_make_the_same_picture(
         arguments = shlex.split(command.replace("photo.jpg", "photo.png"))[1:]
         result = livecam(*arguments)
         assert result.exit_code == 0, result.output
-    names: dict[str, Any] = {"Explainer": Explainer, "image": PHOTO}
+    names: dict[str, Any] = {"Explainer": Explainer, "image": PHOTO, "overlay": overlay}
     exec(snippet, names)
     assert np.array_equal(np.asarray(Image.open(f"recipe{number}.png")), names["picture"])
     if number == "4":
