@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
-from livecam.bench.runs import make_clip
+from livecam.bench import make_clip
 from livecam.bench.timing import write_json
 
 
@@ -73,7 +73,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
         explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
             ledger = annotate(clip, output, explainer, style=style)
-        clock.frames = ledger.written
+        clock.frames = ledger.delivered
         stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
         return {**clock.figures(), **explainer.report(), "stages_ms_p50": stages}
 

@@ -22,8 +22,8 @@ import av
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, weights_of
 from livecam import Explainer, Explanation, open_source
+from livecam.bench import FPS, make_clip
 from livecam.bench.overhead import warm
-from livecam.bench.runs import FPS, make_clip
 from livecam.bench.timing import write_json
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.heat import Steadiness

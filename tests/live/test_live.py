@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from livecam.live.controls import KEYS
+from livecam.live.follow import Follower
 
 from livecam import Explainer, Explanation, LivecamError, watch
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
-from livecam.live.controls import KEYS
 from livecam.live.feed import Shown
-from livecam.live.follow import Follower
 from livecam.live.hud import draw_help, draw_lines
 from livecam.live.recorder import Recorder
 from livecam.live.screen import arranged
