@@ -39,7 +39,7 @@ def test_bench_prints_its_tables_and_writes_all_figures(livecam: Livecam, tmp_pa
         assert all(row[f"{what}_ms"].keys() == {"p50", "p90", "p99"} for what in ("prediction", "explanation"))
     assert figures["end_to_end"]["runs"][0]["stages_ms"].keys() == {"capture", "explain", "render", "write"}
     for loop in figures["open_loop"]["runs"]:
-        assert loop["written"] + loop["dropped"] == 6
+        assert loop["shown"] + loop["dropped"] == 6
         assert loop["latency_ms"]["p50"] <= loop["latency_ms"]["p99"]
 
 
