@@ -18,7 +18,7 @@ from livecam.live.pane import Follower, Pane
 from livecam.live.screen import arranged
 from livecam.picture.media import Orientation
 from livecam.render import Style
-from tests.live.harness import FACTS, LiveRun, explained
+from tests.live.harness import FACTS, LiveRun, Parts, explained
 from tests.support.clips import numbered_picture
 from tests.support.doubles import HEIGHT, QUARTER_TURN, WIDTH, NumberedSource
 from tests.support.explanations import explanation_of
@@ -129,9 +129,42 @@ def test_figures_tell_how_old_a_map_is() -> None:
     assert figures.lines(old, FACTS)[2] == "latency: not yet"
 
 
-def test_notices_are_shown_without_the_figures() -> None:
-    pane = drawn()
-    assert not np.array_equal(pane.on_screen(["paused"], shows_figures=False), pane.on_screen([], shows_figures=False))
+def on_display(parts: Parts) -> np.ndarray:
+    parts.screen.refresh()
+    return parts.display.pictures[-1]
+
+
+def shown_in_parts() -> Parts:
+    """The parts of a session with a frame on the screen, and without figures."""
+    parts = Parts(NumberedSource(9, is_live=True))
+    frame = next(NumberedSource(1).frames(None))
+    (feed,) = parts.feeds
+    feed.put(frame)
+    feed.put_explained(explained(feed.take_to_explain(), explanation_of(CAM)))
+    parts.press("i")
+    assert parts.screen.present() == []
+    return parts
+
+
+def test_what_the_user_has_to_know_is_shown_without_the_figures() -> None:
+    parts = shown_in_parts()
+    plain = on_display(parts)
+    parts.press(" ")
+    paused = on_display(parts)
+    parts.press(" ")
+    parts.notice.tell("kept livecam.png")
+    told = on_display(parts)
+    assert len({picture.tobytes() for picture in (plain, paused, told)}) == 3
+
+
+def test_a_frame_on_the_screen_that_is_given_another_explanation_is_drawn_again() -> None:
+    parts = shown_in_parts()
+    (feed,) = parts.feeds
+    before = on_display(parts)
+    assert feed.on_screen is not None
+    feed.revise(explained(feed.on_screen.frame, explanation_of(np.eye(8, dtype=np.float32))))
+    parts.screen.present()
+    assert not np.array_equal(on_display(parts), before)
 
 
 def test_a_notice_lasts_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from livecam import LivecamError
+from livecam.live.explainer_thread import Question
 from livecam.live.feed import Shown
 from livecam.live.pane import Pane
 from livecam.names import METHODS
@@ -262,6 +263,18 @@ def test_a_method_behind_one_that_does_not_fit_can_be_reached() -> None:
     run.display.press = press
     run()
     assert reader.method == "fem"
+
+
+def test_after_a_refused_question_the_one_before_is_answered_and_nothing_else_changes() -> None:
+    parts = Parts(camera())
+    (feed,) = parts.feeds
+    before = parts.explaining.question
+    parts.explaining.ask(Question("eigencam"))
+    assert feed.shows_every  # while the explainer turns to it, the picture goes on
+    with parts.explaining_thread():
+        wait_until(lambda: not feed.shows_every)
+    assert parts.explaining.question == before
+    assert parts.notice.line == "eigencam shows what is active, of no class"
 
 
 def test_a_class_is_kept_to_until_it_is_let_go() -> None:
