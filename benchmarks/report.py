@@ -1,4 +1,4 @@
-"""Puts what was measured together: `python -m benchmarks.report results docs`.
+"""Put what was measured together: `python -m benchmarks.report results docs`.
 
 Of each benchmark there is NAME.json in the first folder, and NAME.txt with what it printed. They become benchmarks.md
 in the second folder, and the times of speed.json the chart speed.svg.
@@ -37,7 +37,7 @@ CHAPTERS = {
 
 
 def chapter(name: str, title: str, results: Path) -> str:
-    """A heading, the command, and what it printed."""
+    """Return a heading, the command, and what it printed."""
     command = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))["command"]
     printed = (results / f"{name}.txt").read_text(encoding="utf-8").strip()
     shown = printed if "\n| " in printed else f"```\n{printed}\n```"  # a table in Markdown, or one for a terminal
@@ -45,7 +45,7 @@ def chapter(name: str, title: str, results: Path) -> str:
 
 
 def chart(speed: dict[str, Any]) -> str:
-    """Times of a frame to its heatmap as bars, in SVG."""
+    """Draw the times of a frame to its heatmap as bars, in SVG."""
     times = {name: of["p50"] for name, of in speed["models"][CHARTED]["heatmap_ms"].items()}
     longest = max(times.values())
     title = f"One frame of {speed['settings']['size']} to its Grad-CAM heatmap, {CHARTED}, milliseconds"
