@@ -34,7 +34,7 @@ def measure_speed(
     """By spacing, frames a second of each round and their ratio to those with every frame explained."""
     run = partial(annotate, clip, "null:", explainer, duration_seconds=seconds)
     with explainer:
-        frames = run().written
+        frames = run().delivered
         times_ms = interleaved({str(every): partial(run, every=every) for every in (1, *spacings)}, rounds)
     return {
         every: {

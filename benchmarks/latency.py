@@ -1,7 +1,7 @@
 """How late is a frame of a live source? `python -m benchmarks.latency --swap resnet50 --json FILE`.
 
-Generated frames of 640x360 arrive on a schedule of their own and go into the null sink; the latest is explained.
-Latency is from arrival to written. Each run is a process of its own, and its first explained frame is timed from the
+Generated frames of 640x360 arrive on a schedule of their own and run as in `livecam live --no-window`; the newest is
+explained. Latency is from captured to shown. Each run is a process of its own, and its first frame is timed from the
 end of its imports on: model, layer, engine and all.
 
 The engine "auto" changes over to compiled code while the run goes on; frames before and after are told apart. For the
@@ -28,11 +28,9 @@ from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
 from livecam.ledger import percentiles
+from livecam.live.display import NoWindow
+from livecam.live.session import Session
 from livecam.picture.frame import Frame
-from livecam.render import Renderer, Style
-from livecam.run.pipeline import Pipeline
-from livecam.run.workers import Policy
-from livecam.sinks import NullSink
 from livecam.sources import PacedSource, Source, open_source
 from livecam.sources.base import OnPacket
 
@@ -44,7 +42,9 @@ LONGEST_SECONDS = 600.0
 
 
 class Ending(Source):
-    """Another source, to the first frame that is not wanted any more."""
+    """A live source that ends at the first frame of another one that is not wanted any more."""
+
+    is_live = True
 
     def __init__(self, source: Source, wants: Callable[[Frame], bool]) -> None:
         self.media = source.media
@@ -59,7 +59,7 @@ class Ending(Source):
 
 
 class Log:
-    """What is written, by the engine in use then: latencies in milliseconds, and how many frames were dropped."""
+    """Latencies and drops of the frames that are shown, by the engine in use then."""
 
     def __init__(self, explainer: Explainer) -> None:
         self.first_seconds: float | None = None
@@ -69,8 +69,8 @@ class Log:
         self._latencies_ms: dict[str, list[float]] = {}
         self._dropped: dict[str, int] = {}
 
-    def add(self, frame: Frame, explanation: Explanation) -> None:
-        """Called as each frame is written."""
+    def add(self, source: int, frame: Frame, explanation: Explanation) -> None:
+        """Note a frame that has just been shown."""
         now = time.perf_counter()
         engine = self._explainer.engine
         if self.first_seconds is None:
@@ -82,10 +82,10 @@ class Log:
         self.last_index = frame.index
 
     def figures(self) -> dict[str, Any]:
-        """Latencies and drops by engine."""
+        """Return the latencies and drops, by engine."""
         return {
             engine: {
-                "written": len(latencies),
+                "shown": len(latencies),
                 "dropped": self._dropped[engine],
                 "latency_ms": percentiles(latencies),
             }
@@ -94,7 +94,7 @@ class Log:
 
 
 def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: bool) -> dict[str, Any]:
-    """One run over so many frames, counted from the change of engines where that is waited for."""
+    """Run over so many frames, counted from the change of engines if `until_changed`."""
     begin = time.perf_counter()
     explainer = Explainer(model, weights=weights_of(model), engine=engine)
     log = Log(explainer)
@@ -107,9 +107,7 @@ def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: boo
         return frame.index < log.changed_at + frames
 
     with Ending(PacedSource(open_source(ENDLESS), fps=fps), wants) as source:
-        sink = NullSink()
-        renderer = Renderer(sink.pixel_format, Style())
-        Pipeline(source, explainer, renderer, sink, policy=Policy.LATEST, on_written=log.add).run()
+        Session([source], explainer, NoWindow(), on_shown=log.add).run()
     return {
         "model": model,
         "wanted_engine": engine,
@@ -122,7 +120,7 @@ def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: boo
 
 
 def in_process(cache: str | None = None, **run: Any) -> dict[str, Any]:
-    """`paced_run` in a process of its own, as the command starts it, with a cache of its own where one is named."""
+    """Call `paced_run` in a process of its own, with the cache in the folder that is named, if any."""
     command = [sys.executable, "-m", "benchmarks.latency", "--run", json.dumps(run)]
     settings = {"OMP_WAIT_POLICY": "PASSIVE"} | ({"LIVECAM_CACHE": cache} if cache else {})
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **settings})
@@ -130,7 +128,7 @@ def in_process(cache: str | None = None, **run: Any) -> dict[str, Any]:
 
 
 def swap(model: str, fps: int, frames: int) -> dict[str, Any]:
-    """A run that compiles on the way, and one of the same length that does not."""
+    """Compare a run that compiles on the way with one of the same length that does not."""
     with tempfile.TemporaryDirectory() as cache:
         auto = in_process(cache, model=model, engine="auto", fps=fps, frames=frames, until_changed=True)
     eager = in_process(model=model, engine="eager", fps=fps, frames=auto["frames"], until_changed=False)
@@ -164,7 +162,7 @@ def main() -> None:
 
 def report(runs: list[dict[str, Any]], swapped: dict[str, Any], options: argparse.Namespace) -> None:
     """Print the tables, and write the JSON where it was asked for."""
-    header = ["", "explained by", "p50 ms", "p99 ms", "written", "dropped", "first frame, s"]
+    header = ["", "explained by", "p50 ms", "p99 ms", "shown", "dropped", "first frame, s"]
     print_machine()
     print(f"{options.fps} frames of 640x360 a second for {options.seconds:g} s\n")
     print_table(header, [row for run in runs for row in _rows(run)])
@@ -178,19 +176,19 @@ def report(runs: list[dict[str, Any]], swapped: dict[str, Any], options: argpars
 
 
 def _change(row: list[str], run: dict[str, Any], fps: int) -> str:
-    """When a run changed over, beside its compiled frames."""
+    """Return after how many seconds a run changed over, for the row of its compiled frames."""
     at = run["changed_at_frame"]
     return f"{at / fps:.1f}" if row[1] == "compiled" and at is not None else ""
 
 
 def _rows(run: dict[str, Any]) -> list[list[str]]:
-    """A row for each engine that was in use, in that order."""
+    """Return a row for each engine that was in use, in that order."""
     return [
         [
             f"{run['model']} {run['wanted_engine']}",
             engine,
             *(f"{of['latency_ms'][name]:.1f}" for name in ("p50", "p99")),
-            *(str(of["written"]), str(of["dropped"])),
+            *(str(of["shown"]), str(of["dropped"])),
             f"{run['first_explained_seconds']:.2f}" if number == 0 else "",
         ]
         for number, (engine, of) in enumerate(run["by_engine"].items())

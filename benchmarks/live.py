@@ -37,7 +37,7 @@ SOAK = {"shapes, 320x180": ("demo:?size=320x180", "--model", "shapes")}
 
 
 def run(arguments: tuple[str, ...], seconds: float) -> dict[str, Any]:
-    """One run of the command, watched from outside."""
+    """Run the command once, watching its memory and threads from outside."""
     with tempfile.TemporaryDirectory() as folder:
         said, report = Path(folder, "said.jsonl"), Path(folder, "report.json")
         window = [] if os.environ.get("DISPLAY") else ["--no-window"]
@@ -73,7 +73,7 @@ def _figures(account: dict[str, Any], latencies_ms: list[float], samples: list[t
 
 
 def _sample(pid: int) -> tuple[int, int] | None:
-    """Resident bytes and threads of a process, None when it is ending."""
+    """Return the resident bytes and the threads of a process; None if it is ending."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -85,7 +85,7 @@ def _sample(pid: int) -> tuple[int, int] | None:
 
 
 def main() -> None:
-    """Print the table, and write it as JSON if asked to."""
+    """Print the table, and write JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--soak", action="store_true", help="one run at 320x180 instead, --seconds 3600 for an hour")

@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
-from livecam.bench.runs import make_clip
+from livecam.bench import make_clip
 from livecam.bench.timing import write_json
 
 
@@ -60,7 +60,7 @@ def transcode(clip: Path, output: Path) -> dict[str, Any]:
 
 
 def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable[[Path, Path], dict[str, Any]]:
-    """livecam as it is, or explaining without a trace in the picture."""
+    """Return a run of livecam as it is, or, if not `is_drawn`, one that explains but leaves the picture as it is."""
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
@@ -73,7 +73,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
         explainer = warm(make, usual_batch(find_device("auto", model)))
         with Clock() as clock:
             ledger = annotate(clip, output, explainer, style=style)
-        clock.frames = ledger.written
+        clock.frames = ledger.delivered
         stages = {stage: times["p50"] for stage, times in ledger.report()["stages_ms"].items()}
         return {**clock.figures(), **explainer.report(), "stages_ms_p50": stages}
 
@@ -126,7 +126,7 @@ def loop_with_grad_cam(clip: Path, output: Path) -> dict[str, Any]:
 
 
 def _loop(clip: Path, output: Path, explain: Callable[[Any], Any], draw: Callable[[Any, Any], Any]) -> dict[str, Any]:
-    """cv2 in and out, one frame after the other, RGB in between; no audio."""
+    """Read and write with cv2, one frame after the other, RGB in between, without audio."""
     import cv2
 
     explain(_grey_picture())  # a warm-up, as livecam gets one
@@ -190,7 +190,7 @@ class Clock:
         self._cpu_seconds, self._seconds = cpu_seconds() - self._cpu_seconds, time.perf_counter() - self._seconds
 
     def figures(self) -> dict[str, Any]:
-        """Frames a second, milliseconds of processor time a frame, and the overlap."""
+        """Return frames a second, milliseconds of processor time a frame, and the overlap."""
         return {
             "fps": self.frames / self._seconds,
             "cpu_ms_per_frame": 1000 * self._cpu_seconds / self.frames,
@@ -205,7 +205,7 @@ def _grey_picture() -> Any:
 
 
 def run_in_process(work: str, clip: Path, output: Path) -> dict[str, Any]:
-    """One run, with fresh memory and threads, as a user would start it."""
+    """Do one run in a process of its own, as a user would start it."""
     command = [
         sys.executable,
         "-m",

@@ -25,21 +25,21 @@ SAMPLES = 10
 
 
 def sample(explainer: Explainer, frame: int) -> dict[str, Any]:
-    """What the process holds now."""
+    """Return what the process holds now."""
     status = Path("/proc/self/status").read_text()
     rss_kb, threads = (int(re.findall(rf"^{name}:\s+(\d+)", status, re.M)[0]) for name in ("VmRSS", "Threads"))
     return {"frame": frame, "rss_mb": rss_kb / 1024, "threads": threads, "buffers": addresses(explainer)}
 
 
 def addresses(explainer: Explainer) -> dict[str, str]:
-    """Where the buffers lie that are kept from frame to frame."""
+    """Return where the buffers lie that are kept from frame to frame."""
     buffer = explainer._engine.eager.program.step._taps[0]._buffer  # type: ignore[union-attr]
     assert explainer._input is not None and buffer is not None
     return {"input": hex(explainer._input.ctypes.data), "activation": hex(buffer.data_ptr())}
 
 
 def soak(model: str, frames: int) -> list[dict[str, Any]]:
-    """A sample at every tenth of the run."""
+    """Run, and take a sample at every tenth of the run."""
     samples: list[dict[str, Any]] = []
     explainer = Explainer(model, weights=weights_of(model), engine="eager")
 

@@ -1,9 +1,10 @@
 """What does each stage of a file cost? `python -m benchmarks.stages [--clip FILE] --json FILE`.
 
 Processor time of all threads, in milliseconds a frame, medians of some rounds. The stages run one after the other over
-all frames of the file, or of the generated scene: decoding, explaining in batches, steadying, drawing, and encoding by
-x264 veryfast of the pictures as they came and of those that were drawn on. The difference of the last two is what the
-overlay costs the encoder. efficientnet_lite0 and `shapes` have real weights, other models random ones.
+all frames of the file, or of the generated scene: decoding, explaining in batches, making the heatmaps steady, drawing,
+and encoding by x264 veryfast, once the pictures as they came and once those that were drawn on. The difference of the
+last two is what the overlay costs the encoder. efficientnet_lite0 and `shapes` have real weights, other models random
+ones.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import av
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, weights_of
 from livecam import Explainer, Explanation, open_source
+from livecam.bench import FPS, make_clip
 from livecam.bench.overhead import warm
-from livecam.bench.runs import FPS, make_clip
 from livecam.bench.timing import write_json
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.heat import Steadiness
@@ -38,7 +39,7 @@ class Clock:
         self.times_ms: dict[str, list[float]] = {}
 
     def __call__(self, stage: str, work: Callable[..., Iterable[Any]], *arguments: Any) -> list[Any]:
-        """Do the work, all of it."""
+        """Do the work of a stage and return what it yields, as a list."""
         begin = cpu_seconds()
         done = list(work(*arguments))
         self.times_ms.setdefault(stage, []).append(1000 * (cpu_seconds() - begin) / len(done))
@@ -46,7 +47,7 @@ class Clock:
 
 
 def measure(clip: Path, model: str, rounds: int) -> dict[str, float]:
-    """Milliseconds of processor time a frame, by stage."""
+    """Return the milliseconds of processor time a frame, by stage."""
     batch = usual_batch(find_device("auto", model))
     make = partial(Explainer, model, weights=weights_of(model), engine="compiled", runner_up=True)
     explainer, clock = warm(make, batch), Clock()
@@ -67,7 +68,7 @@ def _explained(explainer: Explainer, frames: Sequence[Frame], batch: int) -> lis
 
 
 def _encoded(pictures: Sequence[av.VideoFrame]) -> Sequence[av.VideoFrame]:
-    """The pictures, once they are encoded into nothing."""
+    """Encode pictures into nothing, then return them."""
     with av.open(os.devnull, "w", format="null") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"

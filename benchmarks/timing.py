@@ -11,27 +11,27 @@ WEIGHTS_WITHOUT_DOWNLOAD = ("shapes", "efficientnet_lite0")
 
 
 def weights_of(model: str) -> str:
-    """A model's own weights where they need no download, or else random ones, whose maps mean nothing."""
+    """Choose a model's own weights if they need no download, or else random ones, whose maps mean nothing."""
     return "default" if model in WEIGHTS_WITHOUT_DOWNLOAD else "none"
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of the children that have ended, all threads."""
+    """Return the processor time of this process and of its children that have ended, all threads."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def print_machine() -> None:
-    """The machine in a line above a table."""
+    """Print the machine in a line above a table."""
     print(f"{machine_line(machine())}\n")
 
 
 def spread(values: Sequence[float]) -> str:
-    """From the least to the most, for a table."""
+    """Return the least and the most of some values, for a table."""
     return f"{min(values):.1f}-{max(values):.1f}"
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A Markdown table."""
+    """Print a Markdown table."""
     for row in (header, ["---"] * len(header), *rows):
         print("| " + " | ".join(str(cell) for cell in row) + " |")

@@ -1,19 +1,20 @@
-"""What a run counts and clocks: every frame is accounted for, and every stage is timed."""
+"""The account of a run: what became of each frame of a source, and how long each stage took."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-STAGES = ("capture", "explain", "render", "write")
-
 
 def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """p50, p90, p99, to three places."""
+    """Return p50, p90 and p99 of the values, rounded to three places."""
     found = np.percentile(values, (50, 90, 99))
     return {name: round(float(value), 3) for name, value in zip(("p50", "p90", "p99"), found, strict=True)}
 
@@ -27,89 +28,186 @@ class Durations:
         self._seconds = np.zeros(capacity)
 
     def add(self, seconds: float) -> None:
-        """Take one duration in."""
+        """Add one duration."""
         self._seconds[self.count % len(self._seconds)] = seconds
         self._longest_seconds = max(self._longest_seconds, seconds)
         self.count += 1
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Clock the block."""
+        """Add the duration of the block."""
         begin = time.perf_counter()
         yield
         self.add(time.perf_counter() - begin)
 
     def percentiles_ms(self) -> dict[str, float] | None:
-        """p50, p90, p99 of what is kept, and max of all, in milliseconds; None before the first."""
+        """Return p50, p90 and p99 of the durations kept and max of all, in milliseconds; None if there are none."""
         if not self.count:
             return None
         kept = self._seconds[: min(self.count, len(self._seconds))]
         return {**percentiles(1e3 * kept), "max": round(self._longest_seconds * 1e3, 3)}
 
+    def recent_ms(self, count: int) -> dict[str, float] | None:
+        """Return p50, p90 and p99 of the last `count` durations, in milliseconds; None if there are none."""
+        if not self.count:
+            return None
+        newest = np.arange(max(self.count - count, 0), self.count) % len(self._seconds)
+        return percentiles(1e3 * self._seconds[newest])
 
-class Ledger:
-    """The account of one run. Each count has a single writer, the stage that it belongs to.
 
-    `read` frames came out of the source, `explained` went through the model, `carried` got the map of an earlier one,
-    `written` reached the sink; `dropped` were overwritten by newer ones on the way (live sources only). `unreadable`
-    frames were promised by the source but could not be decoded; `damaged` ones were decoded with gaps that the decoder
-    painted over. `unreadable_files` names the pictures that could not be read, where a source is made up of several
-    files. `verified` is True once the finished file was found to hold all that was written, None where there is nothing
-    to check.
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without frames: from the last frame before it to the first one after it, and why it began.
+
+    Seconds count from the source's first frame. A gap that no frame ended lasts until the source was stopped.
     """
 
-    def __init__(self) -> None:
+    begin_seconds: float
+    end_seconds: float
+    problem: str
+
+
+class Kind(NamedTuple):
+    """A kind of run: its words for frames that were read and delivered, and the stages that it times."""
+
+    read: str
+    delivered: str
+    stages: tuple[str, ...]
+
+
+FILE = Kind("read", "written", ("capture", "explain", "render", "write"))
+LIVE = Kind("captured", "shown", ("explain", "draw", "show"))
+
+
+class Ledger:
+    """The account of one source in a run. Every frame that was read was either delivered or dropped.
+
+    Args:
+        kind: `FILE` for a run from a file to a file, `LIVE` for one to the screen.
+        source: What the source is called.
+
+    Attributes:
+        read: Frames that the source gave.
+        explained: Frames that went through the model.
+        delivered: Frames that were written to the output or shown on the screen.
+        carried: Those of them that were drawn with the map of an earlier frame.
+        dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" where a
+            newer frame took their place, "pause" while the picture stood still, "end" where the run ended first.
+        unreadable: Frames that the source promised but that could not be decoded.
+        damaged: Frames that were decoded with parts missing, which the decoder painted over.
+        unreadable_files: Pictures that could not be read, of a source of several files.
+        gaps: The times without a signal.
+        verified: True once the finished file was found to hold all that was written; None if there is nothing to check.
+        stages: The duration of each stage for each frame.
+        latency: The time from captured to delivered of each delivered frame.
+
+    Each count has a single writer at a time.
+    """
+
+    def __init__(self, kind: Kind, source: str) -> None:
+        self.source = source
         self.read = 0
         self.explained = 0
+        self.delivered = 0
         self.carried = 0
-        self.written = 0
-        self.dropped = 0
+        self.dropped: Counter[str] = Counter()
         self.unreadable = 0
         self.damaged = 0
         self.unreadable_files: list[str] = []
+        self.gaps: list[Gap] = []
         self.verified: bool | None = None
-        self.stages = {stage: Durations() for stage in STAGES}
+        self.stages = {stage: Durations() for stage in kind.stages}
         self.latency = Durations()
-        self._begin_seconds = time.perf_counter()
+        self._kind = kind
+        self._begin_seconds: float | None = None
         self._end_seconds: float | None = None
 
-    def stop_clock(self) -> None:
-        """The run is over."""
+    def begin(self) -> None:
+        """Start the clock of the run, unless it was started before."""
+        if self._begin_seconds is None:
+            self._begin_seconds = time.perf_counter()
+
+    def deliver(self, captured_seconds: float, age_frames: int) -> None:
+        """Count a frame that is delivered now.
+
+        Args:
+            captured_seconds: When it was captured, on the clock of `time.perf_counter`.
+            age_frames: How many frames its map is older than itself; 0 for its own map.
+        """
+        self.delivered += 1
+        self.carried += age_frames > 0
+        self.latency.add(time.perf_counter() - captured_seconds)
+
+    def end(self, *, on_their_way: int = 0) -> None:
+        """Stop the clock of the run; so many frames were still on their way and are dropped."""
         self._end_seconds = time.perf_counter()
+        if on_their_way:
+            self.dropped["end"] += on_their_way
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of the run, so far or in all."""
+        """Wall-clock time of the run: so far, or in all once it has ended."""
+        if self._begin_seconds is None:
+            return 0.0
         return (self._end_seconds or time.perf_counter()) - self._begin_seconds
 
     @property
     def fps(self) -> float:
-        """Frames written a second of the run."""
-        return self.written / self.seconds if self.seconds else 0.0
+        """Frames delivered per second of the run."""
+        return self.delivered / self.seconds if self.seconds else 0.0
 
     @property
     def complete(self) -> bool:
-        """Whether every frame that the source promised was read whole."""
+        """True if every frame that the source promised was read whole."""
         return not (self.unreadable or self.damaged)
 
+    @property
+    def is_balanced(self) -> bool:
+        """True if every frame that was read is accounted for; false while frames are on their way."""
+        return self.read == self.delivered + self.dropped.total()
+
     def line(self) -> str:
-        """The account in one line, for people."""
-        carried = f", {self.carried} carried" if self.carried else ""
-        frames = (
-            f"{self.read} read, {self.explained} explained{carried}, {self.dropped} dropped, {self.written} written"
-        )
-        trouble = "".join(
-            f", {count} {name}" for name, count in (("unreadable", self.unreadable), ("damaged", self.damaged)) if count
-        )
-        verified = ", verified" if self.verified else ""
-        return f"{frames}{trouble}{verified} in {self.seconds:.1f} s ({self.fps:.1f} fps)"
+        """Return the account in one line for people."""
+        by_step = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()))
+        counts = [
+            f"{self.read} {self._kind.read}",
+            f"{self.explained} explained",
+            *([f"{self.carried} carried"] if self.carried else []),
+            f"{self.dropped.total()} dropped" + (f" ({by_step})" if by_step else ""),
+            f"{self.delivered} {self._kind.delivered}",
+            *([f"{self.unreadable} unreadable"] if self.unreadable else []),
+            *([f"{self.damaged} damaged"] if self.damaged else []),
+            *([f"{len(self.gaps)} gap{'s' * (len(self.gaps) > 1)}"] if self.gaps else []),
+            *(["verified"] if self.verified else []),
+        ]
+        return f"{', '.join(counts)} in {self.seconds:.1f} s{self._pace()}"
+
+    def _pace(self) -> str:
+        """Return what counts beside the frames: of a live run how late they were, of a file how fast it went."""
+        latency = self.latency.percentiles_ms()
+        if self._kind is FILE:
+            return f" ({self.fps:.1f} fps)"
+        return f", latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else ""
 
     def report(self) -> dict[str, Any]:
-        """The account as plain data for JSON."""
-        names = ("read", "explained", "carried", "dropped", "written", "unreadable", "damaged")
+        """Return the account as plain data for JSON.
+
+        `frames` has the counts under the words of the kind of run: read and written, or captured and shown. What was
+        dropped is one number for a file, from which nothing is ever dropped, and by step for a live run.
+        """
         return {
-            "frames": {name: getattr(self, name) for name in names},
+            "source": self.source,
+            "frames": {
+                self._kind.read: self.read,
+                "explained": self.explained,
+                "carried": self.carried,
+                "dropped": self.dropped.total() if self._kind is FILE else dict(self.dropped),
+                self._kind.delivered: self.delivered,
+                "unreadable": self.unreadable,
+                "damaged": self.damaged,
+            },
             "unreadable_files": self.unreadable_files,
+            "gaps": [dataclasses.asdict(gap) for gap in self.gaps],
             "fps": round(self.fps, 3),
             "seconds": round(self.seconds, 3),
             "stages_ms": {stage: clock.percentiles_ms() for stage, clock in self.stages.items()},

@@ -1,4 +1,4 @@
-"""What `livecam bench` and the benchmarks measure, and how."""
+"""What `livecam bench` measures: the overhead of explaining, whole files, and frames that arrive on a schedule."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import torch
 
 from livecam.bench.overhead import TIMED, MakeExplainer, fastest, measure_overhead, variants, warm
-from livecam.bench.runs import FPS, end_to_end, make_clip, open_loop
 from livecam.bench.timing import WARM_UP_ROUNDS
 from livecam.explain.explainer import Explainer
+from livecam.live.display import NoWindow
+from livecam.live.session import Session
+from livecam.run.annotation import annotate
+from livecam.sources import PacedSource, open_source
 
 ARRIVALS_FPS = (30, 60)
+SEED = 1
+FPS = 30
 
 
 def bench(
@@ -30,10 +37,24 @@ def bench(
     seconds: float,
     on_step: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure the overhead of explaining, then whole runs over a generated scene by what is fastest there.
+    """Measure the overhead of explaining, then whole runs over a generated scene with the fastest variant.
 
-    `engine` and `precision` narrow down what is measured, "auto" stands for all; `size` is that of the scene, as
-    "1280x720". `on_step` is told what is about to be done. Raises LivecamError.
+    Args:
+        make: Makes an explainer of a variant.
+        device: Where it computes.
+        engine: The engine to measure; "auto" for all.
+        precision: The precision to measure; "auto" for all.
+        batch: How many pictures are explained at once, besides one.
+        rounds: How often each variant is timed.
+        size: The size of the scene, such as "1280x720".
+        seconds: How long the scene is, at 30 frames a second.
+        on_step: Told what is about to be done.
+
+    Returns:
+        All figures, as plain data for JSON.
+
+    Raises:
+        LivecamError: Nothing can be measured with these arguments.
     """
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
@@ -47,7 +68,7 @@ def bench(
         on_step(f"running end to end by {of_files}")
         with warm(partial(make, of_files), batch) as explainer:
             runs = [end_to_end(clip, output, explainer, batch) for output in ("null:", Path(folder) / "x264.mp4")]
-        on_step(f"running open loops by {of_live}")
+        on_step(f"running live by {of_live}")
         with warm(partial(make, of_live), 1) as explainer:
             loops = [open_loop(clip, fps, explainer) for fps in ARRIVALS_FPS]
         return {
@@ -69,3 +90,70 @@ def _settings(explainer: Explainer) -> dict[str, Any]:
         "device": str(explainer.device),
         "timed": TIMED,
     }
+
+
+def end_to_end(clip: Path, output: Path | str, explainer: Explainer, batch: int) -> dict[str, Any]:
+    """Annotate a file as fast as it goes.
+
+    Returns:
+        `fps`, the frames `written` and `dropped`, and `stages_ms`, the percentiles of each stage per frame.
+    """
+    ledger = annotate(clip, output, explainer, batch=batch, overwrite=True)
+    counts = {"written": ledger.delivered, "dropped": ledger.dropped.total()}
+    return {
+        "output": Path(output).name,
+        "fps": round(ledger.fps, 2),
+        **counts,
+        "stages_ms": ledger.report()["stages_ms"],
+    }
+
+
+def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
+    """Run as `livecam live --no-window` does over a clip whose frames arrive so many a second, ready or not.
+
+    A closed loop, which asks for a frame when the one before is done, has no queue: it measures how long the work
+    takes, not how late it comes. What is too slow for its arrivals shows here as frames dropped.
+
+    Returns:
+        `fps`, the frames `shown` and `dropped`, and `latency_ms`, the percentiles from arrival to shown.
+    """
+    with PacedSource(open_source(clip), fps=fps) as source:
+        session = Session([source], explainer, NoWindow())
+        session.run()
+    (ledger,) = session.ledgers
+    counts = {"shown": ledger.delivered, "dropped": ledger.dropped.total()}
+    return {
+        "arrivals_fps": fps,
+        "fps": round(ledger.fps, 2),
+        **counts,
+        "latency_ms": ledger.latency.percentiles_ms(),
+    }
+
+
+def make_clip(path: Path, size: str, frames: int) -> None:
+    """Write a generated scene as H.264 at 30 frames a second, with a tone in AAC.
+
+    Args:
+        path: The file, replaced if it exists.
+        size: The size, such as "1280x720".
+        frames: How many frames.
+
+    Raises:
+        InputError: The size is not one.
+    """
+    with (
+        open_source(f"demo:?size={size}&fps={FPS}&seconds={frames / FPS}&seed={SEED}") as source,
+        av.open(str(path), "w") as out,
+    ):
+        video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "18"})
+        video.width, video.height, video.pix_fmt = source.media.width, source.media.height, "yuv420p"
+        audio = out.add_stream("aac", rate=48000)
+        for frame in source.frames(lambda packet: None):
+            out.mux(video.encode(frame.picture))
+        out.mux(video.encode(None))
+        for begin in range(0, int(48000 * frames / FPS), 1024):
+            wave = (8000 * np.sin(2 * np.pi * 440 * np.arange(begin, begin + 1024) / 48000)).astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(wave.repeat(2)[None], format="s16", layout="stereo")
+            sound.sample_rate, sound.pts = 48000, begin
+            out.mux(audio.encode(sound))
+        out.mux(audio.encode(None))

@@ -1,6 +1,6 @@
-"""What an explanation costs beside the prediction alone, by engine and precision: the overhead.
+"""The overhead: the time of an explanation beside that of the prediction alone, by engine and precision.
 
-Inside the timer: from uint8 input on the CPU to maps and scores on the CPU.
+Timed is all from uint8 input on the CPU to maps and scores on the CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMED = "uint8 input on the CPU to maps and scores on the CPU"
 
 
 class Variant(NamedTuple):
-    """An engine and a precision, as `Explainer` takes them; neither is "auto"."""
+    """An engine and a precision as `Explainer` takes them; neither is "auto"."""
 
     engine: str
     precision: str
@@ -46,14 +46,14 @@ REFERENCE = Variant("eager", "fp32")
 
 
 def variants(device: torch.device, engine: str = "auto", precision: str = "auto") -> list[Variant]:
-    """What makes sense on a device; "auto" stands for all."""
+    """Return the variants that make sense on a device; "auto" stands for all engines or all precisions."""
     engines = ("eager", "compiled") if engine == "auto" else (engine,)
     precisions = sorted(likely_fast(device), reverse=True) if precision == "auto" else (precision,)
     return [Variant(engine, precision) for engine in engines for precision in precisions]
 
 
 def warm(make: Callable[[], Explainer], batch: int) -> Explainer:
-    """An explainer that has chosen its engine and precision, and beside which nothing is being compiled any more."""
+    """Make an explainer and wait until it has chosen its engine and precision and nothing is being compiled."""
     explainer = make()
     explainer.expect(None, batch=batch)
     explainer.answer(pictures(explainer, batch))
@@ -69,11 +69,22 @@ def measure_overhead(
     on_step: Callable[[str], None] = lambda step: None,
     beside: Mapping[str, Callable[[], object]] | None = None,
 ) -> list[dict[str, Any]]:
-    """A row of plain data for each variant that can be had here, all measured in the same interleaved rounds.
+    """Measure variants in the same interleaved rounds.
 
-    `beside` maps names to functions that are timed in the same rounds; their times come back in each row as
-    `beside_ms`. `on_step` is told what is about to be done, since compiling takes long. Raises ModelError where nothing
-    can be had.
+    Args:
+        make: Makes an explainer of a variant.
+        wanted: The variants. Those that the model cannot be computed by here are left out.
+        batch: How many pictures are explained at once.
+        rounds: How often each is timed.
+        on_step: Told what is about to be done, since compiling takes long.
+        beside: Functions by name, timed in the same rounds.
+
+    Returns:
+        A row of plain data for each variant: its times, their ratio, how similar its maps are to those of the eager
+        engine in fp32, and under `beside_ms` the times of the functions.
+
+    Raises:
+        ModelError: None of the variants can be computed here.
     """
     with ExitStack() as stack:
         prepared: dict[Variant, tuple[Explainer, float]] = {}
@@ -110,14 +121,14 @@ def measure_overhead(
 
 
 def fastest(rows: Sequence[dict[str, Any]]) -> Variant:
-    """The one that explains in the least time, of those whose maps are as those of the model's own, or else of all."""
+    """Return the variant that explains fastest: of those whose maps agree with the model's own, if there are any."""
     same = [row for row in rows if row["cosine"] >= LEAST_COSINE] or rows
     best = min(same, key=lambda row: float(row["explanation_ms"]["p50"]))
     return Variant(best["engine"], best["precision"])
 
 
 def pictures(explainer: Explainer, count: int) -> Tensor:
-    """Generated scenes as the model gets them: (count, h, w, channels) uint8, the same each time."""
+    """Return generated scenes as the model gets them, (count, h, w, channels) uint8; always the same ones."""
     preprocessing = explainer.classifier.preprocessing
     height, width = preprocessing.size
     prepare = Preprocessor(preprocessing)

@@ -1,4 +1,4 @@
-"""How times are taken, and written down."""
+"""Taking times in interleaved rounds, and writing results down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WARM_UP_ROUNDS = 3
 
 
 def wall_ms(work: Callable[[], object]) -> float:
-    """Call it once; return how many milliseconds that took."""
+    """Call a function once and return how many milliseconds it took."""
     begin = time.perf_counter()
     work()
     return 1000 * (time.perf_counter() - begin)
@@ -25,9 +25,15 @@ def wall_ms(work: Callable[[], object]) -> float:
 def interleaved(
     works: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[Callable[[], object]], float] = wall_ms
 ) -> dict[str, list[float]]:
-    """Return the milliseconds of each call, each once a round, so that background load hits all of them equally.
+    """Time functions in rounds, each once a round, so that background load hits all of them equally.
 
-    Rounds to warm up come before. `clock` calls a work and returns its milliseconds.
+    Args:
+        works: The functions, by name.
+        rounds: How many rounds are timed; a few to warm up come before.
+        clock: Calls a function and returns its milliseconds.
+
+    Returns:
+        The milliseconds of each call, by name.
     """
     times_ms: dict[str, list[float]] = {name: [] for name in works}
     for number in range(WARM_UP_ROUNDS + rounds):
@@ -39,7 +45,7 @@ def interleaved(
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Results with the machine and the command beside them."""
+    """Write results to a JSON file, with the machine and the command that was typed."""
     facts = {"machine": machine(), "command": typed_command()}
     path.write_text(json.dumps({**facts, **results}, indent=2) + "\n", encoding="utf-8")
 

@@ -79,6 +79,6 @@ class Progress:
             )
             self._bar = self._stack.enter_context(bar)
         of = f" of {expected}" if expected else ""
-        step = ledger.written - self._shown if expected else 0
-        self._shown = ledger.written
-        self._bar.update(step, f"{ledger.written}{of} {self._unit}, {ledger.fps:.1f} fps{self._forwards}")
+        step = ledger.delivered - self._shown if expected else 0
+        self._shown = ledger.delivered
+        self._bar.update(step, f"{ledger.delivered}{of} {self._unit}, {ledger.fps:.1f} fps{self._forwards}")

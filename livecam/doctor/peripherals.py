@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from livecam.doctor import Check
 from livecam.errors import OutputError, some_of
-from livecam.live.window import check_window
+from livecam.live.display import check_window
 from livecam.sources.devices import CameraFacts, Mode, find_cameras
 
 

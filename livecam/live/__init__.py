@@ -1,1 +1,1 @@
-"""Live: cameras and streams in, a window out; the newest frame is explained, and what is passed over is counted."""
+"""The live run: cameras, streams and files in, a window out. The newest frame is explained; every other is counted."""

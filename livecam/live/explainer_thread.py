@@ -1,124 +1,193 @@
-"""What the explainer's thread of a live run does: the newest frame of every source, together, as the keys ask it."""
+"""The explainer's thread of a live run: explains the newest frame of every source together, as the user asks."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
-from livecam.explanation import Explanation
-from livecam.live.controls import Controls
-from livecam.live.feed import Feed
+from livecam.live.feed import Explained, Feed
 from livecam.picture.frame import Frame
-from livecam.picture.transfer import DevicePlanes, transfer_to, uploaded
+from livecam.picture.transfer import transfer_to, uploaded
 
 _GATHER_SECONDS = 0.01
-"""How long a frame waits for those of the other sources, to be explained together with them."""
+"""How long a frame waits for frames of the other sources, to be explained in one batch with them."""
 
 _SETTLING_SECONDS = 5.0
-"""How long a method has to stay before it is compiled: who is looking through all of them needs none of it."""
+"""How long a method must stay before it is compiled: one that is only passed on the way to another never is."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model is asked.
+
+    Attributes:
+        method: The method that explains.
+        layer: The layer whose maps are shown; None for the automatic choice.
+        target: The class that is explained; None for the one that the explainer was made for.
+    """
+
+    method: str
+    layer: str | int | Sequence[str | int] | None = None
+    target: int | str | None = None
 
 
 class ExplainerThread:
-    """Explains what waits in the feeds, which share the condition `changed`, until the run is over."""
+    """Explains the frames that wait in the feeds until it is stopped; `run` is the work of its thread.
+
+    Args:
+        feeds: Where frames come from and explained ones go.
+        changed: The condition that the feeds share.
+        explainer: Explains; no other thread may use it meanwhile.
+        tell: Called with a line for the user where a question cannot be answered.
+        is_steady: Make the heatmaps steady from frame to frame.
+        shows_every: Have the feeds show every frame, not only explained ones.
+        settling_seconds: How long a question must stay before its method is compiled.
+    """
 
     def __init__(
         self,
         feeds: Sequence[Feed],
         changed: threading.Condition,
         explainer: Explainer,
-        controls: Controls,
+        tell: Callable[[str], None],
         *,
         is_steady: bool,
+        shows_every: bool,
+        settling_seconds: float = _SETTLING_SECONDS,
     ) -> None:
+        self.question = self._answered = Question(explainer.method, explainer.wanted_layer)
+        """The last that was asked and not refused; and the one that frames are explained by now."""
+        self.layers = [layer.name for layer in explainer.survey.usable]
+        """The names of the layers that can be asked for."""
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
         self._transfer = transfer_to(explainer.device)
-        self._controls = controls
+        self._tell = tell
         self._is_steady = is_steady
+        self._shows_every = shows_every
+        self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
-        self._begin_anew()
+        self._is_preparing = False
+        self._is_stopped = False
+        self._reset_steadiness()
+        self._set_shows_every()
+
+    def ask(self, question: Question) -> None:
+        """Answer this question from the next frame on, instead of any other; for any thread."""
+        with self._changed:
+            self.question = question
+            self._set_shows_every()
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Make the thread end; for any thread."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
 
     def run(self) -> None:
-        """Until the controls say so: a picture that stands still at the end of a file is explained as well."""
+        """Explain until stopped, also when the sources have ended: a paused picture may be asked about again."""
         while self._waited_for_work():
-            self._follow_controls()
+            self._follow_question()
             if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
                 self._explain(waiting)
 
     def _waited_for_work(self) -> bool:
-        """Wait for a frame or another question; False when the run is over."""
+        """Wait for a frame or another question; return False if there is nothing more to do."""
         with self._changed:
-            self._changed.wait_for(lambda: self._controls.is_over or self._controls.is_asked or self._has_work())
+            self._changed.wait_for(lambda: self._is_stopped or self._is_asked or self._has_work())
             self._changed.wait_for(
                 lambda: all(feed.waits_for_explainer or feed.is_read for feed in self._feeds), _GATHER_SECONDS
             )
-            return not self._controls.is_over
+            return not self._is_stopped
 
     def _has_work(self) -> bool:
         return any(feed.waits_for_explainer for feed in self._feeds)
 
-    def _follow_controls(self) -> None:
+    @property
+    def _is_asked(self) -> bool:
+        return self.question != self._answered
+
+    def _follow_question(self) -> None:
         now = time.monotonic()
-        if self._controls.is_asked:
+        if self._is_asked:
             self._change()
-            self._settled_seconds = now + _SETTLING_SECONDS
+            self._settled_seconds = now + self._settling_seconds
         elif now >= self._settled_seconds:
             self._settled_seconds = math.inf
             self._prepare()
 
-    def _prepare(self) -> None:
-        """Have the explainer compile what it goes on with; meanwhile the picture goes on by itself."""
-        self._controls.is_preparing = True
-        self._explainer.expect(math.inf, batch=len(self._feeds))
-        self._controls.is_preparing = False
-
     def _change(self) -> None:
-        """Answer the question from here on; where it does not fit say so, and stay with the one before."""
-        question = self._controls.question
+        """Answer the question from here on. If it does not fit, say why and stay with the one before."""
+        question = self.question
         try:
             self._explainer.change(question.method, question.layer, question.target)
-            self._controls.answered = question
-            self._begin_anew()
-            self._explain_again()
         except LivecamError as exc:
-            self._controls.refuse(question, str(exc))
+            self._tell(str(exc))
+            with self._changed:
+                if self.question is question:  # and nothing else was asked meanwhile
+                    self.question = self._answered
+        else:
+            self._answered = question
+            self._reset_steadiness()
+            self._explain_again()
         with self._changed:
+            self._set_shows_every()
             self._changed.notify_all()
 
-    def _explain(self, feeds: Sequence[Feed]) -> None:
-        frames = [feed.take() for feed in feeds]
-        begin = time.perf_counter()
-        explanations, sent = self._explanations(frames)
-        seconds = time.perf_counter() - begin
-        facts = self._explainer.report()
-        for feed, frame, explanation, there in zip(feeds, frames, explanations, sent, strict=True):
-            feed.ledger.stages["explain"].add(seconds)
-            feed.explained(frame, self._steadied(feed, frame, explanation), facts, there)
+    def _prepare(self) -> None:
+        """Have the explainer compile the method that it goes on with."""
+        with self._changed:
+            self._is_preparing = True
+            self._set_shows_every()
+        self._explainer.expect(math.inf, batch=len(self._feeds))
+        with self._changed:
+            self._is_preparing = False
+            self._set_shows_every()
 
-    def _explanations(self, frames: Sequence[Frame]) -> tuple[list[Explanation], list[DevicePlanes | None]]:
-        """Explain frames; on a GPU by their planes there, which are then drawn on as well."""
-        sent = [uploaded(frame.picture, self._transfer) for frame in frames]
-        return self._explainer.explain(frames, uploaded=sent), sent
+    def _set_shows_every(self) -> None:
+        """Show every frame while the explainer is busy with itself: the picture goes on, the last map moved along."""
+        for feed in self._feeds:
+            feed.shows_every = self._shows_every or self._is_preparing or self._is_asked
+
+    def _explain(self, feeds: Sequence[Feed]) -> None:
+        frames = [feed.take_to_explain() for feed in feeds]
+        begin = time.perf_counter()
+        explained = self._explained(feeds, frames)
+        seconds = time.perf_counter() - begin
+        for feed, each in zip(feeds, explained, strict=True):
+            feed.ledger.stages["explain"].add(seconds)
+            feed.put_explained(each)
 
     def _explain_again(self) -> None:
-        """What stands still on the screen."""
+        """Explain the pictures that stand still on the screen."""
         for feed in self._feeds:
             shown = feed.on_screen
-            if self._controls.is_paused and shown is not None:
-                (again,), (there,) = self._explanations([shown.frame])
-                steady = self._steadied(feed, shown.frame, again)
-                feed.explained_again(shown.frame, steady, self._explainer.report(), there)
+            if feed.is_paused and shown is not None:
+                (explained,) = self._explained([feed], [shown.frame])
+                feed.revise(explained)
 
-    def _begin_anew(self) -> None:
-        """Forget the scale and the maps of before: every question has its own."""
+    def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
+        """Explain a frame of each of these feeds; on a GPU by its planes there, which are then drawn on as well."""
+        there = [uploaded(frame.picture, self._transfer) for frame in frames]
+        explanations = self._explainer.explain(frames, uploaded=there)
+        if self._is_steady:
+            steady = [self._steadiness[feed] for feed in feeds]
+            explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
+        facts = self._explainer.report()
+        return [
+            Explained(frame, explanation, facts, planes)
+            for frame, explanation, planes in zip(frames, explanations, there, strict=True)
+        ]
+
+    def _reset_steadiness(self) -> None:
+        """Begin with a new scale and without maps of before: each question has its own."""
         options = self._explainer.heat_options
         self._steadiness = {feed: Steadiness(options) for feed in self._feeds}
-
-    def _steadied(self, feed: Feed, frame: Frame, explanation: Explanation) -> Explanation:
-        return self._steadiness[feed](frame, explanation) if self._is_steady else explanation

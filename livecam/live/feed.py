@@ -1,4 +1,4 @@
-"""One source of a live run, and where its frames wait on their way: one place before each step, the newest wins."""
+"""One source of a live run: where its frames wait between the reader, the explainer and the screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livecam.explanation import Explanation
-from livecam.live.ledger import FeedLedger
+from livecam.ledger import LIVE, Ledger
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation
 from livecam.picture.transfer import DevicePlanes
@@ -18,173 +18,107 @@ from livecam.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A frame for the screen, and why the model said what it said of `explained`: this frame, or an earlier one.
+class Explained:
+    """A frame that went through the model.
 
-    `facts` tell how it was explained, as in `Explainer.report`; `uploaded` are the planes of `explained` where they are
-    on a GPU.
+    `facts` tell how it was explained, as in `Explainer.report`. `uploaded` are the frame's planes if they are on a GPU.
     """
 
     frame: Frame
-    explained: Frame
     explanation: Explanation
     facts: dict[str, Any]
     uploaded: DevicePlanes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame for the screen and the newest explanation there was: of this frame, or of an earlier one."""
+
+    frame: Frame
+    explained: Explained
+
+
 class Feed:
     """Hands the frames of a source from its reader to the explainer, and from there to the screen.
 
-    Of a live source the newest frame takes the place of one that waits, which is counted; a file is read no faster than
-    it is shown. While it `shows_every` frame, all go to the screen at once, and the newest to the explainer as well.
-    The screen gets frames in their order: one that was explained too late for it is dropped.
+    One frame may wait before each step. The newest frame of a live source takes the place of one that waits, which
+    counts as dropped; the reader of a file waits until the screen has room. While `shows_every` is set, every frame
+    goes to the screen at once, and the newest to the explainer as well. The screen gets frames in their order: one that
+    was explained too late for that is dropped.
 
-    Every feed of a run shares the condition `changed`; the methods may be called by any thread.
+    All feeds of a run share the condition `changed`. Any thread may call the methods, but only one each `read`s, takes
+    frames to explain, and takes frames to show.
     """
 
     def __init__(self, source: Source, changed: threading.Condition) -> None:
         self.source = source
-        self.ledger = FeedLedger(source.name)
+        self.ledger = Ledger(LIVE, source.name)
         self.is_mirrored = False
+        self.is_paused = False
         self.shows_every = False
         self.on_screen: Shown | None = None
         self._changed = changed
-        self._is_paused = False
+        self._steps = 0  # frames that are still to be shown although it is paused
         self._to_explain: Frame | None = None
         self._in_flight: Frame | None = None  # at the explainer
         self._is_in_flight_unsent = False
         self._to_show: Frame | None = None
         self._last_sent = -1  # the index of the last frame that went to the screen
-        self._newest: tuple[Frame, Explanation, dict[str, Any], DevicePlanes | None] | None = None
+        self._newest: Explained | None = None
         self._is_revised = False
-        self._is_read, self._is_given_up = False, False
+        self._is_read, self._is_stopped = False, False
 
     @property
     def waits_for_explainer(self) -> bool:
-        """Whether a frame does; one of a file only when there is room for it on the screen."""
+        """True if a frame waits to be explained. A file's frame waits for room on the screen first."""
         if self._to_explain is None:
             return False
         return self.source.is_live or self._to_show is None or not self._is_unsent(self._to_explain)
 
     @property
     def waits_for_screen(self) -> bool:
-        """Whether a frame does, and can be shown: one of a file waits for the first explanation."""
-        return self._to_show is not None and (self.source.is_live or self._newest is not None)
+        """True if a frame waits to be shown and may be. A file's frame waits for the first explanation."""
+        has_map = self.source.is_live or self._newest is not None
+        return self._to_show is not None and has_map and not self._stands_still
 
     @property
     def is_revised(self) -> bool:
-        """Whether the frame on the screen has another explanation."""
+        """True if the frame on the screen was given another explanation, which is not drawn yet."""
         return self._is_revised
 
     @property
     def is_read(self) -> bool:
-        """Whether no more frames will come."""
+        """True once the source has given its last frame."""
         return self._is_read
 
     @property
     def is_done(self) -> bool:
-        """Whether all frames have been shown, too."""
+        """True once the last frame has been shown, too."""
         with self._changed:
             return self._is_read and self._to_explain is self._in_flight is self._to_show is None
 
     def read(self) -> None:
-        """Read the source to its end: what the reader's thread does."""
+        """Read the source to its end: the work of the reader's thread."""
         try:
             # Closed at once, so that the source knows its last gap to be over.
             with closing(self.source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
                 for frame in frames:
-                    self._capture(dataclasses.replace(frame, orientation=self._orientation(frame)))
+                    self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
         finally:
             with self._changed:
                 self._is_read = True
                 self._changed.notify_all()
 
-    def pause(self, is_paused: bool) -> None:
-        """Take nothing more from a live source while the picture stands still; a file waits by itself."""
-        with self._changed:
-            if is_paused and not self._is_paused and self.source.is_live and self._to_show is not None:
-                self._drop("pause")
-                self._to_show = None
-            self._is_paused = is_paused
-
-    def take(self) -> Frame:
-        """The frame that waits for the explainer; only one thread takes them."""
-        with self._changed:
-            assert self._to_explain is not None
-            frame, self._to_explain = self._to_explain, None
-            self._in_flight, self._is_in_flight_unsent = frame, self._is_unsent(frame)
-            self._changed.notify_all()
-            return frame
-
-    def explained(
-        self, frame: Frame, explanation: Explanation, facts: dict[str, Any], uploaded: DevicePlanes | None = None
-    ) -> None:
-        """Hand on the explanation of the frame that was taken last; the rest is as in `Shown`."""
-        with self._changed:
-            self.ledger.explained += 1
-            self._newest = frame, explanation, facts, uploaded
-            if self._is_in_flight_unsent:
-                if self._is_unsent(frame):
-                    self._send(frame)
-                else:
-                    self._drop("explain")
-            self._in_flight, self._is_in_flight_unsent = None, False
-            self._changed.notify_all()
-
-    def explained_again(
-        self, frame: Frame, explanation: Explanation, facts: dict[str, Any], uploaded: DevicePlanes | None = None
-    ) -> None:
-        """Hand on another explanation of a frame that stands still on the screen, if it does so yet."""
-        with self._changed:
-            if self.on_screen is not None and self.on_screen.frame is frame:
-                self._newest = frame, explanation, facts, uploaded
-                self.on_screen = Shown(frame, *self._newest)
-                self._is_revised = True
-                self._changed.notify_all()
-
-    def take_shown(self) -> Shown | None:
-        """The frame that waits for the screen, and the newest explanation there is; None without either."""
-        with self._changed:
-            if not self.waits_for_screen:
-                return None
-            frame, self._to_show = self._to_show, None
-            self._changed.notify_all()
-            assert frame is not None
-            if self._newest is None:
-                self._drop("explain")
-                return None
-            self.on_screen = Shown(frame, *self._newest)
-            return self.on_screen
-
-    def take_revised(self) -> bool:
-        """Whether the frame on the screen has another explanation since the last call."""
-        with self._changed:
-            is_revised, self._is_revised = self._is_revised, False
-            return is_revised
-
-    def give_up(self) -> None:
-        """Whoever waits is told that there is no need to."""
-        with self._changed:
-            self._is_given_up = True
-            self._changed.notify_all()
-        self.source.stop()
-
-    def close(self) -> None:
-        """The run is over, and every thread of it."""
-        to_explain = self._to_explain is not None and self._is_unsent(self._to_explain)
-        unsent = to_explain + self._is_in_flight_unsent + (self._to_show is not None)
-        self.ledger.unreadable, self.ledger.damaged = self.source.unreadable, self.source.damaged
-        self.ledger.gaps = self.source.signal.gaps
-        self.ledger.close(unsent=unsent)
-
-    def _capture(self, frame: Frame) -> None:
+    def put(self, frame: Frame) -> None:
+        """Take in the next frame of the source; one of a file when there is room. Raises GivenUp."""
         with self._changed:
             if not self.source.is_live:
-                self._changed.wait_for(lambda: self._is_given_up or self._has_room())
-            if self._is_given_up:
+                self._changed.wait_for(lambda: self._is_stopped or self._has_room())
+            if self._is_stopped:
                 raise GivenUp
-            self.ledger.capture()
-            if self._is_paused and self.source.is_live:
+            self.ledger.begin()
+            self.ledger.read += 1
+            if self._stands_still and self.source.is_live:
                 self._drop("pause")
                 return
             if self._to_explain is not None and self._is_unsent(self._to_explain):
@@ -194,8 +128,93 @@ class Feed:
                 self._send(frame)
             self._changed.notify_all()
 
+    def pause(self, is_paused: bool) -> None:
+        """Let the picture stand still, or go on. A live source's frames are dropped meanwhile, a file waits."""
+        with self._changed:
+            self.is_paused, self._steps = is_paused, 0
+            if is_paused and self.source.is_live and self._to_show is not None:
+                self._drop("pause")
+                self._to_show = None
+            self._changed.notify_all()
+
+    def step(self) -> None:
+        """Let one more frame be shown, then let the picture stand still."""
+        with self._changed:
+            self.is_paused, self._steps = True, self._steps + 1
+            self._changed.notify_all()
+
+    def take_to_explain(self) -> Frame:
+        """Return the frame that waits to be explained; there must be one."""
+        with self._changed:
+            assert self._to_explain is not None
+            frame, self._to_explain = self._to_explain, None
+            self._in_flight, self._is_in_flight_unsent = frame, self._is_unsent(frame)
+            self._changed.notify_all()
+            return frame
+
+    def put_explained(self, explained: Explained) -> None:
+        """Take back the frame that was taken last, with its explanation."""
+        with self._changed:
+            self.ledger.explained += 1
+            self._newest = explained
+            if self._is_in_flight_unsent:
+                if self._is_unsent(explained.frame):
+                    self._send(explained.frame)
+                else:
+                    self._drop("explain")
+            self._in_flight, self._is_in_flight_unsent = None, False
+            self._changed.notify_all()
+
+    def revise(self, explained: Explained) -> None:
+        """Give the frame on the screen another explanation; nothing happens if another frame is there by now."""
+        with self._changed:
+            if self.on_screen is not None and self.on_screen.frame is explained.frame:
+                self._newest = explained
+                self.on_screen = Shown(explained.frame, explained)
+                self._is_revised = True
+                self._changed.notify_all()
+
+    def take_to_show(self) -> Shown | None:
+        """Return the frame that waits to be shown, with the newest explanation; None if there is no such frame."""
+        with self._changed:
+            if not self.waits_for_screen:
+                return None
+            frame, self._to_show = self._to_show, None
+            self._changed.notify_all()
+            assert frame is not None
+            if self._newest is None:
+                self._drop("explain")
+                return None
+            self._steps = max(self._steps - 1, 0)
+            self.on_screen = Shown(frame, self._newest)
+            return self.on_screen
+
+    def take_revised(self) -> bool:
+        """Return True if the frame on the screen was given another explanation since the last call."""
+        with self._changed:
+            is_revised, self._is_revised = self._is_revised, False
+            return is_revised
+
+    def stop(self) -> None:
+        """Make the reader end, also while it waits."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+        self.source.stop()
+
+    def close(self) -> None:
+        """Complete the ledger once every thread of the run has ended."""
+        to_explain = self._to_explain is not None and self._is_unsent(self._to_explain)
+        self.ledger.unreadable, self.ledger.damaged = self.source.unreadable, self.source.damaged
+        self.ledger.gaps = self.source.signal.gaps
+        self.ledger.end(on_their_way=to_explain + self._is_in_flight_unsent + (self._to_show is not None))
+
+    @property
+    def _stands_still(self) -> bool:
+        return self.is_paused and not self._steps
+
     def _has_room(self) -> bool:
-        """Whether another frame of a file can come in without any being passed over."""
+        """True if another frame of a file can come in without any being dropped."""
         is_screen_free = self._to_show is None and not self._is_in_flight_unsent
         return self._to_explain is None and (is_screen_free or not self.shows_every)
 
@@ -203,9 +222,9 @@ class Feed:
         return frame.index > self._last_sent
 
     def _send(self, frame: Frame) -> None:
-        """To the screen."""
+        """Let a frame wait for the screen."""
         self._last_sent = frame.index
-        if self._is_paused and self.source.is_live:
+        if self._stands_still and self.source.is_live:
             self._drop("pause")
             return
         if self._to_show is not None:

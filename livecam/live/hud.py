@@ -1,30 +1,111 @@
-"""What is written over the picture in the window: it is in no recording."""
+"""The text over the picture in the window: figures, bars of classes, notices, help. It is in no recording."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
-from livecam.live.controls import KEYS
+from livecam.explanation import Explanation
+from livecam.ledger import Ledger
 from livecam.render.caption import letter_size, render_line
 
 _SMALLER = 0.6
-"""Of the letters of the caption."""
+"""The size of the letters, compared with the caption's."""
 _SMALLEST = 13
 _KEEPS = 0.35
-"""How much of the picture shines through the box."""
+"""How much of the picture shines through behind the text."""
 _BAR_COLOR, _BAR_OTHER = (80, 200, 255), (150, 150, 150)
+_SHOWN_CLASSES = 3
+_RATE_SECONDS = 2.0
+_RECENT_FRAMES = 300
+"""How many of the last frames the latency is told of."""
+_NOTICE_SECONDS = 4.0
 
 Bar = tuple[str, float, bool]
-"""A class, its score in 0..1, and whether it is the one that is explained."""
+"""A class, its score in 0..1, and True if it is explained."""
+
+
+class Notice:
+    """A line for the user, on the screen for some seconds. Any thread may `tell` another one."""
+
+    def __init__(self) -> None:
+        self._told = "", -math.inf
+
+    def tell(self, line: str) -> None:
+        """Show this line from now on."""
+        self._told = line, time.monotonic()
+
+    @property
+    def line(self) -> str:
+        """The line; empty once its time is over."""
+        line, told_seconds = self._told
+        return line if time.monotonic() - told_seconds < _NOTICE_SECONDS else ""
+
+
+class Rate:
+    """Finds how many frames a second come, over about the last two seconds, from their growing count."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._counts: deque[tuple[float, int]] = deque()
+
+    def fps(self, count: int) -> float:
+        """Return the rate at which the count has grown to this."""
+        now = self._clock()
+        self._counts.append((now, count))
+        while len(self._counts) > 2 and now - self._counts[1][0] >= _RATE_SECONDS:
+            self._counts.popleft()
+        begin, before = self._counts[0]
+        return (count - before) / (now - begin) if now > begin else 0.0
+
+
+class Figures:
+    """Tells in a few lines how a source is explained, how fast and how late, by its ledger."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._ledger = ledger
+        self._in, self._out = Rate(clock), Rate(clock)
+
+    def lines(self, explanation: Explanation, facts: dict[str, Any]) -> list[str]:
+        """Return the lines for a frame with this explanation; `facts` are as in `Explainer.report`."""
+        ledger = self._ledger
+        latency = ledger.latency.recent_ms(_RECENT_FRAMES)
+        fps_in, fps_out = self._in.fps(ledger.read), self._out.fps(ledger.delivered)
+        return [
+            "{method} at {layer}, {engine} {precision}".format(**facts),
+            f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {ledger.dropped.total()}",
+            f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
+            f"map {_age(explanation)}",
+        ]
+
+
+def _age(explanation: Explanation) -> str:
+    age, seconds = explanation.age_frames, explanation.age_seconds
+    if not age:
+        return "of this frame" if explanation.classes[0].has_evidence else "of this frame: no evidence"
+    return f"{age} frame{'s' if age > 1 else ''}" + (f", {1000 * seconds:.0f} ms old" if seconds else " old")
+
+
+def bars_of(explanation: Explanation) -> list[Bar]:
+    """Return a bar for each of the model's best classes."""
+    explained = {one.index for one in explanation.classes}
+    return [(best.label, best.score, best.index in explained) for best in explanation.predictions[:_SHOWN_CLASSES]]
 
 
 def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), *, top: int = 0) -> None:
-    """Write lines and then bars of scores at the left border, from `top` on down.
+    """Draw lines of text, and below them bars, at the left border.
 
-    `bgr` is (H, W, 3) uint8, and is drawn into.
+    Args:
+        bgr: The picture, (H, W, 3) uint8 BGR, which is drawn into.
+        lines: The text; lines for which there is no room are left out, the last first.
+        bars: Classes and their scores.
+        top: The row at which the first line begins.
     """
     height, width = bgr.shape[:2]
     size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
@@ -42,15 +123,14 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
         _write(bgr, line, 0, y)
 
 
-def draw_help(bgr: np.ndarray) -> None:
-    """What every key does, in the middle of the picture: (H, W, 3) uint8, drawn into."""
+def draw_help(bgr: np.ndarray, rows: Sequence[tuple[str, str]]) -> None:
+    """Draw a table of keys and what they do in the middle of a picture, (H, W, 3) uint8 BGR, which is drawn into."""
     height, width = bgr.shape[:2]
-    size = max(8, min(round(letter_size(width, height) * _SMALLER), height // (2 * len(KEYS) + 2)))
-    names = [render_line(key.name, size, width) for key in KEYS]
-    helps = [render_line(key.help, size, width) for key in KEYS]
+    size = max(8, min(round(letter_size(width, height) * _SMALLER), height // (2 * len(rows) + 2)))
+    names, helps = ([render_line(text, size, width) for text in column] for column in zip(*rows, strict=True))
     column = max(name.shape[1] for name in names)
     line_height = names[0].shape[0]
-    box_width, box_height = column + max(text.shape[1] for text in helps), line_height * len(KEYS)
+    box_width, box_height = column + max(text.shape[1] for text in helps), line_height * len(rows)
     left, top = max((width - box_width) // 2, 0), max((height - box_height) // 2, 0)
     box = bgr[top : top + box_height, left : left + box_width]
     np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS / 2))
@@ -60,13 +140,13 @@ def draw_help(bgr: np.ndarray) -> None:
 
 
 def _write(bgr: np.ndarray, letters: np.ndarray, x: int, y: int) -> None:
-    """Put what there is room for of letters, (h, w) uint8 coverage, with their top left corner at (x, y)."""
+    """Put letters, (h, w) uint8 coverage, with their top left corner at (x, y), as far as there is room."""
     part = bgr[y : y + letters.shape[0], x : x + letters.shape[1]]
     np.maximum(part, letters[: part.shape[0], : part.shape[1], None], out=part)
 
 
 def _draw_bar(line: np.ndarray, score: float, is_explained: bool) -> None:
-    """Along the foot of a line."""
+    """Draw the bar of a score along the foot of a line."""
     height, width = line.shape[:2]
     thickness = max(height // 8, 2)
     line[height - thickness :, : max(round(width * min(score, 1)), 1)] = _BAR_COLOR if is_explained else _BAR_OTHER

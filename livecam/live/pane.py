@@ -1,153 +1,226 @@
-"""One source's part of the window: its picture, drawn, and what is written over it."""
+"""One source's pane of the screen: its picture with the heatmap, and what is written over it."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
 
+from livecam.explain.motion import MotionFinder, View, aged, carried
 from livecam.explanation import Explanation
-from livecam.live.controls import Controls
 from livecam.live.feed import Feed, Shown
-from livecam.live.follow import Follower
-from livecam.live.hud import Bar, draw_lines
-from livecam.live.recorder import Recording
-from livecam.live.screen import ToScreen, upright_aspect, upright_picture
+from livecam.live.hud import Figures, bars_of, draw_lines
+from livecam.picture.color import Color
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
-from livecam.render import LARGEST_VIDEO_SIDE, Renderer
+from livecam.picture.planes import planes
+from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style
 from livecam.render.caption import letter_size, render_line
+from livecam.run.sidecars import described
+from livecam.system import cores
 
 _PIXEL_FORMAT = "yuv420p"
-"""What is drawn in, whatever comes: every player can show it."""
-_SHOWN_CLASSES = 3
+"""The format that everything is drawn in: every player can show it."""
 _LOST_SECONDS = 1.0
-"""Without a frame for so long is without a signal."""
+"""How long no frame may come before the signal is called lost."""
+_SHORTEST_SIDE = 480
+"""Pixels on the screen: smaller pictures are made larger by a whole number, so that text on them can be read."""
+
+
+class Follower:
+    """Moves the last explanation along with the picture to frames that the model has not seen.
+
+    Maps older than `max_age_seconds` are hidden, as across a cut. For one source, and one thread.
+    """
+
+    def __init__(self, max_age_seconds: float) -> None:
+        self._max_age_seconds = max_age_seconds
+        self._finder = MotionFinder()
+        self._since: View | None = None
+
+    def __call__(self, shown: Shown) -> Explanation:
+        """Return the explanation for a frame, which tells its age: its own, or an earlier one moved along."""
+        frame, since = shown.frame, shown.explained.frame
+        if frame.index == since.index:
+            return shown.explained.explanation
+        if self._since is None or self._since.frame is not since:
+            self._since = self._finder.view(since)
+        motion = self._finder.motion(self._since, self._finder.view(frame))
+        if motion is None:
+            return _dark(aged(shown.explained.explanation, since, frame))
+        moved = carried(shown.explained.explanation, motion, frame)
+        is_fresh = moved.age_seconds is None or moved.age_seconds <= self._max_age_seconds
+        return moved if is_fresh else _dark(moved)
+
+
+def _dark(explanation: Explanation) -> Explanation:
+    """Return the explanation without any heat."""
+    classes = [dataclasses.replace(one, heatmap=np.zeros_like(one.heatmap)) for one in explanation.classes]
+    return dataclasses.replace(explanation, classes=tuple(classes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What a pane has drawn of a frame.
+
+    `picture` is upright, with the heatmap; `aspect` is the width of its pixels by their height. `facts` tell how the
+    frame was explained, as in `Explainer.report`.
+    """
+
+    frame: Frame
+    explanation: Explanation
+    facts: dict[str, Any]
+    style: Style
+    picture: av.VideoFrame
+    aspect: Fraction
 
 
 class Pane:
-    """Draws what one feed has to show. The picture that was drawn is recorded as it is; figures are for the screen."""
+    """Draws the frames of one feed, for the screen and for recordings. Text is only on the screen."""
 
-    def __init__(self, feed: Feed, controls: Controls, max_age_seconds: float) -> None:
+    def __init__(self, feed: Feed, max_age_seconds: float) -> None:
         self.feed = feed
-        self.recording: Recording | None = None
-        self.frame: Frame | None = None
-        self.explanation: Explanation | None = None
-        self.facts: dict[str, Any] = {}
-        """How it was explained."""
-        self.picture: av.VideoFrame | None = None
-        """Upright, with the heatmap."""
-        self.aspect = Fraction(1)
-        self._controls = controls
+        self.drawn: Drawn | None = None
         self._follow = Follower(max_age_seconds)
-        self._render: Renderer | None = None
-        self._style = controls.style
+        self._figures = Figures(feed.ledger)
         self._to_screen = ToScreen()
-        self._bgr: np.ndarray | None = None
+        self._render: Renderer | None = None
+        self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
 
-    def draw(self, shown: Shown) -> None:
-        """Draw a frame with the map that there is."""
-        if self._render is None or self._style is not self._controls.style:
-            self._style = self._controls.style
-            self._render = Renderer(_PIXEL_FORMAT, self._style, largest_side=LARGEST_VIDEO_SIDE)
+    def draw(self, shown: Shown, style: Style) -> Drawn:
+        """Draw a frame in a style, with the newest explanation there is."""
+        if self._render is None or self.is_out_of_style(style):
+            self._render = Renderer(_PIXEL_FORMAT, style, largest_side=LARGEST_VIDEO_SIDE)
+        frame, explained = shown.frame, shown.explained
         with self.feed.ledger.stages["draw"].measure():
-            self.frame, self.explanation, self.facts = shown.frame, self._follow(shown), shown.facts
-            there = shown.uploaded if shown.frame is shown.explained else None
-            self.picture = upright_picture(self._render(self.frame, self.explanation, there), self.frame.orientation)
-        self.aspect, self._bgr = upright_aspect(self.frame), None
+            explanation = self._follow(shown)
+            there = explained.uploaded if frame is explained.frame else None
+            picture = upright_picture(self._render(frame, explanation, there), frame.orientation)
+        aspect = upright_aspect(frame.sample_aspect_ratio, frame.orientation)
+        self._bgr = None
+        self.drawn = Drawn(frame, explanation, explained.facts, style, picture, aspect)
+        return self.drawn
 
-    @property
-    def is_out_of_style(self) -> bool:
-        """Whether it would be drawn differently now."""
-        return self._style is not self._controls.style
+    def is_out_of_style(self, style: Style) -> bool:
+        """Return True if a frame was drawn, in another style."""
+        return self.drawn is not None and self.drawn.style is not style
 
     def media(self) -> Media:
-        """The facts of the picture, for a file that it is written to."""
-        assert self.picture is not None
-        assert self.picture.time_base is not None
+        """Return the facts of the drawn picture, for a file that it is written to."""
+        assert self.drawn is not None
+        picture = self.drawn.picture
+        assert picture.time_base is not None
         return Media(
-            width=self.picture.width,
-            height=self.picture.height,
+            width=picture.width,
+            height=picture.height,
             pixel_format=_PIXEL_FORMAT,
-            time_base=self.picture.time_base,
+            time_base=picture.time_base,
             rate=self.feed.source.media.rate,
-            sample_aspect_ratio=self.aspect,
-            color_range=self.picture.color_range,
-            color_space=self.picture.colorspace,
-            color_primaries=self.picture.color_primaries,
-            color_transfer=self.picture.color_trc,
+            sample_aspect_ratio=self.drawn.aspect,
+            color_range=picture.color_range,
+            color_space=picture.colorspace,
+            color_primaries=picture.color_primaries,
+            color_transfer=picture.color_trc,
         )
 
-    def on_screen(self) -> np.ndarray:
-        """(H, W, 3) uint8 BGR with all that is to be written on it; black before the first picture."""
-        if self.picture is None:
+    def snapshot(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the drawn picture, (H, W, 3) uint8 BGR in its own size, and what the model said, as plain data."""
+        assert self.drawn is not None
+        drawn = self.drawn
+        bgr = ToScreen()(drawn.picture, drawn.aspect, enlarged=False)
+        facts = {"source": self.feed.source.name, **drawn.facts}
+        return bgr, {**facts, **described(drawn.frame, drawn.explanation)}
+
+    def on_screen(self, notices: Sequence[str], *, shows_figures: bool) -> np.ndarray:
+        """Return the pane with its text, (H, W, 3) uint8 BGR; it is black before the first frame.
+
+        Args:
+            notices: Lines that are always shown.
+            shows_figures: Show the figures and the bars of classes, too.
+        """
+        if self.drawn is None:
             width, height = self._first_size()
             return np.zeros((height, width, 3), np.uint8)
         if self._bgr is None:
-            self._bgr = self._to_screen(self.picture, self.aspect)
+            self._bgr = self._to_screen(self.drawn.picture, self.drawn.aspect)
         bgr = self._bgr.copy()
-        self._write_on(bgr)
+        signal = self.feed.source.signal
+        lost_seconds = signal.lost_seconds() or 0.0
+        if lost_seconds >= _LOST_SECONDS:
+            np.copyto(bgr, bgr // 3)
+            draw_lines(bgr, [f"no signal for {lost_seconds:.0f} s: {signal.problem}", *notices])
+            return bgr
+        lines = self._figures.lines(self.drawn.explanation, self.drawn.facts) if shows_figures else []
+        bars = bars_of(self.drawn.explanation) if shows_figures else []
+        draw_lines(bgr, [*lines, *notices], bars, top=_caption_height(self.drawn, bgr.shape[0]))
         return bgr
 
     def _first_size(self) -> tuple[int, int]:
-        """(width, height) on the screen of the picture that is to come."""
+        """Return (width, height) on the screen of the picture that is to come."""
         media = self.feed.source.media
-        orientation, aspect = Orientation.of(media.display_matrix), media.sample_aspect_ratio or Fraction(1)
-        width, height = orientation.swap(media.width, media.height)
-        return self._to_screen.size(width, height, 1 / aspect if orientation.transposed else aspect)
+        orientation = Orientation.of(media.display_matrix)
+        aspect = upright_aspect(media.sample_aspect_ratio or Fraction(1), orientation)
+        return ToScreen.size(*orientation.swap(media.width, media.height), aspect)
 
-    def _write_on(self, bgr: np.ndarray) -> None:
-        lost_seconds = self.feed.source.signal.lost_seconds() or 0.0
-        if lost_seconds >= _LOST_SECONDS:
-            np.copyto(bgr, bgr // 3)
-            lost = f"no signal since {lost_seconds:.0f} s: {self.feed.source.signal.problem}"
-            draw_lines(bgr, [lost, *self._notices()])
-        elif self._controls.shows_facts:
-            draw_lines(bgr, [*self._facts(), *self._notices()], self._bars(), top=self._caption_height(bgr))
-        else:
-            draw_lines(bgr, self._notices(), top=self._caption_height(bgr))
 
-    def _caption_height(self, bgr: np.ndarray) -> int:
-        """How far down the captions reach that are drawn into the picture itself, or a little more."""
-        if not self._style.caption:
-            return 0
-        assert self.picture is not None
-        assert self.explanation is not None
-        lines = len(self.explanation.classes) if self._style.view == "tints" else 1
-        line = render_line("", letter_size(self.picture.width, self.picture.height), self.picture.width)
-        return round(lines * len(line) * bgr.shape[0] / self.picture.height)
+def _caption_height(drawn: Drawn, height: int) -> int:
+    """Return how far down the captions in the picture itself reach, once it is shown so many pixels high."""
+    if not drawn.style.caption:
+        return 0
+    picture = drawn.picture
+    lines = len(drawn.explanation.classes) if drawn.style.view == "tints" else 1
+    line = render_line("", letter_size(picture.width, picture.height), picture.width)
+    return round(lines * len(line) * height / picture.height)
 
-    def _facts(self) -> list[str]:
-        """The figures: who explains, how fast, how late."""
-        ledger = self.feed.ledger
-        latency = ledger.recent_latency.percentiles_ms()
-        return [
-            "{method} at {layer}, {engine} {precision}".format(**self.facts),
-            f"in {ledger.rate_in.fps:.1f} fps, out {ledger.rate_out.fps:.1f}, dropped {ledger.dropped.total()}",
-            f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
-            f"map {self._age()}",
-        ]
 
-    def _age(self) -> str:
-        assert self.explanation is not None
-        age, seconds = self.explanation.age_frames, self.explanation.age_seconds
-        if not age:
-            return "of this frame" if self.explanation.classes[0].has_evidence else "of this frame: no evidence"
-        return f"{age} frame{'s' if age > 1 else ''}" + (f", {1000 * seconds:.0f} ms old" if seconds else " old")
+def upright_picture(picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
+    """Turn a planar picture upright, keeping its time and colour tags; one that is upright already is returned."""
+    if orientation == Orientation():
+        return picture
+    turned = av.VideoFrame(*orientation.swap(picture.width, picture.height), picture.format.name)
+    for plane, into in zip(planes(picture), planes(turned), strict=True):
+        np.copyto(into, orientation.upright(plane))
+    turned.pts, turned.time_base, turned.duration = picture.pts, picture.time_base, picture.duration
+    turned.colorspace, turned.color_range = picture.colorspace, picture.color_range
+    turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
+    return turned
 
-    def _notices(self) -> list[str]:
-        """What the user has to know, also where the figures are hidden."""
-        recording, controls = self.recording, self._controls
-        return [
-            *(["paused"] if controls.is_paused else []),
-            *([f"recording {recording.path.name}"] if recording else []),
-            *([controls.message] if controls.message else []),
-        ]
 
-    def _bars(self) -> list[Bar]:
-        explanation = self.explanation
-        assert explanation is not None
-        explained = {one.index for one in explanation.classes}
-        return [(best.label, best.score, best.index in explained) for best in explanation.predictions[:_SHOWN_CLASSES]]
+def upright_aspect(aspect: Fraction, orientation: Orientation) -> Fraction:
+    """Turn the aspect of a coded pixel, width by height, into that of one in the upright picture."""
+    return 1 / aspect if orientation.transposed else aspect
+
+
+class ToScreen:
+    """Converts upright pictures to what a screen shows: (H, W, 3) uint8 BGR with square pixels."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    @staticmethod
+    def size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+        """Return (width, height) on the screen of a picture of this size, whose pixels have this aspect."""
+        width = max(round(width * aspect), 1)
+        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
+        return width * scale, height * scale
+
+    def __call__(self, picture: av.VideoFrame, aspect: Fraction, *, enlarged: bool = True) -> np.ndarray:
+        """Convert a picture whose pixels have this aspect; `enlarged` if it is too small to be written on."""
+        size = max(round(picture.width * aspect), 1), picture.height
+        if enlarged:
+            size = self.size(picture.width, picture.height, aspect)
+        color = Color.of(picture)
+        return self._reformatter.reformat(
+            picture,
+            *size,
+            "bgr24",
+            src_colorspace=color.swscale_space,
+            src_color_range=color.swscale_range,
+            dst_color_range=ColorRange.JPEG,
+            threads=cores.SCALER,
+        ).to_ndarray()

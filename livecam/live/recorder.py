@@ -1,111 +1,153 @@
-"""Recording beside the screen, in a thread of its own: a file gets what was shown, at the times of its frames."""
+"""What is kept of a live run: recordings, encoded in a thread of their own, and snapshots."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
+from typing import Any
 
 import av
+import cv2
+import numpy as np
 
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
+from livecam.run.sidecars import write_report, write_whole
 from livecam.sinks import Sink, open_sink
 
 log = logging.getLogger("livecam")
 
 _MOST_WAITING = 8
-"""Pictures, of all recordings together."""
+"""Pictures that may wait to be encoded, of all recordings together."""
 _POLL_SECONDS = 0.1
 
 
 class Recording:
-    """One file, which begins with its first picture at 0; `left_out` pictures came faster than they were encoded."""
+    """A file of pictures, which begins with its first one at 0.
+
+    `written` pictures are in it; `left_out` ones came faster than they could be encoded.
+    """
 
     def __init__(self, path: Path, sink: Sink, size: tuple[int, int]) -> None:
         self.path = path
+        self.size = size
         self.written = 0
         self.left_out = 0
-        self.size = size
         self._sink: Sink | None = sink  # as long as it is open: it holds on to an encoder
         self._first_pts: int | None = None
 
     def set_time(self, picture: av.VideoFrame) -> None:
-        """Move a picture's time to the file's own."""
+        """Move a picture's time from its source's clock to that of the file."""
         assert picture.pts is not None  # every frame of a video has one
         if self._first_pts is None:
             self._first_pts = picture.pts
         picture.pts -= self._first_pts
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        """Called by the recorder's thread."""
+        """Encode a picture; called by the recorder's thread."""
         assert self._sink is not None  # it is finished last
         self._sink.write(picture, frame)
         self.written += 1
 
     def finish(self) -> None:
-        """Complete the file; one without a picture is none."""
-        assert self._sink is not None
-        if not self.written:
+        """Complete the file; without a picture there is none."""
+        if self._sink is None or not self.written:
             self.abort()
             return
         self._sink.finish()
         self._sink = None
-        log.info("%s holds %d frame%s%s", self.path, self.written, "s" * (self.written > 1), self._missing())
-
-    def _missing(self) -> str:
-        return f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
+        missing = f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
+        log.info("%s holds %d frame%s%s", self.path, self.written, "s" * (self.written > 1), missing)
 
     def abort(self) -> None:
-        """Give up, unless it is complete."""
+        """Give up, unless the file is complete."""
         if self._sink is not None:
             self._sink.abort()
             self._sink = None
 
 
 class Recorder:
-    """Encodes and completes recordings while the picture goes on; `run` is the work of its thread."""
+    """Records what is shown, each source to a file; `run` is the work of its thread.
 
-    def __init__(self, *, overwrite: bool) -> None:
+    `run` encodes and completes the files. All other methods are for the main thread, which goes on meanwhile.
+
+    Args:
+        paths: The first file of each source, recorded from the first picture on. All other files are named after the
+            time at which they begin. Without any, nothing is recorded until `start`.
+        overwrite: Replace files that exist.
+        tell: Called with a line for the user.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, overwrite: bool, tell: Callable[[str], None]) -> None:
         self.recordings: list[Recording] = []
+        self.is_on = bool(paths)
+        self._paths = dict(enumerate(paths))
         self._overwrite = overwrite
-        self._is_over = False
+        self._tell = tell
+        self._current: dict[int, Recording] = {}  # by the number of the source
         self._jobs: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
+        self._is_closed = False
+        self._is_over = False
 
-    def begin(self, path: Path, media: Media) -> Recording:
-        """Open a file for pictures of this kind. Raises OutputError."""
-        sink = open_sink(path, media, overwrite=self._overwrite)
-        recording = Recording(path, sink, (media.width, media.height))
-        self.recordings.append(recording)
-        return recording
+    def current_name(self, source: int) -> str | None:
+        """Return the name of the file that the source with this number is being recorded to."""
+        recording = self._current.get(source)
+        return None if recording is None else recording.path.name
 
-    def write(self, recording: Recording, picture: av.VideoFrame, frame: Frame, *, can_wait: bool) -> None:
-        """Have a picture written that was drawn of this frame.
+    def start(self) -> None:
+        """Record from the next picture on."""
+        self.is_on = True
 
-        Where too many wait it is left out, unless this one `can_wait`.
+    def stop(self) -> None:
+        """Record nothing more, and have the files completed."""
+        self.is_on = False
+        for source in list(self._current):
+            self._end(source)
+
+    def add(self, source: int, picture: av.VideoFrame, frame: Frame, media: Media, *, can_wait: bool) -> None:
+        """Record a picture; recording must be on.
+
+        A picture of another size than those before goes to a new file, as does the first one.
+
+        Args:
+            source: The number of the source.
+            picture: What was drawn of the frame, upright; its time is moved to that of the file.
+            frame: The frame.
+            media: The facts of the picture, for a new file.
+            can_wait: If too many pictures wait to be encoded, wait with them instead of leaving this one out.
+
+        Raises:
+            OutputError: A new file cannot be opened.
         """
+        recording = self._current.get(source)
+        if recording is not None and recording.size != (picture.width, picture.height):
+            self._end(source)
+            recording = None
+        recording = recording or self._begin(source, media)
         recording.set_time(picture)
         if self._jobs.full() and not can_wait:
             recording.left_out += 1
         else:
-            self._put(lambda: recording.write(picture, frame))
-
-    def finish(self, recording: Recording) -> None:
-        """Have the file completed after what waits."""
-        self._put(recording.finish)
+            self._put(partial(recording.write, picture, frame))
 
     def close(self) -> None:
-        """Nothing more will come."""
-        self._put(None)
+        """Stop recording, and let the thread end once all files are complete."""
+        if not self._is_closed:
+            self.stop()
+            self._put(None)
+            self._is_closed = True
 
     def give_up(self) -> None:
-        """Do not wait for what is not written yet."""
+        """Let the thread end now, whatever is not written yet; for any thread."""
         self._is_over = True
 
     def run(self) -> None:
-        """Until it is closed. Raises OutputError."""
+        """Encode until closed. Raises OutputError."""
         try:
             while not self._is_over:
                 with suppress(Empty):
@@ -117,19 +159,59 @@ class Recorder:
             self._is_over = True
 
     def abort(self) -> None:
-        """Once the thread has ended: give up what is not complete."""
+        """Remove the files that are not complete; called once the thread has ended."""
         for recording in self.recordings:
             recording.abort()
 
     def report(self) -> list[dict[str, object]]:
-        """The files, as plain data."""
+        """Return the files as plain data for JSON."""
         return [
             {"path": str(each.path), "written": each.written, "left_out": each.left_out} for each in self.recordings
         ]
 
+    def _begin(self, source: int, media: Media) -> Recording:
+        path = self._paths.pop(source, None) or timestamped(source, ".mp4")
+        sink = open_sink(path, media, overwrite=self._overwrite)
+        recording = self._current[source] = Recording(path, sink, (media.width, media.height))
+        self.recordings.append(recording)
+        return recording
+
+    def _end(self, source: int) -> None:
+        recording = self._current[source]
+        self._put(recording.finish)
+        del self._current[source]
+        self._tell(f"{recording.path.name} is being completed")
+
     def _put(self, job: Callable[[], None] | None) -> None:
-        """In its turn; nowhere, once the thread takes no more."""
+        """Hand a job to the thread, unless it takes no more."""
         while not self._is_over:
             with suppress(Full):
                 self._jobs.put(job, timeout=_POLL_SECONDS)
                 break
+
+
+def write_snapshot(source: int, bgr: np.ndarray, facts: dict[str, Any]) -> Path:
+    """Write a picture as PNG, and facts beside it as JSON, into the current folder.
+
+    Args:
+        source: The number of the source.
+        bgr: The picture, (H, W, 3) uint8 BGR.
+        facts: Plain data.
+
+    Returns:
+        The path of the PNG.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    path = timestamped(source, ".png")
+    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
+    write_report(path.with_suffix(".json"), facts)
+    return path
+
+
+def timestamped(source: int, ending: str) -> Path:
+    """Name a file in the current folder after the time and the source's number: livecam-20260131-120000-250-2.png."""
+    now = datetime.now()
+    number = f"-{source + 1}" if source else ""
+    return Path(f"livecam-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{number}{ending}")

@@ -1,79 +1,166 @@
-"""Several pictures in one."""
+"""The screen: the panes of all sources in one picture, on the display, and into recordings and snapshots."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from fractions import Fraction
+import time
+from collections.abc import Callable, Sequence
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, VideoReformatter
 
-from livecam.picture.color import Color
+from livecam.errors import OutputError
+from livecam.explanation import Explanation
+from livecam.live.display import Display
+from livecam.live.feed import Feed
+from livecam.live.hud import Notice, draw_help
+from livecam.live.pane import Drawn, Pane
+from livecam.live.recorder import Recorder, write_snapshot
 from livecam.picture.frame import Frame
-from livecam.picture.media import Orientation
-from livecam.picture.planes import planes
-from livecam.system import cores
+from livecam.render import Style
 
-_SHORTEST_SIDE = 480
-"""Pixels, of what is shown: smaller pictures are made larger by a whole number, so that text on them can be read."""
+_REFRESH_SECONDS = 0.25
+"""How often the figures are drawn again while no frame comes."""
 
-
-def upright_picture(picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
-    """A planar picture turned as it is to be seen, itself where it is so already; time and colour tags are kept."""
-    if orientation == Orientation():
-        return picture
-    turned = av.VideoFrame(*orientation.swap(picture.width, picture.height), picture.format.name)
-    for plane, into in zip(planes(picture), planes(turned), strict=True):
-        np.copyto(into, orientation.upright(plane))
-    turned.pts, turned.time_base, turned.duration = picture.pts, picture.time_base, picture.duration
-    turned.colorspace, turned.color_range = picture.colorspace, picture.color_range
-    turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
-    return turned
+OnShown = Callable[[int, Frame, Explanation], None]
+"""Called with the number of a source, a frame of it that is on the screen, and the explanation shown with it."""
 
 
-def upright_aspect(frame: Frame) -> Fraction:
-    """The shape of a pixel as it is seen, width by height."""
-    return 1 / frame.sample_aspect_ratio if frame.orientation.transposed else frame.sample_aspect_ratio
+class Screen:
+    """Draws what the feeds have to show, records it, and puts it on the display. For the main thread only.
 
+    Args:
+        feeds: The sources, a pane each.
+        display: Where the picture is shown.
+        recorder: Records the panes while it is on.
+        notice: A line for the user, which is shown.
+        style: How frames are drawn.
+        max_age_seconds: A map of an earlier frame is hidden if it is older.
+        on_shown: Called with each frame once it is on the screen.
+    """
 
-class ToScreen:
-    """Makes of upright pictures what a screen shows: (H, W, 3) uint8 BGR with square pixels."""
+    def __init__(
+        self,
+        feeds: Sequence[Feed],
+        display: Display,
+        recorder: Recorder,
+        notice: Notice,
+        style: Style,
+        *,
+        max_age_seconds: float,
+        on_shown: OnShown,
+    ) -> None:
+        self.style = style
+        """How frames are drawn from now on; one that is on the screen is drawn again."""
+        self.shows_figures = True
+        self.help: Sequence[tuple[str, str]] = ()
+        """Keys and what they do, shown over the picture; empty for none."""
+        self._panes = [Pane(feed, max_age_seconds) for feed in feeds]
+        self._display = display
+        self._recorder = recorder
+        self._notice = notice
+        self._on_shown = on_shown
+        self._is_full_screen = False
+        self._refreshed_seconds = -math.inf
 
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
+    def present(self) -> list[str]:
+        """Draw and show what there is to be shown. Return the keys that were pressed meanwhile."""
+        shown = {number: drawn for number, pane in enumerate(self._panes) if (drawn := self._draw_next(number, pane))}
+        begin = time.perf_counter()
+        is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
+        if self._redraw() or shown or is_due:
+            self.refresh()
+        pressed = self._display.keys()  # which lets a window draw itself: only now is the picture on the screen
+        for number, drawn in shown.items():
+            ledger = self._panes[number].feed.ledger
+            ledger.stages["show"].add(time.perf_counter() - begin)
+            ledger.deliver(drawn.frame.captured_seconds, drawn.explanation.age_frames)
+            self._on_shown(number, drawn.frame, drawn.explanation)
+        return pressed
 
-    @staticmethod
-    def size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-        """(width, height) that a picture of this size has on the screen."""
-        width = max(round(width * aspect), 1)
-        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
-        return width * scale, height * scale
+    def refresh(self) -> None:
+        """Put the panes, as they are drawn, on the display."""
+        self._refreshed_seconds = time.perf_counter()
+        if not self._display.has_screen:
+            return
+        panes = [
+            pane.on_screen(self._notices(number, pane), shows_figures=self.shows_figures)
+            for number, pane in enumerate(self._panes)
+        ]
+        picture = arranged(panes)
+        if self.help:
+            draw_help(picture, self.help)
+        self._display.show(picture)
 
-    def __call__(self, picture: av.VideoFrame, aspect: Fraction, *, enlarged: bool = True) -> np.ndarray:
-        """A picture whose pixels have this aspect, `enlarged` where it would be too small to be written on."""
-        size = max(round(picture.width * aspect), 1), picture.height
-        if enlarged:
-            size = self.size(picture.width, picture.height, aspect)
-        color = Color.of(picture)
-        return self._reformatter.reformat(
-            picture,
-            *size,
-            "bgr24",
-            src_colorspace=color.swscale_space,
-            src_color_range=color.swscale_range,
-            dst_color_range=ColorRange.JPEG,
-            threads=cores.SCALER,
-        ).to_ndarray()
+    def shown_class(self) -> int | None:
+        """Return the number of the class that is explained in the first pane; None before its first frame."""
+        drawn = self._panes[0].drawn
+        return drawn.explanation.index if drawn else None
+
+    def snapshot(self) -> None:
+        """Write the panes to files, and tell their names."""
+        drawn = [(number, pane) for number, pane in enumerate(self._panes) if pane.drawn is not None]
+        try:
+            names = [write_snapshot(number, *pane.snapshot()).name for number, pane in drawn]
+            self._notice.tell(f"kept {', '.join(names)}")
+        except OutputError as exc:
+            self._notice.tell(str(exc))
+
+    def switch_full_screen(self) -> None:
+        """Fill the whole screen, or go back to a window."""
+        self._is_full_screen = not self._is_full_screen
+        self._display.set_full_screen(self._is_full_screen)
+
+    def _draw_next(self, number: int, pane: Pane) -> Drawn | None:
+        """Draw and record the next frame of a feed, if one waits."""
+        shown = pane.feed.take_to_show()
+        if shown is None:
+            return None
+        drawn = pane.draw(shown, self.style)
+        self._record(number, pane, drawn)
+        return drawn
+
+    def _record(self, number: int, pane: Pane, drawn: Drawn) -> None:
+        if not self._recorder.is_on:
+            return
+        can_wait = not pane.feed.source.is_live
+        try:
+            self._recorder.add(number, drawn.picture, drawn.frame, pane.media(), can_wait=can_wait)
+        except OutputError as exc:
+            if not self._display.has_screen:
+                raise
+            self._recorder.stop()
+            self._notice.tell(str(exc))
+
+    def _redraw(self) -> bool:
+        """Draw frames again that are on the screen in another style or with another explanation."""
+        stale = [pane for pane in self._panes if pane.feed.take_revised() or pane.is_out_of_style(self.style)]
+        for pane in stale:
+            if pane.feed.on_screen is not None:
+                pane.draw(pane.feed.on_screen, self.style)
+        return bool(stale)
+
+    def _notices(self, number: int, pane: Pane) -> list[str]:
+        """Return what the user has to know, also if the figures are hidden."""
+        recording = self._recorder.current_name(number)
+        return [
+            *(["paused"] if pane.feed.is_paused else []),
+            *([f"recording {recording}"] if recording else []),
+            *([self._notice.line] if self._notice.line else []),
+        ]
 
 
 def arranged(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """(H, W, 3) uint8 each -> one (H', W', 3) uint8: a grid in reading order, each as large as fits a pane.
+    """Arrange pictures as panes of a grid, in reading order; a single one is returned as it is.
 
-    One picture is itself. The panes are as large as the first, made smaller so that the grid's sides are no longer than
-    the first's by more than half.
+    The panes are as large as the first picture, made smaller so that the grid's sides are at most half as long again as
+    the first's. A picture of another shape is fitted into the middle of its pane.
+
+    Args:
+        pictures: (H, W, 3) uint8 each.
+
+    Returns:
+        The grid, (H', W', 3) uint8.
     """
     if len(pictures) == 1:
         return pictures[0]
@@ -90,7 +177,7 @@ def arranged(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _fit(picture: np.ndarray, pane: np.ndarray) -> None:
-    """Into the middle of a pane, its aspect kept."""
+    """Scale a picture into the middle of a pane, keeping its aspect."""
     height, width = pane.shape[:2]
     scale = min(width / picture.shape[1], height / picture.shape[0])
     size = max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1)

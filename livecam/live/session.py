@@ -1,170 +1,168 @@
-"""The live run: a reader for each source, one explainer for all, a recorder, and the window in the main thread."""
+"""The live run: a reader for each source, one explainer for all, a recorder, and the screen in the main thread."""
 
 from __future__ import annotations
 
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from livecam.explain.explainer import Explainer
-from livecam.explanation import Explanation
-from livecam.live.controls import Controls, Question
+from livecam.live.commands import Commands
+from livecam.live.display import Display
 from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Feed
-from livecam.live.pane import Pane
-from livecam.live.presenter import Presenter
+from livecam.live.hud import Notice
 from livecam.live.recorder import Recorder
-from livecam.live.window import NoWindow, Window
-from livecam.picture.frame import Frame
+from livecam.live.screen import OnShown, Screen
 from livecam.render import Style
 from livecam.run.workers import Workers
 from livecam.sources import Source
 from livecam.system.cores import drawing_threads
 
 _TICK_SECONDS = 0.02
-"""How often the window is asked for keys while no frame comes."""
+"""How often the display is asked for keys while no frame comes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """How a live run shows its sources, and what it records; see `livecam.live.watch.watch`.
+
+    `recordings` are the files that the sources are recorded to from their first picture on, one for each; without any,
+    recording begins by key.
+    """
+
+    style: Style = Style()
+    shows_every: bool = False
+    max_age_seconds: float = 0.5
+    is_steady: bool = True
+    duration_seconds: float | None = None
+    recordings: Sequence[Path] = ()
+    overwrite: bool = False
 
 
 class Session:
     """One live run. The main thread draws, shows and hears the keys; every other step has a thread of its own.
 
-    Most parameters are as in `livecam.live.watch`; `recording_path` names the file of a source, by its number, when
-    a recording begins, and `on_shown` is called with each frame of a source, by its number, that is on the screen.
+    Args:
+        sources: Open sources; whoever opened them closes them.
+        explainer: Explains all of them.
+        display: Where they are shown.
+        options: How they are shown and recorded.
+        on_shown: Called by the main thread with each frame once it is on the screen.
+
+    Attributes:
+        ledgers: The account of each source.
+        recorder: Knows what was recorded.
+        notice: The line that the user is told on the screen.
     """
 
     def __init__(
         self,
         sources: Sequence[Source],
         explainer: Explainer,
-        window: Window | NoWindow,
-        recorder: Recorder,
+        display: Display,
+        options: SessionOptions | None = None,
         *,
-        style: Style,
-        recording_path: Callable[[int], Path],
-        is_recording: bool,
-        shows_every: bool,
-        is_steady: bool,
-        max_age_seconds: float,
-        duration_seconds: float | None,
-        on_shown: Callable[[int, Frame, Explanation], None],
+        on_shown: OnShown = lambda source, frame, explanation: None,
     ) -> None:
+        options = options or SessionOptions()
         self._changed = threading.Condition()
-        self.feeds = [Feed(source, self._changed) for source in sources]
-        self.controls = Controls(
-            style,
-            Question(explainer.method, explainer.wanted_layer),
-            [layer.name for layer in explainer.survey.usable],
-            shown_class=self._class_on_screen,
-            is_recording=is_recording,
-        )
+        self._feeds = [Feed(source, self._changed) for source in sources]
+        self.ledgers = [feed.ledger for feed in self._feeds]
+        self.notice = Notice()
+        self.recorder = Recorder(options.recordings, overwrite=options.overwrite, tell=self.notice.tell)
         self._explainer = explainer
-        self._recorder = recorder
-        self._shows_every = shows_every
-        self._duration_seconds = duration_seconds
-        self._end_seconds: float | None = None
-        self._handed_on: tuple[object, ...] = ()
-        self._explaining = ExplainerThread(self.feeds, self._changed, explainer, self.controls, is_steady=is_steady)
-        panes = [Pane(feed, self.controls, max_age_seconds) for feed in self.feeds]
-        self._presenter = Presenter(
-            panes, self.controls, window, recorder, recording_path=recording_path, on_shown=on_shown
+        self._explaining = ExplainerThread(
+            self._feeds,
+            self._changed,
+            explainer,
+            self.notice.tell,
+            is_steady=options.is_steady,
+            shows_every=options.shows_every,
         )
-        readers = {f"reader-{number}": feed.read for number, feed in enumerate(self.feeds)}
-        works = {**readers, "explain": self._explaining.run, "record": recorder.run}
-        self.is_complete = False
-        """Whether the run came to its end, by itself or because it was told to, with all that belongs to it."""
-        self._workers = Workers(works, on_failure=self._give_up)
+        self._display = display
+        self._screen = Screen(
+            self._feeds,
+            display,
+            self.recorder,
+            self.notice,
+            options.style,
+            max_age_seconds=options.max_age_seconds,
+            on_shown=on_shown,
+        )
+        self._commands = Commands(self._feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
+        self._duration_seconds = math.inf if options.duration_seconds is None else options.duration_seconds
+        self._end_seconds = math.inf
+        self._is_stopped = False
+        readers = {f"reader-{number}": feed.read for number, feed in enumerate(self._feeds)}
+        works = {**readers, "explain": self._explaining.run, "record": self.recorder.run}
+        self._workers = Workers(works, on_failure=self._stop)
 
     def run(self) -> None:
-        """Until the sources end, the window is closed, the time is over, or KeyboardInterrupt, which is raised again.
+        """Run until the sources end, the display is closed, the user quits or the time is over.
 
-        A thread that fails ends the run, and its exception is raised. Recordings are completed unless theirs has; a
-        second interrupt does not wait for them.
+        Whatever ends the run, recordings are completed, unless theirs is the thread that failed. A second
+        KeyboardInterrupt does not wait for them.
+
+        Raises:
+            BaseException: What the first thread to fail raised; or KeyboardInterrupt, once everything is completed.
         """
-        interrupt: KeyboardInterrupt | None = None
         with ExitStack() as stack:
-            stack.callback(self._presenter.close)
+            stack.callback(self._display.close)
             stack.enter_context(drawing_threads())
             stack.enter_context(self._explainer)
-            self._explainer.expect(math.inf, batch=len(self.feeds))
+            self._explainer.expect(math.inf, batch=len(self._feeds))
             self._warm_up()
-            while not self._workers.are_over:
-                try:
-                    self._follow()
-                except KeyboardInterrupt as exc:
-                    if interrupt is not None:
-                        self._recorder.give_up()
-                    interrupt = exc
-                    self._give_up()
-                except BaseException as exc:
-                    self._workers.fail(exc)
-                    self._recorder.give_up()
-                    self._workers.wait(_TICK_SECONDS)
-            self._workers.join()
-        for feed in self.feeds:
-            feed.close()
-        self._recorder.abort()
-        self.is_complete = self._workers.error is None
-        if error := self._workers.error or interrupt:
-            raise error
+            self._end_seconds = time.perf_counter() + self._duration_seconds
+            try:
+                self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
+            finally:
+                for feed in self._feeds:
+                    feed.close()
+                self.recorder.abort()
 
     def _warm_up(self) -> None:
-        """What takes longer the first time is done before a frame has to wait for it: the window, the explainer."""
-        self._presenter.refresh()
-        media = self.feeds[0].source.media
-        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self.feeds))
+        """Do what takes longer the first time before a frame has to wait for it: open the window, explain."""
+        self._screen.refresh()
+        media = self._feeds[0].source.media
+        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
 
-    def _follow(self) -> None:
-        """What the main thread does: draw, show and listen; at the end wait for the others."""
-        self._hand_on_controls()
-        self._workers.start()
-        if self._duration_seconds is not None and self._end_seconds is None:
-            self._end_seconds = time.perf_counter() + self._duration_seconds
-        while not self._is_over():
-            with self._changed:
-                self._changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
-            self._presenter.present()
-            self._hand_on_controls()
-        self._give_up()
-        self._presenter.close()
-        self._recorder.close()
-        while not self._workers.are_over:
+    def _tick(self) -> None:
+        if self._is_over():
+            self._stop()
+            self.recorder.close()
+            self._display.close()
             self._workers.wait(_TICK_SECONDS)
+            return
+        with self._changed:
+            self._changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+        for key in self._screen.present():
+            self._commands.press(key)
+        if self._display.is_closed:
+            self._stop()
 
     def _has_news(self) -> bool:
-        stands_still = self.controls.is_paused and not self.controls.steps
-        return any(feed.is_revised or (feed.waits_for_screen and not stands_still) for feed in self.feeds)
+        return any(feed.is_revised or feed.waits_for_screen for feed in self._feeds)
 
     def _is_over(self) -> bool:
-        is_late = self._end_seconds is not None and time.perf_counter() >= self._end_seconds
-        is_all_shown = all(feed.is_done for feed in self.feeds) and not self.controls.is_paused
-        return self.controls.is_over or is_late or is_all_shown
+        is_all_shown = all(feed.is_done and not feed.is_paused for feed in self._feeds)
+        is_late = time.perf_counter() >= self._end_seconds
+        return self._is_stopped or is_late or is_all_shown
 
-    def _hand_on_controls(self) -> None:
-        stands_still = self.controls.is_paused and not self.controls.steps
-        # While the explainer changes the picture goes on, with the last map carried along.
-        shows_every = self._shows_every or self.controls.is_changing
-        handed_on = (stands_still, shows_every, self.controls.is_mirrored, self.controls.question)
-        if handed_on == self._handed_on:
-            return
-        self._handed_on = handed_on
-        with self._changed:
-            for feed in self.feeds:
-                feed.pause(stands_still)
-                feed.shows_every, feed.is_mirrored = shows_every, self.controls.is_mirrored
-            self._changed.notify_all()
+    def _stop(self) -> None:
+        """Make the readers and the explainer end, and with them the run; for any thread."""
+        self._is_stopped = True
+        self._explaining.stop()
+        for feed in self._feeds:
+            feed.stop()
 
     def _give_up(self) -> None:
-        """Let all threads come to their end."""
-        self.controls.quit()
-        for feed in self.feeds:
-            feed.give_up()
-
-    def _class_on_screen(self) -> int | None:
-        """Of the first source."""
-        shown = self.feeds[0].on_screen
-        return shown.explanation.index if shown else None
+        """End without waiting for recordings to be completed."""
+        self._stop()
+        self.recorder.give_up()

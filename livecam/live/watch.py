@@ -11,11 +11,9 @@ from pathlib import Path
 from livecam.errors import InputError, LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explanation import Explanation
-from livecam.live.ledger import FeedLedger
-from livecam.live.presenter import timestamped
-from livecam.live.recorder import Recorder
-from livecam.live.session import Session
-from livecam.live.window import NoWindow, Window, check_window
+from livecam.ledger import Ledger
+from livecam.live.display import Display, NoWindow, Window, check_window
+from livecam.live.session import Session, SessionOptions
 from livecam.names import DISPLAYS
 from livecam.picture.frame import Frame
 from livecam.render import Style
@@ -34,7 +32,7 @@ def watch(
     *,
     options: LiveOptions | None = None,
     style: Style | None = None,
-    window: bool = True,
+    window: bool | Display = True,
     display: str = "explained",
     max_age_seconds: float = 0.5,
     steady: bool = True,
@@ -43,22 +41,39 @@ def watch(
     overwrite: bool = False,
     predictions: str | Path | None = None,
     report: str | Path | None = None,
-) -> list[FeedLedger]:
-    """Explain what cameras, streams and files show, as it comes, and put it into a window.
+) -> list[Ledger]:
+    """Explain what cameras, streams and files show, as it comes, and show it in a window.
 
-    `sources` and `options` are as in `open_live`. The explainer may be a function that makes one, called once the
-    sources are open and the window is known to be possible. `style` says what is drawn.
+    The newest frames of all sources are explained together; each source has a pane in the window. The run ends when all
+    sources have ended, when the user quits or closes the window, or after `duration_seconds`.
 
-    Shown is each frame that was explained, with its own map; with `display` "every" each frame that comes, with the
-    last map moved along to it, which is hidden when it is older than `max_age_seconds`. Of several sources the newest
-    frames are explained together, and shown as panes. The run ends `duration_seconds` after the first picture, if that
-    is given.
+    Args:
+        sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
+            video file, or "demo:".
+        explainer: Explains the frames. A function that makes one is called once the sources are open and the window is
+            known to be possible, since loading a model takes long.
+        options: How the sources are read.
+        style: What is drawn; by default the heatmap over the frame.
+        window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
+            Without a window one of `record`, `predictions` and `report` is needed.
+        display: "explained" shows the frames that are explained, each with its own map; "every" shows each frame that
+            comes, with the last map moved along to it.
+        max_age_seconds: With display="every", a map that is older is hidden.
+        steady: Make the heatmaps steady from frame to frame; else each is shown by itself.
+        duration_seconds: How long the run lasts; None for no limit.
+        record: The video to which what is shown is written. Several sources get one each: out-1.mp4, out-2.mp4, ...
+        overwrite: Replace that video if it exists.
+        predictions: A file for a JSON line per frame shown, as `annotate` writes it, with the number of the `source`
+            from 0 and the `latency_seconds` from captured to shown.
+        report: A JSON file for the account of the run.
 
-    `record` is the video that what is shown is written to, of several sources one each (out-1.mp4, out-2.mp4, ...).
-    `predictions` and `report` are files as in `annotate`; the lines also have the `source`, counted from 0, and the
-    `latency_seconds` from captured to shown. Without a `window` one of these is needed.
+    Returns:
+        The ledger of each source: every frame that was read was delivered, that is shown, or dropped.
 
-    Returns the ledger of each source. Raises LivecamError; and KeyboardInterrupt, once all is completed.
+    Raises:
+        LivecamError: A source, an option or an output does not fit, or a source or a recording failed later on. What
+            was recorded until then is completed.
+        KeyboardInterrupt: The run was interrupted; raised once everything is completed.
     """
     sources = [sources] if isinstance(sources, str) else sources
     if not sources:
@@ -66,60 +81,61 @@ def watch(
     if display not in DISPLAYS:
         raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
     if not (window or record or predictions or report):
-        raise LivecamError("without a window nothing would come of it: add --record, --predictions or --report")
-    if window:
+        raise LivecamError("without a window nothing would come of it; add --record, --predictions or --report")
+    if window is True:
         check_window()
-    recording_paths = _recording_paths(record, len(sources))
-    for path in recording_paths.values():
+    recordings = _recordings(record, len(sources))
+    for path in recordings:
         check_output(path, overwrite)
     beside = [path for path in (predictions, report) if path is not None]
-    part_names = [part for path in recording_paths.values() for part in (path, *working_files(path))]
+    part_names = [part for path in recordings for part in (path, *working_files(path))]
     check_distinct([without_file_scheme(source) for source in sources], part_names, beside)
     if report is not None:
         check_writable(Path(report))
+    session_options = SessionOptions(
+        style=style or Style(),
+        shows_every=display == "every",
+        max_age_seconds=max_age_seconds,
+        is_steady=steady,
+        duration_seconds=duration_seconds,
+        recordings=recordings,
+        overwrite=overwrite,
+    )
     with ExitStack() as stack:
         opened = [stack.enter_context(open_live(source, options or LiveOptions())) for source in sources]
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()
-        recorder = Recorder(overwrite=overwrite)
 
-        def add(source: int, frame: Frame, explanation: Explanation) -> None:
+        def on_shown(source: int, frame: Frame, explanation: Explanation) -> None:
             latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
             sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
 
-        session = Session(
-            opened,
-            made,
-            Window() if window else NoWindow(),
-            recorder,
-            style=style or Style(),
-            recording_path=lambda number: recording_paths.pop(number, None) or timestamped(number, ".mp4"),
-            is_recording=record is not None,
-            shows_every=display == "every",
-            is_steady=steady,
-            max_age_seconds=max_age_seconds,
-            duration_seconds=duration_seconds,
-            on_shown=add,
-        )
-        ledgers = [feed.ledger for feed in session.feeds]
+        session = Session(opened, made, _display(window), session_options, on_shown=on_shown)
         try:
             session.run()
         finally:
             # What was shown was shown, also where a source has failed after hours.
-            sidecars.keep = any(ledger.shown for ledger in ledgers)
-            for ledger in ledgers:
-                log.info("%s: %s", ledger.name.rstrip(":"), ledger.line())
+            sidecars.keep = any(ledger.delivered for ledger in session.ledgers)
+            for ledger in session.ledgers:
+                log.info("%s: %s", ledger.source.rstrip(":"), ledger.line())
             if report is not None and sidecars.keep:
-                facts = {"sources": [ledger.report() for ledger in ledgers], "recordings": recorder.report()}
+                facts = {
+                    "sources": [ledger.report() for ledger in session.ledgers],
+                    "recordings": session.recorder.report(),
+                }
                 write_report(Path(report), {**facts, **made.report(), "versions": versions()})
-    return ledgers
+    return session.ledgers
 
 
-def _recording_paths(record: str | Path | None, sources: int) -> dict[int, Path]:
-    """The file of each source, by its number."""
+def _display(window: bool | Display) -> Display:
+    if isinstance(window, bool):
+        return Window() if window else NoWindow()
+    return window
+
+
+def _recordings(record: str | Path | None, sources: int) -> list[Path]:
+    """Name the file of each source."""
     if record is None:
-        return {}
+        return []
     path = Path(record)
-    if sources == 1:
-        return {0: path}
-    return {number: path.with_stem(f"{path.stem}-{number + 1}") for number in range(sources)}
+    return [path] if sources == 1 else [path.with_stem(f"{path.stem}-{number + 1}") for number in range(sources)]

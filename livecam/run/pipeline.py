@@ -1,8 +1,7 @@
-"""The run: three threads, two channels, from a source through an explainer to a sink."""
+"""The run over a file or over pictures: from a source through an explainer to a sink, in three threads."""
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -14,34 +13,40 @@ from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier
 from livecam.explanation import Explanation
-from livecam.ledger import Ledger
+from livecam.ledger import FILE, Ledger
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes, transfer_to, uploaded
 from livecam.render import Renderer
-from livecam.run.workers import Channel, Policy, Workers
+from livecam.run.workers import Channel, Workers
 from livecam.sinks import Sink
 from livecam.sources import Source
 from livecam.system.cores import drawing_threads
 
 _MOST_BATCHES = 4
-"""Where not every frame is explained, as many times more may wait, up to this, so that a batch stays as large."""
-_POLL_SECONDS = 0.1
+"""If only every Nth frame is explained, N times as many may wait, up to this factor, so that batches stay as large."""
+_TICK_SECONDS = 0.1
 
 Uploaded = dict[int, DevicePlanes | None]
-"""By the frames' indices."""
+"""The planes of frames on the device, by the frames' indices."""
 
 
 class Pipeline:
-    """One run. `capture` reads, `explain` explains, `render` draws and writes; each in its own thread.
+    """One run from a source to a sink. Reading, explaining, and drawing and writing have a thread each.
 
-    `carrier` chooses the frames that go through the model; without one all do. `steadiness` makes what is shown steady;
-    without it each frame is shown by itself. A stage that fails ends the run: `run`
-    raises that very exception once all threads are gone, and the sink is aborted. `finished` says that the sink has
-    completed its output. `on_written` is called from the render thread with each frame that reached the sink;
-    `on_progress` about ten times a second from the thread that runs.
+    Args:
+        source: Gives the frames.
+        explainer: Explains them, in batches.
+        renderer: Draws the explanations.
+        sink: Takes the pictures.
+        batch: How many frames are explained at once; None for what suits the device.
+        carrier: Chooses the frames that go through the model and carries their maps to the others; None: all do.
+        steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
+        on_written: Called by the writing thread with each frame that reached the sink.
+        on_progress: Called about ten times a second by the thread that called `run`.
 
-    The frames of a file are explained in batches of `batch`, by default what suits the device: that costs less a frame.
-    Of a live source the latest is explained, alone.
+    Attributes:
+        ledger: The account of the run.
+        finished: True once the sink has completed its output.
     """
 
     def __init__(
@@ -51,14 +56,14 @@ class Pipeline:
         renderer: Renderer,
         sink: Sink,
         *,
-        policy: Policy = Policy.BLOCK,
         batch: int | None = None,
         carrier: Carrier | None = None,
         steadiness: Steadiness | None = None,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = Ledger(FILE, source.name)
+        self.finished = False
         self._source = source
         self._explainer = explainer
         self._carrier = carrier or Carrier()
@@ -67,60 +72,44 @@ class Pipeline:
         self._sink = sink
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
-        self._is_live = policy is Policy.LATEST
-        expected = source.media.expected_frames
-        self._expected = math.inf if self._is_live else expected and expected / self._carrier.every
-        self._batch = 1 if self._is_live else min(batch or explainer.usual_batch, expected or sys.maxsize)
+        batch = min(batch or explainer.usual_batch, source.media.expected_frames or sys.maxsize)
         # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
-        batches = 1 if self._is_live else min(self._carrier.every, _MOST_BATCHES)
-        self._captured: Channel[Frame] = Channel(self._batch * batches, policy)
-        self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(self._batch)
+        self._captured: Channel[Frame] = Channel(batch * min(self._carrier.every, _MOST_BATCHES))
+        self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(batch)
         self._transfer = transfer_to(explainer.device)
         self._stopping = threading.Event()
         works = {"capture": self._capture, "explain": self._explain, "render": self._render}
         self._workers = Workers(works, on_failure=self._give_up)
-        self.finished = False
 
     def run(self) -> Ledger:
-        """Run to the end of the source, or until KeyboardInterrupt in this thread.
+        """Run to the end of the source.
 
-        The first interrupt stops the reading: what was read is still explained and written, the output is completed,
-        and the interrupt is raised again. A second one gives the run up.
+        The first KeyboardInterrupt in this thread stops the reading: what was read is still explained and written, the
+        output is completed, and the interrupt is raised again. A second one gives the run up.
+
+        Raises:
+            BaseException: What a stage raised, once all threads are gone and the sink is aborted.
         """
+        self.ledger.begin()
+        expected, every = self._source.media.expected_frames, self._carrier.every
         with drawing_threads(), self._explainer:
-            due = max(self._captured.capacity // self._carrier.every, 1)  # of the frames that are taken at once
-            self._explainer.expect(self._expected, batch=due)
-            return self._run()
-
-    def _run(self) -> Ledger:
-        interrupt: KeyboardInterrupt | None = None
-        while not self._workers.are_over:
+            due_at_once = max(self._captured.capacity // every, 1)
+            self._explainer.expect(expected and expected / every, batch=due_at_once)
             try:
-                self._follow()
-            except KeyboardInterrupt as exc:
-                if interrupt is None:
-                    interrupt = exc
-                    self._stopping.set()
-                else:
-                    self._workers.fail(exc)
-            except BaseException as exc:
-                self._workers.fail(exc)
-        self._workers.join()
-        self._tally()
-        self.ledger.stop_clock()
+                self._workers.run(self._tick, stop=self._stopping.set, give_up=self._give_up)
+            finally:
+                self._tally()
+                self.ledger.end(on_their_way=0 if self.finished else self.ledger.read - self.ledger.delivered)
+                if not self.finished:
+                    self._sink.abort()
         if not self.finished:
-            self._sink.abort()
-            raise self._workers.error or interrupt or RuntimeError("the run ended without finishing its output")
-        if interrupt is not None:
-            raise interrupt
+            raise RuntimeError("the run ended without finishing its output")
         return self.ledger
 
-    def _follow(self) -> None:
-        self._workers.start()
-        while not self._workers.are_over:
-            self._workers.wait(_POLL_SECONDS)
-            self._tally()
-            self._on_progress(self.ledger)
+    def _tick(self) -> None:
+        self._workers.wait(_TICK_SECONDS)
+        self._tally()
+        self._on_progress(self.ledger)
 
     def _give_up(self) -> None:
         self._stopping.set()
@@ -154,10 +143,7 @@ class Pipeline:
             seconds_per_frame = (time.perf_counter() - begin) / len(frames)
             for frame, explanation in zip(frames, explanations, strict=True):
                 clock.add(seconds_per_frame)
-                if explanation.age_frames:
-                    self.ledger.carried += 1
-                else:
-                    self.ledger.explained += 1
+                self.ledger.explained += not explanation.age_frames
                 self._explained.put((frame, explanation, there[frame.index]))
         self._explained.close()
 
@@ -168,14 +154,13 @@ class Pipeline:
                 picture: av.VideoFrame = self._renderer(frame, explanation, there)
             with write_clock.measure():
                 self._sink.write(picture, frame)
-            self.ledger.written += 1
-            self.ledger.latency.add(time.perf_counter() - frame.captured_seconds)
+            self.ledger.deliver(frame.captured_seconds, explanation.age_frames)
             self._on_written(frame, explanation)
-        if self.ledger.written:  # nothing is, where the run was interrupted before the first frame
+        if self.ledger.delivered:  # nothing is if the run was interrupted before the first frame
             self.ledger.verified = self._sink.finish()
             self.finished = True
 
     def _tally(self) -> None:
-        self.ledger.dropped = self._captured.dropped + self._explained.dropped
+        """Take over what the source counts."""
         self.ledger.unreadable, self.ledger.damaged = self._source.unreadable, self._source.damaged
         self.ledger.unreadable_files = list(self._source.unreadable_files)

@@ -1,27 +1,29 @@
-"""The threads of one run, each with a stage of the work: the first that fails ends them all."""
+"""The threads of a run, how they end, and the channel by which one hands its work to the next."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
 from functools import partial
 from typing import Generic, TypeVar
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error of the stage
-    """The run has failed or was given up: a stage that hears of it has nothing left to do."""
+    """Raised in a worker that waits when the run has failed or was given up: it has nothing left to do."""
 
 
 class Workers:
-    """Runs each of `works`, by name, in a thread of its own.
+    """Runs each of `works`, by name, in a thread of its own; the first that fails ends them all.
 
-    `on_failure` wakes up those that wait, so that they end; it is called with the lock of nobody held.
+    Args:
+        works: What each thread does. It ends by returning or by raising; GivenUp counts as returning.
+        on_failure: Called once any of them has failed, without holding any lock, by the thread that failed. It makes
+            the others end, also those that wait.
     """
 
     def __init__(self, works: Mapping[str, Callable[[], None]], on_failure: Callable[[], None]) -> None:
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
         self._on_failure = on_failure
         self._ended = {name: threading.Event() for name in works}
         self._threads = [
@@ -29,32 +31,51 @@ class Workers:
             for name, work in works.items()
         ]
 
-    @property
-    def are_over(self) -> bool:
-        """Whether all have ended."""
-        return all(ended.is_set() for ended in self._ended.values())
+    def run(self, tick: Callable[[], None], *, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
+        """Start the threads and return when all of them are gone.
 
-    def start(self) -> None:
-        """Start what has not been started."""
+        Args:
+            tick: Called by this thread, again and again until the last of the others has ended. It should wait for a
+                moment, by `wait` if for nothing else. If it raises, the run has failed, as if a worker had.
+            stop: Called at the first KeyboardInterrupt. It makes the workers complete what they have begun, then end.
+            give_up: Called at any further KeyboardInterrupt. It makes the workers end at once.
+
+        Raises:
+            BaseException: The first that a worker or `tick` raised; else the KeyboardInterrupt.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        while not all(ended.is_set() for ended in self._ended.values()):
+            try:
+                self._start()
+                tick()
+            except KeyboardInterrupt as exc:
+                if interrupt is None:
+                    interrupt = exc
+                    stop()
+                else:
+                    give_up()
+            except BaseException as exc:
+                self._fail(exc)
         for thread in self._threads:
-            if thread.ident is None:
-                thread.start()
+            thread.join()
+        if error := self._error or interrupt:
+            raise error
 
     def wait(self, seconds: float) -> None:
-        """Until one that has not ended does, or so long."""
+        """Wait for a worker to end, at most so long."""
         # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
         ongoing = next((ended for ended in self._ended.values() if not ended.is_set()), None)
         if ongoing is not None:
             ongoing.wait(seconds)
 
-    def join(self) -> None:
-        """Once they are over, until they are gone."""
+    def _start(self) -> None:
+        """Start the threads that have not been started; the loop above may have been interrupted between two."""
         for thread in self._threads:
-            thread.join()
+            if thread.ident is None:
+                thread.start()
 
-    def fail(self, error: BaseException) -> None:
-        """Keep the first error, and end all."""
-        self.error = self.error or error
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
         self._on_failure()
 
     def _run(self, work: Callable[[], None], ended: threading.Event) -> None:
@@ -63,7 +84,7 @@ class Workers:
         except GivenUp:
             pass
         except BaseException as exc:
-            self.fail(exc)
+            self._fail(exc)
         finally:
             ended.set()
 
@@ -71,39 +92,26 @@ class Workers:
 Item = TypeVar("Item")
 
 
-class Policy(Enum):
-    """What `put` does when the channel is full."""
-
-    BLOCK = "block"
-    """Wait for room: nothing is lost. For files."""
-    LATEST = "latest"
-    """Overwrite the oldest waiting item and count it as dropped. For live sources."""
-
-
 class Channel(Generic[Item]):
-    """One producer puts and closes, one consumer iterates; anyone may abort.
+    """Hands items, in order, from one thread that puts and closes to another that iterates; any thread may abort.
 
-    After `close` the consumer still gets what waits, then its iteration ends. After `abort` both sides get
-    `GivenUp` at once, also when they were blocked.
+    It holds at most `capacity` items: a producer that is ahead waits, and nothing is lost. After `close` the consumer
+    gets what is still in it, then its iteration ends. After `abort` both sides get `GivenUp` at once, also while they
+    wait.
     """
 
-    def __init__(self, capacity: int, policy: Policy = Policy.BLOCK) -> None:
+    def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"a channel holds at least one item, not {capacity}")
         self.capacity = capacity
-        self.policy = policy
-        self.dropped = 0
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._aborted = False
 
     def put(self, item: Item) -> None:
-        """Hand an item over. Raises GivenUp."""
+        """Hand an item over, once there is room. Raises GivenUp."""
         with self._changed:
-            if self.policy is Policy.LATEST and len(self._items) == self.capacity:
-                self._items.popleft()
-                self.dropped += 1
             self._changed.wait_for(lambda: self._aborted or len(self._items) < self.capacity)
             if self._aborted:
                 raise GivenUp
@@ -114,34 +122,35 @@ class Channel(Generic[Item]):
         for items in self.batches(1):
             yield items[0]
 
-    def batches(self, most: int) -> Iterator[list[Item]]:
-        """All that waits, up to so many; of a channel that blocks always so many until the end. Raises GivenUp.
+    def batches(self, size: int) -> Iterator[list[Item]]:
+        """Iterate over lists of so many items; the last may be shorter.
 
-        Raises ValueError where the channel cannot hold so many.
+        Raises:
+            GivenUp: The channel was aborted.
+            ValueError: The channel cannot hold so many.
         """
-        if most > self.capacity:
-            raise ValueError(f"a channel of {self.capacity} never holds {most} items")
-        least = most if self.policy is Policy.BLOCK else 1
-        while items := self._take(least, most):
+        if size > self.capacity:
+            raise ValueError(f"a channel of {self.capacity} never holds {size} items")
+        while items := self._take(size):
             yield items
 
-    def _take(self, least: int, most: int) -> list[Item]:
+    def _take(self, size: int) -> list[Item]:
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) >= least)
+            self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) >= size)
             if self._aborted:
                 raise GivenUp
-            items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            items = [self._items.popleft() for _ in range(min(size, len(self._items)))]
             self._changed.notify_all()
             return items
 
     def close(self) -> None:
-        """No more items will come."""
+        """Say that no more items will come."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Wake up and end both sides."""
+        """Wake up and end both sides; what is in the channel is lost."""
         with self._changed:
             self._aborted = True
             self._changed.notify_all()

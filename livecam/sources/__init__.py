@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from livecam.errors import InputError, some_of
-from livecam.sources.base import Gap, Signal, Source
+from livecam.sources.base import Signal, Source
 from livecam.sources.camera import camera_name, connect_camera, is_camera
 from livecam.sources.connection import Connection, NoSignal, connect_stream
 from livecam.sources.demo import DemoSource
@@ -21,7 +21,6 @@ from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource
 
 __all__ = [
-    "Gap",
     "Inputs",
     "LiveOptions",
     "PacedSource",

@@ -7,26 +7,14 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import av
 from av.video.reformatter import VideoReformatter
 
+from livecam.ledger import Gap
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.system import cores
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time without frames, from the last one before it to the first one after it, and why it began.
-
-    In seconds since the first frame of the source; one that nothing ended lasts until the source was stopped.
-    """
-
-    begin_seconds: float
-    end_seconds: float
-    problem: str
 
 
 class Signal:

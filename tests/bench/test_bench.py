@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 from click.testing import Result
 
 from livecam import Explainer, open_source
+from livecam.bench import open_loop
 from livecam.bench.overhead import Variant, fastest, pictures, variants
 from livecam.sources import PacedSource
 from livecam.system.machine import machine
+from tests.support.clips import make_clip
+from tests.support.doubles import NumberReader
 
 Livecam = Callable[..., Result]
 LITTLE = ("--engine", "eager", "--precision", "fp32", "--rounds", "2", "--seconds", "0.2", "--size", "160x96")
@@ -39,7 +43,7 @@ def test_bench_prints_its_tables_and_writes_all_figures(livecam: Livecam, tmp_pa
         assert all(row[f"{what}_ms"].keys() == {"p50", "p90", "p99"} for what in ("prediction", "explanation"))
     assert figures["end_to_end"]["runs"][0]["stages_ms"].keys() == {"capture", "explain", "render", "write"}
     for loop in figures["open_loop"]["runs"]:
-        assert loop["written"] + loop["dropped"] == 6
+        assert loop["shown"] + loop["dropped"] == 6
         assert loop["latency_ms"]["p50"] <= loop["latency_ms"]["p99"]
 
 
@@ -127,6 +131,19 @@ def test_what_is_taken_late_was_captured_when_it_was_due() -> None:
             clock.seconds += 0.25 if frame.index == 1 else 0.0
     assert captured == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
     assert taken == pytest.approx([0.0, 0.1, 0.35, 0.35, 0.4])
+
+
+@pytest.mark.parametrize("explain_seconds", [0.0, 0.1])
+def test_an_open_loop_is_a_live_run_that_drops_what_is_too_fast(tmp_path: Path, explain_seconds: float) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=12)
+    reader = NumberReader(before=lambda number: time.sleep(explain_seconds))
+    figures = open_loop(clip, 60, reader)  # type: ignore[arg-type]
+    assert figures["arrivals_fps"] == 60
+    assert figures["shown"] + figures["dropped"] == 12
+    assert reader.expected == [(float("inf"), 1)]  # as for a live source
+    if explain_seconds:
+        assert figures["dropped"] >= 6
+        assert figures["latency_ms"]["p50"] >= 100
 
 
 def test_the_machine_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

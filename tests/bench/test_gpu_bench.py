@@ -226,7 +226,7 @@ def test_files(cuda: CudaStandIn) -> None:
 def test_live(cuda: CudaStandIn) -> None:
     found = found_by(runs.live(TINY))
     told = found[f"{NAME} at 60"]
-    assert told["written"] + told["dropped"] == TINY.live_frames
+    assert told["shown"] + told["dropped"] == TINY.live_frames
     assert told["latency_ms"]["p99"] > 0
 
 

@@ -111,7 +111,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
         "    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize() // 1024\n"
         "early = []\n"
         "def progress(ledger, expected):\n"
-        "    if ledger.written >= 200 and not early: early.append(resident())\n"
+        "    if ledger.delivered >= 200 and not early: early.append(resident())\n"
         "explainer = Explainer('shapes', engine='eager')\n"
         "annotate('demo:?size=320x180&fps=100&seconds=20', 'null:', explainer, on_progress=progress)\n"
         "print(early[0], resident())\n"

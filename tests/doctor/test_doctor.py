@@ -19,7 +19,7 @@ from click.testing import Result
 
 from livecam.doctor import SECTIONS, Check, Finding, Section, codecs, compute, examine, peripherals
 from livecam.errors import OutputError
-from livecam.live.window import check_window
+from livecam.live.display import check_window
 from livecam.sources.devices import CameraFacts, Mode, find_cameras
 
 Livecam = Callable[..., Result]

@@ -319,14 +319,14 @@ def test_an_interrupt_leaves_what_is_done_and_whole(tmp_path: Path, explainer: E
 
     def interrupt(ledger: Ledger, expected: int | None) -> None:
         assert expected == 60
-        if ledger.written and not raised:
+        if ledger.delivered and not raised:
             raised.append(ledger)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         annotate(source, tmp_path / "out", explainer, save_map=tmp_path / "maps.npy", on_progress=interrupt)
     written = sorted((tmp_path / "out").iterdir(), key=lambda path: int(path.stem))
-    assert 0 < raised[0].written == len(written) == len(np.load(tmp_path / "maps.npy")) < 60
+    assert 0 < raised[0].delivered == len(written) == len(np.load(tmp_path / "maps.npy")) < 60
     assert [path.name for path in written] == [f"{number}.png" for number in range(len(written))]
     assert all(pixels(path).shape == (360, 640, 3) for path in written)
 
@@ -336,7 +336,7 @@ def test_an_interrupted_command_tells_what_is_done(
 ) -> None:
     def interrupt(progress: Progress, ledger: Ledger, expected: int | None) -> None:
         progress.ledger = ledger
-        if ledger.written and not raised:
+        if ledger.delivered and not raised:
             raised.append(True)
             raise KeyboardInterrupt
 

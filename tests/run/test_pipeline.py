@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable
 
 import av
 import numpy as np
 import pytest
-import torch
 
 from livecam import Explanation
 from livecam.picture.frame import Frame
-from livecam.picture.media import Media
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline
-from livecam.run.workers import Channel, GivenUp, Policy
+from livecam.run.workers import Channel, GivenUp, Workers
 from livecam.sinks import Sink
 from livecam.sources import Source
-from tests.support.clips import number_in, numbered_picture
-from tests.support.explanations import explanation_of
-
-WIDTH, HEIGHT = 160, 90
-
-
-class NumberedSource(Source):
-    """Frames that carry their number, as fast as they are taken."""
-
-    def __init__(self, count: int, at: Callable[[int], None] = lambda index: None) -> None:
-        self.media = Media(width=WIDTH, height=HEIGHT, pixel_format="yuv420p", time_base=Fraction(1, 25))
-        self._count, self._at = count, at
-        self.closed = False
-
-    def frames(self, on_packet: object) -> Iterator[Frame]:
-        for index in range(self._count):
-            self._at(index)
-            image = av.VideoFrame.from_ndarray(numbered_picture(index, WIDTH, HEIGHT), format="rgb24")
-            picture = image.reformat(format="yuv420p")
-            picture.pts, picture.time_base = index, self.media.time_base
-            yield Frame(picture=picture, index=index)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class NumberReader:
-    """In place of an explainer: reads the number in the picture and puts it into the map."""
-
-    usual_batch = 4
-    device = torch.device("cpu")
-
-    def __init__(self, at: Callable[[int], None] = lambda index: None) -> None:
-        self._at = at
-        self.entered = 0
-
-    def __enter__(self) -> NumberReader:
-        self.entered += 1
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.entered -= 1
-
-    def expect(self, pictures: float | None, *, batch: int) -> None:
-        self.expected = pictures, batch
-
-    def explain(self, frames: list[Frame], *, uploaded: None) -> list[Explanation]:
-        return [self._explanation(frame) for frame in frames]
-
-    def _explanation(self, frame: Frame) -> Explanation:
-        self._at(frame.index)
-        number = number_in(frame.picture.to_ndarray(format="rgb24"))
-        cam = np.zeros((8, 1), np.float32)
-        cam[number % 8] = 1
-        return dataclasses.replace(explanation_of(cam, labels=[str(number)]), frame_index=frame.index)
+from tests.support.clips import number_in
+from tests.support.doubles import NumberedSource, NumberReader, hot_row, livecam_threads
 
 
 class Collector(Sink):
@@ -109,10 +52,6 @@ def run(source: Source, explainer: NumberReader, sink: Sink, **options: object) 
     return pipeline
 
 
-def livecam_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("livecam")]
-
-
 def test_each_frame_has_its_own_heatmap() -> None:
     seen: list[tuple[int, int]] = []
     sink = Collector()
@@ -120,13 +59,8 @@ def test_each_frame_has_its_own_heatmap() -> None:
         NumberedSource(40), NumberReader(), sink, on_written=lambda frame, e: seen.append((frame.index, int(e.label)))
     )
     assert seen == [(index, index) for index in range(40)]
-    plain = [numbered_picture(index, WIDTH, HEIGHT).astype(int) for index in range(40)]
-    for index, picture in enumerate(sink.pictures):
-        assert number_in(picture) == index
-        # Jet makes the hottest row red and the others blue: find the row in the picture itself.
-        redness = (picture.astype(int) - plain[index])[:, :, 0] - (picture.astype(int) - plain[index])[:, :, 2]
-        rows = redness.reshape(8, -1) if HEIGHT % 8 == 0 else np.array_split(redness, 8)
-        assert int(np.argmax([row.mean() for row in rows])) == index % 8
+    assert [number_in(picture) for picture in sink.pictures] == list(range(40))
+    assert [hot_row(picture, number) for number, picture in enumerate(sink.pictures)] == [n % 8 for n in range(40)]
     frames = pipeline.ledger.report()["frames"]
     assert frames == {
         "read": 40,
@@ -138,6 +72,7 @@ def test_each_frame_has_its_own_heatmap() -> None:
         "damaged": 0,
     }
     assert pipeline.ledger.verified is True
+    assert pipeline.ledger.is_balanced
     assert sink.ended == ["finished"]
     assert livecam_threads() == []
 
@@ -159,14 +94,27 @@ def fail_at(moment: int) -> Callable[[int], None]:
 def test_an_error_in_a_stage_ends_the_run_with_that_error(stage: str, moment: int) -> None:
     never = lambda index: None  # noqa: E731
     at = {name: fail_at(moment) if name == stage else never for name in ("capture", "explain", "write")}
-    explainer, sink = NumberReader(at["explain"]), Collector(at["write"])
+    explainer, sink = NumberReader(before=at["explain"]), Collector(at["write"])
     begin = time.monotonic()
     with pytest.raises(PlantedError, match=f"at {moment}"):
-        run(NumberedSource(10_000, at["capture"]), explainer, sink)
+        run(NumberedSource(10_000, before=at["capture"]), explainer, sink)
     assert time.monotonic() - begin < 2
     assert livecam_threads() == []
     assert explainer.entered == 0
     assert sink.ended == ["aborted"]
+
+
+def test_what_a_failed_run_had_read_is_accounted_for() -> None:
+    pipeline = Pipeline(
+        NumberedSource(100),
+        NumberReader(),  # type: ignore[arg-type]
+        Renderer("yuv420p", Style()),
+        Collector(at=fail_at(5)),
+    )
+    with pytest.raises(PlantedError):
+        pipeline.run()
+    assert pipeline.ledger.delivered == 5 < pipeline.ledger.read
+    assert pipeline.ledger.is_balanced
 
 
 def test_an_error_in_drawing_ends_the_run_with_that_error() -> None:
@@ -184,7 +132,7 @@ def interrupt_at(moment: int) -> Callable[..., None]:
     raised = []
 
     def on_progress(ledger: object) -> None:
-        if not raised and ledger.written >= moment:  # type: ignore[attr-defined]
+        if not raised and ledger.delivered >= moment:  # type: ignore[attr-defined]
             raised.append(True)
             raise KeyboardInterrupt
 
@@ -193,7 +141,7 @@ def interrupt_at(moment: int) -> Callable[..., None]:
 
 def test_an_interrupt_finishes_what_was_read() -> None:
     sink = Collector()
-    source = NumberedSource(100_000, at=lambda index: time.sleep(0.001))
+    source = NumberedSource(100_000, before=lambda index: time.sleep(0.001))
     pipeline = Pipeline(
         source,
         NumberReader(),
@@ -223,14 +171,14 @@ def test_a_second_interrupt_gives_the_run_up() -> None:
     raised = []
 
     def twice(ledger: object) -> None:
-        if len(raised) < 2 and ledger.written >= 1:  # type: ignore[attr-defined]
+        if len(raised) < 2 and ledger.delivered >= 1:  # type: ignore[attr-defined]
             raised.append(True)
             raise KeyboardInterrupt
 
     sink = Collector()
     pipeline = Pipeline(
         NumberedSource(100_000),
-        NumberReader(at=lambda index: time.sleep(0.2)),  # type: ignore[arg-type]
+        NumberReader(before=lambda index: time.sleep(0.2)),  # type: ignore[arg-type]
         Renderer("yuv420p", Style()),
         sink,
         on_progress=twice,
@@ -252,7 +200,7 @@ def test_an_interrupt_after_the_output_is_complete_changes_nothing() -> None:
     raised = []
 
     def while_finishing(ledger: object) -> None:
-        if len(raised) < 2 and ledger.written == 5:  # type: ignore[attr-defined]
+        if len(raised) < 2 and ledger.delivered == 5:  # type: ignore[attr-defined]
             raised.append(True)
             raise KeyboardInterrupt
 
@@ -271,17 +219,6 @@ def test_an_interrupt_after_the_output_is_complete_changes_nothing() -> None:
     assert pipeline.finished
 
 
-def test_latest_wins_and_counts_what_it_overwrites() -> None:
-    sink = Collector()
-    source = NumberedSource(50, at=lambda index: time.sleep(0.002))
-    explainer = NumberReader(at=lambda index: time.sleep(0.02))
-    pipeline = run(source, explainer, sink, policy=Policy.LATEST)
-    ledger = pipeline.ledger
-    assert ledger.dropped > 0
-    assert ledger.read == 50 == ledger.dropped + ledger.written
-    assert number_in(sink.pictures[-1]) == 49
-
-
 def test_a_blocking_channel_waits_and_keeps_the_order() -> None:
     channel: Channel[int] = Channel(2)
     received: list[int] = []
@@ -292,7 +229,6 @@ def test_a_blocking_channel_waits_and_keeps_the_order() -> None:
     channel.close()
     consumer.join(5)
     assert received == list(range(100))
-    assert channel.dropped == 0
 
 
 def test_an_aborted_channel_wakes_up_both_sides() -> None:
@@ -317,3 +253,42 @@ def test_an_aborted_channel_wakes_up_both_sides() -> None:
     for thread in threads:
         thread.join(5)
     assert sorted(woken) == ["consumer", "producer"]
+
+
+def test_batches_are_as_large_as_was_asked_but_for_the_last() -> None:
+    channel: Channel[int] = Channel(4)
+    producer = threading.Thread(target=lambda: [*map(channel.put, range(10)), channel.close()])
+    producer.start()
+    assert list(channel.batches(4)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    producer.join(5)
+    with pytest.raises(ValueError, match="never holds 5"):
+        next(channel.batches(5))
+
+
+def test_what_the_main_thread_fails_with_ends_the_workers() -> None:
+    stopped = threading.Event()
+    workers = Workers({"one": stopped.wait, "two": stopped.wait}, on_failure=stopped.set)
+
+    def tick() -> None:
+        raise PlantedError("in the main thread")
+
+    with pytest.raises(PlantedError, match="in the main thread"):
+        workers.run(tick, stop=stopped.set, give_up=stopped.set)
+    assert livecam_threads() == []
+
+
+def test_the_first_interrupt_stops_and_the_next_ones_give_up() -> None:
+    told: list[str] = []
+    over = threading.Event()
+
+    def give_up() -> None:
+        told.append("give up")
+        over.set()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    workers = Workers({"one": over.wait}, on_failure=over.set)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(interrupt, stop=lambda: told.append("stop"), give_up=give_up)
+    assert told[:2] == ["stop", "give up"]

@@ -21,9 +21,10 @@ import pytest
 
 from livecam import LivecamError
 from livecam.errors import InputError
+from livecam.ledger import Gap
 from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, PacedSource, Source, open_live
-from livecam.sources.base import Gap, Signal
+from livecam.sources.base import Signal
 from livecam.sources.camera import connect_camera
 from livecam.sources.connection import Connection, NoSignal, connect_stream
 from livecam.sources.inputs import redacted

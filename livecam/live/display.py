@@ -1,10 +1,11 @@
-"""The window: OpenCV's, of which every call has to come from the main thread."""
+"""Where a live run shows its picture and gets its keys from: a window, or nowhere."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,10 +17,51 @@ _LARGEST_SIDE = 1280
 """Pixels of the longer side that the window begins with."""
 
 
-class Window:
-    """Shows pictures and tells the keys; it can be resized and keeps the aspect."""
+class Display(Protocol):
+    """What a live run shows its picture on. All calls come from the main thread."""
 
-    is_there = True
+    has_screen: bool
+    """False if nobody sees what is shown; then nothing is shown, and an error that would be told there is raised."""
+
+    def show(self, bgr: np.ndarray) -> None:
+        """Show the next picture, (H, W, 3) uint8 BGR; sizes may change from picture to picture."""
+
+    def keys(self) -> list[str]:
+        """Return the keys that were pressed since the last call, a character each, once the picture can be seen."""
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the user has closed the display, which ends the run."""
+
+    def set_full_screen(self, full: bool) -> None:
+        """Fill the whole screen, or go back to a window."""
+
+    def close(self) -> None:
+        """Take the display away; may be called more than once."""
+
+
+class NoWindow:
+    """The display of a run that nobody watches."""
+
+    has_screen = is_closed = False
+
+    def show(self, bgr: np.ndarray) -> None:
+        pass
+
+    def keys(self) -> list[str]:
+        return []
+
+    def set_full_screen(self, full: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Window:
+    """A window on the desktop, by OpenCV; it can be resized and keeps the picture's aspect."""
+
+    has_screen = True
 
     def __init__(self) -> None:
         self._is_open = False
@@ -27,7 +69,6 @@ class Window:
         self._shape = (0, 0)
 
     def show(self, bgr: np.ndarray) -> None:
-        """The next picture, (H, W, 3) uint8."""
         if not self._is_open:
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
             self._is_open = True
@@ -37,15 +78,14 @@ class Window:
         cv2.imshow(_NAME, _padded(bgr, width / max(height, 1)))
 
     def keys(self) -> list[str]:
-        """What was pressed since the last call. It also lets the window draw itself."""
         if not self._is_open:
             return []
-        code = cv2.waitKeyEx(1)
+        code = cv2.waitKeyEx(1)  # which lets the window draw itself
         return [chr(code)] if 0 <= code < 128 else []
 
     @property
     def is_closed(self) -> bool:
-        """Whether the user has closed it."""
+        """True once the user has closed the window."""
         if not self._is_open:
             return False
         try:
@@ -54,28 +94,26 @@ class Window:
             return True
 
     def set_full_screen(self, full: bool) -> None:
-        """All of the screen, or a window."""
         if self._is_open and full != self._is_full_screen:
             self._is_full_screen = full
             mode = cv2.WINDOW_FULLSCREEN if full else cv2.WINDOW_NORMAL
             cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, mode)
 
     def close(self) -> None:
-        """Take it away."""
         if self._is_open and not self.is_closed:
             cv2.destroyWindow(_NAME)
             cv2.waitKeyEx(1)
         self._is_open = False
 
     def _fit(self, bgr: np.ndarray) -> None:
-        """To a picture whose shape is not that of the one before."""
+        """Resize the window to a picture whose shape is not that of the one before."""
         height, width = self._shape = bgr.shape[:2]
         scale = min(_LARGEST_SIDE / max(width, height), 1)
         cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
 
 
 def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:
-    """With black bars where the window has another shape; OpenCV stretches a picture whose shape has changed."""
+    """Add black bars to a picture for a window of another aspect: OpenCV would stretch it."""
     height, width = bgr.shape[:2]
     across, down = max(round(height * aspect) - width, 0), max(round(width / max(aspect, 0.01)) - height, 0)
     if across <= 1 and down <= 1:
@@ -84,40 +122,22 @@ def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:
     return cv2.copyMakeBorder(bgr, top, down - top, left, across - left, cv2.BORDER_CONSTANT)
 
 
-class NoWindow:
-    """In its place where there is none."""
-
-    is_there = is_closed = False
-
-    def show(self, bgr: np.ndarray) -> None:
-        """Nowhere."""
-
-    def keys(self) -> list[str]:
-        """None."""
-        return []
-
-    def set_full_screen(self, full: bool) -> None:
-        """Nothing to be done."""
-
-    def close(self) -> None:
-        """Nothing to be done."""
-
-
 _OPEN_A_WINDOW = "import cv2; cv2.namedWindow('livecam'); cv2.destroyAllWindows()"
 
 
 def check_window(timeout_seconds: float = 10.0) -> None:
-    """Open a window and close it, by OpenCV, in a process of its own: a fifth of a second. Raises OutputError.
+    """Check that a window can be opened, by opening one in a process of its own; it takes a fifth of a second.
 
-    Qt, which OpenCV draws windows with on Linux, aborts the whole process where the display does not answer, lets no
-    program in without its cookie, or lacks a library. Only to connect to the display's socket would not tell the last.
+    Qt, which OpenCV draws windows with on Linux, aborts the whole process if the display does not answer, refuses the
+    program, or lacks a library. To connect to the display's socket would not find the last.
+
+    Raises:
+        OutputError: No window can be opened.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise OutputError(
             "there is no screen, neither DISPLAY nor WAYLAND_DISPLAY is set; use --no-window or set DISPLAY"
         )
-    import cv2
-
     if not cv2.currentUIFramework():
         raise OutputError(
             "this OpenCV opens no windows; pip uninstall opencv-python-headless, "
@@ -140,10 +160,10 @@ def _screen() -> str:
 
 
 def _refusal(problem: str) -> str:
-    return f"{problem}; use --no-window or set DISPLAY to a screen that is there"
+    return f"{problem}; use --no-window, or set DISPLAY to a screen that works"
 
 
 def _reason(messages: str) -> str:
-    """The line that says it: others may come before it, on fonts or the session's type."""
+    """Return the line that names the cause: lines on fonts or the session's type may come before it."""
     lines = messages.strip().splitlines() or ["it crashed"]
     return next((line for line in lines if "could not" in line.lower()), lines[-1]).strip()

@@ -1,0 +1,115 @@
+"""Live runs over doubles, whole or in part."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from livecam import Explanation
+from livecam.ledger import Ledger
+from livecam.live.commands import Commands
+from livecam.live.explainer_thread import ExplainerThread
+from livecam.live.feed import Explained, Feed
+from livecam.live.hud import Notice
+from livecam.live.recorder import Recorder
+from livecam.live.screen import Screen
+from livecam.live.session import Session, SessionOptions
+from livecam.picture.frame import Frame
+from livecam.render import Style
+from livecam.sources import Source
+from tests.support.doubles import FakeDisplay, NumberReader
+
+FACTS = NumberReader().report()
+_LONGEST_SECONDS = 20.0
+
+
+class LiveRun:
+    """A session over sources, on a display that presses keys, and what it showed: (source, frame, explanation)."""
+
+    def __init__(
+        self, *sources: Source, explainer: Any = None, keys: dict[int, str] | None = None, **options: Any
+    ) -> None:
+        self.display = FakeDisplay(keys)
+        self.shown: list[tuple[int, Frame, Explanation]] = []
+        settings = SessionOptions(**{"is_steady": False, "duration_seconds": _LONGEST_SECONDS} | options)
+        self.session = Session(sources, explainer or NumberReader(), self.display, settings, on_shown=self._add)
+
+    def _add(self, source: int, frame: Frame, explanation: Explanation) -> None:
+        self.shown.append((source, frame, explanation))
+        self.display.frames += 1
+
+    def __call__(self) -> LiveRun:
+        self.session.run()
+        return self
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account of the first source."""
+        return self.session.ledgers[0]
+
+    @property
+    def indices(self) -> list[int]:
+        """The indices of the frames shown."""
+        return [frame.index for _, frame, _ in self.shown]
+
+
+class Parts:
+    """The parts of a session over sources, put together but for the threads."""
+
+    def __init__(self, *sources: Source, reader: NumberReader | None = None, **options: Any) -> None:
+        changed = threading.Condition()
+        self.feeds = [Feed(source, changed) for source in sources]
+        self.reader = reader or NumberReader()
+        self.notice, self.display = Notice(), FakeDisplay()
+        self.recorder = Recorder([], overwrite=False, tell=self.notice.tell)
+        self.explaining = ExplainerThread(
+            self.feeds,
+            changed,
+            self.reader,  # type: ignore[arg-type]
+            self.notice.tell,
+            **{"is_steady": False, "shows_every": False} | options,
+        )
+        self.screen = Screen(
+            self.feeds,
+            self.display,
+            self.recorder,
+            self.notice,
+            Style(),
+            max_age_seconds=0.5,
+            on_shown=lambda source, frame, explanation: None,
+        )
+        self.quits = 0
+        self.commands = Commands(self.feeds, self.explaining, self.screen, self.recorder, quit_run=self._quit)
+
+    def _quit(self) -> None:
+        self.quits += 1
+
+    def press(self, keys: str) -> None:
+        for key in keys:
+            self.commands.press(key)
+
+    @contextmanager
+    def explaining_thread(self) -> Iterator[None]:
+        """Let the explainer's thread work inside the block."""
+        thread = threading.Thread(target=self.explaining.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.explaining.stop()
+            thread.join()
+
+
+def explained(frame: Frame, explanation: Explanation) -> Explained:
+    return Explained(frame, explanation, FACTS)
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait until something is so, or fail."""
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

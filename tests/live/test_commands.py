@@ -1,0 +1,145 @@
+"""The keys: each does what the table says, and the table is what the help shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livecam.live.commands import KEYS
+from livecam.names import COLORMAPS, METHODS, VIEWS
+from tests.live.harness import LiveRun, Parts, explained
+from tests.support.doubles import NumberedSource
+from tests.support.explanations import explanation_of
+
+FRAMES = list(NumberedSource(3).frames(None))
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts(NumberedSource(9, is_live=True))
+
+
+def show_class(parts: Parts, labels: tuple[str, ...]) -> None:
+    """Put a frame on the screen of which the first of these classes is explained."""
+    (feed,) = parts.feeds
+    feed.put(FRAMES[0])
+    said = explanation_of(np.ones((8, 8), np.float32), labels=labels)
+    feed.put_explained(explained(feed.take_to_explain(), said))
+    parts.screen.present()
+
+
+def test_no_key_is_in_the_table_twice() -> None:
+    keys = [key for entry in KEYS for key in entry.keys]
+    assert len(keys) == len(set(keys))
+    assert all(entry.help for entry in KEYS)
+
+
+def test_a_key_that_is_not_in_the_table_does_nothing(parts: Parts) -> None:
+    before = parts.explaining.question, parts.screen.style
+    parts.press("\x00j5")
+    assert (parts.explaining.question, parts.screen.style, parts.quits) == (*before, 0)
+
+
+@pytest.mark.parametrize("key", ["q", "\x1b"])
+def test_quit(parts: Parts, key: str) -> None:
+    parts.press(key)
+    assert parts.quits == 1
+
+
+def test_pause_and_step(parts: Parts) -> None:
+    (feed,) = parts.feeds
+    parts.press(" ")
+    assert feed.is_paused
+    parts.press(" ")
+    assert not feed.is_paused
+    parts.press(".")
+    assert feed.is_paused
+
+
+def test_opacity_goes_up_and_down_within_its_range(parts: Parts) -> None:
+    parts.press("]+")
+    assert parts.screen.style.opacity == 0.7
+    parts.press("[-[")
+    assert parts.screen.style.opacity == 0.4
+    parts.press("]" * 10)
+    assert parts.screen.style.opacity == 1
+    parts.press("[" * 20)
+    assert parts.screen.style.opacity == 0
+
+
+def test_colours_and_views_go_round(parts: Parts) -> None:
+    parts.press("pv")
+    assert (parts.screen.style.colormap, parts.screen.style.view) == (COLORMAPS[1], VIEWS[1])
+    parts.press("VV")
+    assert parts.screen.style.view == VIEWS[-1]
+    parts.press("v" + "p" * (len(COLORMAPS) - 1))
+    assert (parts.screen.style.colormap, parts.screen.style.view) == (COLORMAPS[0], VIEWS[0])
+
+
+def test_methods_and_layers_are_asked_for(parts: Parts) -> None:
+    parts.press("m")
+    assert parts.explaining.question.method == METHODS[1]
+    parts.press("MM")
+    assert parts.explaining.question.method == METHODS[-1]
+    asked = []
+    for _ in range(3):
+        parts.press("l")
+        asked.append(parts.explaining.question.layer)
+    assert asked == ["features", "evidence", None]
+    parts.press("L")
+    assert parts.explaining.question.layer == "evidence"
+    assert parts.explaining.question.method == METHODS[-1]
+
+
+def test_classes_are_asked_for_by_rank_and_kept_by_number(parts: Parts) -> None:
+    parts.press("c")
+    assert parts.explaining.question.target == "top2"
+    parts.press("CC")
+    assert parts.explaining.question.target == "top5"
+    show_class(parts, ("dog",))
+    parts.press("k")
+    assert parts.explaining.question.target == 0
+    parts.press("k")
+    assert parts.explaining.question.target is None
+
+
+def test_the_picture_is_mirrored_and_fills_the_screen(parts: Parts) -> None:
+    parts.press("xf")
+    assert parts.feeds[0].is_mirrored
+    assert parts.display.is_full_screen
+    parts.press("xf")
+    assert not parts.feeds[0].is_mirrored
+    assert not parts.display.is_full_screen
+
+
+def test_figures_and_help_come_and_go(parts: Parts) -> None:
+    def seen() -> np.ndarray:
+        parts.screen.refresh()
+        return parts.display.pictures[-1]
+
+    show_class(parts, ("dog",))
+    parts.press("i")
+    plain = seen()
+    parts.press("i")
+    assert not np.array_equal(seen(), plain)
+    parts.press("ih")
+    assert not np.array_equal(seen(), plain)
+    parts.press("h")
+    assert np.array_equal(seen(), plain)
+
+
+def test_the_help_has_a_row_for_every_key(parts: Parts) -> None:
+    parts.press("h")
+    assert parts.screen.help == [(entry.name, entry.help) for entry in KEYS]
+    parts.press("?")
+    assert not parts.screen.help
+
+
+def test_keys_change_a_run_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = LiveRun(NumberedSource(30), keys={2: "v", 5: "r", 20: "r"})()
+    (recording,) = run.session.recorder.recordings
+    assert recording.written == 15
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,196 @@
+"""Recordings and snapshots: they hold what was shown, at its times."""
+
+from __future__ import annotations
+
+import json
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from livecam.errors import OutputError
+from livecam.live import recorder as recorder_module
+from livecam.live.recorder import Recorder
+from livecam.picture.media import Media
+from livecam.render import Style
+from livecam.sinks import NullSink
+from tests.live.harness import LiveRun
+from tests.support.clips import facts_of, number_in
+from tests.support.doubles import HEIGHT, QUARTER_TURN, RATE, WIDTH, NumberedSource, hot_row
+
+PLAIN = Style(caption=False)
+MEDIA = Media(width=WIDTH, height=HEIGHT, pixel_format="yuv420p", time_base=Fraction(1, RATE))
+
+
+class SlowSink(NullSink):
+    """Does not take its first picture before it is let go, or its patience has ended."""
+
+    def __init__(self) -> None:
+        self.patience_seconds = 0.5
+        self.written: list[int] = []
+        self.is_let_go = threading.Event()
+        self.is_aborted = False
+
+    def write(self, picture: av.VideoFrame, frame: Any) -> None:
+        self.is_let_go.wait(self.patience_seconds)
+        self.is_let_go.set()
+        self.written.append(frame.index)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.fixture
+def slow_sink(monkeypatch: pytest.MonkeyPatch) -> SlowSink:
+    sink = SlowSink()
+    monkeypatch.setattr(recorder_module, "open_sink", lambda *arguments, **options: sink)
+    return sink
+
+
+def test_a_recording_holds_what_was_shown_at_the_times_of_the_frames(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    run = LiveRun(NumberedSource(30), recordings=[path], style=PLAIN)()
+    facts = facts_of(path)
+    recording = run.session.recorder.recordings[0]
+    assert (recording.written, recording.left_out) == (30, 0)
+    numbers = [number_in(picture) for picture in facts.pictures]
+    assert numbers == list(range(30))
+    assert [round(float(time) * RATE) for time in facts.times] == numbers
+    assert [hot_row(picture, number) for number, picture in enumerate(facts.pictures)] == [n % 8 for n in range(30)]
+
+
+def test_no_frame_of_a_file_is_left_out_of_its_recording(slow_sink: SlowSink, tmp_path: Path) -> None:
+    run = LiveRun(NumberedSource(40), recordings=[tmp_path / "out.mp4"])()
+    assert slow_sink.written == list(range(40))
+    assert run.session.recorder.recordings[0].left_out == 0
+
+
+def test_what_a_camera_gives_too_fast_for_the_encoder_is_left_out_and_counted(
+    slow_sink: SlowSink, tmp_path: Path
+) -> None:
+    recorder = Recorder([tmp_path / "out.mp4"], overwrite=False, tell=lambda line: None)
+    frames = list(NumberedSource(40).frames(None))
+    thread = threading.Thread(target=recorder.run)
+    for frame in frames:
+        recorder.add(0, frame.picture, frame, MEDIA, can_wait=False)
+    slow_sink.is_let_go.set()
+    thread.start()
+    recorder.close()
+    thread.join()
+    (recording,) = recorder.recordings
+    assert recording.written == len(slow_sink.written) == 8  # as many as may wait
+    assert recording.left_out == 32
+    assert recorder.report() == [{"path": str(tmp_path / "out.mp4"), "written": 8, "left_out": 32}]
+
+
+def test_a_second_interrupt_does_not_wait_for_the_recording(slow_sink: SlowSink, tmp_path: Path) -> None:
+    run = LiveRun(NumberedSource(1000, is_live=True), recordings=[tmp_path / "out.mp4"])
+    slow_sink.patience_seconds = 20
+    interrupts: list[str] = []
+
+    def interrupt(where: str) -> str:
+        if where not in interrupts:
+            interrupts.append(where)
+            raise KeyboardInterrupt
+        return ""
+
+    def close() -> None:
+        interrupt("while it ends")
+        slow_sink.is_let_go.set()  # called again, after the interrupt
+
+    run.display.press = lambda: interrupt("while it runs") if run.display.frames >= 3 else ""
+    run.display.close = close  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert interrupts == ["while it runs", "while it ends"]
+    assert len(slow_sink.written) == 1  # which was being encoded
+    assert slow_sink.is_aborted
+
+
+def test_recording_begins_and_stops_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = LiveRun(NumberedSource(30), keys={3: "r", 10: "r", 15: "r"}, style=PLAIN)()
+    first, second = run.session.recorder.recordings
+    assert [number_in(picture) for picture in facts_of(first.path).pictures] == list(range(4, 11))
+    assert facts_of(first.path).times[0] == 0
+    assert number_in(facts_of(second.path).pictures[0]) == 16
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_key_also_ends_a_recording_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    run = LiveRun(NumberedSource(20), keys={9: "r"}, recordings=[path])()
+    assert [each.path for each in run.session.recorder.recordings] == [path]
+    assert len(facts_of(path).times) == 10
+
+
+def test_a_recording_whose_picture_changes_its_size_goes_on_in_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = LiveRun(NumberedSource(30), keys={10: "vvv"}, style=PLAIN, recordings=[Path("out.mp4")])()
+    first, second = run.session.recorder.recordings
+    assert (first.written, second.written) == (11, 19)
+    assert facts_of(second.path).size == (2 * WIDTH, HEIGHT)
+
+
+def test_a_recording_is_of_the_upright_picture_with_the_shape_of_its_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    LiveRun(NumberedSource(3, aspect=Fraction(2), display_matrix=QUARTER_TURN), recordings=[path])()
+    facts = facts_of(path)
+    assert (facts.size, facts.aspect) == ((HEIGHT, WIDTH), Fraction(1, 2))
+
+
+def test_a_recording_that_cannot_be_opened_is_told_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(recorder_module, "open_sink", refuse)
+    run = LiveRun(NumberedSource(20), keys={3: "r"})()
+    assert len(run.shown) == 20
+    assert run.session.notice.line == "the disk is full"
+    run = LiveRun(NumberedSource(20), keys={3: "r"})
+    run.display.has_screen = False
+    with pytest.raises(OutputError, match="the disk is full"):
+        run()
+
+
+def test_the_recorder_ends_when_it_is_given_up() -> None:
+    recorder = Recorder([], overwrite=False, tell=lambda line: None)
+    thread = threading.Thread(target=recorder.run)
+    thread.start()
+    recorder.give_up()
+    recorder.close()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_snapshot_is_the_picture_and_what_the_model_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = LiveRun(NumberedSource(10), keys={4: "s"}, style=PLAIN)()
+    (png,), (facts,) = sorted(tmp_path.glob("*.png")), sorted(tmp_path.glob("*.json"))
+    said = json.loads(facts.read_text())
+    assert png.stem == facts.stem
+    assert (said["source"], said["method"], said["index"]) == ("numbers", "gradcam", 4)
+    picture = picture_in(png)
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+    assert number_in(picture) == 4
+    assert png.name in run.session.notice.line
+
+
+def test_a_snapshot_has_square_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    LiveRun(NumberedSource(10, aspect=Fraction(2)), keys={4: "s"})()
+    (png,) = tmp_path.glob("*.png")
+    assert picture_in(png).shape == (HEIGHT, 2 * WIDTH, 3)
+
+
+def picture_in(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")

@@ -1,0 +1,245 @@
+"""What is on the screen: pictures in their shape, captions, figures, bars, notices, the panes of several sources."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from livecam.ledger import LIVE, Ledger
+from livecam.live.feed import Feed, Shown
+from livecam.live.hud import Figures, Notice, draw_help, draw_lines
+from livecam.live.pane import Follower, Pane
+from livecam.live.screen import arranged
+from livecam.picture.media import Orientation
+from livecam.render import Style
+from tests.live.harness import FACTS, LiveRun, Parts, explained
+from tests.support.clips import numbered_picture
+from tests.support.doubles import HEIGHT, QUARTER_TURN, WIDTH, NumberedSource
+from tests.support.explanations import explanation_of
+
+CAM = np.ones((8, 8), np.float32)
+PLAIN = Style(caption=False)
+EXPLAINED_BAR = (80, 200, 255)
+"""BGR, as the bars of classes that are explained are drawn."""
+
+
+def pane_of(source: NumberedSource) -> Pane:
+    return Pane(Feed(source, threading.Condition()), max_age_seconds=0.5)
+
+
+def drawn(source: NumberedSource | None = None, style: Style = PLAIN, cams: int = 1) -> Pane:
+    """A pane with the first frame of a source, by an explanation of so many classes."""
+    source = source or NumberedSource(1)
+    frame = next(source.frames(None))
+    pane = pane_of(source)
+    pane.draw(Shown(frame, explained(frame, explanation_of(*[CAM] * cams))), style)
+    return pane
+
+
+@pytest.mark.parametrize(
+    ("facts", "ratio"),
+    [
+        ({}, WIDTH / HEIGHT),
+        ({"aspect": Fraction(2)}, 2 * WIDTH / HEIGHT),
+        ({"display_matrix": QUARTER_TURN}, HEIGHT / WIDTH),
+        ({"display_matrix": QUARTER_TURN, "aspect": Fraction(2)}, HEIGHT / 2 / WIDTH),
+    ],
+)
+def test_the_picture_is_shown_in_its_shape_before_and_after_the_first_frame(
+    facts: dict[str, Any], ratio: float
+) -> None:
+    before = pane_of(NumberedSource(1, **facts)).on_screen([], shows_figures=True)
+    after = drawn(NumberedSource(1, **facts)).on_screen([], shows_figures=True)
+    assert before.shape == after.shape
+    height, width = after.shape[:2]
+    assert width / height == pytest.approx(ratio)
+    assert min(width, height) >= 480  # text can be read
+
+
+def test_a_mirrored_frame_is_drawn_mirrored_with_its_map() -> None:
+    frame = dataclasses.replace(next(NumberedSource(1).frames(None)), orientation=Orientation(flipped_x=True))
+    cam = np.zeros((1, 8), np.float32)
+    cam[0, 0] = 1  # on the left of what is seen
+    result = pane_of(NumberedSource(1)).draw(Shown(frame, explained(frame, explanation_of(cam))), PLAIN)
+    plain = numbered_picture(0, WIDTH, HEIGHT)[:, ::-1].astype(int)
+    change = result.picture.to_ndarray(format="rgb24") - plain
+    hot = change[:, :, 0] - change[:, :, 2]
+    assert int(np.argmax([part.mean() for part in np.array_split(hot, 8, axis=1)])) == 0
+
+
+@pytest.mark.parametrize(("view", "classes"), [("overlay", 1), ("tints", 2)])
+def test_the_figures_are_below_the_caption(view: str, classes: int) -> None:
+    captioned = drawn(style=Style(view=view), cams=classes)
+    caption = captioned.on_screen([], shows_figures=False) != drawn(
+        style=Style(view=view, caption=False), cams=classes
+    ).on_screen([], shows_figures=False)
+    bottom = int(np.nonzero(caption.any(axis=(1, 2)))[0].max())
+    changed = captioned.on_screen([], shows_figures=True) != captioned.on_screen([], shows_figures=False)
+    rows = np.nonzero(changed.any(axis=(1, 2)))[0]
+    assert bottom - 6 <= rows.min() < bottom + 60  # give or take a line of the picture, which is 6 on the screen
+
+
+def test_without_a_caption_the_figures_begin_at_the_top() -> None:
+    pane = drawn()
+    changed = pane.on_screen([], shows_figures=True) != pane.on_screen([], shows_figures=False)
+    assert changed[0].any()
+
+
+def test_the_best_classes_have_bars_as_long_as_their_scores() -> None:
+    pane = drawn()
+    bars = (pane.on_screen([], shows_figures=True) == EXPLAINED_BAR).all(axis=2)
+    rows = np.nonzero(bars.any(axis=1))[0]
+    box = (pane.on_screen([], shows_figures=True) != pane.on_screen([], shows_figures=False)).any(axis=(0, 2))
+    assert len(rows) > 1
+    assert bars[rows[0]].sum() == pytest.approx(0.87 * box.sum(), abs=2)  # the score of the explanation
+    assert not (pane.on_screen([], shows_figures=False) == EXPLAINED_BAR).all(axis=2).any()
+
+
+def test_figures_tell_what_comes_in_and_what_goes_out() -> None:
+    now = [100.0]
+    ledger = Ledger(LIVE, "camera")
+    figures = Figures(ledger, clock=lambda: now[0])
+    said = explanation_of(CAM)
+    for _ in range(200):
+        now[0] += 0.02
+        ledger.read += 2
+        ledger.deliver(0.0, 0)
+        ledger.dropped["explain"] += 1
+        lines = figures.lines(said, FACTS)
+    assert lines[0] == "gradcam at features, eager fp32"
+    assert lines[1] == "in 100.0 fps, out 50.0, dropped 200"
+    assert lines[2].startswith("latency p50 ")
+    assert lines[3] == "map of this frame"
+    now[0] += 10  # nothing has come for a while, and then one frame
+    ledger.read += 1
+    assert figures.lines(said, FACTS)[1].startswith("in 0.1 fps, out 0.0,")
+
+
+def test_figures_tell_how_old_a_map_is() -> None:
+    figures = Figures(Ledger(LIVE, "camera"))
+    old = dataclasses.replace(explanation_of(CAM), age_frames=3, age_seconds=0.12)
+    assert figures.lines(old, FACTS)[3] == "map 3 frames, 120 ms old"
+    assert figures.lines(explanation_of(-CAM), FACTS)[3] == "map of this frame: no evidence"
+    assert figures.lines(old, FACTS)[2] == "latency: not yet"
+
+
+def on_display(parts: Parts) -> np.ndarray:
+    parts.screen.refresh()
+    return parts.display.pictures[-1]
+
+
+def shown_in_parts() -> Parts:
+    """The parts of a session with a frame on the screen, and without figures."""
+    parts = Parts(NumberedSource(9, is_live=True))
+    frame = next(NumberedSource(1).frames(None))
+    (feed,) = parts.feeds
+    feed.put(frame)
+    feed.put_explained(explained(feed.take_to_explain(), explanation_of(CAM)))
+    parts.press("i")
+    assert parts.screen.present() == []
+    return parts
+
+
+def test_what_the_user_has_to_know_is_shown_without_the_figures() -> None:
+    parts = shown_in_parts()
+    plain = on_display(parts)
+    parts.press(" ")
+    paused = on_display(parts)
+    parts.press(" ")
+    parts.notice.tell("kept livecam.png")
+    told = on_display(parts)
+    assert len({picture.tobytes() for picture in (plain, paused, told)}) == 3
+
+
+def test_a_frame_on_the_screen_that_is_given_another_explanation_is_drawn_again() -> None:
+    parts = shown_in_parts()
+    (feed,) = parts.feeds
+    before = on_display(parts)
+    assert feed.on_screen is not None
+    feed.revise(explained(feed.on_screen.frame, explanation_of(np.eye(8, dtype=np.float32))))
+    parts.screen.present()
+    assert not np.array_equal(on_display(parts), before)
+
+
+def test_a_notice_lasts_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    notice = Notice()
+    assert notice.line == ""
+    notice.tell("kept")
+    assert notice.line == "kept"
+    monkeypatch.setattr("livecam.live.hud.time", SimpleNamespace(monotonic=lambda: float("inf")))
+    assert notice.line == ""
+
+
+def test_a_lost_signal_is_told_over_a_darkened_picture() -> None:
+    pane = drawn()
+    bright = pane.on_screen([], shows_figures=True).mean()
+    lost = SimpleNamespace(lost_seconds=lambda: 3.0, problem="connection refused")
+    pane.feed.source.signal = lost  # type: ignore[assignment]
+    assert pane.on_screen([], shows_figures=True).mean() < bright / 2
+    lost.lost_seconds = lambda: 0.5  # a frame may be late
+    assert pane.on_screen([], shows_figures=True).mean() > bright / 2
+
+
+def test_a_changed_style_is_seen_while_the_picture_stands_still() -> None:
+    run = LiveRun(NumberedSource(10**9, is_live=True), style=PLAIN)
+    seen: list[int] = []
+
+    def press() -> str:
+        if not seen and run.display.frames == 3:
+            seen.append(len(run.display.pictures))
+            return " i"
+        if seen and len(run.display.pictures) == seen[0] + 3:
+            return "v"
+        return "q" if seen and len(run.display.pictures) > seen[0] + 6 else ""
+
+    run.display.press = press
+    run()
+    still, restyled = run.display.pictures[seen[0] + 2], run.display.pictures[-1]
+    assert still.shape == restyled.shape
+    assert not np.array_equal(still, restyled)
+
+
+def test_where_nobody_watches_nothing_is_shown() -> None:
+    run = LiveRun(NumberedSource(10))
+    run.display.has_screen = False
+    run()
+    assert run.display.pictures == []
+    assert len(run.shown) == 10
+
+
+@pytest.mark.parametrize(("later", "is_seen"), [(0, True), (5, True), (15, False)])
+def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
+    first, second = (next(NumberedSource(1).frames(None)) for _ in range(2))
+    still = dataclasses.replace(second, index=later)
+    still.picture.pts = later
+    said = explanation_of(CAM)
+    followed = Follower(max_age_seconds=0.1)(Shown(still, explained(first, said)))
+    assert followed.age_frames == later
+    assert followed.classes[0].has_evidence == is_seen
+
+
+def test_more_lines_than_fit_are_cut_off() -> None:
+    small = np.zeros((60, 80, 3), np.uint8)
+    draw_lines(small, ["a line"] * 40, [("cat", 0.5, True)] * 5, top=20)
+    draw_lines(small, ["a line"], top=100)
+    draw_help(np.zeros((50, 60, 3), np.uint8), [("q", "quit")] * 20)
+    assert not small[:20].any()
+    assert small[20:].any()
+
+
+def test_panes_keep_the_aspect_and_the_order() -> None:
+    pictures = [np.full((90, 160, 3), 50 * (number + 1), np.uint8) for number in range(3)]
+    grid = arranged(pictures)
+    height, width = grid.shape[:2]
+    assert grid[height // 4, width // 4, 0] == 50
+    assert grid[height // 4, 3 * width // 4, 0] == 100
+    assert grid[3 * height // 4, width // 4, 0] == 150
+    assert grid[3 * height // 4, 3 * width // 4, 0] == 0
+    tall = arranged([pictures[0], np.full((160, 90, 3), 200, np.uint8)])
+    assert 0 in tall[:, tall.shape[1] // 2 :, 0]  # beside a tall picture its pane is black

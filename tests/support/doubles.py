@@ -1,0 +1,190 @@
+"""Doubles for runs: a source whose frames spell their number, an explainer that reads it, a display that keeps all."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import torch
+
+from livecam import Explanation
+from livecam.errors import ModelError
+from livecam.explain.heat import HeatOptions
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media, Orientation
+from livecam.picture.transfer import DevicePlanes
+from livecam.sources import Source
+from tests.support.clips import number_in, numbered_picture
+from tests.support.explanations import explanation_of
+
+WIDTH, HEIGHT = 160, 90
+RATE = 100
+"""Frames a second of `NumberedSource`."""
+QUARTER_TURN = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+"""A display matrix."""
+
+Before = Callable[[int], object]
+
+
+def nothing(number: int) -> None:
+    """Do nothing before a frame."""
+
+
+class NumberedSource(Source):
+    """Frames of `WIDTH` x `HEIGHT` that spell their number, as fast as they are taken.
+
+    `before` is called with the number of each frame, by the thread that reads. `aspect` and `display_matrix` are as in
+    `Media`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        is_live: bool = False,
+        before: Before = nothing,
+        aspect: Fraction | None = None,
+        display_matrix: tuple[int, ...] | None = None,
+    ) -> None:
+        self.media = Media(
+            width=WIDTH,
+            height=HEIGHT,
+            pixel_format="yuv420p",
+            time_base=Fraction(1, RATE),
+            sample_aspect_ratio=aspect,
+            display_matrix=display_matrix,
+        )
+        self.name = "numbers"
+        self.is_live = is_live
+        self._count, self._before = count, before
+
+    def frames(self, on_packet: object) -> Iterator[Frame]:
+        for index in range(self._count):
+            self._before(index)
+            image = av.VideoFrame.from_ndarray(numbered_picture(index, WIDTH, HEIGHT), format="rgb24")
+            picture = image.reformat(format="yuv420p")
+            picture.pts, picture.time_base = index, self.media.time_base
+            yield Frame(
+                picture=picture,
+                index=index,
+                orientation=Orientation.of(self.media.display_matrix),
+                sample_aspect_ratio=self.media.sample_aspect_ratio or Fraction(1),
+            )
+
+    def close(self) -> None:
+        pass
+
+
+class NumberReader:
+    """In place of an explainer: reads the number in a picture, which is then the label; number % 8 is the hot row.
+
+    `before` is called with the number of each frame, by the thread that explains. What was asked of it is kept:
+    `expected` and `batches` are what `expect` was told and how many pictures were explained at once, `asked` the
+    method, the target and the number of each frame. Maps are `strength` at their hottest; `refused` methods do not fit.
+    """
+
+    layer, wanted_layer, engine, precision = "features", None, "eager", "fp32"
+    survey = SimpleNamespace(usable=[SimpleNamespace(name="features"), SimpleNamespace(name="evidence")])
+    heat_options = HeatOptions()
+    usual_batch = 4
+    refused = ("eigencam",)
+
+    def __init__(self, before: Before = nothing, *, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.method = "gradcam"
+        self.target: object = None
+        self.strength = 1.0
+        self.entered = 0
+        self.expected: list[tuple[float | None, int]] = []
+        self.batches: list[int] = []
+        self.asked: list[tuple[str, Any, int]] = []
+        self.uploaded: list[DevicePlanes | None] = []
+        self._before = before
+
+    def __enter__(self) -> NumberReader:
+        self.entered += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.entered -= 1
+
+    def expect(self, pictures: float | None, *, batch: int) -> None:
+        self.expected.append((pictures, batch))
+
+    def change(self, method: str, layer: object, target: object) -> None:
+        if method in self.refused:
+            raise ModelError(f"{method} shows what is active, of no class")
+        self.method, self.target = method, target
+
+    def report(self) -> dict[str, Any]:
+        return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}
+
+    def explain(self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None) -> list[Explanation]:
+        self.batches.append(len(frames))
+        if isinstance(frames[0], np.ndarray):
+            return []  # to warm up
+        self.uploaded += uploaded or []
+        return [self._explanation(frame) for frame in frames]
+
+    def _explanation(self, frame: Frame) -> Explanation:
+        number = number_in(frame.orientation.upright(frame.picture.to_ndarray(format="rgb24")))
+        self._before(number)
+        self.asked.append((self.method, self.target, number))
+        cam = np.zeros((8, 1), np.float32)
+        cam[number % 8] = self.strength
+        return dataclasses.replace(explanation_of(cam, labels=[str(number)]), frame_index=frame.index)
+
+
+def hot_row(picture: np.ndarray, number: int) -> int:
+    """Find which eighth of an (H, W, 3) RGB picture is hottest, over the picture of a number.
+
+    Jet makes the hottest row red and the others blue.
+    """
+    change = picture.astype(int) - numbered_picture(number, picture.shape[1], picture.shape[0])
+    rows = np.array_split(change[:, :, 0] - change[:, :, 2], 8)
+    return int(np.argmax([row.mean() for row in rows]))
+
+
+class FakeDisplay:
+    """In place of a window: keeps the pictures that are shown and gives keys.
+
+    `keys_at` are the keys to press once so many `frames` were shown, which whoever runs the session counts. Or set
+    `press`: it is called each time and returns keys.
+    """
+
+    has_screen = True
+
+    def __init__(self, keys_at: dict[int, str] | None = None) -> None:
+        self.frames = 0
+        self.pictures: list[np.ndarray] = []
+        self.is_closed = False
+        self.is_full_screen = False
+        self.press: Callable[[], str] = self._due
+        self._keys_at = dict(keys_at or {})
+
+    def show(self, bgr: np.ndarray) -> None:
+        self.pictures.append(bgr)
+
+    def keys(self) -> list[str]:
+        return list(self.press())
+
+    def set_full_screen(self, full: bool) -> None:
+        self.is_full_screen = full
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def _due(self) -> str:
+        due = [count for count in sorted(self._keys_at) if count <= self.frames]
+        return "".join(self._keys_at.pop(count) for count in due)
+
+
+def livecam_threads() -> list[str]:
+    """Return the names of the threads of runs that have not ended."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("livecam")]
