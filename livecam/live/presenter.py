@@ -19,7 +19,8 @@ from livecam.live.recorder import Recorder
 from livecam.live.screen import ToScreen, arranged
 from livecam.live.window import NoWindow, Window
 from livecam.picture.frame import Frame
-from livecam.run.sidecars import described, write_report, write_whole
+from livecam.run.sidecars import described, write_report
+from livecam.system.files import write_whole
 
 _REFRESH_SECONDS = 0.25
 """How often the figures are drawn anew where no frame comes."""

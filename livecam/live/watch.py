@@ -19,10 +19,10 @@ from livecam.live.window import NoWindow, Window, check_window
 from livecam.names import DISPLAYS
 from livecam.picture.frame import Frame
 from livecam.render import Style
+from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
-from livecam.sinks import check_output, working_files
-from livecam.sources import LiveOptions, open_live, without_file_scheme
-from livecam.system.files import check_distinct, check_writable
+from livecam.sinks import kind_of
+from livecam.sources import LiveOptions, open_live
 from livecam.system.machine import versions
 
 log = logging.getLogger("livecam")
@@ -70,13 +70,9 @@ def watch(
     if window:
         check_window()
     recording_paths = _recording_paths(record, len(sources))
-    for path in recording_paths.values():
-        check_output(path, overwrite)
-    beside = [path for path in (predictions, report) if path is not None]
-    part_names = [part for path in recording_paths.values() for part in (path, *working_files(path))]
-    check_distinct([without_file_scheme(source) for source in sources], part_names, beside)
-    if report is not None:
-        check_writable(Path(report))
+    outputs = {path: kind_of(path) for path in recording_paths.values()}
+    beside = [Path(path) for path in (predictions, report) if path is not None]
+    check_outputs(sources, outputs, beside, overwrite=overwrite)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_live(source, options or LiveOptions())) for source in sources]
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))

@@ -62,8 +62,6 @@ def _video4linux(root: Path) -> list[CameraFacts]:
 
 def _camera(root: Path, index: int) -> CameraFacts | None:
     """None for what is no camera, such as the second node of one, which gives times and not pictures."""
-    from livecam.sources.devices import Node  # which only Linux has
-
     path = root / "dev" / f"video{index}"
     told = root / "sys" / "class" / "video4linux" / path.name
     try:

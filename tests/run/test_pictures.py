@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -350,19 +353,22 @@ def test_an_interrupted_command_tells_what_is_done(
     assert all(path.suffix in (".png", ".JPG") for path in written)
 
 
-def test_a_disk_that_is_full_leaves_whole_files_only(
-    tmp_path: Path, photos: Path, explainer: Explainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_bytes = Path.write_bytes
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """A limit on file sizes stands in for a disk that is full: writing fails in the same place."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
-    def fail_at_the_third(path: Path, content: bytes) -> int:
-        if path.name == "img10.png.part":
-            write_bytes(path, content[:100])
-            raise OSError(28, "No space left on device")
-        return write_bytes(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", fail_at_the_third)
-    with pytest.raises(OutputError, match="cannot write .*img10.png: No space left on device"):
+def test_a_disk_that_is_full_leaves_whole_files_only(tmp_path: Path, photos: Path, explainer: Explainer) -> None:
+    Image.effect_noise((400, 400), 50).save(photos / "img10.png")  # 160 kB and more
+    with full_disk(), pytest.raises(OutputError, match="cannot write .*img10.png: File too large"):
         annotate(good(photos), tmp_path / "out", explainer)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["img1.png", "img2.png"]
 
