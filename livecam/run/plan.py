@@ -88,8 +88,8 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
     runs = [_run(each, output, options) for each in inputs]
     if any(not run.is_still for run in runs):  # what is meant for these does not concern the pictures beside them
         runs = [replace(run, options=run.options.without_those_of_videos()) if run.is_still else run for run in runs]
-    _check_names([(name, file) for run in runs for name, file in run.files.items()])
     with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
+        _check_names([(name, file) for run in runs for name, file in run.files.items()])
         check_outputs(
             [name for run in runs for name in run.input.names],
             {file: run.sink for run in runs for file in run.files.values()},

@@ -25,8 +25,9 @@ from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, PacedSource, Source, open_live
 from livecam.sources.base import Gap, Signal
 from livecam.sources.camera import connect_camera
-from livecam.sources.connection import Connection, NoSignal, connect_stream
+from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.inputs import redacted
+from livecam.sources.network import connect_stream
 from livecam.sources.paced import LoopedSource
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource
@@ -502,7 +503,7 @@ def test_a_camera_that_gives_nothing_is_no_camera() -> None:
     ("number", "words"),
     [
         (2, "there is no such camera; plug one in"),
-        (13, "it may not be read; be let in by the group video"),
+        (13, "it may not be read; add your user to the group"),
         (16, "another program uses it; close that one"),
         (av.error.ErrorType.EXIT.value, "it gives no picture for 10 s; unplug it"),
         (22, "it refuses video_size=1x1; ask for another size"),
