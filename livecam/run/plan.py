@@ -85,9 +85,8 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
     All pictures together are one input, and each video is one, as `find_inputs` returns them. Raises LivecamError.
     """
     _check_options(inputs, options)
-    runs = [_run(each, output, options) for each in inputs]
-    if any(not run.is_still for run in runs):  # what is meant for these does not concern the pictures beside them
-        runs = [replace(run, options=run.options.without_those_of_videos()) if run.is_still else run for run in runs]
+    of_pictures = options if _are_all_still(inputs) else options.without_those_of_videos()
+    runs = [_run(each, output, of_pictures if each.kind.is_still else options) for each in inputs]
     with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
         _check_names([(name, file) for run in runs for name, file in run.files.items()])
         check_outputs(
@@ -147,11 +146,15 @@ def _check_options(inputs: Sequence[Input], options: Options) -> None:
         )
     if options.save_map is not None and Path(options.save_map).suffix.lower() != ".npy":
         raise OutputError(f"{options.save_map}: the ending of a file of maps has to be .npy")
-    if all(each.kind.is_still for each in inputs):
+    if _are_all_still(inputs):  # else what is meant for videos does not concern the pictures beside them
         if options.encoder != EncoderOptions():
             raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
         if options.every > 1:
             raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
+
+
+def _are_all_still(inputs: Sequence[Input]) -> bool:
+    return all(each.kind.is_still for each in inputs)
 
 
 def _check_names(files: Iterable[tuple[str, Path]]) -> None:
