@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from livecam.system.files import write_whole
 from livecam.system.machine import machine
 
 WARM_UP_ROUNDS = 3
@@ -45,9 +46,9 @@ def interleaved(
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Write results to a JSON file, with the machine and the command that was typed."""
+    """Write results as JSON, with the machine and the command beside them. Raises OutputError."""
     facts = {"machine": machine(), "command": typed_command()}
-    path.write_text(json.dumps({**facts, **results}, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps({**facts, **results}, indent=2).encode() + b"\n")
 
 
 def typed_command() -> str:

@@ -23,10 +23,11 @@ from livecam.cli.options import (
 )
 from livecam.cli.terminal import Progress
 from livecam.errors import InputError, some_of
+from livecam.system.files import part_of
 
 if TYPE_CHECKING:
-    from livecam.cli.runs import Run
     from livecam.ledger import Ledger
+    from livecam.run.plan import Run
 
 
 @click.command("annotate")
@@ -82,35 +83,33 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     folder, a pattern or several inputs go to a folder, where they keep their names. Without -o the output is named
     after the input: clip.mp4 becomes clip_livecam.mp4, photos/ becomes photos_livecam/, several go to livecam_output/.
     """
-    from livecam.cli.runs import planned
     from livecam.explain.explainer import Explainer
     from livecam.render import Style
-    from livecam.run.annotation import annotate
+    from livecam.run.annotation import carry_out
+    from livecam.run.plan import Options, default_output, planned
     from livecam.sinks import EncoderOptions
     from livecam.sources import find_inputs
 
     progress = Progress()
-    inputs = find_inputs(sources)
+    inputs = find_inputs(sources if len(sources) > 1 else sources[0])
     model = taken(options, MODEL_OPTION_NAMES)
-    runner_up = options["steady"] and bool(inputs.videos)  # pictures are shown by themselves
+    runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     make_explainer = partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards)
     explainer = functools.cache(make_explainer)  # one for all runs
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**taken(options, ("codec", "preset", "crf")))
-    of_videos = {"encoder": encoder, **taken(options, ("every", "steady", "start_seconds", "duration_seconds"))}
 
     def annotated(run: Run) -> Ledger:
-        # Where there are no videos, what is meant for them is refused.
-        of_run = of_videos if run.is_video or not inputs.videos else {}
-        with progress.of(run.unit), _interrupt_told(run, progress):
-            return annotate(run.source, run.output, explainer, style=style, on_progress=progress, **of_run, **options)
+        with progress.of("pictures" if run.is_still else "frames"), _interrupt_told(run, progress):
+            return carry_out(run, explainer, on_progress=progress)
 
-    sidecars = {name: options[name] for name in ("predictions", "save_map", "report")}
-    with planned(inputs, sources, output, overwrite=options["overwrite"], sidecars=sidecars) as runs:
+    planning = Options(style=style, encoder=encoder, **options)
+    with planned(inputs, output or default_output(sources, inputs), planning) as runs:
         outcomes = [_outcome(run, annotated, is_last_word=len(runs) == 1) for run in runs]
     failed = [name for outcome in outcomes for name in outcome.failed]
     if failed:
-        click.echo(f"livecam: {len(failed)} of {len(inputs)} inputs failed: {some_of(failed)}", err=True)
+        total = sum(len(each.names) for each in inputs)
+        click.echo(f"livecam: {len(failed)} of {total} inputs failed: {some_of(failed)}", err=True)
     if failed or not all(outcome.complete for outcome in outcomes):
         sys.exit(EXIT_ERROR)
 
@@ -122,7 +121,7 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
     except KeyboardInterrupt:
         if progress.ledger is not None:
             click.echo(f"{run.output}: stopped, {progress.ledger.line()}", err=True)
-        if (part := Path(f"{run.output}.part")).exists():
+        if (part := part_of(Path(run.output))).exists():
             click.echo(f"livecam: given up; {part} plays up to there", err=True)
         raise
 
@@ -142,9 +141,9 @@ def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool
         if is_last_word:
             raise
         click.echo(f"livecam: {exc}", err=True)
-        return Outcome(False, run.names)
+        return Outcome(False, run.input.names)
     click.echo(f"{run.output.rstrip(':')}: {ledger.line()}", err=True)
-    if run.is_video and not ledger.complete:
+    if not run.is_still and not ledger.complete:
         click.echo(
             f"livecam: {ledger.unreadable} frames could not be read and {ledger.damaged} were damaged; "
             f"{run.output} holds the rest",

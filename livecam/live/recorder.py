@@ -17,8 +17,9 @@ import numpy as np
 
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
-from livecam.run.sidecars import write_report, write_whole
+from livecam.run.sidecars import write_report
 from livecam.sinks import Sink, open_sink
+from livecam.system.files import write_whole
 
 log = logging.getLogger("livecam")
 

@@ -17,10 +17,10 @@ from livecam.live.session import Session, SessionOptions
 from livecam.names import DISPLAYS
 from livecam.picture.frame import Frame
 from livecam.render import Style
+from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
-from livecam.sinks import check_output, working_files
-from livecam.sources import LiveOptions, open_live, without_file_scheme
-from livecam.system.files import check_distinct, check_writable
+from livecam.sinks import kind_of
+from livecam.sources import LiveOptions, open_live
 from livecam.system.machine import versions
 
 log = logging.getLogger("livecam")
@@ -85,13 +85,8 @@ def watch(
     if window is True:
         check_window()
     recordings = _recordings(record, len(sources))
-    for path in recordings:
-        check_output(path, overwrite)
-    beside = [path for path in (predictions, report) if path is not None]
-    part_names = [part for path in recordings for part in (path, *working_files(path))]
-    check_distinct([without_file_scheme(source) for source in sources], part_names, beside)
-    if report is not None:
-        check_writable(Path(report))
+    beside = [Path(path) for path in (predictions, report) if path is not None]
+    check_outputs(sources, {path: kind_of(path) for path in recordings}, beside, overwrite=overwrite)
     session_options = SessionOptions(
         style=style or Style(),
         shows_every=display == "every",

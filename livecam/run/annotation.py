@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from livecam.errors import LivecamError, ModelError, OutputError
+from livecam.errors import ModelError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier
@@ -17,24 +15,15 @@ from livecam.ledger import Ledger
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, panels_of
 from livecam.run.pipeline import Pipeline
+from livecam.run.plan import Options, Run, planned
 from livecam.run.sidecars import Sidecars, write_report
-from livecam.sinks import (
-    EncoderOptions,
-    NullSink,
-    PictureSink,
-    Sink,
-    check_output,
-    made_folder,
-    open_sink,
-    part_of,
-    picture_outputs,
-    working_files,
-)
-from livecam.sources import PictureSource, Source, open_source, without_file_scheme
-from livecam.system.files import check_distinct, check_writable
+from livecam.sinks import EncoderOptions
+from livecam.sources import one_input
 from livecam.system.machine import versions
 
 log = logging.getLogger("livecam")
+
+OnProgress = Callable[[Ledger, int | None], None]
 
 
 def annotate(
@@ -53,121 +42,100 @@ def annotate(
     predictions: str | Path | None = None,
     save_map: str | Path | None = None,
     report: str | Path | None = None,
-    on_progress: Callable[[Ledger, int | None], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Ledger:
     """Explain every frame of a video, or every picture, draw the heatmaps, and write all else as it was.
 
-    `source` is as in `open_source`. `output` is a video file for a video; for one picture a picture file or a folder
-    that exists; for a folder, a pattern or a list of pictures a folder, made if missing, where they keep their names;
-    "null:" writes nothing. The explainer may be a function that makes one: it is called once source and output are
-    known to be good, since loading a model takes long. `style` says what is drawn, by default the heatmap over the
-    frame. `encoder`, `every`, `steady`, `start_seconds` and `duration_seconds` are for videos. `batch` is how many
-    frames are explained at once, by default what suits the device.
+    After KeyboardInterrupt the output is finished, shorter, and the interrupt is raised again.
 
-    The model explains each `every`-th frame, and the first after a cut; the others get its maps, carried along by
-    optical flow (`livecam.explain.motion.Carrier`), and tell their age.
+    Args:
+        source: A video, a picture, or a folder, a pattern or a list of pictures, as in `open_source`.
+        output: A video file for a video; for one picture a picture file, or a folder that exists; for several a folder,
+            made if missing, where they keep their names. "null:" writes nothing.
+        explainer: What explains, or a function that makes it: that is called once source and output are known to be
+            good, since loading a model takes long.
+        style: What is drawn; by default the heatmap over the frame.
+        encoder: How a video is encoded.
+        overwrite: Replace outputs where they exist.
+        every: Explain each `every`-th frame of a video, and the first after a cut. The frames between get its maps,
+            moved along with the picture by optical flow, and tell their age.
+        steady: Keep the heatmaps of a video from flickering and their scale from jumping; and, where the explainer was
+            made with `runner_up`, the class from changing between two nearly equal ones. Pictures are always shown each
+            by itself.
+        start_seconds: Where to begin in a video.
+        duration_seconds: How much of a video to take; None for all of it.
+        batch: How many frames are explained at once; by default what suits the device.
+        predictions: A file for a JSON line a frame. This and the next two are replaced where they exist.
+        save_map: A file for the signed maps, .npy, float32: (frames, h, w), or (frames, classes, h, w) for several
+            classes; without the first axis for one picture.
+        report: A file for an account of the run, as JSON.
+        on_progress: Called about ten times a second with the ledger and the expected number of frames, None where
+            nobody knows it.
 
-    With `steady` the heatmaps of a video do not flicker and their scale does not jump, and, where the explainer was
-    made with `runner_up`, neither does the class shown between two nearly equal ones (`livecam.explain.heat`). Else
-    each frame is shown by itself, as pictures always are.
+    Returns:
+        The account of the run. Its `unreadable_files` are the pictures, among several, that could not be read.
 
-    `predictions`, `save_map` and `report` are files to write, replaced where they exist: a JSON line a frame; the
-    signed maps as .npy, (frames, h, w) float32 or (frames, classes, h, w), without the first axis for one picture; and
-    a JSON account of the run. `on_progress` gets the ledger and the expected number of frames, None where nobody
-    knows, about ten times a second.
-
-    Returns the ledger; its `unreadable_files` are the pictures, among several, that could not be read. Raises
-    LivecamError, with nothing new under the name of a video; pictures that were done stay. After KeyboardInterrupt the
-    output is finished and shorter, and the interrupt is raised again.
+    Raises:
+        LivecamError: There is then nothing new under the name of a video; pictures that were done stay.
     """
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
-    style = style or Style()
-    carrier = Carrier(every)
-    with ExitStack() as stack:
-        frames = stack.enter_context(
-            open_source(source, start_seconds=start_seconds, duration_seconds=duration_seconds)
-        )
-        beside = [path for path in (predictions, save_map, report) if path is not None]
-        one_picture = isinstance(frames, PictureSource) and not frames.many
-        largest_side = None if isinstance(frames, PictureSource) else LARGEST_VIDEO_SIDE
-        if isinstance(frames, PictureSource):
-            if every > 1:
-                raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
-            open_output = _picture_output(stack, frames, output, beside, encoder, overwrite)
-        else:
-            open_output = _video_output(frames, str(source), output, beside, encoder, overwrite, style)
-        if report is not None:
-            check_writable(Path(report))
-        sidecars = stack.enter_context(Sidecars(predictions, save_map, one_picture=one_picture))
+    options = Options(
+        style=style or Style(),
+        encoder=encoder or EncoderOptions(),
+        overwrite=overwrite,
+        every=every,
+        steady=steady,
+        start_seconds=start_seconds,
+        duration_seconds=duration_seconds,
+        batch=batch,
+        predictions=predictions,
+        save_map=save_map,
+        report=report,
+    )
+    with planned([one_input(source)], str(output), options) as (run,):
+        return carry_out(run, explainer, on_progress=on_progress)
+
+
+def carry_out(
+    run: Run, explainer: Explainer | Callable[[], Explainer], *, on_progress: OnProgress | None = None
+) -> Ledger:
+    """Do one run of a plan; arguments, result and errors are those of `annotate`."""
+    options = run.options
+    carrier = Carrier(options.every)
+    largest_side = None if run.is_still else LARGEST_VIDEO_SIDE
+    one_picture = run.is_still and not run.input.many
+    with (
+        run.open_source() as source,
+        Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
+    ):
         made = explainer if isinstance(explainer, Explainer) else explainer()
-        sink = open_output(made)
-        if made.explained_classes > 1 and not style.shows_all_classes:
-            log.warning("the view %s shows the first of the classes; classes and tints show all", style.view)
+        sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))
+        if made.explained_classes > 1 and not options.style.shows_all_classes:
+            log.warning("the view %s shows the first of the classes; classes and tints show all", options.style.view)
         pipeline = Pipeline(
-            frames,
+            source,
             made,
-            Renderer(sink.pixel_format, style, largest_side=largest_side),
+            Renderer(sink.pixel_format, options.style, largest_side=largest_side),
             sink,
-            batch=batch,
+            batch=options.batch,
             carrier=carrier,
-            steadiness=Steadiness(made.heat_options) if steady and not isinstance(frames, PictureSource) else None,
+            steadiness=Steadiness(made.heat_options) if options.steady and not run.is_still else None,
             on_written=sidecars.add,
-            on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
+            on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )
         try:
             return pipeline.run()
         finally:
             sidecars.keep = pipeline.finished
-            if report is not None and pipeline.finished:
-                write_report(Path(report), _report(pipeline.ledger, made, sink))
+            if options.report is not None and pipeline.finished:
+                account = {**pipeline.ledger.report(), **made.report(), **sink.report(), "versions": versions()}
+                write_report(Path(options.report), account)
 
 
-def _picture_output(
-    stack: ExitStack,
-    pictures: PictureSource,
-    output: str | Path,
-    beside: Sequence[str | Path],
-    encoder: EncoderOptions | None,
-    overwrite: bool,
-) -> Callable[[Explainer], Sink]:
-    """Check where pictures go, and give what opens it."""
-    if encoder not in (None, EncoderOptions()):
-        raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
-    if str(output) == "null:":
-        return lambda explainer: NullSink()
-    outputs = picture_outputs(pictures.paths, Path(output), pictures.many)
-    check_distinct(pictures.paths, [file for path in outputs.values() for file in (path, part_of(path))], beside)
-    if pictures.many:
-        stack.enter_context(made_folder(Path(output)))
-    sink = PictureSink(outputs, overwrite=overwrite)
-    return lambda explainer: sink
-
-
-def _video_output(
-    video: Source,
-    name: str,
-    output: str | Path,
-    beside: Sequence[str | Path],
-    encoder: EncoderOptions | None,
-    overwrite: bool,
-    style: Style,
-) -> Callable[[Explainer], Sink]:
-    """Check where a video goes, and give what opens it for the size that the explainer's classes make."""
-    check_distinct([without_file_scheme(name)], [output, *working_files(Path(output))], beside)
-    check_output(output, overwrite)
-    return lambda explainer: open_sink(
-        output, _drawn(video.media, style, explainer), encoder=encoder, overwrite=overwrite
-    )
-
-
-def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
-    """The facts of what is drawn: those of the source, but for the size."""
+def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int | None) -> Media:
+    """Return the facts of what is drawn: those of the source, but for the size."""
     panels = len(panels_of(style.view, explainer.explained_classes))
     orientation = Orientation.of(media.display_matrix)
-    width, height = Layout.of(panels, media.width, media.height, orientation, LARGEST_VIDEO_SIDE).size
+    width, height = Layout.of(panels, media.width, media.height, orientation, largest_side).size
     return dataclasses.replace(media, width=width, height=height)
-
-
-def _report(ledger: Ledger, explainer: Explainer, sink: Sink) -> dict[str, Any]:
-    return {**ledger.report(), **explainer.report(), **sink.report(), "versions": versions()}

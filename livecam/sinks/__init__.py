@@ -1,44 +1,32 @@
-"""Where pictures go: a video file, picture files, or nowhere."""
+"""Where pictures go: a video, picture files, or nowhere. A new kind of sink is one file, and one line in `KINDS`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from livecam.picture.media import Media
-from livecam.sinks.base import NullSink, Sink
+from livecam.sinks.base import NULL, NullSink, Sink, SinkKind
 from livecam.sinks.encoder import EncoderOptions
-from livecam.sinks.outputs import default_folder, made_folder, picture_name, picture_outputs, video_name, video_outputs
-from livecam.sinks.pictures import PictureSink, part_of
-from livecam.sinks.video import VideoSink, check_path, working_files
+from livecam.sinks.pictures import PICTURES
+from livecam.sinks.video import VIDEO
 
-__all__ = [
-    "EncoderOptions",
-    "NullSink",
-    "PictureSink",
-    "Sink",
-    "check_output",
-    "default_folder",
-    "made_folder",
-    "open_sink",
-    "part_of",
-    "picture_name",
-    "picture_outputs",
-    "video_name",
-    "video_outputs",
-    "working_files",
-]
+__all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of", "open_sink"]
+
+KINDS: tuple[SinkKind, ...] = (NULL, PICTURES, VIDEO)
+"""All kinds of sinks; an output is of the first that recognises it and takes what is to be written."""
 
 
-def check_output(output: str | Path, overwrite: bool) -> None:
-    """What can be known of a video's output before its pictures are. Raises OutputError."""
-    if str(output) != "null:":
-        check_path(Path(output), overwrite)
+def kind_of(output: str | Path, *, stills: bool = False) -> SinkKind:
+    """Return the kind of sink that an output names, for still pictures or for a video."""
+    return next(
+        kind for kind in KINDS if (kind.takes_stills if stills else kind.takes_videos) and kind.recognises(str(output))
+    )
 
 
 def open_sink(
     output: str | Path, media: Media, *, encoder: EncoderOptions | None = None, overwrite: bool = False
 ) -> Sink:
-    """Open a sink for a video's pictures of this kind: `null:`, or the path of a video file. Raises OutputError."""
-    if str(output) == "null:":
-        return NullSink()
-    return VideoSink(Path(output), media, encoder=encoder or EncoderOptions(), overwrite=overwrite)
+    """Check and open an output for the pictures of a video that `media` describes. Raises OutputError."""
+    kind = kind_of(output)
+    kind.check(Path(output), overwrite)
+    return kind.open(str(output), media, encoder or EncoderOptions())

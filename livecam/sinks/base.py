@@ -1,21 +1,29 @@
-"""What every sink is."""
+"""A sink takes the pictures that were drawn; a kind of sink says by which names it is known and how one is opened."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
 
+from livecam.errors import OutputError
 from livecam.picture.frame import Frame
+from livecam.system.files import check_writable
+
+_LONGEST_NAME = 255
 
 
 class Sink(ABC):
-    """Takes pictures, in order. What is not said to do otherwise keeps only these, and has nothing to complete.
+    """Takes pictures, in order. The methods that are not abstract do what suits a sink that keeps only pictures.
 
-    The constructor checks all that can be checked without a picture and raises OutputError. `write` and `finish` are
-    called by one thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one
-    picture. Exactly one of `finish` and `abort` ends the sink, once.
+    The constructor raises OutputError for what is found without a picture. `write` and `finish` are called by one
+    thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one picture.
+    Exactly one of `finish` and `abort` ends the sink, once; `abort` also follows a `finish` that raised.
     """
 
     pixel_format: str
@@ -23,27 +31,66 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        """Take the next picture, which was drawn of this frame."""
+        """Take the next picture, which was drawn from this frame."""
 
     def copy(self, packet: av.Packet) -> None:  # noqa: B027 - most sinks have no place for it
         """Take a packet of one of the media's `copied_streams`, to be kept byte for byte."""
 
     def finish(self) -> bool | None:
-        """Complete the output. True: it was checked to hold all that was written; None: there is nothing to check."""
+        """Complete the output. Return True if it was checked to hold all that was written, None if nothing was."""
         return None
 
     def abort(self) -> None:  # noqa: B027 - what writes at once has nothing to take back
         """Give up: nothing may appear under the final name. Does not raise."""
 
     def report(self) -> dict[str, Any]:
-        """Facts on the output, as plain data for JSON."""
+        """Return facts about the output, as plain data for JSON."""
         return {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class SinkKind:
+    """A kind of sink: the outputs that it is recognised by, and how one of them is checked and opened.
+
+    Attributes:
+        recognises: Takes the output as the user named it, returns True if it is of this kind.
+        open: Called as `open(output, media, encoder)` with the output as the user named it, the facts of the pictures
+            to come and the user's EncoderOptions; for still pictures `output` is a mapping from the path of each to
+            its file, and `media` describes the first. Returns the sink, raises OutputError.
+        is_file: True if outputs are files: those of several inputs go into a folder, where each has its own name.
+        takes_videos: True if the pictures of a video can be written.
+        takes_stills: True if still pictures can be written, each with the `path` of its frame.
+        check: Called as `check(path, overwrite)` for each file, before a model is loaded. Raises OutputError.
+        files: Takes the path of an output, returns all files that are written for it, also on the way.
+    """
+
+    recognises: Callable[[str], bool]
+    open: Callable[..., Sink]
+    is_file: bool = False
+    takes_videos: bool = True
+    takes_stills: bool = True
+    check: Callable[[Path, bool], None] = lambda path, overwrite: None
+    files: Callable[[Path], tuple[Path, ...]] = lambda path: ()
+
+
+def check_place(path: Path, longest_file: Path, overwrite: bool) -> None:
+    """Check that a file can be put there, and `longest_file` beside it on the way. Raises OutputError."""
+    if len(os.fsencode(longest_file.name)) > _LONGEST_NAME:
+        raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
+    if "://" in str(path) or ":/" in str(path):
+        raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
+    check_writable(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
+
+
 class NullSink(Sink):
-    """Keeps nothing."""
+    """A sink that keeps nothing."""
 
     pixel_format = "yuv420p"
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         pass
+
+
+NULL = SinkKind(recognises=lambda output: output == "null:", open=lambda output, media, encoder: NullSink())

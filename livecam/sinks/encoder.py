@@ -1,4 +1,4 @@
-"""Choosing and opening a video encoder."""
+"""The video encoder: which one, with which options, in which pixel format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """What the user asked of the encoder; None leaves it to livecam or to the encoder."""
+    """What is asked of a video encoder; None leaves it to livecam or to the encoder.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder. By default libx264, and libvpx-vp9 for .webm.
+        preset: Its speed, as it names them. By default veryfast for libx264 and libx265.
+        crf: Its quality, lower is better. By default 23 for libx264, 28 for libx265, 32 for libvpx-vp9.
+    """
 
     codec: str | None = None
     preset: str | None = None
@@ -40,7 +46,10 @@ class EncoderOptions:
 def add_encoder(
     container: OutputContainer, media: Media, wanted_format: str, options: EncoderOptions, default_codec: str
 ) -> av.VideoStream:
-    """Add a video stream with an open encoder, its format the nearest to the one wanted. Raises OutputError."""
+    """Add a video stream with an open encoder, whose pixel format is the nearest to `wanted_format`.
+
+    Raises OutputError.
+    """
     name = options.codec or default_codec
     codec = _find_codec(name)
     formats = {video_format.name for video_format in codec.video_formats or ()}

@@ -1,11 +1,10 @@
-"""Still pictures, each in a file of its own that is whole or not there."""
+"""Still pictures, each written to a file of its own."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from PIL import Image
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.planes import planes
-from livecam.sinks.base import Sink
-from livecam.sinks.outputs import check_place
+from livecam.sinks.base import Sink, SinkKind, check_place
+from livecam.system.files import part_of, write_whole
 
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # the heat has sharp colours
 _TIFF: tuple[str, dict[str, Any]] = ("TIFF", {"compression": "tiff_deflate"})
@@ -40,23 +39,14 @@ class PictureSink(Sink):
 
     pixel_format = "gbrp"
 
-    def __init__(self, outputs: Mapping[Path, Path], *, overwrite: bool) -> None:
-        for output in outputs.values():
-            check_place(output, part_of(output), overwrite)
+    def __init__(self, outputs: Mapping[Path, Path]) -> None:
         self._outputs = outputs
         self._written: Counter[str] = Counter()
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         assert frame.path is not None  # a source of pictures says where each comes from
         output = self._outputs[frame.path]
-        part = part_of(output)
-        try:
-            part.write_bytes(_encoded(picture, output, frame.color_profile))
-            part.replace(output)
-        except OSError as exc:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {output}: {exc.strerror or exc}") from exc
+        write_whole(output, _encoded(picture, output, frame.color_profile))
         self._written[_FORMATS[output.suffix.lower()][0]] += 1
 
     def report(self) -> dict[str, Any]:
@@ -65,13 +55,25 @@ class PictureSink(Sink):
         return {"output": {"path": str(path), "pictures": dict(self._written)}}
 
 
-def part_of(output: Path) -> Path:
-    """What is written on the way to a picture."""
-    return output.with_name(output.name + ".part")
+def _check(path: Path, overwrite: bool) -> None:
+    if path.suffix.lower() not in _FORMATS:
+        endings = ", ".join(_FORMATS)
+        raise OutputError(f"{path}: the ending of a picture has to be one of {endings}, or name a folder that exists")
+    check_place(path, part_of(path), overwrite)
+
+
+PICTURES = SinkKind(
+    recognises=lambda output: True,
+    open=lambda outputs, media, encoder: PictureSink(outputs),
+    is_file=True,
+    takes_videos=False,
+    check=_check,
+    files=lambda path: (path, part_of(path)),
+)
 
 
 def _encoded(picture: av.VideoFrame, output: Path, color_profile: bytes | None) -> bytes:
-    """A whole file in memory: nothing is begun on the disk that the format cannot hold."""
+    """Return the whole file: nothing is begun on the disk that the format cannot hold."""
     green, blue, red = planes(picture)
     image = Image.fromarray(cv2.merge([red, green, blue]))
     file_format, options = _FORMATS[output.suffix.lower()]

@@ -1,4 +1,4 @@
-"""From the fragmented file that survives anything to the plain one that everything plays."""
+"""The copy of a fragmented MP4, which survives anything, into a plain one, which everything plays; and its metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_KEPT_PREFIXES = ("_statistics", "bps", "number_of")
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The tags that are as true of the copy as of the original."""
+    """Return the tags that are as true of the copy as of the original."""
     return {
         key: value
         for key, value in metadata.items()
@@ -28,19 +28,19 @@ def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], disposition: int) -> None:
-    """Give a new stream the tags and the disposition of the one that it stands for."""
+    """Give a new stream the tags and the disposition of the one that it is a copy of."""
     stream.metadata.update(kept_metadata(metadata))
     stream.disposition = Disposition(disposition)
 
 
 def edit_list_options(media: Media) -> dict[str, str]:
-    """What makes a first timestamp after 0 exact: MP4 keeps it in units of the whole file's, 1 ms if nobody says."""
+    """Return muxer options that keep a first timestamp after 0 exact; by default MP4 rounds it to milliseconds."""
     denominator = media.time_base.denominator
     return {"movie_timescale": str(denominator * math.ceil(90000 / denominator))}
 
 
 def remux(source: Path, target: Path, container_format: str, media: Media) -> None:
-    """Copy all packets of a fragmented MP4 into a plain one with its index in front, as players on the web want it."""
+    """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it."""
     options = {"movflags": "faststart", **edit_list_options(media)}
     with (
         av.open(str(source.absolute())) as fragmented,
@@ -65,6 +65,6 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
 
 
 def sync_to_disk(path: Path) -> None:
-    """Return only when the file's contents have left the cache."""
+    """Write a file's contents from the system's cache to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

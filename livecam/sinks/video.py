@@ -1,20 +1,18 @@
-"""A video file that is whole or not there.
+"""A video file, which appears under its name only when it is finished and its packets have been counted.
 
-Everything goes into `NAME.part`, which at any moment plays up to the last half second that came out of the encoder,
-whatever happens to the process. (An MP4 begins to grow when each of its tracks has begun.) Only the finished, counted
-file takes the final name.
+Until then it is `NAME.part`, which at any moment plays up to the last half second that came out of the encoder,
+whatever happens to the process. (An MP4 begins to grow when each of its tracks has begun.)
 """
 
 from __future__ import annotations
 
 import logging
-import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -23,17 +21,10 @@ from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.picture.planes import planar_format
-from livecam.sinks.base import Sink
+from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.encoder import EncoderOptions, add_encoder
-from livecam.sinks.outputs import check_place
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
-
-try:
-    import fcntl as _fcntl
-except ImportError:  # Windows, which lets no second process write to an open file anyway
-    fcntl: types.ModuleType | None = None
-else:
-    fcntl = _fcntl
+from livecam.system.files import AtomicFile, part_of
 
 log = logging.getLogger("livecam")
 
@@ -52,12 +43,12 @@ _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 class VideoSink(Sink):
-    """Encodes pictures and copies packets into a file of the kind that its ending says."""
+    """Encodes pictures and copies packets into a file, whose format its ending says."""
 
-    def __init__(self, path: Path, media: Media, *, encoder: EncoderOptions, overwrite: bool) -> None:
-        check_path(path, overwrite)
+    def __init__(self, path: Path, media: Media, encoder: EncoderOptions) -> None:
         self._path = path
-        self._part, self._plain = working_files(path)
+        self._file: AtomicFile | None = None  # from the first picture on
+        self._part, self._plain = part_of(path), _plain_copy_of(path)
         self._media = media
         self._format, default_codec, options = _CONTAINERS[path.suffix.lower()]
         if self._is_fragmented:
@@ -80,7 +71,6 @@ class VideoSink(Sink):
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._packets: Counter[int] = Counter()
         self._frames = 0
-        self._claim: IO[bytes] | None = None
         if av.VideoFormat(media.pixel_format).components[0].bits > 8:
             self._notes.append(f"the output has 8 bits a channel, the input {media.pixel_format} has more")
 
@@ -89,7 +79,7 @@ class VideoSink(Sink):
         return self._format in ("mp4", "mov")
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        if self._claim is None:
+        if self._file is None:
             self._begin()
         with self._errors_named():
             self._mux_waiting()
@@ -101,36 +91,34 @@ class VideoSink(Sink):
             self._waiting.put(packet)
 
     def finish(self) -> bool | None:
+        assert self._file is not None  # it follows a picture
         with self._errors_named():
             self._mux(self._stream.encode(None))
             self._mux_waiting()
             self._container.close()
-            complete = self._part
+            whole = self._part
             if self._is_fragmented:
-                complete = self._plain
-                remux(self._part, complete, self._format, self._media)
-            if not self._holds_all(complete):
+                whole = self._plain
+                remux(self._part, whole, self._format, self._media)
+            if not self._holds_all(whole):
                 raise OutputError(
                     f"{self._path} was not written: not all frames arrived in {self._part}, which is kept"
                 )
-            sync_to_disk(complete)
-            if self._claim is not None:
-                self._claim.close()  # before the names change: Windows neither renames nor removes an open file
-            complete.replace(self._path)
-            if complete != self._part:
-                self._part.unlink()
+            sync_to_disk(whole)
+        self._file.commit(whole)
         return True
 
     def abort(self) -> None:
-        if self._claim is None:
+        if self._file is None:
             return  # nothing was begun; what lies under the part's name is of another run
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        self._claim.close()
         with suppress(OSError):
             self._plain.unlink(missing_ok=True)
-            if not self._frames:
-                self._part.unlink(missing_ok=True)
+        if self._frames:
+            self._file.leave()
+        else:
+            self._file.discard()
 
     def report(self) -> dict[str, Any]:
         stream = self._stream
@@ -148,14 +136,13 @@ class VideoSink(Sink):
         }
 
     def _begin(self) -> None:
-        """Before the first picture: make sure of the part, and say what is known by now that the run goes ahead."""
-        with self._errors_named():
-            self._claim = _claimed(self._part)
+        """Claim the part, and tell what had to wait until it was known that the run goes ahead."""
+        self._file = AtomicFile(self._path)
         for note in self._notes:
             log.warning(note)
 
     def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
-        """The output's stream for each of the input's that it can hold; the others are named, once."""
+        """Add a stream for each of the input's that the output can hold, by the index there; note the others."""
         copies: dict[int, av.stream.Stream] = {}
         for template in self._media.copied_streams:
             try:
@@ -211,30 +198,27 @@ class VideoSink(Sink):
             raise OutputError(f"cannot write {self._path}: {exc.strerror}{rest}") from exc
 
 
-def working_files(path: Path) -> tuple[Path, Path]:
-    """What is written on the way to a video file: the fragmented `NAME.part`, and at the end a plain copy of it."""
-    return path.with_name(path.name + ".part"), path.with_name(path.name + ".part.faststart")
-
-
-def _claimed(part: Path) -> IO[bytes]:
-    """The part, opened and locked against other runs; a process that ends, however it ends, unlocks it."""
-    file = part.open("ab")
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            file.close()
-            raise OutputError(f"another run is writing {part}; wait for it, or name another output") from exc
-    return file
-
-
 def _is_adts(stream: av.stream.Stream) -> bool:
-    """Whether an AAC stream carries its own headers, as in MPEG-TS; MP4 wants them once, in front."""
+    """Return True if an AAC stream carries its own headers, as in MPEG-TS; MP4 wants them once, in front."""
     return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
-def check_path(path: Path, overwrite: bool) -> None:
-    """Whether a video can be put there. Raises OutputError."""
+def _plain_copy_of(path: Path) -> Path:
+    """Return where a fragmented part is copied to at the end, to become a plain file."""
+    return path.with_name(f"{path.name}.part.faststart")
+
+
+def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
-    check_place(path, working_files(path)[1], overwrite)
+    check_place(path, _plain_copy_of(path), overwrite)
+
+
+VIDEO = SinkKind(
+    recognises=lambda output: True,
+    open=lambda output, media, encoder: VideoSink(Path(output), media, encoder),
+    is_file=True,
+    takes_stills=False,
+    check=_check,
+    files=lambda path: (path, part_of(path), _plain_copy_of(path)),
+)

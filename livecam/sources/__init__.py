@@ -1,145 +1,157 @@
-"""Where frames come from: one grammar for all of them."""
+"""Where frames come from. A new kind of source is one file, and one line in `KINDS`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 from livecam.errors import InputError, some_of
-from livecam.sources.base import Signal, Source
-from livecam.sources.camera import camera_name, connect_camera, is_camera
-from livecam.sources.connection import Connection, NoSignal, connect_stream
-from livecam.sources.demo import DemoSource
-from livecam.sources.inputs import Inputs, find_inputs, is_picture, is_url, redacted, without_file_scheme
-from livecam.sources.paced import LoopedSource, PacedSource
-from livecam.sources.pictures import PictureSource
-from livecam.sources.reconnecting import ReconnectingSource
-from livecam.sources.video import VideoSource
+from livecam.sources.base import LiveOptions, Signal, Source, SourceKind
+from livecam.sources.camera import CAMERA
+from livecam.sources.demo import DEMO
+from livecam.sources.inputs import WHAT_TO_NAME, files_like, stands_for_many, without_file_scheme
+from livecam.sources.network import STREAM
+from livecam.sources.paced import PacedSource, played
+from livecam.sources.pictures import PICTURE
+from livecam.sources.video import VIDEO
 
 __all__ = [
-    "Inputs",
+    "KINDS",
+    "Input",
     "LiveOptions",
     "PacedSource",
-    "PictureSource",
     "Signal",
     "Source",
+    "SourceKind",
     "find_inputs",
+    "kind_of",
+    "one_input",
     "open_live",
     "open_source",
-    "without_file_scheme",
 ]
+
+log = logging.getLogger("livecam")
+
+KINDS: tuple[SourceKind, ...] = (DEMO, CAMERA, STREAM, PICTURE, VIDEO)
+"""All kinds of sources; a name is of the first that recognises it, and the last takes whatever is left."""
+
+
+def kind_of(name: str, *, live: bool = False) -> SourceKind:
+    """Return the kind of source that a name stands for, to be read to its end or to be watched live."""
+    return next(kind for kind in KINDS if (live or kind.open is not None) and kind.recognises(name))
+
+
+@dataclass(frozen=True)
+class Input:
+    """What one source is opened from: a video, a picture, or several pictures that are read one after the other.
+
+    `many` is True if it comes from a folder, a pattern or a list, also where only one was found there.
+    """
+
+    kind: SourceKind
+    names: tuple[str, ...]
+    many: bool = False
+
+    def open(self, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
+        """Open it, or the part of a video; its times are then counted from the start. Raises InputError."""
+        if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
+            raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
+        assert self.kind.open is not None  # else the names are of no such kind
+        if not self.kind.is_still:
+            return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds)
+        if start_seconds or duration_seconds is not None:
+            raise InputError(f"only a video has parts; leave out start and duration for {some_of(self.names)}")
+        return self.kind.open([Path(name) for name in self.names], many=self.many)
 
 
 def open_source(
     source: str | Path | Sequence[str | Path], *, start_seconds: float = 0.0, duration_seconds: float | None = None
 ) -> Source:
-    """Open `demo:?...`, a video file or the URL of a video; or a picture, a folder or pattern of pictures, or a list.
+    """Open a video or pictures, to be read to their end.
 
-    Of a video, `start_seconds` and `duration_seconds` take a part; times are then counted from its start. In a folder,
-    a pattern or a list, pictures that cannot be read are passed over, and videos are an error: each is a source of its
-    own. Raises InputError.
+    Args:
+        source: A video file, the URL of a video, or `demo:?...` for a generated scene; a picture; or a folder, a
+            pattern or a list of pictures, of which those that cannot be read are passed over and counted.
+        start_seconds: Where to begin in a video. Its times are then counted from there.
+        duration_seconds: How much of a video to read; None for all of it.
+
+    Returns:
+        The source, open. Use it as a context manager, and take its `frames` once.
+
+    Raises:
+        InputError: It does not exist, cannot be read, or holds several things of which one is a video.
     """
-    if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
-        raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
-    inputs = find_inputs([str(source)] if isinstance(source, str | Path) else [str(name) for name in source])
-    if not len(inputs):
-        raise InputError("no input is named; name a video, a picture, a folder, a URL, or demo:")
-    many = inputs.many or not isinstance(source, str | Path)
-    if many and inputs.videos:
-        raise InputError(f"several inputs can only be pictures here; {some_of(inputs.videos)} would be a source alone")
-    if inputs.videos:
-        return _open_video(inputs.videos[0], start_seconds, duration_seconds)
-    if start_seconds or duration_seconds is not None:
-        raise InputError(f"only a video has parts; leave out start and duration for {some_of(inputs.pictures)}")
-    return PictureSource(inputs.pictures, many=many)
-
-
-def _open_video(uri: str, start_seconds: float, duration_seconds: float | None) -> Source:
-    kind = DemoSource if uri.startswith("demo:") else VideoSource
-    return kind(uri, start_seconds=start_seconds, duration_seconds=duration_seconds)
-
-
-log = logging.getLogger("livecam")
-
-_MOST_LATE_SECONDS = 0.1
-"""By which a paced video may lag behind its own times before it is played more slowly."""
-
-
-@dataclass(frozen=True)
-class LiveOptions:
-    """How a source is to be read.
-
-    `size`, (width, height), `fps` and `pixel_format`, such as mjpeg or yuyv422, are asked of a camera. A file gives
-    every frame, as fast as it is taken, or with `realtime` each at its own time, whether or not it is taken then.
-    With `loop` a file and the demo begin again at their end.
-    """
-
-    size: tuple[int, int] | None = None
-    fps: Fraction | None = None
-    pixel_format: str | None = None
-    realtime: bool = False
-    loop: bool = False
+    return one_input(source).open(start_seconds=start_seconds, duration_seconds=duration_seconds)
 
 
 def open_live(uri: str, options: LiveOptions) -> Source:
-    """Open a camera (a number or device), a network stream, a video file or `demo:`. Raises InputError.
+    """Open a camera, a network stream, a video file or `demo:`, to be watched as it comes.
 
-    The demo is always paced, and has no end unless it says `seconds=`. What a web server has as a file is a file.
+    The demo is always played at its own pace, and has no end unless it says `seconds=`. What a web server has as a
+    file is read as a file.
+
+    Args:
+        uri: The number of a camera or its device, a URL, the path of a video, or `demo:?...`.
+        options: How to read it.
+
+    Returns:
+        The source, open. Use it as a context manager, and take its `frames` once.
+
+    Raises:
+        InputError: It cannot be opened, or is a still picture.
     """
-    source = _open(without_file_scheme(uri), options)
+    name = without_file_scheme(uri)
+    kind = kind_of(name, live=True)
+    if kind.is_still:
+        raise InputError(f"{name} is a still picture; name a camera, a stream or a video, or use livecam annotate")
+    if kind.open_live is not None:
+        source = kind.open_live(name, options)
+    else:
+        assert kind.open is not None  # a kind has one of them
+        source = played(partial(kind.open, name), options)
     log.info("%s: %s", source.name, source.facts)
     return source
 
 
-def _open(uri: str, options: LiveOptions) -> Source:
-    if uri.startswith("demo:"):
-        return _paced(_looped(partial(DemoSource, uri, endless=True), options))
-    if is_camera(uri):
-        return _open_camera(uri, options)
-    if is_url(uri):
-        return _open_url(uri, options)
-    if is_picture(uri):
-        raise InputError(f"{uri} is a still picture; name a camera, a stream or a video, or use livecam annotate")
-    return _open_file(uri, options)
+def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Input]:
+    """Find what names stand for: first the pictures, which are read together, then each video.
+
+    Within a folder or a pattern, files come in natural order; what two names stand for is taken once. Files that are
+    named need not exist: each is answered for when it is opened. Raises InputError for a folder or a pattern with
+    nothing in it.
+    """
+    typed = [source] if isinstance(source, str | Path) else source
+    names = [without_file_scheme(str(name)) for name in typed]
+    many = typed is source or _is_many(names[0])
+    kinds = {file: kind_of(file) for name in names for file in _files_of(name)}
+    stills = dict.fromkeys(kind for kind in kinds.values() if kind.is_still)
+    pictures = [Input(kind, tuple(file for file in kinds if kinds[file] is kind), many) for kind in stills]
+    return pictures + [Input(kind, (file,), many) for file, kind in kinds.items() if not kind.is_still]
 
 
-def _open_camera(uri: str, options: LiveOptions) -> Source:
-    name = camera_name(uri)
-    connect = partial(connect_camera, uri, size=options.size, fps=options.fps, pixel_format=options.pixel_format)
-    return ReconnectingSource(name, _connected(name, connect), connect)
+def one_input(source: str | Path | Sequence[str | Path]) -> Input:
+    """Find what a single source is opened from: one video, or pictures. Raises InputError."""
+    inputs = find_inputs(source)
+    if not inputs:
+        raise InputError(f"no input is named; {WHAT_TO_NAME}")
+    alone = [each.names[0] for each in inputs if each.many and not each.kind.is_still]
+    if alone or len(inputs) > 1:
+        names = some_of(alone or inputs[-1].names)
+        raise InputError(f"several inputs can only be pictures here; {names} would be a source alone")
+    return inputs[0]
 
 
-def _open_url(uri: str, options: LiveOptions) -> Source:
-    name, connect = redacted(uri), partial(connect_stream, uri)
-    connection = _connected(name, connect)
-    if uri.startswith("http") and connection.has_an_end:
-        connection.close()
-        return _open_file(uri, options)
-    if connection.comes_in_pieces:
-        connection.close()
-        return _paced(VideoSource(uri, only_pictures=True))
-    return ReconnectingSource(name, connection, connect)
+def _files_of(name: str) -> list[str]:
+    if not name:
+        raise InputError(f"the input has no name; {WHAT_TO_NAME}")
+    if _is_many(name):
+        return files_like(name, [ending for kind in KINDS for ending in kind.endings])
+    return [str(Path(name)) if kind_of(name).endings else name]
 
 
-def _open_file(uri: str, options: LiveOptions) -> Source:
-    video = _looped(partial(VideoSource, uri, only_pictures=options.loop), options)
-    return _paced(video) if options.realtime else video
-
-
-def _paced(video: Source) -> Source:
-    return PacedSource(video, most_late_seconds=_MOST_LATE_SECONDS)
-
-
-def _looped(open_video: Callable[[], Source], options: LiveOptions) -> Source:
-    return LoopedSource(open_video) if options.loop else open_video()
-
-
-def _connected(name: str, connect: Callable[[], Connection]) -> Connection:
-    try:
-        return connect()
-    except NoSignal as exc:
-        raise exc.in_one_line(name) from exc
+def _is_many(name: str) -> bool:
+    """Return True for a folder or a pattern."""
+    return bool(kind_of(name).endings) and stands_for_many(name)

@@ -1,4 +1,4 @@
-"""What every source is."""
+"""A source gives frames; a kind of source says by which names it is known and how one is opened."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.video.reformatter import VideoReformatter
 
 from livecam.ledger import Gap
+from livecam.names import VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.system import cores
 
+log = logging.getLogger("livecam")
+
 
 class Signal:
-    """It is there until it is lost, and again with the next frame. `clock` is that by which frames are stamped."""
+    """Keeps whether frames come: the signal is there until it is lost, and again with the next frame.
+
+    `clock` returns seconds, on the clock by which frames are stamped. Any thread may call the methods.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -29,7 +38,7 @@ class Signal:
         self._gaps: list[Gap] = []
 
     def lost_seconds(self) -> float | None:
-        """How long ago the last frame came, None while they come."""
+        """Return how long ago the last frame came, None while frames come."""
         with self._lock:
             return self._clock() - self._last_seconds if self._problem else None
 
@@ -40,18 +49,18 @@ class Signal:
 
     @property
     def gaps(self) -> list[Gap]:
-        """Those that are over."""
+        """The gaps that are over."""
         with self._lock:
             return list(self._gaps)
 
     def lose(self, problem: str) -> None:
-        """No frames come, for this reason, or now for this one."""
+        """Note that no frames come, and why; called again where the reason changes."""
         with self._lock:
             self._cause = self._cause or problem
             self._problem = problem
 
     def came(self, seconds: float) -> None:
-        """A frame came."""
+        """Note that a frame came, and when."""
         with self._lock:
             self._end_gap(seconds)
             if self._first_seconds is None:
@@ -59,7 +68,7 @@ class Signal:
             self._last_seconds = seconds
 
     def stop(self) -> None:
-        """No more frames will be asked for."""
+        """Note that no more frames will be asked for."""
         with self._lock:
             self._end_gap(self._clock())
 
@@ -78,18 +87,23 @@ class Source(ABC):
     """Gives frames, once, in the order in which they are shown.
 
     Opening happens in the constructor, which raises InputError and decodes the first frame, so that what cannot be read
-    is found before a model is loaded. `unreadable`, `unreadable_files` and `damaged` are as in the ledger, and final
-    once the frames are exhausted. `close` is called once, by the thread that opened, after the frames have ended.
+    is found before a model is loaded. `close` is called once, by the thread that opened, after the frames have ended.
 
-    `name` is what the source is called on screen and in reports, without credentials. The frames of one that `is_live`
-    come on a schedule of their own, whether or not anyone takes them; `signal` tells whether they do.
+    Attributes:
+        media: The facts of what is read: size, times, colours.
+        name: What the source is called on screen and in reports, without credentials.
+        is_live: True if frames come on a schedule of their own, whether or not anyone takes them.
+        signal: Tells if frames still come; by default that of a source that cannot lose it.
+        unreadable: How many frames were promised and could not be decoded. This and the next two are final once the
+            frames have ended.
+        unreadable_files: The files that could not be read, where a source is made up of several.
+        damaged: How many frames were decoded with gaps that the decoder painted over.
     """
 
     media: Media
     name: str = ""
     is_live: bool = False
     signal: Signal = Signal()
-    """That of a source that cannot lose it."""
     unreadable: int = 0
     unreadable_files: Sequence[str] = ()
     damaged: int = 0
@@ -102,10 +116,13 @@ class Source(ABC):
 
     @abstractmethod
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        """The frames. Packets of `media.copied_streams` go to `on_packet` as they come by. May raise InputError."""
+        """Yield the frames, and hand packets of `media.copied_streams` to `on_packet` as they come by.
+
+        Raises InputError.
+        """
 
     def stop(self) -> None:  # noqa: B027 - most never wait
-        """Make `frames` end instead of waiting for what is to come; for any thread."""
+        """Make `frames` end instead of waiting for what is to come. Any thread may call this."""
 
     @abstractmethod
     def close(self) -> None:
@@ -118,11 +135,61 @@ class Source(ABC):
         self.close()
 
 
-log = logging.getLogger("livecam")
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a source is read live.
+
+    Attributes:
+        size: (width, height) in pixels that a camera is asked for; it may give something near.
+        fps: Frames a second that a camera is asked for.
+        pixel_format: The format that a camera is asked for, by FFmpeg's name: mjpeg, yuyv422.
+        realtime: Play a file at its own pace, whether or not its frames are taken; else every frame is given, as fast
+            as it is taken.
+        loop: Begin a file or a generated scene again when it ends.
+    """
+
+    size: tuple[int, int] | None = None
+    fps: Fraction | None = None
+    pixel_format: str | None = None
+    realtime: bool = False
+    loop: bool = False
+
+
+def video_name(path: str) -> str:
+    """Return the name of a video's output: the file's own, with an ending that can be written."""
+    file = Path(path)
+    return file.name if file.suffix.lower() in VIDEO_ENDINGS else file.with_suffix(".mp4").name
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceKind:
+    """A kind of source: the names that it is recognised by, how one is opened, and what its output is called.
+
+    Attributes:
+        recognises: Takes a name as the user typed it, returns True if it is of this kind.
+        open: Called as `open(name, start_seconds=..., duration_seconds=...)`, the duration None for all of it; if
+            `is_still` as `open(paths, many=...)` with the paths of pictures, those that cannot be read being passed
+            over where there are `many`. Returns the source, raises InputError. None if it never ends, so that it can
+            only be watched.
+        open_live: Called as `open_live(name, options)` with LiveOptions. Returns the source, raises InputError. None
+            to play what `open` opens as a file is played.
+        is_still: True for pictures: their frames have paths and no times.
+        endings: The endings of its files, by which they are found in folders. Empty if its names are no files.
+        output_name: Takes a name, returns that of its output in a folder for several.
+        output_suffix: What is added to the stem of `output_name` where it is the only output and nobody named it.
+    """
+
+    recognises: Callable[[str], bool]
+    open: Callable[..., Source] | None
+    open_live: Callable[[str, LiveOptions], Source] | None = None
+    is_still: bool = False
+    endings: tuple[str, ...] = ()
+    output_name: Callable[[str], str] = video_name
+    output_suffix: str = "_livecam"
 
 
 class FirstSize:
-    """An encoder takes one size: pictures that come in another later on are scaled to it, which is told once."""
+    """Scales the pictures of a video to the size of its first, as an encoder takes only one size; tells it once."""
 
     def __init__(self, name: str, width: int, height: int) -> None:
         self._name, self._width, self._height = name, width, height
@@ -130,7 +197,7 @@ class FirstSize:
         self._was_told = False
 
     def fit(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The picture itself where it has the size, else a scaled one with its time."""
+        """Return the picture itself where it has the size, else a scaled one with its time."""
         if (picture.width, picture.height) == (self._width, self._height):
             return picture
         if not self._was_told:

@@ -1,7 +1,7 @@
 """Cameras, read by FFmpeg's own devices.
 
-They give the pictures as the camera sends them, YUV or MJPEG as was asked for, and say why one cannot be opened; by
-OpenCV's VideoCapture all become BGR, to be converted back, and all failures look the same.
+These give the pictures as the camera sends them, YUV or MJPEG as was asked for, and say why one cannot be opened.
+OpenCV's VideoCapture converts all to BGR, which would have to be converted back, and its failures all look the same.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import errno
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import av
 from av.container import InputContainer
 from av.container.core import Flags
 
-from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, problem_of
+from livecam.sources.base import LiveOptions, Source, SourceKind
+from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected, problem_of
+from livecam.sources.reconnecting import ReconnectingSource
 
 OPEN_SECONDS = 10.0
 _FORMATS = {"darwin": "avfoundation", "win32": "dshow"}
@@ -23,12 +26,12 @@ _NO_CAMERA = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def is_camera(uri: str) -> bool:
-    """Whether it is a number, a device file, or a name as Windows has them (video=...)."""
+    """Return True for a number, a device file, or a name as Windows has them (video=...)."""
     return uri.isdecimal() or uri.startswith(("/dev/", "video="))
 
 
 def camera_name(uri: str) -> str:
-    """What a camera is called on screen and in reports."""
+    """Return what a camera is called on screen and in reports."""
     return f"camera {uri}" if uri.isdecimal() else uri.removeprefix("video=")
 
 
@@ -42,7 +45,7 @@ def connect_camera(
     open_device: Callable[..., InputContainer] = av.open,
     stall_seconds: float = STALL_SECONDS,
 ) -> Connection:
-    """Open a camera and ask it for what is given; it may give something near. Raises NoSignal."""
+    """Open a camera and ask it for this size, rate and format; it may give something near. Raises NoSignal."""
     device_format = _FORMATS.get(platform, "v4l2")
     options = _options(device_format, size, fps, pixel_format)
     try:
@@ -55,7 +58,7 @@ def connect_camera(
 
 
 def _device(uri: str, device_format: str) -> str:
-    """What FFmpeg calls the camera of a number."""
+    """Return FFmpeg's name for the camera with a number."""
     if not uri.isdecimal() or device_format == "avfoundation":
         return uri
     if device_format == "v4l2":
@@ -84,7 +87,7 @@ def _options(
 
 
 def _pixel_format_option(device_format: str, pixel_format: str) -> str:
-    """V4L2 knows one option for both, DirectShow one for codecs and one for pixels."""
+    """Return the option's name: V4L2 knows one for all formats, DirectShow one for codecs and one for pixels."""
     if device_format == "v4l2":
         return "input_format"
     is_codec = pixel_format in av.codecs_available
@@ -97,7 +100,7 @@ def _cannot_open(exc: av.FFmpegError, asked: str) -> NoSignal:
     if exc.errno in _NO_CAMERA:
         return NoSignal("there is no such camera", "plug one in, or name another")
     if exc.errno in (errno.EACCES, errno.EPERM):
-        return NoSignal("it may not be read", "be let in by the group video, or by the system's privacy settings")
+        return NoSignal("it may not be read", "add your user to the group 'video', or allow it in the privacy settings")
     if exc.errno == errno.EBUSY:
         return NoSignal("another program uses it", "close that one")
     if exc.errno == errno.ENOTTY:
@@ -105,3 +108,12 @@ def _cannot_open(exc: av.FFmpegError, asked: str) -> NoSignal:
     if asked and exc.errno in (errno.EINVAL, errno.EIO):
         return NoSignal(f"it refuses {asked}", "ask for another size, rate or format, or for none")
     return NoSignal(problem_of(exc))
+
+
+def _open_live(uri: str, options: LiveOptions) -> Source:
+    name = camera_name(uri)
+    connect = partial(connect_camera, uri, size=options.size, fps=options.fps, pixel_format=options.pixel_format)
+    return ReconnectingSource(name, connected(name, connect), connect)
+
+
+CAMERA = SourceKind(recognises=is_camera, open=None, open_live=_open_live)

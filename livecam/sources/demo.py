@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import count, takewhile
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,8 @@ from livecam.errors import InputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.scene import SHAPES, Scene
-from livecam.sources.base import OnPacket, Source
+from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
+from livecam.sources.paced import played
 from livecam.system import cores
 
 _BT709, _LIMITED = 1, 1
@@ -29,7 +31,7 @@ _LONGEST_SECONDS = 1e6
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What can be asked for: demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2."""
+    """The options of a URI: demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2."""
 
     size: str = "1280x720"
     fps: str = "30"
@@ -39,7 +41,7 @@ class DemoOptions:
 
     @classmethod
     def parse(cls, uri: str, *, endless: bool = False) -> DemoOptions:
-        """From the whole URI; `endless` where it does not say how long. Raises InputError."""
+        """Parse a whole URI; where it does not say how long, it may be `endless`. Raises InputError."""
         options: dict[str, object] = {"seconds": math.inf} if endless else {}
         kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
         for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
@@ -52,7 +54,7 @@ class DemoOptions:
         return cls(**options)  # type: ignore[arg-type]
 
     def picture_size(self, uri: str) -> tuple[int, int]:
-        """(width, height) in pixels. Raises InputError."""
+        """Return (width, height) in pixels. Raises InputError."""
         match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", self.size)
         width, height = (int(number) for number in match.groups()) if match else (0, 0)
         if not (16 <= width <= _LARGEST and 16 <= height <= _LARGEST):
@@ -60,7 +62,7 @@ class DemoOptions:
         return width, height
 
     def rate(self, uri: str) -> Fraction:
-        """Frames a second, exactly, also as 30000/1001. Raises InputError."""
+        """Return the exact frames a second, which may be typed as 30000/1001. Raises InputError."""
         try:
             rate = Fraction(self.fps).limit_denominator(10_000)
         except (ValueError, ZeroDivisionError):
@@ -71,9 +73,9 @@ class DemoOptions:
 
 
 class DemoSource(Source):
-    """The scene as 8-bit BT.709 video. The same URI gives the same pixels.
+    """Draws the scene as 8-bit BT.709 video. The same URI gives the same pixels.
 
-    Where the URI does not say how long, it lasts as long as the default, or is `endless`.
+    Where the URI does not say how long, it lasts for the default time, or is `endless`.
     """
 
     def __init__(
@@ -131,3 +133,16 @@ class DemoSource(Source):
         picture.pts, picture.time_base, picture.duration = index, self.media.time_base, 1
         picture.color_primaries = picture.color_trc = _BT709
         return picture
+
+
+def _open_live(uri: str, options: LiveOptions) -> Source:
+    return played(partial(DemoSource, uri, endless=True), dataclasses.replace(options, realtime=True))
+
+
+DEMO = SourceKind(
+    recognises=lambda name: name.startswith("demo:"),
+    open=DemoSource,
+    open_live=_open_live,
+    output_name=lambda uri: "demo.mp4",
+    output_suffix="",
+)

@@ -1,4 +1,4 @@
-"""Which cameras there are, told without starting any."""
+"""The cameras of this machine, listed without starting any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import av
 
 
 class Mode(NamedTuple):
-    """A size in pixels and the highest rate that a camera offers in it, None where it does not say."""
+    """A size in pixels, and the highest rate that a camera offers in it; None where it does not tell."""
 
     width: int
     height: int
@@ -25,10 +25,14 @@ class Mode(NamedTuple):
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """One camera; `index` is what OpenCV counts it by, `path` what FFmpeg opens.
+    """One camera.
 
-    `problem` says in one line why it cannot be opened and what to do, None where it can. `modes` are the largest
-    first, none where the system tells them only of a camera that is open.
+    Attributes:
+        index: The number that it is typed by.
+        path: The name that FFmpeg opens.
+        name: What its maker calls it.
+        problem: Why it cannot be opened and what to do, in one line; None if it can.
+        modes: Its sizes and rates, the largest first; empty where the system tells them only of an open camera.
     """
 
     index: int
@@ -39,7 +43,7 @@ class CameraFacts:
 
 
 def find_cameras(root: Path = Path("/")) -> list[CameraFacts]:
-    """All cameras of this machine, also those that cannot be opened; `root` is where /sys and /dev lie on Linux."""
+    """List all cameras, also those that cannot be opened; `root` is the folder of /sys and /dev on Linux."""
     if sys.platform.startswith("linux"):
         return _video4linux(root)
     devices = av.enumerate_input_devices("avfoundation" if sys.platform == "darwin" else "dshow")
@@ -61,9 +65,7 @@ def _video4linux(root: Path) -> list[CameraFacts]:
 
 
 def _camera(root: Path, index: int) -> CameraFacts | None:
-    """None for what is no camera, such as the second node of one, which gives times and not pictures."""
-    from livecam.sources.devices import Node  # which only Linux has
-
+    """Describe a node; None for what is no camera, as a camera's second node, which gives times and no pictures."""
     path = root / "dev" / f"video{index}"
     told = root / "sys" / "class" / "video4linux" / path.name
     try:
@@ -109,11 +111,11 @@ _CAPTURE, _MEMORY_MAPPED, _DISCRETE = 1, 1, 1
 _VIDEO_CAPTURE = 0x1 | 0x1000
 """Single and multi-planar: the bits of a node that gives pictures, and does not convert what it is given."""
 _MOST = 256
-"""A driver that never comes to an end of its list is left at that."""
+"""How many answers are taken from a driver whose list has no end."""
 
 
 class Node:
-    """/dev/videoN, opened. Opening and asking raise OSError."""
+    """A /dev/videoN, open to be asked about itself. Everything may raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -133,7 +135,7 @@ class Node:
 
     @property
     def is_busy(self) -> bool:
-        """Whether another program has the pictures: any may open it, only one may have buffers. Asks for none."""
+        """True if another program has the pictures: any may open a node, only one may have buffers. Asks for none."""
         try:
             self._asked(_REQBUFS, struct.pack("3I8x", 0, _CAPTURE, _MEMORY_MAPPED))
         except OSError as exc:
@@ -141,7 +143,7 @@ class Node:
         return False
 
     def modes(self) -> tuple[Mode, ...]:
-        """Its sizes, the largest first, each with its highest rate in any pixel format."""
+        """Return the sizes, the largest first, each with its highest rate in any pixel format."""
         fastest: dict[tuple[int, int], float | None] = {}
         for pixel_format in self._pixel_formats():
             for size in self._sizes(pixel_format):
@@ -154,7 +156,7 @@ class Node:
             yield struct.unpack_from("I", answer, 44)[0]
 
     def _sizes(self, pixel_format: int) -> Iterator[tuple[int, int]]:
-        """Each one, or of a range the largest."""
+        """Yield each size; of a range, the largest."""
         for answer in self._listed(_ENUM_FRAMESIZES, "I36x", pixel_format):
             kind, width, height = struct.unpack_from("3I", answer, 8)
             if kind == _DISCRETE:
@@ -164,14 +166,14 @@ class Node:
                 yield largest_width, largest_height
 
     def _rates(self, pixel_format: int, size: tuple[int, int]) -> Iterator[float]:
-        """Frames a second: each one, or of a range the highest."""
+        """Yield each rate, in frames a second; of a range, the highest."""
         for answer in self._listed(_ENUM_FRAMEINTERVALS, "3I36x", pixel_format, *size):
             seconds, parts = struct.unpack_from("2I", answer, 20)  # of a range these are the shortest interval
             if seconds:
                 yield parts / seconds
 
     def _listed(self, request: int, layout: str, *asked: int) -> Iterator[bytes]:
-        """The answers for index 0, 1 and so on, up to the one that there is not."""
+        """Yield the answers for index 0, 1 and so on, until the driver has none."""
         for index in range(_MOST):
             try:
                 yield self._asked(request, struct.pack("I" + layout, index, *asked))

@@ -1,4 +1,4 @@
-"""Frames that arrive on a schedule of their own, as those of a camera do, whether or not anyone is ready for them."""
+"""Videos played: each frame at its own time, whether or not anyone is ready for it, and again from the beginning."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from itertools import takewhile
 import av
 
 from livecam.picture.frame import Frame
-from livecam.sources.base import OnPacket, Source
+from livecam.sources.base import LiveOptions, OnPacket, Source
 
 log = logging.getLogger("livecam")
 
+_MOST_LATE_SECONDS = 0.1
+"""How far a video that is watched may lag behind its own times before it is played more slowly."""
+
 
 class PacedSource(Source):
-    """The frames of a video, each at its own time, or so many a second with `fps`; it closes that video.
+    """Gives each frame of a video at its own time, or `fps` frames a second; it closes that video.
 
-    A frame counts as captured when it was due. So what comes late, because the one before was not taken in time, is
-    late in the latencies as well: a loop that waits for each frame to be done before it asks for the next one hides
-    that. `clock` tells seconds as `time.perf_counter` does, by which frames are stamped, and `sleep` waits for so many,
-    by default until `stop`.
+    A frame counts as captured when it was due. So a frame that comes late, because the one before was not taken in
+    time, is late in the latencies as well; a loop that waits for each frame to be done before it asks for the next
+    hides that.
 
     A video that cannot be read fast enough would lag ever more behind. Once a frame is `most_late_seconds` late, all
-    that follow are due so much later, as in a player that is too slow.
+    that follow are due that much later, as in a player that is too slow.
+
+    `clock` returns seconds on the clock by which frames are stamped; `sleep` waits for seconds, by default until
+    `stop`.
     """
 
     is_live = True
@@ -79,12 +84,12 @@ class PacedSource(Source):
 
     @property
     def unreadable(self) -> int:  # type: ignore[override]
-        """That of the video."""
+        """The count of the video that is played."""
         return self._video.unreadable
 
     @property
     def damaged(self) -> int:  # type: ignore[override]
-        """That of the video."""
+        """The count of the video that is played."""
         return self._video.damaged
 
     def _time_seconds(self, frame: Frame) -> float:
@@ -95,7 +100,7 @@ class PacedSource(Source):
 
 
 class LoopedSource(Source):
-    """The frames of what `open_video` opens, again and again until `stop`: indices and times go on growing.
+    """Gives the frames of what `open_video` opens, again and again until `stop`; indices and times go on growing.
 
     Each pass begins when the last picture of the one before has been shown for as long as it lasts. Only pictures are
     repeated, so there are no copied streams.
@@ -135,5 +140,11 @@ class LoopedSource(Source):
         self._video.close()
 
     def _duration(self, picture: av.VideoFrame) -> int:
-        """How long a picture is shown, in its time base: as it says, else as all of them on average."""
+        """Return how long a picture is shown, in its time base: as it says, else the average of the video."""
         return picture.duration or round(1 / ((self.media.rate or 1) * self.media.time_base))
+
+
+def played(open_video: Callable[[], Source], options: LiveOptions) -> Source:
+    """Open a video that is looped and paced as the options say."""
+    video = LoopedSource(open_video) if options.loop else open_video()
+    return PacedSource(video, most_late_seconds=_MOST_LATE_SECONDS) if options.realtime else video

@@ -17,9 +17,10 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.Image import Transpose
 
 from livecam.errors import InputError
+from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
-from livecam.sources.base import OnPacket, Source
+from livecam.sources.base import OnPacket, Source, SourceKind
 from livecam.sources.inputs import check_file
 
 log = logging.getLogger("livecam")
@@ -34,33 +35,32 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-"""What to do with the pixels for each orientation that EXIF knows, but for the first, which is upright."""
+"""How to turn the pixels upright, by EXIF's orientation; 1, which is missing here, is upright."""
 
 
 class PictureSource(Source):
-    """Pictures of whatever sizes, upright, as 8-bit RGB in planes.
+    """Gives still pictures of whatever sizes, upright, as 8-bit RGB in planes; `media` describes the first.
 
-    `many` says that one which cannot be read is passed over: it is told and counted, and `unreadable_files` names it.
-    `media` describes the first one.
+    Where there are `many`, one that cannot be read is passed over: it is told and counted, and `unreadable_files` names
+    it.
     """
 
     def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
-        self.paths = tuple(paths)
-        self.name = f"{len(self.paths)} pictures" if many else str(self.paths[0])
-        self.many = many
+        self.name = f"{len(paths)} pictures" if many else str(paths[0])
+        self._paths, self._many = paths, many
         self.unreadable_files: list[str] = []
         self._notes: list[str] = []
         self._pictures = self._read()
         self._first = next(self._pictures, None)
         if self._first is None:
             self._tell()
-            raise InputError(f"none of the {len(self.paths)} pictures can be read")
+            raise InputError(f"none of the {len(paths)} pictures can be read")
         self.media = Media(
             width=self._first.picture.width,
             height=self._first.picture.height,
             pixel_format=self._first.picture.format.name,
             time_base=Fraction(1),
-            expected_frames=len(self.paths),
+            expected_frames=len(paths),
         )
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
@@ -76,11 +76,11 @@ class PictureSource(Source):
 
     def _read(self) -> Iterator[Frame]:
         index = 0
-        for path in self.paths:
+        for path in self._paths:
             try:
                 frame, pictures_in_file = _read_picture(path)
             except InputError as exc:
-                if not self.many:
+                if not self._many:
                     raise
                 self._notes.append(str(exc))
                 self.unreadable += 1
@@ -92,14 +92,14 @@ class PictureSource(Source):
             index += 1
 
     def _tell(self) -> None:
-        """Say what was found, once it is known that the run goes ahead."""
+        """Tell what was found, once it is known that the run goes ahead."""
         for note in self._notes:
             log.warning("%s", note)
         self._notes.clear()
 
 
 def _read_picture(path: Path) -> tuple[Frame, int]:
-    """The first picture in a file as viewers show it, and how many there are. Raises InputError.
+    """Read the first picture in a file as viewers show it, and count the pictures there. Raises InputError.
 
     It is turned as its EXIF says; what is transparent lies on white.
     """
@@ -137,7 +137,7 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 
 
 def _turned_upright(picture: Image.Image, image: Image.Image) -> Image.Image:
-    """A picture made of the pixels of an opened file, turned as that says; EXIF that cannot be read says nothing."""
+    """Turn a picture as the file that it was made of says; EXIF that cannot be read says nothing."""
     with suppress(Exception):
         method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return picture if method is None else picture.transpose(method)
@@ -145,7 +145,7 @@ def _turned_upright(picture: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(values: np.ndarray) -> Image.Image:
-    """(H, W) integers of 16 bits or floats in 0..1 -> 8 bits; what goes beyond is scaled to fit, not clipped."""
+    """Scale (H, W) integers of 16 bits or floats in 0..1 to 8 bits; what goes beyond is made to fit, not clipped."""
     full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 1.0
     scaled = np.nan_to_num(values.astype(np.float64), posinf=full)
     scaled *= 255 / max(full, scaled.max())
@@ -153,5 +153,20 @@ def _from_deep_grey(values: np.ndarray) -> Image.Image:
 
 
 def _color_space(profile: bytes | None) -> str | None:
-    """What an ICC profile describes: RGB, GRAY, CMYK."""
+    """Return what an ICC profile describes: RGB, GRAY, CMYK."""
     return profile[16:20].decode("latin-1").strip() if profile else None
+
+
+def _output_name(path: str) -> str:
+    """Return the file's own name, with an ending that can be written."""
+    file = Path(path)
+    return file.name if file.suffix.lower() in PICTURE_ENDINGS else file.with_suffix(".png").name
+
+
+PICTURE = SourceKind(
+    recognises=lambda name: Path(name).suffix.lower() in READ_PICTURE_ENDINGS,
+    open=PictureSource,
+    is_still=True,
+    endings=READ_PICTURE_ENDINGS,
+    output_name=_output_name,
+)

@@ -1,4 +1,4 @@
-"""When each decoded picture is to be shown, also where the file does not say so plainly."""
+"""When each decoded picture is to be shown, also where the file does not say so plainly, and which part is wanted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Timestamps:
         self._last: int | None = None
 
     def take(self, packet: av.Packet) -> None:
-        """A packet on its way into the decoder."""
+        """Note a packet on its way into the decoder."""
         if not packet.size:
             return
         self._last_dts = packet.dts if packet.dts is not None else self._last_dts
@@ -38,7 +38,7 @@ class Timestamps:
             self._end = max(self._end or begin, begin + (packet.duration or 0))
 
     def give(self, picture: av.VideoFrame) -> None:
-        """Set the time of a picture out of the decoder: later than that of the one before."""
+        """Set the time of a picture out of the decoder, later than that of the one before."""
         pts = self._dts.popleft() if self._dts else picture.pts
         if pts is None or (self._last is not None and pts <= self._last):
             self.repaired += 1
@@ -46,7 +46,7 @@ class Timestamps:
         picture.pts = self._last = pts
 
     def missing_at_end(self) -> int:
-        """How many frames the header promises beyond the last packet that came: by its index, else by its duration."""
+        """Count the frames that the header promises beyond the last packet, by its index, else by its duration."""
         if self._stream.frames:
             later = takewhile(lambda entry: entry.timestamp > self._last_dts, reversed(self._stream.index_entries))
             return sum(1 for _ in later)
@@ -58,7 +58,7 @@ class Timestamps:
 
 
 def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
-    """Matroska files usually carry each stream's end as a tag, 00:01:02.345000000."""
+    """Return the end of a stream as Matroska files usually carry it, in a tag: 00:01:02.345000000."""
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -67,7 +67,7 @@ def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
 
 
 class Part:
-    """Seeks to the start, then says of each picture and packet whether it belongs to the part, and moves its times.
+    """Seeks to the start of a part, then tells which pictures and packets belong to it, and moves their times.
 
     Times are then counted from the start of the part; a whole file keeps its times as they are.
     """
@@ -87,16 +87,16 @@ class Part:
             container.seek(int(self._begin * av.time_base))
 
     def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:
-        """Name the streams to be read to the end of the part, too: a file may store sound well after its picture."""
+        """Name other streams that are read to the end of the part: a file may store sound well after its picture."""
         self._waits_for = {stream.index for stream in streams}
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of the part is left to be read."""
+        """True if nothing of the part is left to be read."""
         return self.has_all_pictures and not self._waits_for
 
     def keeps_picture(self, picture: av.VideoFrame) -> bool:
-        """Whether to keep it; the first one beyond the end is the last to be decoded."""
+        """Return True if a picture is in the part; the first one beyond the end is the last to be decoded."""
         if not self.is_part:
             return True
         time_base, pts = picture.time_base, picture.pts
@@ -109,7 +109,7 @@ class Part:
         return True
 
     def keeps_packet(self, packet: av.Packet) -> bool:
-        """Whether to copy it: whole packets that begin inside."""
+        """Return True if a packet begins in the part: it is then copied whole."""
         if not self.is_part:
             return True
         if packet.pts is None:

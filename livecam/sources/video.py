@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import av
 from av.stream import Disposition
 
 from livecam.errors import InputError
+from livecam.names import READ_VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation, media_of
-from livecam.sources.base import FirstSize, OnPacket, Source
+from livecam.sources.base import FirstSize, LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
+from livecam.sources.paced import played
 from livecam.sources.timestamps import Part, Timestamps
 from livecam.system import cores
 
@@ -27,9 +30,9 @@ _COPIED = ("audio", "subtitle", "attachment")
 
 
 class VideoSource(Source):
-    """The first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams.
+    """Reads the first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams.
 
-    With `only_pictures` all but the pictures is left out, untold.
+    With `only_pictures` everything else is left out, untold.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class VideoSource(Source):
         return stream
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
-        """Decoded pictures and packets to copy, in the order of the file, cut to the part."""
+        """Yield decoded pictures and packets to copy, in the order of the file, cut to the part."""
         timed = [stream for stream in copied if stream.type != "attachment"]
         self._part.waits_for(stream for stream in timed if stream.type == "audio")
         for packet in self._packets([self._stream, *timed]):
@@ -102,7 +105,7 @@ class VideoSource(Source):
         self._account_for_the_end()
 
     def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
-        """All packets, then empty ones that flush the decoder, also where the file breaks off."""
+        """Yield all packets, then empty ones that flush the decoder, also where the file breaks off."""
         try:
             yield from self._container.demux(streams)
         except av.FFmpegError as exc:
@@ -151,7 +154,7 @@ class VideoSource(Source):
         raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:
-        """A truncated file often just ends: compare with what its header promises."""
+        """Count what is missing at the end: a truncated file often just ends, short of what its header promises."""
         missing = self._timestamps.missing_at_end()
         if missing:
             log.warning("%s ends early: %d frames are missing at its end", self.name, missing)
@@ -193,7 +196,7 @@ class VideoSource(Source):
 
 
 def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:
-    """What was read ahead, let go of as it is taken."""
+    """Yield what was read ahead, letting go of it as it is taken."""
     while events:
         yield events.popleft()
 
@@ -212,3 +215,16 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
         if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
             raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
         raise InputError(f"cannot open {name}: {exc.strerror}") from without_credentials(exc)
+
+
+def open_file(uri: str, options: LiveOptions) -> Source:
+    """Open a file, or what a web server has as one, to be watched. Raises InputError."""
+    return played(partial(VideoSource, uri, only_pictures=options.loop), options)
+
+
+VIDEO = SourceKind(
+    recognises=lambda name: True,
+    open=VideoSource,
+    open_live=open_file,
+    endings=READ_VIDEO_ENDINGS,
+)

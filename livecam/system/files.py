@@ -1,33 +1,43 @@
-"""Whether files may be put where they are wanted: what several rooms ask before their work begins."""
+"""Files that are about to be written: checked before the work begins, and named only when they are whole."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import types
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from livecam.errors import OutputError
 
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows, which lets no second process write to an open file anyway
+    fcntl: types.ModuleType | None = None
+else:
+    fcntl = _fcntl
+
 
 def check_writable(path: Path) -> None:
-    """Whether a file can be put there. Raises OutputError."""
+    """Check that a file can be put there. Raises OutputError."""
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
     check_parent(path)
 
 
 def check_parent(path: Path) -> None:
-    """Whether the folder that something is to be put into is there, and may be written to. Raises OutputError."""
+    """Check that the folder of a path exists and may be written to. Raises OutputError."""
     if not path.parent.is_dir():
         raise OutputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
 
 
-def check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path], beside: Sequence[str | Path]) -> None:
-    """No file may be read and written, or written twice, whatever it is called. Raises OutputError."""
-    taken = {_identity(source): "the input" for source in sources}
-    for path in (*outputs, *beside):
+def check_distinct(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
+    """Check that no file is both read and written, or written twice, under whatever names. Raises OutputError."""
+    taken = {_identity(path): "the input" for path in inputs}
+    for path in outputs:
         identity = _identity(path)
         if identity in taken:
             raise OutputError(f"{path} would be {taken[identity]} as well; name another file")
@@ -35,9 +45,106 @@ def check_distinct(sources: Sequence[str | Path], outputs: Sequence[str | Path],
 
 
 def _identity(path: str | Path) -> object:
-    """The same for all names of one file."""
+    """Return a key that all names of one file share."""
     try:
         status = Path(path).stat()
     except OSError:
         return os.path.realpath(path)
     return status.st_dev, status.st_ino
+
+
+def part_of(path: Path) -> Path:
+    """Return where a file grows until it is whole: NAME.part, beside it."""
+    return path.with_name(f"{path.name}.part")
+
+
+class AtomicFile:
+    """A file that takes its name only when it is whole; until then it is its `part`, locked against other runs.
+
+    As a context manager it is committed at the end of the block, and discarded where that raises. What another library
+    writes may go straight into `part`. Everything raises OutputError, with the path.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = part_of(path)
+        with self._errors_named():
+            self._file = self._claimed()
+
+    def write(self, content: bytes) -> None:
+        """Append to the file."""
+        with self._errors_named():
+            self._file.write(content)
+
+    def write_at_start(self, content: bytes) -> None:
+        """Replace the first bytes of the file."""
+        with self._errors_named():
+            self._file.seek(0)
+            self._file.write(content)
+            self._file.seek(0, os.SEEK_END)
+
+    def commit(self, whole: Path | None = None) -> None:
+        """Give the file its name; or give it to another whole file beside it, and remove the part."""
+        whole = whole or self.part
+        with self._errors_named():
+            self._file.close()  # before the names change: Windows neither renames nor removes an open file
+            whole.replace(self.path)
+            if whole != self.part:
+                self.part.unlink()
+
+    def leave(self) -> None:
+        """Let go of the part and leave it where it is, for the user to rescue."""
+        with suppress(OSError):
+            self._file.close()
+
+    def discard(self) -> None:
+        """Remove the part. Does not raise."""
+        self.leave()
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
+
+    def close(self, *, keep: bool) -> None:
+        """Commit the file; or discard it, also where committing fails."""
+        try:
+            if keep:
+                self.commit()
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if not keep:
+                self.discard()
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *exc: object) -> None:
+        self.close(keep=exc_type is None)
+
+    def _claimed(self) -> IO[bytes]:
+        """Open the part, empty, once no other run has it; a process that ends, however it ends, unlocks it."""
+        self.part.touch()
+        file = self.part.open("r+b")
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                file.close()
+                raise OutputError(f"another run is writing {self.part}; wait for it, or name another output") from exc
+            except OSError:  # a file system that knows no locks
+                pass
+        file.truncate()
+        return file
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise OutputError(f"cannot write {self.path}: {exc.strerror or exc}") from exc
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all. Raises OutputError."""
+    with AtomicFile(path) as file:
+        file.write(content)

@@ -1,0 +1,186 @@
+"""The plan of a command: which inputs become which outputs. What can be found wrong without a model is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from livecam.errors import LivecamError, OutputError
+from livecam.names import PICTURE_ENDINGS, VIDEO_ENDINGS
+from livecam.picture.media import Media
+from livecam.render import Style
+from livecam.sinks import EncoderOptions, Sink, SinkKind
+from livecam.sinks import kind_of as sink_kind_of
+from livecam.sources import Input, Source
+from livecam.sources.inputs import without_file_scheme
+from livecam.system.files import check_distinct, check_parent, check_writable, part_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How inputs are annotated; `livecam.annotate` describes each option."""
+
+    style: Style = Style()
+    encoder: EncoderOptions = EncoderOptions()
+    overwrite: bool = False
+    every: int = 1
+    steady: bool = True
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    batch: int | None = None
+    predictions: str | Path | None = None
+    save_map: str | Path | None = None
+    report: str | Path | None = None
+
+    @property
+    def sidecars(self) -> list[Path]:
+        """The files that are written beside the output."""
+        return [Path(path) for path in (self.predictions, self.save_map, self.report) if path is not None]
+
+    def without_those_of_videos(self) -> Options:
+        """Return the options for pictures."""
+        return replace(self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One source that becomes one output.
+
+    Attributes:
+        input: What is read.
+        output: What is written, as the user is told it: a file, a folder for pictures, `null:`.
+        sink: The kind of the output.
+        files: The file of each input, by its name; empty if the output is no file.
+        options: How it is done.
+    """
+
+    input: Input
+    output: str
+    sink: SinkKind
+    files: Mapping[str, Path]
+    options: Options
+
+    @property
+    def is_still(self) -> bool:
+        """True for pictures, False for a video."""
+        return self.input.kind.is_still
+
+    def open_source(self) -> Source:
+        """Open what is read. Raises InputError."""
+        options = self.options
+        return self.input.open(start_seconds=options.start_seconds, duration_seconds=options.duration_seconds)
+
+    def open_sink(self, media: Media) -> Sink:
+        """Open what is written, for the pictures that `media` describes. Raises OutputError."""
+        outputs = {Path(name): file for name, file in self.files.items()}
+        return self.sink.open(outputs if self.is_still else self.output, media, self.options.encoder)
+
+
+@contextmanager
+def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[list[Run]]:
+    """Plan a run for each input, and make the folder of their outputs, which goes again if nothing was put into it.
+
+    All pictures together are one input, and each video is one, as `find_inputs` returns them. Raises LivecamError.
+    """
+    _check_options(inputs, options)
+    of_pictures = options if _are_all_still(inputs) else options.without_those_of_videos()
+    runs = [_run(each, output, of_pictures if each.kind.is_still else options) for each in inputs]
+    with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
+        _check_names([(name, file) for run in runs for name, file in run.files.items()])
+        check_outputs(
+            [name for run in runs for name in run.input.names],
+            {file: run.sink for run in runs for file in run.files.values()},
+            options.sidecars,
+            overwrite=options.overwrite,
+        )
+        yield runs
+
+
+def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
+    """Return the output for inputs that were found by these names, where the user names none.
+
+    clip.mp4 -> clip_livecam.mp4, photos/ -> photos_livecam, several -> livecam_output.
+    """
+    first = inputs[0]
+    if not first.many:
+        path = Path(first.kind.output_name(first.names[0]))
+        return f"{path.stem}{first.kind.output_suffix}{path.suffix.lower()}"
+    if len(names) == 1 and Path(names[0]).is_dir():
+        return f"{Path(names[0]).resolve().name}_livecam"
+    return "livecam_output"
+
+
+def check_outputs(
+    inputs: Iterable[str], outputs: Mapping[Path, SinkKind], sidecars: Sequence[Path], *, overwrite: bool
+) -> None:
+    """Check that files can be written, and that none of them is read or written twice. Raises OutputError."""
+    written = [file for path, kind in outputs.items() for file in kind.files(path)]
+    beside = [file for path in sidecars for file in (path, part_of(path))]
+    check_distinct(map(without_file_scheme, inputs), [*written, *beside])
+    for path, kind in outputs.items():
+        kind.check(path, overwrite)
+    for path in sidecars:
+        check_writable(path)
+
+
+def _run(source: Input, output: str, options: Options) -> Run:
+    kind = source.kind
+    sink = sink_kind_of(output, stills=kind.is_still)
+    if not sink.is_file:
+        return Run(source, output, sink, {}, options)
+    if source.many or (kind.is_still and Path(output).is_dir()):
+        files = {name: Path(output) / kind.output_name(name) for name in source.names}
+    else:
+        files = {source.names[0]: Path(output)}
+    return Run(source, output if kind.is_still else str(files[source.names[0]]), sink, files, options)
+
+
+def _check_options(inputs: Sequence[Input], options: Options) -> None:
+    """Check that options fit together, and fit the inputs. Raises LivecamError."""
+    if len(inputs) > 1 and options.sidecars:
+        raise LivecamError(
+            f"--predictions, --save-map and --report are about one run, and here are {len(inputs)}: "
+            "all pictures together are one, and each video is; give them one by one"
+        )
+    if options.save_map is not None and Path(options.save_map).suffix.lower() != ".npy":
+        raise OutputError(f"{options.save_map}: the ending of a file of maps has to be .npy")
+    if _are_all_still(inputs):  # else what is meant for videos does not concern the pictures beside them
+        if options.encoder != EncoderOptions():
+            raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
+        if options.every > 1:
+            raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
+
+
+def _are_all_still(inputs: Sequence[Input]) -> bool:
+    return all(each.kind.is_still for each in inputs)
+
+
+def _check_names(files: Iterable[tuple[str, Path]]) -> None:
+    """Check that no two inputs get the same output. Raises OutputError."""
+    inputs: dict[Path, str] = {}
+    for name, file in files:
+        if file in inputs:
+            raise OutputError(f"{inputs[file]} and {name} would both become {file}; rename or leave out one")
+        inputs[file] = name
+
+
+@contextmanager
+def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
+    """Make a folder where it is missing; remove it in the end if nothing was put into it. Raises OutputError."""
+    if not is_needed or folder.is_dir():
+        yield
+        return
+    if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
+        raise OutputError(f"{folder} is named like a file, and a folder is needed for what may be several outputs")
+    check_parent(folder)
+    try:
+        folder.mkdir()
+    except OSError as exc:
+        raise OutputError(f"cannot make the folder {folder.name[:20]}…: {exc.strerror}") from exc
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()

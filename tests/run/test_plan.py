@@ -1,0 +1,113 @@
+"""The plan: which inputs become which outputs, refused as a whole before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from livecam.errors import LivecamError, OutputError
+from livecam.run.plan import Options, Run, default_output, planned
+from livecam.sinks import EncoderOptions
+from livecam.sources import find_inputs
+from tests.support.stills import scene
+
+Clip = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    clip("in/clip.mp4", frames=2)
+    clip("in/old.avi", frames=2, codec="mpeg4")
+    for name in ("in/a.png", "in/b.gif"):
+        scene().save(name)
+    return tmp_path
+
+
+def plan(source: str | list[str], output: str, **options: object) -> list[Run]:
+    with planned(find_inputs(source), output, Options(**options)) as runs:  # type: ignore[arg-type]
+        return runs
+
+
+def test_pictures_are_one_run_and_each_video_is_one(folder: Path) -> None:
+    pictures, clip, old = plan("in", "out")
+    assert (pictures.is_still, pictures.output) == (True, "out")
+    assert pictures.files == {"in/a.png": Path("out/a.png"), "in/b.gif": Path("out/b.png")}
+    assert (clip.is_still, clip.output, clip.files) == (False, "out/clip.mp4", {"in/clip.mp4": Path("out/clip.mp4")})
+    assert old.output == "out/old.mp4"
+    assert not (folder / "out").exists()  # nothing was put into it
+
+
+def test_a_picture_goes_to_a_file_or_into_a_folder_that_exists(folder: Path) -> None:
+    assert plan("in/b.gif", "x.webp")[0].files == {"in/b.gif": Path("x.webp")}
+    assert plan("in/b.gif", "in")[0].files == {"in/b.gif": Path("in/b.png")}
+
+
+def test_null_is_no_folder_and_no_file(folder: Path) -> None:
+    assert [(run.output, run.files) for run in plan("in", "null:")] == [("null:", {})] * 3
+    assert sorted(path.name for path in folder.iterdir()) == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("names", "output"),
+    [
+        (["in/clip.mp4"], "clip_livecam.mp4"),
+        (["in/old.avi"], "old_livecam.mp4"),
+        (["in/b.gif"], "b_livecam.png"),
+        (["demo:?seconds=1"], "demo.mp4"),
+        (["http://host/CLIP.MKV?x=1.5"], "CLIP_livecam.mkv"),
+        (["in/"], "in_livecam"),
+        (["in/*.png"], "livecam_output"),
+        (["in/a.png", "in/clip.mp4"], "livecam_output"),
+    ],
+)
+def test_what_outputs_are_called_where_nobody_says(folder: Path, names: list[str], output: str) -> None:
+    assert default_output(names, find_inputs(names if len(names) > 1 else names[0])) == output
+
+
+def test_what_is_meant_for_videos_leaves_pictures_beside_them_alone(folder: Path) -> None:
+    of_videos = {"every": 3, "start_seconds": 0.04, "duration_seconds": 1.0, "encoder": EncoderOptions(crf=20)}
+    pictures, clip, _ = plan("in", "out", **of_videos)
+    assert clip.options == Options(**of_videos)  # type: ignore[arg-type]
+    assert pictures.options == Options()
+    with pictures.open_source() as source:
+        assert source.media.width == 160
+    for option in ({"every": 3}, {"encoder": EncoderOptions(crf=20)}):
+        with pytest.raises(LivecamError, match="for videos"):
+            plan("in/*.png", "out", **option)
+
+
+def test_all_outputs_are_checked_before_the_first_run(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "old.mp4").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="out/old.mp4 exists"):
+        plan("in", "out")
+    assert len(plan("in", "out", overwrite=True)) == 3
+    with pytest.raises(OutputError, match="in/a.png would be the input as well"):
+        plan(["in/clip.mp4", "in/a.png"], "in", overwrite=True)
+
+
+def test_sidecars_are_checked_whatever_the_output_is(folder: Path) -> None:
+    for output in ("null:", "out.png"):
+        for bad, problem in {
+            "in": "is a folder",
+            "no/file.npy": "does not exist",
+            "in/a.png": "would be the input as well",
+        }.items():
+            with pytest.raises(OutputError, match=problem):
+                plan("in/a.png", output, predictions=bad)
+        with pytest.raises(OutputError, match="would be an output as well"):
+            plan("in/a.png", output, predictions="p.npy", save_map="./p.npy")
+    with pytest.raises(LivecamError, match="about one run, and here are 3"):
+        plan("in", "null:", report="r.json")
+
+
+def test_a_folder_that_was_made_stays_with_what_was_put_into_it(folder: Path) -> None:
+    with planned(find_inputs("in"), "out", Options()):
+        (folder / "out" / "kept").touch()
+    assert (folder / "out" / "kept").exists()
+    with pytest.raises(OutputError, match="out.mp4 is named like a file"):
+        plan("in", "out.mp4")

@@ -1,0 +1,60 @@
+"""One connection: what piled up is passed over, nothing is shown before a key frame, and what never comes is told."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from livecam.errors import InputError
+from livecam.sources.connection import Connection, NoSignal
+from livecam.sources.network import connect_stream
+from livecam.sources.reconnecting import ReconnectingSource
+from tests.support.frames import ignore, number_of
+from tests.support.streams import QUICK, StreamServer, recordings, watched
+
+Clip = Callable[..., Path]
+
+
+def test_what_piled_up_before_it_is_read_is_passed_over(server: StreamServer) -> None:
+    server.start()
+    with watched(server.url) as source:
+        first_to_come = time.perf_counter()
+        time.sleep(1)
+        frames = source.frames(ignore)
+        assert number_of(next(frames)) >= 40
+        assert time.perf_counter() - first_to_come >= 1
+        frames.close()
+
+
+def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> None:
+    path = clip("clip.ts", frames=40, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 5 // 188 * 188 :])
+    connections = recordings(path, path)
+    with ReconnectingSource("it", next(connections), connections.__next__, **QUICK) as source:
+        frames = source.frames(ignore)
+        numbers = [number_of(frame) for frame in itertools.takewhile(lambda _: not source.signal.gaps, frames)]
+        first_after_the_gap = number_of(next(frames)) - 1
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert numbers[0] - 1 == first_after_the_gap == 12  # the first one was looked at when it was opened
+    assert source.damaged == 0
+
+
+def test_a_stream_of_sound_alone_is_lost(clip: Clip) -> None:
+    path = clip("clip.ts", frames=3, audio=["aac"])
+    connection = Connection(av.open(str(path)), join_seconds=0)
+    with pytest.raises(InputError, match="cannot open it: no picture for 0 s"):
+        ReconnectingSource("it", connection, lambda: connection)
+
+
+def test_nobody_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(NoSignal, match="no answer for 0.2 s"):
+            connect_stream(url, open_seconds=0.2)

@@ -1,0 +1,90 @@
+"""Streams by their URLs: what is told of them, what cannot be opened, and that no credentials are shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from livecam import LivecamError
+from livecam.errors import InputError
+from livecam.sources import LiveOptions, open_live
+from livecam.sources.video import VideoSource
+from tests.support.clips import tone_packets
+from tests.support.frames import ignore, number_of
+from tests.support.streams import StreamServer, free_port, watched
+
+Clip = Callable[..., Path]
+
+
+def test_the_facts_of_a_stream(server: StreamServer, caplog: pytest.LogCaptureFixture) -> None:
+    server.start()
+    with caplog.at_level(logging.INFO), open_live(server.url, LiveOptions()) as source:
+        assert source.is_live
+        assert source.name == server.url
+        assert source.facts == "160x90, 50 fps, h264, mpegts"
+        assert source.media.rate == 50
+        assert source.media.copied_streams == ()
+    assert caplog.messages == [f"{server.url}: 160x90, 50 fps, h264, mpegts"]
+
+
+def test_what_cannot_be_opened_is_told_in_one_line(web: str, tmp_path: Path) -> None:
+    (tmp_path / "text.html").write_text("<p>nothing to see</p>" * 100)
+    with av.open(str(tmp_path / "sound.ts"), "w") as container:
+        container.mux(tone_packets(container.add_stream("aac", rate=48000), 440, 1))
+    for uri, problem in {
+        f"tcp://127.0.0.1:{free_port()}": "connection refused; check the address",
+        f"rtsp://127.0.0.1:{free_port()}/cam": "connection refused",
+        f"http://{web}/private": "401",
+        f"http://{web}/missing.ts": "404",
+        f"http://{web}/text.html": "what comes is no video",
+        f"http://{web}/sound.ts": "no video",
+        "nonsense://127.0.0.1": "protocol not found",
+        "987": "cannot open camera 987: there is no such camera; plug one in",
+        "/dev/null": "cannot open /dev/null: ",
+        str(tmp_path / "missing.mp4"): "does not exist",
+        str(tmp_path / "photo.jpg"): "still picture",
+    }.items():
+        with pytest.raises(InputError, match=problem) as caught:
+            open_live(uri, LiveOptions())
+        assert "\n" not in str(caught.value)
+
+
+def everything_said(error: BaseException | None) -> str:
+    said = ""
+    while error is not None:
+        said += f"{error!r} {error}"
+        error = error.__cause__ or error.__context__
+    return said
+
+
+@pytest.mark.parametrize("query", ["token=hush", "a=1&password=hush&b=2", "API_KEY=hush", "x=1&X-Amz-Signature=hush"])
+def test_credentials_are_nowhere(web: str, clip: Clip, caplog: pytest.LogCaptureFixture, query: str) -> None:
+    clip("clip.ts", frames=50, rate=5)
+    caplog.set_level(logging.DEBUG)
+    url = f"http://admin:hush@{web}/stream?{query}"
+    with watched(url) as source:
+        frames = source.frames(ignore)
+        for _ in frames:
+            if source.signal.gaps:  # it ends, and is joined anew
+                source.stop()
+        said = f"{source.name} {source.facts} {source.media} {source.signal.gaps} {caplog.text}"
+    assert "is lost" in said
+    for wrong in (f"http://admin:hush@{web}/private?{query}", f"rtsp://admin:hush@127.0.0.1:{free_port()}/?{query}"):
+        for opened in (lambda uri: open_live(uri, LiveOptions()), VideoSource):
+            with pytest.raises(LivecamError) as caught:
+                opened(wrong)
+            said += everything_said(caught.value)
+    assert web in said
+    assert "hush" not in said
+    assert "admin" not in said
+
+
+def test_a_file_on_a_web_server_is_a_file(web: str, clip: Clip) -> None:
+    clip("clip.mp4", frames=12)
+    with open_live(f"http://{web}/clip.mp4", LiveOptions()) as source:
+        assert not source.is_live
+        assert [number_of(frame) for frame in source.frames(ignore)] == list(range(12))
