@@ -128,11 +128,11 @@ class _Lane:
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._device = device
-        self._workers = cycle([_Stage() for _ in range(_STAGES)])
+        self._stages = cycle([_Stage() for _ in range(_STAGES)])
 
     def send(self, arrays: Sequence[np.ndarray]) -> tuple[Tensor, torch.cuda.Event]:
         """Start to copy arrays. Returns their bytes on the device, (n,) uint8, and the event of their arrival."""
-        stage = next(self._workers)
+        stage = next(self._stages)
         with torch.cuda.stream(self.stream):
             staged = stage.memory(sum(array.nbytes for array in arrays))
             for part, array in zip(_parts(staged, arrays), arrays, strict=True):

@@ -94,7 +94,7 @@ def test_tints_show_each_class_in_a_colour_of_its_own() -> None:
 
 
 def test_below_a_threshold_the_picture_stays_as_it_is() -> None:
-    ramp = np.panel(np.linspace(0.1, 1, 8, dtype=np.float32), (6, 1))
+    ramp = np.tile(np.linspace(0.1, 1, 8, dtype=np.float32), (6, 1))
     plain, cut = (overlay(PICTURE, explanation_of(ramp, threshold=threshold)) for threshold in (0.0, 0.5))
     assert not np.array_equal(plain[:, : WIDTH // 3], PICTURE[:, : WIDTH // 3])
     assert np.array_equal(cut[:, : WIDTH // 3], PICTURE[:, : WIDTH // 3])
