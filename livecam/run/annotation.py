@@ -15,7 +15,7 @@ from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier
 from livecam.ledger import Ledger
 from livecam.picture.media import Media, Orientation
-from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, panels_of
+from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.pipeline import Pipeline
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.sinks import (
@@ -163,9 +163,8 @@ def _video_output(
 
 def _drawn(media: Media, style: Style, explainer: Explainer) -> Media:
     """The facts of what is drawn: those of the source, but for the size."""
-    panels = len(panels_of(style.view, explainer.explained_classes))
-    orientation = Orientation.of(media.display_matrix)
-    width, height = Layout.of(panels, media.width, media.height, orientation, LARGEST_VIDEO_SIDE).size
+    classes, orientation = explainer.explained_classes, Orientation.of(media.display_matrix)
+    width, height = drawn_size(style, classes, media.width, media.height, orientation, LARGEST_VIDEO_SIDE)
     return dataclasses.replace(media, width=width, height=height)
 
 
