@@ -194,7 +194,7 @@ def _shade(rgb: RGB) -> Palette:
 
 def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style) -> None:
     """Draw contour, colour bar and caption, as far as the style asks for them."""
-    if style.contour and one.has_evidence:
+    if style.contour:
         canvas.outline(levels, explanation.region, level=_HOT, rgb=WHITE)
     if style.colorbar:
         draw_colorbar(canvas, palette(style.colormap))

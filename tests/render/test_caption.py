@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,66 @@ from livecam.names import COLORMAPS, VIEWS
 from livecam.picture.media import Orientation
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay
-from livecam.render.caption import render_line
-from livecam.render.views import palette
+from livecam.render.caption import letter_size, render_line
+from livecam.render.views import palette, tint
 from tests.support.explanations import explanation_of, spot
 from tests.support.frames import ROTATED, video_frame
 
 NOTHING = np.zeros((7, 7), np.float32)
+PICTURE = np.random.default_rng(1).integers(60, 200, (180, 320, 3), np.uint8)
+
+
+def captioned(
+    picture: np.ndarray, text: str, end: str = "", *, line: int = 0, rgb: tuple[int, int, int] = (255, 255, 255)
+) -> np.ndarray:
+    """A picture with a line of text on a box through which a third of the picture shines, in closed form."""
+    height, width = picture.shape[:2]
+    letters = render_line(text, letter_size(width, height), width, end)[:, :, None] / 255
+    expected = picture.astype(float)
+    box = expected[line * len(letters) :][: len(letters), : letters.shape[1]]
+    keeps = 0.35 * (1 - letters)
+    box[:] = box * keeps + letters * rgb * (1 - keeps)
+    return expected
+
+
+def is_same(drawn: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(np.abs(drawn - expected).max() <= 2)
+
+
+def test_the_caption_tells_the_class_its_score_and_the_age_of_the_map() -> None:
+    told = explanation_of(NOTHING)
+    for age, end in ((0, "  87%"), (1, "  87%  1 frame old"), (3, "  87%  3 frames old")):
+        drawn = overlay(PICTURE, dataclasses.replace(told, age_frames=age), caption=True)
+        assert is_same(drawn, captioned(PICTURE, "cat", end))
+
+
+def test_panels_are_captioned_by_what_they_are() -> None:
+    told = explanation_of(spot(4, 6))
+    bare = np.hsplit(overlay(PICTURE, told, view="panels"), 3)
+    drawn = np.hsplit(overlay(PICTURE, told, view="panels", caption=True), 3)
+    for panel, plain, caption in zip(drawn, bare, (("original",), ("map",), ("cat", "  87%")), strict=True):
+        assert is_same(panel, captioned(plain, *caption))
+
+
+def test_each_tinted_class_has_a_line_in_its_colour_as_long_as_there_is_room() -> None:
+    told = explanation_of(NOTHING, NOTHING, NOTHING)
+    drawn = overlay(PICTURE[:50], told, view="tints", caption=True)
+    expected = captioned(PICTURE[:50], "cat", "  87%", rgb=tint(0))
+    expected = captioned(expected, "dog", "  87%", line=1, rgb=tint(1))
+    assert is_same(drawn, expected)
+    assert np.array_equal(overlay(PICTURE[:20], told, caption=True), PICTURE[:20])
+
+
+def test_the_colour_bar_is_named_1_above_and_0_below() -> None:
+    told = explanation_of(NOTHING)
+    drawn = overlay(PICTURE, told, colorbar=True)
+    rows, columns = np.nonzero((drawn != PICTURE).any(axis=2))
+    left, size = columns.min(), letter_size(320, 180)
+    for name, row in (("1", rows.min()), ("0", rows.max() + 1 - len(render_line("0", size, 320)))):
+        letters = render_line(name, size, 320)
+        box = drawn[row : row + len(letters), left : left + letters.shape[1]]
+        assert (box[letters == 255] == 255).all()
+        assert (box[letters == 0] < 80).all()
 
 
 @pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True)])
@@ -50,8 +106,7 @@ def test_of_a_long_line_the_end_is_kept() -> None:
 
 @pytest.mark.parametrize("colormap", COLORMAPS)
 def test_the_colour_bar_shows_the_palette_from_bottom_to_top(colormap: str) -> None:
-    picture = np.random.default_rng(1).integers(60, 200, (180, 320, 3), np.uint8)
-    drawn = overlay(picture, explanation_of(NOTHING), colormap=colormap, colorbar=True)
+    drawn = overlay(PICTURE, explanation_of(NOTHING), colormap=colormap, colorbar=True)
     bar = drawn[90:, -4].astype(int)
     table = palette(colormap).rgb.astype(int)
     distances = [np.abs(table - color).sum(axis=1) for color in bar]

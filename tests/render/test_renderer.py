@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -57,6 +59,26 @@ def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
         assert difference.max() <= 6  # a rounded level of the heatmap is up to five of a colour
     assert overlay(image, told, opacity=0).tolist() == image.tolist()
     assert overlay(image, told, colormap="viridis").tolist() != overlay(image, told).tolist()
+
+
+def test_faint_evidence_is_faintly_drawn() -> None:
+    """Below half of full heat the opacity falls with the peak, so that the colours do not come and go all at once."""
+    image = rgb(video_frame().picture, (1, 1))
+    told = explanation()
+    for peak, opacity in ((0.5, 0.6), (0.25, 0.3), (0.1, 0.12)):
+        faint = dataclasses.replace(told.classes[0], heatmap=told.heatmap * np.float32(peak))
+        drawn = overlay(image, dataclasses.replace(told, classes=(faint,)), opacity=0.6)
+        assert np.abs(drawn - blended_in_rgb(image, faint.heatmap, opacity)).mean() < 1
+
+
+def test_time_and_colour_tags_are_the_frame_s() -> None:
+    frame = video_frame(tags=(9, 1))
+    frame.picture.pts, frame.picture.time_base, frame.picture.duration = 7, Fraction(1, 25), 2
+    frame.picture.color_primaries, frame.picture.color_trc = 9, 16
+    for pixel_format in ("yuv420p", "yuv444p"):
+        drawn = Renderer(pixel_format, Style())(frame, explanation())
+        assert (drawn.pts, drawn.time_base, drawn.duration) == (7, Fraction(1, 25), 2)
+        assert (drawn.colorspace, drawn.color_range, drawn.color_primaries, drawn.color_trc) == (9, 1, 9, 16)
 
 
 @pytest.mark.parametrize("cells", [7, 14, 28])

@@ -14,6 +14,7 @@ from click.testing import Result
 from livecam import LivecamError
 from livecam.names import VIEWS
 from livecam.picture.media import Orientation, Region
+from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay, views
 from livecam.render.layout import lay_out
 from livecam.render.views import palette, tint
@@ -104,6 +105,31 @@ def test_the_contour_goes_around_the_hottest_region() -> None:
     assert 0.25 * HEIGHT < rows.min() < 0.4 * HEIGHT < 0.6 * HEIGHT < rows.max() < 0.75 * HEIGHT
     assert 0.3 * WIDTH < columns.min() < 0.42 * WIDTH < 0.58 * WIDTH < columns.max() < 0.7 * WIDTH
     assert np.array_equal(plain[HEIGHT // 2, WIDTH // 2], lined[HEIGHT // 2, WIDTH // 2])
+
+
+def test_the_contour_is_a_white_line_on_a_dark_one_where_the_heat_is_half_of_full_heat() -> None:
+    ramp = np.tile(np.linspace(0, 1, 9, dtype=np.float32), (6, 1))
+    lined = overlay(PICTURE, explanation_of(ramp), contour=True, opacity=0)
+    row = lined[HEIGHT // 2, : WIDTH - 10]
+    (columns,) = np.nonzero((row != PICTURE[HEIGHT // 2, : WIDTH - 10]).any(axis=1))
+    assert abs(columns.mean() - WIDTH / 2) < 3
+    assert row[columns[[0, -1]]].max() == 0
+    assert row[columns].min(axis=1).max() == 255
+    assert np.array_equal(overlay(PICTURE, explanation_of(-ramp), contour=True), PICTURE)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
+def test_the_contour_is_at_the_same_place_in_luma_and_chroma(pixel_format: str) -> None:
+    frame = video_frame(320, 180, pixel_format=pixel_format)
+    cam = np.zeros((6, 8), np.float32)
+    cam[2:4, 3:5] = 1
+    drawn = Renderer(pixel_format, Style(contour=True, caption=False, opacity=0))(frame, explanation_of(cam))
+    borders = []
+    for before, after in zip(planes(frame.picture), planes(drawn), strict=True):
+        rows, columns = np.nonzero(before != after)
+        down, across = 180 / before.shape[0], 320 / before.shape[1]
+        borders.append([rows.min() * down, rows.max() * down, columns.min() * across, columns.max() * across])
+    assert np.ptp(borders, axis=0).max() <= 4
 
 
 @pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True), Orientation(True)])
