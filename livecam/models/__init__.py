@@ -54,7 +54,7 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
     family = _family(name)
     if weights == "none" and family is callables:
         raise ModelError(
-            f"--weights none is not for {name}: its weights are what it makes; leave it out, or give a FILE"
+            f"--weights none is not for {name}, which makes its own weights; leave it out, or give --weights FILE"
         )
     if weights == "default":
         classifier = family.load(name)
@@ -74,7 +74,7 @@ def classifier_of(
     """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
     if isinstance(model, str):
         if labels is not None and not isinstance(labels, str | Path):
-            raise ModelError("the labels of a model that is named come from a file; give its path")
+            raise ModelError("a model given by name takes its labels from a file; give the path of one")
         return load_model(model, weights=weights, labels=labels)
     if not isinstance(model, nn.Module):
         raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")

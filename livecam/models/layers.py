@@ -133,7 +133,9 @@ class Survey:
             raise ModelError(_unknown_layer(model, name))
         found = next((layer for layer in self.layers if layer.name == name), None)
         if found is None:
-            raise ModelError(f"layer {name} gives no tensor of its own when the model runs; livecam layers lists those")
+            raise ModelError(
+                f"layer {name} returns no tensor when the model runs; `livecam layers` lists those that do"
+            )
         if found.grid is None:
             raise ModelError(
                 f"layer {name} cannot be explained: {found.obstacle} ({found.size}); {self._nearest_to(found)}"

@@ -47,11 +47,11 @@ def load(name: str) -> Classifier:
     timm, known = _timm(), config(name)
     if not known.has_weights:
         raise ModelError(
-            f"nobody has published weights of {name}; give --weights FILE, or --weights none for the speed"
+            f"nobody has published weights of {name}; give --weights FILE, or --weights none to measure the speed"
         )
     if not known.num_classes:
         raise ModelError(
-            f"{name} has no classes: its weights give features; name weights that were trained on to classes "
+            f"{name} has no classes: its weights give features; name weights with classes "
             "(`livecam models` lists them), or give your own with --weights FILE"
         )
     file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
@@ -63,13 +63,13 @@ def load(name: str) -> Classifier:
         if not file:
             raise download_error(name, urlparse(known.url).netloc, exc) from exc
         raise ModelError(
-            f"the weights of {name} that were downloaded are damaged; delete {Path(file).parents[2]} to have them anew"
+            f"the downloaded weights of {name} are damaged; delete {Path(file).parents[2]} to download them again"
         ) from exc
     return _classifier(name, module)
 
 
 def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classifier:
-    """Return the classifier with random weights, the same each time. Raises ModelError.
+    """Return the classifier with random weights, the same each time. Raises ModelError if timm is not installed.
 
     `classes` is another number of classes than that of its published weights; the classifier then has no labels.
     `channels` is 3, or 1 for grey pictures.

@@ -30,7 +30,7 @@ def load(name: str) -> Classifier:
 
 
 def build(name: str, *, classes: int | None = None) -> Classifier:
-    """Return the classifier with random weights, the same each time; with another number of `classes`, unlabelled."""
+    """Return the classifier with random weights, the same each time; it has no labels if `classes` is given."""
     weights = zoo.get_model_weights(name).DEFAULT
     preprocessing = preprocessing_of(weights)
     options: dict[str, Any] = {"num_classes": classes} if classes else {}

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, input_error
 
 State = dict[str, Tensor]
@@ -92,8 +92,8 @@ def read_state(path: Path) -> State:
         # As the float32 that they become: what is too large for it is infinite there.
         if value.is_floating_point() and not value.float().isfinite().all():
             raise ModelError(
-                f"the weights {path} hold NaN or infinity in {name}: the training that wrote them had diverged; "
-                "take an earlier state of it"
+                f"the weights {path} hold NaN or infinity in {name}: the training had diverged; "
+                "take an earlier checkpoint"
             )
     return dict(content)
 
@@ -149,11 +149,10 @@ def load_state(classifier: Classifier, state: State, path: Path) -> None:
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
     reshaped = [name for name, value in expected.items() if name in state and state[name].shape != value.shape]
-    for what, wrong in (("lack", missing), ("have, unknown to it,", unexpected), ("have in another shape", reshaped)):
-        if wrong:
+    for problem, names in (("they lack", missing), ("it has no", unexpected), ("the shapes differ for", reshaped)):
+        if names:
             raise ModelError(
-                f"the weights {path} are not of {classifier.name}: they {what} {wrong[0]}"
-                + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
-                + "; name their model with --model (and its classes with --labels)"
+                f"the weights {path} are not of {classifier.name}: {problem} {some_of(names, 1)}; "
+                "name their model with --model (and its classes with --labels)"
             )
     classifier.module.load_state_dict(state)
