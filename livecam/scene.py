@@ -1,8 +1,8 @@
-"""Moving scenes of known content: what the source ``demo:`` shows and what the classifier ``shapes`` learns from.
+"""Moving scenes of known content: the source `demo:` shows them and the classifier `shapes` learns from them.
 
-A scene is a busy drifting background, things that are none of the shapes, and the shapes themselves, which orbit, turn
-and breathe. All of it is a function of the seed and the time, so that any moment can be drawn on its own, and
-the scene can tell where every shape is.
+A scene is a busy drifting background, distractors that are none of the shapes, and the shapes themselves, which orbit,
+turn and breathe. All of it is a function of the seed and the time, so that any moment can be drawn on its own and the
+scene knows where every shape is.
 
 Lengths are in scene units: the shorter side of the picture is 1. Each axis has its own scale to pixels, so that a scene
 can also be drawn as if its picture had been squeezed to another size.
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.random import Generator, default_rng
 
 ACT_SECONDS = 7.0
-"""How long a shape stays before it comes back as another class."""
+"""The time that a shape stays before it comes back as another class."""
 ENTRY_SECONDS = 0.7
-"""How long a shape takes to grow in and to shrink away."""
+"""The time that a shape takes to grow in, and to shrink away."""
 
 _DISTRACTORS = 10
 _LARGEST_RADIUS = 0.22
@@ -55,7 +55,7 @@ def _heart() -> np.ndarray:
 
 
 def _moon() -> np.ndarray:
-    """The unit disc less a smaller disc, the bay, so that the crescent is fat."""
+    """Return the outline of a fat crescent: the unit disc less a smaller disc, the bay."""
     bay_x, bay_radius = 0.6, 0.75
     horn_x = (1 - bay_radius**2 + bay_x**2) / (2 * bay_x)
     horn_y = sqrt(1 - horn_x**2)
@@ -82,7 +82,7 @@ OUTLINES: dict[str, np.ndarray] = {
     "moon": _moon(),
     "arrow": _arrow(),
 }
-"""Class name to closed outline, ``(n, 2)`` float64 in the unit circle. No two get alike by turning and stretching."""
+"""The closed outline of each class, (n, 2) float64 in the unit circle. No two match, turned or stretched."""
 
 SHAPES: tuple[str, ...] = tuple(OUTLINES)
 """The names of all classes."""
@@ -90,7 +90,7 @@ SHAPES: tuple[str, ...] = tuple(OUTLINES)
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape at one moment: its class name and its closed outline, ``(n, 2)`` float64 x, y in pixels."""
+    """A shape at one moment: its class name and its closed outline, (n, 2) float64 x, y in pixels."""
 
     label: str
     outline: np.ndarray
@@ -104,7 +104,7 @@ class _Pose:
     angle: float
 
     def matrix(self, scale: np.ndarray) -> np.ndarray:
-        """From the unit circle to pixels, ``(2, 3)``; the first pixel's centre is at 0."""
+        """Return the affine matrix, (2, 3), from the unit circle to pixels; the first pixel's centre is at 0."""
         across, along = self.radius * cos(self.angle), self.radius * sin(self.angle)
         return scale[:, None] * [[across, -along, self.x], [along, across, self.y]] - [[0, 0, 0.5], [0, 0, 0.5]]
 
@@ -135,7 +135,7 @@ class _Drift:
 
 @dataclass(frozen=True)
 class _Stroke:
-    """Thin lines, each ``(n, 2)`` inside the unit circle; a line of no length is a dot."""
+    """Thin lines, each (n, 2) inside the unit circle; a line of no length is a dot."""
 
     lines: list[np.ndarray]
     thickness: float
@@ -185,11 +185,13 @@ class _Sticker:
 class Scene:
     """An endless moving scene; equal fields make equal scenes.
 
-    seed: decides everything that the other fields leave open.
-    shapes: how many shapes, each coming back as another class every few seconds, no two of one class at a time; or
-        the names of the classes to show all the time. At most as many as there are classes.
-    width, height: the size of the frames in pixels.
-    aspect: width over height of the picture if it was squeezed to that size, else None.
+    Attributes:
+        seed: Decides everything that the other fields leave open.
+        shapes: How many shapes, each coming back as another class every few seconds, no two of one class at a time; or
+            the names of the classes to show all the time. At most as many as there are classes.
+        width: The width of the frames in pixels.
+        height: Their height in pixels.
+        aspect: Width by height of the picture if it is squeezed to that size, else None.
     """
 
     seed: int
@@ -199,7 +201,7 @@ class Scene:
     aspect: float | None = None
 
     def render(self, time_seconds: float) -> np.ndarray:
-        """The frame at a time: ``(height, width, 3)`` uint8 RGB."""
+        """Draw the frame at a time: (height, width, 3) uint8 RGB."""
         frame = self._pan(time_seconds)
         for thing, drift in self._distractors:
             thing.draw(frame, drift.pose(time_seconds), self._scale)
@@ -208,11 +210,11 @@ class Scene:
         return frame
 
     def truth(self, time_seconds: float) -> list[Shape]:
-        """The shapes in the frame at a time, from back to front; some may be small, on their way in or out."""
+        """Return the shapes in the frame at a time, from back to front; those on their way in or out are small."""
         return [Shape(label, pose.place(OUTLINES[label], self._scale)) for _, label, pose in self._cast(time_seconds)]
 
     def masks(self, time_seconds: float) -> np.ndarray:
-        """The visible pixels of each shape of ``truth``, in its order: ``(n, height, width)`` bool."""
+        """Return the visible pixels of each shape of `truth`, in its order: (n, height, width) bool."""
         owner = np.zeros((self.height, self.width), np.uint8)
         shapes = self.truth(time_seconds)
         for number, shape in enumerate(shapes, start=1):
@@ -237,7 +239,7 @@ class Scene:
         return _bake_background(default_rng([self.seed, 0]), _is_dark(self.seed), size, extent)
 
     def _pan(self, time_seconds: float) -> np.ndarray:
-        """A window on the background. It moves by fractions of a pixel, for whole ones would be seen to jerk."""
+        """Cut a window from the background, which drifts by fractions of a pixel: whole ones would be seen to jerk."""
         x, y = _PAN * (1 + np.sin([0.23 * time_seconds + self.seed, 0.31 * time_seconds])) * self._scale
         left, top = floor(x), floor(y)
         window = self._background[top : top + self.height, left : left + self.width]
@@ -250,7 +252,7 @@ class Scene:
         return [(_distractor(rng, _is_dark(self.seed)), _Drift.random(rng, self._extent)) for _ in range(_DISTRACTORS)]
 
     def _cast(self, time_seconds: float) -> Iterator[tuple[int, str, _Pose]]:
-        """For each shape in the frame: the number of its appearance, its class and where it is."""
+        """Yield for each shape in the frame the number of its appearance, its class and its pose."""
         if isinstance(self.shapes, tuple):
             for slot, label in enumerate(self.shapes):
                 yield slot, label, self._pose(slot, len(self.shapes), slot, 1.0, time_seconds)
@@ -265,7 +267,7 @@ class Scene:
                 yield index, str(order[index % len(SHAPES)]), self._pose(slot, self.shapes, index, size, time_seconds)
 
     def _pose(self, slot: int, slots: int, index: int, size: float, time_seconds: float) -> _Pose:
-        """Shapes share one wide ellipse at even distances, so that they never get into each other's way."""
+        """Place a shape on the wide ellipse that all share at even distances, so that they never overlap."""
         orbit = default_rng([self.seed, 3])
         reach = (self._extent / 2 - _LARGEST_RADIUS) * orbit.uniform(0.8, 1, 2)
         turn = orbit.uniform(0, tau) + orbit.choice([-1, 1]) * tau / orbit.uniform(18, 30) * time_seconds
@@ -282,7 +284,7 @@ def _fixed_point(points: np.ndarray) -> np.ndarray:
 
 
 def _coverage(size: tuple[int, int], outline: np.ndarray) -> np.ndarray:
-    """How much of each pixel the outline covers: ``size`` float32 in [0, 1]."""
+    """Return the share of each pixel that an outline covers: (height, width) float32 in 0..1."""
     cover = np.zeros(size, np.uint8)
     cv2.fillPoly(cover, [_fixed_point(outline)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     return cover * np.float32(1 / 255)
@@ -309,7 +311,7 @@ def _sticker(seed: int, index: int, label: str) -> _Sticker:
 
 
 def _material(rng: Generator, dark: bool) -> np.ndarray:
-    """Two colours mixed by a slope and a pattern: ``(64, 64, 3)`` uint8."""
+    """Mix two colours by a slope and a pattern: (64, 64, 3) uint8."""
     y, x = np.mgrid[-1 : 1 : _MATERIAL_PIXELS * 1j, -1 : 1 : _MATERIAL_PIXELS * 1j]
     frequency = rng.uniform(8, 20)
     patterns = [
@@ -332,7 +334,7 @@ def _distractor(rng: Generator, dark: bool) -> _Stroke | _Sticker:
 
 
 def _lines(rng: Generator) -> list[np.ndarray]:
-    """A squiggle, a zigzag, a ring with or without a gap, dots, or a hatching: lines, each ``(n, 2)``."""
+    """Draw a squiggle, a zigzag, a ring with or without a gap, dots, or a hatching: lines, (n, 2) each."""
     height = rng.uniform(0.2, 0.5)
     match rng.integers(5):
         case 0:
@@ -349,7 +351,7 @@ def _lines(rng: Generator) -> list[np.ndarray]:
 
 
 def _blob(rng: Generator) -> np.ndarray:
-    """An irregular outline, ``(64, 2)`` inside the unit circle."""
+    """Draw an irregular outline, (64, 2) inside the unit circle."""
     angles = np.arange(64) * tau / 64
     waves = [rng.uniform(0.15, 0.4) * np.sin(k * angles + rng.uniform(0, tau)) for k in (2, 3, 4, 5)]
     radii = np.clip(1 + np.sum(waves, 0), 0.25, None)
@@ -357,7 +359,7 @@ def _blob(rng: Generator) -> np.ndarray:
 
 
 def _noise(rng: Generator, size: np.ndarray, extent: np.ndarray, finest: int) -> np.ndarray:
-    """Smooth noise of several scales, up to ``finest`` cells a scene unit: ``(height, width)`` float32 in [0, 1]."""
+    """Draw smooth noise of several scales, up to `finest` cells a scene unit: (height, width) float32 in 0..1."""
     total = np.zeros(size[::-1], np.float32)
     cells = 3
     while cells <= finest:
@@ -369,7 +371,7 @@ def _noise(rng: Generator, size: np.ndarray, extent: np.ndarray, finest: int) ->
 
 
 def _bake_background(rng: Generator, dark: bool, size: np.ndarray, extent: np.ndarray) -> np.ndarray:
-    """Marbled colours under a fine grain: ``(height, width, 3)`` uint8, for a size in pixels that shows an extent."""
+    """Draw marbled colours under a fine grain, (height, width, 3) uint8, `extent` scene units in `size` pixels."""
     value = rng.uniform(0.12, 0.5, 4) if dark else rng.uniform(0.6, 0.98, 4)
     hues = rng.random() + rng.uniform(-0.12, 0.12, 4)
     stops = np.array([hsv_to_rgb(h % 1, rng.uniform(0.25, 0.65), v) for h, v in zip(hues, value, strict=True)])

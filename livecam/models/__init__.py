@@ -1,4 +1,4 @@
-"""Models by name: what can be explained, with its weights, labels and preprocessing."""
+"""Models by name, with their weights, labels and preprocessing."""
 
 from __future__ import annotations
 
@@ -19,39 +19,42 @@ __all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weight
 
 
 class Family(Protocol):
-    """Models that are made in the same way: what each module here offers."""
+    """A kind of models; each of the modules here is one."""
 
     @property
     def ADAPTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
-        """What of "classes" and "channels" `build` can make another number of."""
+        """Those of "classes" and "channels" that `build` takes, to make another number of them."""
 
     def load(self, name: str) -> Classifier:
-        """The model with its own weights."""
+        """Return the model of this name with its own weights."""
 
     @property
     def build(self) -> Callable[..., Classifier]:
-        """The model, by its name and what it adapts, without weights of its own."""
+        """Return a model, given its name and what of `ADAPTS` is asked for, with random weights."""
 
 
 def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
-    """The classifier of this name, on the CPU.
+    """Load a classifier by name, onto the CPU.
 
-    `name` is "shapes" (ships with livecam), "efficientnet_lite0" with the extra imagenet, any classifier of
-    torchvision, "timm:NAME" with the extra timm, or "package.module:callable". The last is imported, also from the
-    current folder, and called without arguments; it has to give a `torch.nn.Module` or a `Classifier`, or be one.
+    Args:
+        name: "shapes", which ships with livecam; "efficientnet_lite0", with the extra imagenet; the name of any
+            classifier in torchvision; "timm:NAME", with the extra timm; or "package.module:callable". The last is
+            imported, also from the current folder, and called without arguments; it must return, or be, a
+            `torch.nn.Module` or a `Classifier`.
+        weights: "default" for the best published weights, which are downloaded once, or for what a callable made;
+            "none" for random ones, the same each time, which a callable cannot have; or the path of a state dict, saved
+            by `torch.save` or as .safetensors. The file decides how many classes a model of torchvision or timm or
+            efficientnet_lite0 has, and whether one of timm takes grey pictures.
+        labels: A text file with one class a line, in place of the model's own labels.
 
-    `weights` is "default" (the best that there are; they are downloaded once), "none" (random, the same each time), or
-    the path of a file with a state dict: one of `torch.save`, or .safetensors. The default of a callable is what it
-    made; "none" is refused there, since nobody but the callable knows how its model is made at random. A file decides
-    how many classes efficientnet_lite0 or a model of torchvision or timm has, and for timm's whether it sees in grey.
-
-    `labels` is a text file with one class a line; it takes the place of the labels that are known. Raises ModelError.
+    Raises:
+        ModelError: There is no such model, or its weights or labels cannot be read or do not fit.
     """
     own_labels = read_labels(Path(labels)) if labels is not None else None
     family = _family(name)
     if weights == "none" and family is callables:
         raise ModelError(
-            f"--weights none is not for {name}: its weights are what it makes; leave it out, or give a FILE"
+            f"--weights none is not for {name}, which makes its own weights; leave it out, or give --weights FILE"
         )
     if weights == "default":
         classifier = family.load(name)
@@ -68,10 +71,10 @@ def classifier_of(
     labels: str | Path | Sequence[str] | None,
     preprocessing: Preprocessing | None,
 ) -> Classifier:
-    """The classifier that a name or a module stands for; the rest as in `Explainer`. Raises ModelError."""
+    """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
     if isinstance(model, str):
         if labels is not None and not isinstance(labels, str | Path):
-            raise ModelError("the labels of a model that is named come from a file; give its path")
+            raise ModelError("a model given by name takes its labels from a file; give the path of one")
         return load_model(model, weights=weights, labels=labels)
     if not isinstance(model, nn.Module):
         raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
@@ -86,7 +89,7 @@ def classifier_of(
 
 
 def weights_without_download(name: str) -> str:
-    """The `weights` that a model's structure can be seen with at once."""
+    """Return the `weights` with which a model can be built without a download, to look at its structure."""
     return "default" if _family(name) is callables else "none"
 
 
@@ -119,7 +122,7 @@ def _with_weights(family: Family, name: str, path: Path) -> Classifier:
 def _unknown_model(name: str, names: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if not name.startswith(timm_models.PREFIX) and timm_models.is_installed():
-        # What bears exactly this name in timm is nearer than any other.
+        # A model of exactly this name in timm is a better suggestion than any similar one.
         near = [other for other in (timm_models.PREFIX + name,) if other in timm_models.names()] or near
     hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists what can be named"
     return f"there is no model {name!r}; {hint}"

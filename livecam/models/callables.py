@@ -1,4 +1,4 @@
-"""Models of the user's own: `package.module:callable`, which is imported and called."""
+"""The user's own models: `package.module:callable`, which is imported and called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADAPTS: tuple[str, ...] = ()
 
 
 def load(name: str) -> Classifier:
-    """The model that is bound to this name, or that what is bound to it makes when called. Raises ModelError."""
+    """Import the model of this name, or call what has this name to make it. Raises ModelError."""
     module_name, _, attribute = name.partition(":")
     try:
         found = operator.attrgetter(attribute)(_imported(name, module_name))
@@ -34,13 +34,13 @@ def load(name: str) -> Classifier:
 
 
 build = load
-"""What a weights file is put into is the same model."""
+"""A weights file is loaded into the same model."""
 
 
 def _imported(name: str, module_name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)  # it stays: what is imported may import more from there while the model runs
+        sys.path.insert(0, here)  # it stays, since the module may import more from there while the model runs
     try:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as exc:
@@ -61,7 +61,7 @@ def _called(name: str, found: object) -> object:
 
 
 def _described(value: object) -> str:
-    """An exception or another value, in a few words on one line."""
+    """Describe an exception or another value in a few words on one line."""
     text = " ".join(str(value).split())[:200]
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {text}" if text else type(value).__name__

@@ -1,4 +1,4 @@
-"""What can be named, told without building or downloading any of it."""
+"""The list of models that can be named, made without building or downloading any of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ _IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model; None is what nobody tells without building or downloading it.
+    """One model of the list. A fact is None if it is not known without building or downloading the model.
 
-    `input_size` is (height, width) in pixels, `top1` the accuracy on ImageNet-1k in percent. `weights` is where they
-    are: "shipped", "installed" (as a package), "on disk", "to download", "none published" or, of a model without
-    classes, "features only".
+    Attributes:
+        name: The name for `load_model`.
+        input_size: (height, width) in pixels.
+        weights: Where the weights are: "shipped", "installed" (as a package), "on disk", "to download", "none
+            published" or, of a model without classes, "features only".
+        parameters: The number of parameters.
+        top1: The accuracy on ImageNet-1k in percent.
+        download_bytes: The size of the download, None also if none is needed.
     """
 
     name: str
@@ -36,9 +41,9 @@ class Entry:
 
 
 def find_models(pattern: str | None = None) -> list[Entry]:
-    """The models whose names match a shell pattern, or have it in them; without one, all but timm's.
+    """Return the models whose names match a shell pattern or contain it; without one, all but timm's.
 
-    Raises ModelError where there are none.
+    Raises ModelError if there are none.
     """
     if pattern is None:
         return [_entry(name) for name in (*_own_names(), *torchvision_models.names())]
@@ -54,7 +59,7 @@ def find_models(pattern: str | None = None) -> list[Entry]:
 
 
 def _own_names() -> tuple[str, ...]:
-    """The models that need no download, the one with real ImageNet weights first."""
+    """Return the models that need no download, the one with ImageNet weights first."""
     return (efficientnet_lite.NAME, shipped.NAME) if efficientnet_lite.is_installed() else (shipped.NAME,)
 
 
@@ -98,12 +103,12 @@ def _of_timm(name: str) -> Entry:
 
 
 def _in_torch_hub(url: str) -> bool:
-    """Whether what lies at this address was downloaded by torch before."""
+    """Return True if torch has downloaded the file at this address before."""
     return (hub_folder() / Path(urlparse(url).path).name).exists()
 
 
 def hub_folder() -> Path:
-    """Where torch puts the weights that it downloads."""
+    """Return the folder of the weights that torch downloads."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -114,7 +119,7 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
 
 
 def hints() -> list[str]:
-    """Return one line for each kind of model that the list leaves out: how to get it or to see it."""
+    """Return one line for each kind of models that the list leaves out: how to get or to list them."""
     missing = [] if efficientnet_lite.is_installed() else [_IMAGENET_HINT]
     return [*missing, _timm_hint()]
 

@@ -1,4 +1,4 @@
-"""What livecam knows of a model: the module, its labels, and how its input is made."""
+"""A model with its labels and the preprocessing of its input."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ _COLOURS = {1: "grey", 3: "colour"}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes an input.
+    """How a picture becomes the input of a model.
 
-    `size` is the input's (height, width) in pixels; `resize` is the length of the shorter side before the crop of that
-    size is taken (for `fit="crop"`). `mean` and `std` are of RGB in 0..1, or, one number each, of its luma: such a
-    model sees the picture in grey. Raises ModelError where they are for neither.
+    Args:
+        size: (height, width) of the input in pixels.
+        resize: The length in pixels to which the shorter side is scaled before an input is cropped (`fit="crop"`).
+        mean: What is subtracted from RGB in 0..1: three numbers, or one for a model that takes grey pictures.
+        std: What the result is divided by: as many numbers.
+
+    Raises:
+        ModelError: `mean` and `std` are not of one or three channels both, or a deviation is not above 0.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -40,17 +45,25 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """3 for colour, 1 for grey."""
+        """The number of channels: 3 for colour, 1 for grey."""
         return len(self.mean)
 
     def in_grey(self) -> Preprocessing:
-        """The same for one channel, with the averages of mean and deviation over the three."""
+        """Return the preprocessing for grey pictures, with mean and deviation averaged over the channels."""
         return replace(self, mean=(fmean(self.mean),), std=(fmean(self.std),))
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A loaded model. `labels` is None where nobody named them; `multi_label` classes do not exclude each other."""
+    """A model that can be explained.
+
+    Args:
+        name: Its name in messages and reports.
+        module: The model: (B, channels, height, width) float32 to (B, classes) logits.
+        labels: The names of the classes in the order of the logits; None if they have none.
+        preprocessing: How pictures become its input.
+        multi_label: True if the classes do not exclude each other, so that a score is a sigmoid and not a softmax.
+    """
 
     name: str
     module: nn.Module
@@ -59,11 +72,11 @@ class Classifier:
     multi_label: bool = False
 
     def label(self, index: int) -> str:
-        """The name of a class, "class 7" where it has none."""
+        """Return the name of a class, "class 7" if it has none."""
         return self.labels[index] if self.labels else f"class {index}"
 
     def index_of(self, target: int | str, classes: int) -> int:
-        """The class that a number, a label or its unique beginning means, whatever the case. Raises ModelError."""
+        """Find a class by its number, its label or a unique beginning of it, in any case. Raises ModelError."""
         text = str(target).strip()
         if re.fullmatch("-?[0-9]+", text):
             if 0 <= int(text) < classes:
@@ -84,18 +97,18 @@ class Classifier:
 
 
 def input_channels(module: nn.Module) -> int:
-    """How many channels the first convolution takes; 3 where there is none."""
+    """Return the number of channels that the first convolution takes, 3 if there is none."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
 
 
 def usual_preprocessing(module: nn.Module) -> Preprocessing:
-    """What a module gets of which nothing else is known: ImageNet's, in grey where it takes one channel."""
+    """Return the preprocessing for a module of which no other is known: ImageNet's, in grey if it takes one channel."""
     return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The lines of a UTF-8 text file, one class a line, without empty ones. Raises ModelError."""
+    """Read a UTF-8 text file with one class a line; empty lines do not count. Raises ModelError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
@@ -109,7 +122,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def input_error(classifier: Classifier, exc: Exception) -> ModelError:
-    """What to tell when a model stumbles over the very first input."""
+    """Return the error that explains why a model failed on its very first input."""
     name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
     if channels not in (1, 3) and "channels" in str(exc):
         return ModelError(

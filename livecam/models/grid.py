@@ -1,4 +1,4 @@
-"""The grids that layers' outputs lie on."""
+"""How the outputs of layers are laid out in space."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grid:
-    """How a layer's output is laid out in space.
+    """The spatial layout of a layer's output.
 
-    `layout` is "nchw", "nhwc" or "tokens": (B, leading + h * w, C), where the leading ones are class and register
-    tokens.
+    Attributes:
+        layout: "nchw", "nhwc" or "tokens", which is (B, leading_tokens + height * width, C).
+        height: The number of rows.
+        width: The number of columns.
+        leading_tokens: The number of class and register tokens before those of the picture.
     """
 
     layout: str
@@ -23,11 +26,11 @@ class Grid:
 
     @property
     def channel_axis(self) -> int:
-        """Which axis of the layer's own output counts the channels."""
+        """The axis of the channels in the layer's own output."""
         return {"nchw": 1, "nhwc": 3, "tokens": 2}[self.layout]
 
     def fold(self, output: Tensor) -> Tensor:
-        """The layer's output or its gradient -> (B, C, h, w)."""
+        """Convert the layer's output, or its gradient, to (B, C, h, w)."""
         if self.layout == "nchw":
             return output
         if self.layout == "nhwc":
@@ -37,7 +40,7 @@ class Grid:
 
 
 def find_grid(shape: tuple[int, ...], input_size: tuple[int, int]) -> Grid | None:
-    """The grid of an output of this shape, given the input's (height, width); None where it has no spatial extent."""
+    """Return the grid of an output of this shape, None if it has no spatial extent; the input is (height, width)."""
     if len(shape) == 4:
         for layout, (height, width) in (("nchw", shape[2:]), ("nhwc", shape[1:3])):
             if _covers(height, width, input_size):
@@ -48,14 +51,14 @@ def find_grid(shape: tuple[int, ...], input_size: tuple[int, int]) -> Grid | Non
 
 
 def _covers(height: int, width: int, input_size: tuple[int, int]) -> bool:
-    """Whether this could be the input seen at a lower resolution: more than one cell, and the same aspect to a cell."""
+    """Return True if this can be the input at a lower resolution: several cells, and its aspect to within a cell."""
     input_height, input_width = input_size
     smaller = height <= input_height and width <= input_width
     return smaller and height * width > 1 and abs(height - input_height * width / input_width) <= 1
 
 
 def _find_token_grid(tokens: int, input_size: tuple[int, int]) -> Grid | None:
-    """The smallest number of leading tokens that leaves a grid with the input's aspect."""
+    """Return the grid with the input's aspect that leaves the fewest leading tokens, None if there is none."""
     input_height, input_width = input_size
     for leading in range(min(tokens - 1, 17)):
         height = round(math.sqrt((tokens - leading) * input_height / input_width))

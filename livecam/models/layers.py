@@ -20,10 +20,17 @@ from livecam.models.grid import Grid, find_grid
 
 @dataclass(frozen=True)
 class Layer:
-    """A module that was run: its dotted name, its type, the shape of its output for one picture.
+    """A module of the model that was run for one picture.
 
-    `grid` is where it can be explained, else None, and `obstacle` says why not. `in_attention` tells the parts of an
-    attention module, `holds_scores` a layer whose channels are the classes. `calls` is how often it is run.
+    Attributes:
+        name: Its dotted name in the model.
+        type: The name of its class.
+        shape: The shape of its output.
+        grid: The grid of its output, None if it cannot be explained.
+        obstacle: Why it cannot be explained.
+        in_attention: True if it is part of an attention module.
+        holds_scores: True if its channels are the classes.
+        calls: How often the model runs it for one input.
     """
 
     name: str
@@ -37,15 +44,19 @@ class Layer:
 
     @property
     def size(self) -> str:
-        """The shape as it is shown."""
+        """The shape as text: 1x512x7x7."""
         return "x".join(map(str, self.shape))
 
 
 @dataclass(frozen=True)
 class TargetLayer:
-    """A layer to explain: its dotted name in the model, the module, and the grid of its output.
+    """A layer to explain.
 
-    `calls` is how often the model runs the module for one input; it is explained at the last.
+    Attributes:
+        name: Its dotted name in the model.
+        module: The module itself.
+        grid: The grid of its output.
+        calls: How often the model runs it for one input; the last call is explained.
     """
 
     name: str
@@ -56,22 +67,23 @@ class TargetLayer:
 
 @dataclass(frozen=True)
 class Survey:
-    """The layers of a model in the order of execution (each at its last call), and how many classes it has."""
+    """The layers of a model in the order of execution, each at its last call, and the number of classes."""
 
     layers: tuple[Layer, ...]
     classes: int
 
     @property
     def usable(self) -> list[Layer]:
-        """Those that can be explained; `--layer` counts them from 0, or backwards from -1."""
+        """The layers that can be explained; `--layer` counts them from 0, or backwards from -1."""
         return [layer for layer in self.layers if layer.grid is not None]
 
     @property
     def automatic(self) -> Layer:
-        """The last one with a spatial extent and a gradient of the score through it, but no part of an attention.
+        """The layer that is explained by default. Raises ModelError if none can be.
 
-        (The last block of a ViT does not qualify: only its class token reaches the head. The last that does is the
-        normalisation before its attention, whose own queries get no gradient either.) Raises ModelError.
+        It is the last one with a spatial extent and a gradient of the score through it that is not part of an
+        attention module. (In the last block of a ViT that is the normalisation before the attention: of what follows,
+        only the class token reaches the head.)
         """
         if not self.usable:
             raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
@@ -79,16 +91,22 @@ class Survey:
 
     @property
     def automatic_features(self) -> Layer:
-        """The same for methods that are about features: not one whose channels are the classes. Raises ModelError."""
+        """The default layer for methods that are about features: not one whose channels are the classes."""
         features = [layer for layer in self.usable if not (layer.in_attention or layer.holds_scores)]
         return features[-1] if features else self.automatic
 
     def find(
         self, model: nn.Module, wanted: str | int | Sequence[str | int] | None, *, features_only: bool
     ) -> list[TargetLayer]:
-        """The layers of these names or numbers, several as a sequence or by comma; None for the automatic choice.
+        """Find the layers to explain.
 
-        Raises ModelError for one that does not exist or cannot be explained.
+        Args:
+            model: The model of this survey.
+            wanted: Names or numbers, as a sequence or separated by commas; None for the default layer.
+            features_only: The default layer is one whose channels are not the classes.
+
+        Raises:
+            ModelError: A layer does not exist or cannot be explained.
         """
         if wanted is None:
             found = [self.automatic_features if features_only else self.automatic]
@@ -115,7 +133,9 @@ class Survey:
             raise ModelError(_unknown_layer(model, name))
         found = next((layer for layer in self.layers if layer.name == name), None)
         if found is None:
-            raise ModelError(f"layer {name} gives no tensor of its own when the model runs; livecam layers lists those")
+            raise ModelError(
+                f"layer {name} returns no tensor when the model runs; `livecam layers` lists those that do"
+            )
         if found.grid is None:
             raise ModelError(
                 f"layer {name} cannot be explained: {found.obstacle} ({found.size}); {self._nearest_to(found)}"
@@ -137,9 +157,14 @@ class Survey:
 
 
 def survey_layers(model: nn.Module, example: Tensor) -> Survey:
-    """Run the model once and look at every layer. Raises ModelError for a model that gives no class scores.
+    """Run the model once and look at the output of every layer.
 
-    `example` is one preprocessed (1, channels, h, w) input; the model must be frozen.
+    Args:
+        model: The model, whose parameters take no gradients.
+        example: One preprocessed input, (1, channels, h, w).
+
+    Raises:
+        ModelError: The model gives no class scores, or none that are finite.
     """
     with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
         scores = _class_scores(model(example.detach().requires_grad_()))
@@ -170,7 +195,7 @@ def survey_layers(model: nn.Module, example: Tensor) -> Survey:
 def _grid_of(
     shape: tuple[int, ...], gradient: Tensor | None, example: Tensor, token_counts: set[int]
 ) -> tuple[Grid | None, str]:
-    """The grid to explain on, or None and the reason."""
+    """Return the grid of an output, or None and why it cannot be explained."""
     is_attention_matrix = len(shape) == 4 and shape[2] == shape[3] and shape[3] in token_counts
     grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 and not is_attention_matrix else None
     if grid is None:
@@ -187,7 +212,7 @@ def _is_in_attention(model: nn.Module, name: str) -> bool:
 
 
 def _class_scores(output: object) -> Tensor:
-    """What a model gave, if that is (B, classes). Raises ModelError."""
+    """Return the output of a model if it is (B, classes), else raise ModelError."""
     if isinstance(output, Tensor) and output.ndim == 2:
         return output
     raise ModelError(
@@ -197,7 +222,7 @@ def _class_scores(output: object) -> Tensor:
 
 
 def _described(output: object) -> str:
-    """What a model gave, in words."""
+    """Describe the output of a model in words."""
     kind = f"a {type(output).__name__}"
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"
@@ -209,7 +234,10 @@ def _described(output: object) -> str:
 
 
 class _Output(NamedTuple):
-    """What a module gave: its name, the shape, and its place in the graph, whatever is done in place behind it."""
+    """The output of one call of a module: its name, the shape, and the place in the graph to take the gradient at.
+
+    The place stays right if a later operation changes the output in place.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -218,9 +246,10 @@ class _Output(NamedTuple):
 
 @contextmanager
 def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[_Output], Counter[str]]]:
-    """Of each call of each submodule that gives a float tensor, in the order of execution.
+    """Record what the submodules do while the model runs inside of the block.
 
-    And how often each submodule was called, whatever it gave.
+    Yields the output of each call that returns a tensor with a gradient, in the order of execution, and how often each
+    submodule was called, whatever it returned.
     """
     outputs: list[_Output] = []
     calls: Counter[str] = Counter()

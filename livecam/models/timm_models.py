@@ -1,4 +1,4 @@
-"""The classifiers of timm, the library of PyTorch image models, by their names there: an optional extra."""
+"""The classifiers of timm, the library of PyTorch image models: an optional extra."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from livecam.models.classifier import Classifier, Preprocessing, input_channels
 from livecam.models.weights import download_error, untrained
 
 PREFIX = "timm:"
-"""Before the name that a model has in timm."""
+"""The prefix to the name that a model has in timm."""
 ADAPTS = ("classes", "channels")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-"""What the hub calls a model's weights, the better first."""
+"""The names of a model's weights on the hub, the preferred one first."""
 USUAL_CLASSES = 1000
-"""The head of models that are published without one, until a weights file says more."""
+"""The number of classes of a model that is published without a head, unless a weights file has another."""
 
 
 def is_installed() -> bool:
-    """Whether there is timm."""
+    """Return True if timm is installed."""
     return importlib.util.find_spec("timm") is not None
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """All that can be named, sorted, with the prefix: architectures, and their published weights after a dot."""
+    """Return all names, sorted, with the prefix: architectures, and their published weights after a dot."""
     timm = _timm()
     return tuple(f"{PREFIX}{name}" for name in sorted({*timm.list_models(), *timm.list_models(pretrained=True)}))
 
 
 def config(name: str) -> Any:
-    """What timm knows of a model, without building it: its `PretrainedCfg`."""
+    """Return timm's `PretrainedCfg` of a model, without building it."""
     return _timm().get_pretrained_cfg(name.removeprefix(PREFIX))
 
 
 def load(name: str) -> Classifier:
-    """The classifier with its published weights, which are downloaded once. Raises ModelError."""
+    """Return the classifier with its published weights, which are downloaded once. Raises ModelError."""
     timm, known = _timm(), config(name)
     if not known.has_weights:
         raise ModelError(
-            f"nobody has published weights of {name}; give --weights FILE, or --weights none for the speed"
+            f"nobody has published weights of {name}; give --weights FILE, or --weights none to measure the speed"
         )
     if not known.num_classes:
         raise ModelError(
-            f"{name} has no classes: its weights give features; name weights that were trained on to classes "
+            f"{name} has no classes: its weights give features; name weights with classes "
             "(`livecam models` lists them), or give your own with --weights FILE"
         )
     file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
@@ -63,15 +63,16 @@ def load(name: str) -> Classifier:
         if not file:
             raise download_error(name, urlparse(known.url).netloc, exc) from exc
         raise ModelError(
-            f"the weights of {name} that were downloaded are damaged; delete {Path(file).parents[2]} to have them anew"
+            f"the downloaded weights of {name} are damaged; delete {Path(file).parents[2]} to download them again"
         ) from exc
     return _classifier(name, module)
 
 
 def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classifier:
-    """The classifier with random weights, the same each time, and the head of its published weights or a new one.
+    """Return the classifier with random weights, the same each time. Raises ModelError if timm is not installed.
 
-    It has no labels if it is for so many other classes. Raises ModelError.
+    `classes` is another number of classes than that of its published weights; the classifier then has no labels.
+    `channels` is 3, or 1 for grey pictures.
     """
     timm, known = _timm(), config(name)
     options = {"num_classes": classes or known.num_classes or USUAL_CLASSES, "in_chans": channels}
@@ -80,7 +81,7 @@ def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classi
 
 
 def cached_file(known: Any) -> str | None:
-    """Where the weights of such a config lie on the disk, None if they would have to be downloaded."""
+    """Return the path of weights that were downloaded from the hub before, None if they were not."""
     from huggingface_hub import try_to_load_from_cache
 
     found = (try_to_load_from_cache(known.hf_hub_id, file) for file in WEIGHT_FILES)
@@ -88,19 +89,19 @@ def cached_file(known: Any) -> str | None:
 
 
 def _download(name: str, known: Any) -> str:
-    """The path of the weights, fetched from the hub."""
+    """Download weights from the hub and return their path. Raises ModelError."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
     file, other = WEIGHT_FILES
     try:
         try:
-            # Asked first: the download itself would try for most of a minute to reach a hub that is out of reach.
+            # A question first: the download itself tries for most of a minute to reach a hub that is out of reach.
             get_hf_file_metadata(hf_hub_url(known.hf_hub_id, file))
         except EntryNotFoundError:
             file = other
         return hf_hub_download(known.hf_hub_id, file)
-    except Exception as exc:  # the hub's client lets those of several other libraries through
+    except Exception as exc:  # the hub's client raises the errors of several other libraries
         raise download_error(name, urlparse(constants.ENDPOINT).netloc, exc) from exc
 
 

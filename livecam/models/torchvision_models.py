@@ -1,4 +1,4 @@
-"""The classifiers of torchvision, by their names there."""
+"""The classifiers of torchvision."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ADAPTS = ("classes",)
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """All that can be named, sorted."""
+    """Return the names of all classifiers, sorted."""
     return tuple(zoo.list_models(module=zoo))
 
 
 def load(name: str) -> Classifier:
-    """The classifier with its best published weights, which are downloaded once. Raises ModelError."""
+    """Return the classifier with its best published weights, which are downloaded once. Raises ModelError."""
     weights = zoo.get_model_weights(name).DEFAULT
     try:
         module = zoo.get_model(name, weights=weights)
@@ -30,7 +30,7 @@ def load(name: str) -> Classifier:
 
 
 def build(name: str, *, classes: int | None = None) -> Classifier:
-    """The classifier with random weights, the same each time; without labels if it is for so many other classes."""
+    """Return the classifier with random weights, the same each time; it has no labels if `classes` is given."""
     weights = zoo.get_model_weights(name).DEFAULT
     preprocessing = preprocessing_of(weights)
     options: dict[str, Any] = {"num_classes": classes} if classes else {}
@@ -44,7 +44,7 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
 
 
 def preprocessing_of(weights: Any) -> Preprocessing:
-    """What the pictures of these weights went through in their training."""
+    """Return the preprocessing that belongs to weights of torchvision."""
     transforms = weights.transforms()
     return Preprocessing(
         size=(transforms.crop_size[0], transforms.crop_size[0]),

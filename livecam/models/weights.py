@@ -1,4 +1,4 @@
-"""Weights: random ones, those of a file, read so that no code in it can run, and those that did not come."""
+"""Weights: random ones, those of a file, which is read without running code in it, and failed downloads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, input_error
 
 State = dict[str, Tensor]
@@ -20,7 +20,7 @@ State = dict[str, Tensor]
 
 
 def untrained(build: Callable[[], nn.Module]) -> nn.Module:
-    """The module that this builds, with random weights that are the same each time."""
+    """Build a module with random weights that are the same each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build()
@@ -31,10 +31,10 @@ def untrained(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def calibrated(classifier: Classifier) -> Classifier:
-    """Give the batch normalisations of an untrained model the statistics of noise.
+    """Give the batch normalisations of an untrained model the statistics of noise, and return it.
 
-    With those that they begin with, the signal fades out on its way through a deep network: what is left are rounding
-    errors, and numbers so small that processors are slow with them.
+    With their initial statistics the signal fades on its way through a deep network. What is left are rounding errors,
+    and numbers so small that processors are slow with them.
     """
     norms = [layer for layer in classifier.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not norms:
@@ -58,7 +58,7 @@ def calibrated(classifier: Classifier) -> Classifier:
 
 
 def download_error(name: str, host: str, exc: BaseException) -> ModelError:
-    """What to tell when the weights of a model cannot be downloaded: no network, a full disk, one cut short."""
+    """Return the error for weights that cannot be downloaded: no network, a full disk, a file cut short."""
     return ModelError(
         f"the weights of {name} cannot be downloaded from {host} ({_reason(exc)}); connect to the network once, or "
         "give --weights FILE, or take --model efficientnet_lite0 or shapes, which need no download, or --weights none "
@@ -67,7 +67,7 @@ def download_error(name: str, host: str, exc: BaseException) -> ModelError:
 
 
 def _reason(exc: BaseException) -> str:
-    """The first line of what lies at the bottom of it: libraries wrap the system's plain words in their own."""
+    """Return the first line of the innermost cause: libraries wrap the system's plain words in their own."""
     while inner := exc.__cause__ or exc.__context__:
         exc = inner
     reason = getattr(exc, "reason", None) or exc
@@ -76,7 +76,7 @@ def _reason(exc: BaseException) -> str:
 
 
 def read_state(path: Path) -> State:
-    """The state dict in a file of torch.save or, by its ending, a .safetensors file. Raises ModelError."""
+    """Read the state dict in a file of `torch.save`, or in one that ends in .safetensors. Raises ModelError."""
     try:
         path.open("rb").close()
         content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
@@ -92,8 +92,8 @@ def read_state(path: Path) -> State:
         # As the float32 that they become: what is too large for it is infinite there.
         if value.is_floating_point() and not value.float().isfinite().all():
             raise ModelError(
-                f"the weights {path} hold NaN or infinity in {name}: the training that wrote them had diverged; "
-                "take an earlier state of it"
+                f"the weights {path} hold NaN or infinity in {name}: the training had diverged; "
+                "take an earlier checkpoint"
             )
     return dict(content)
 
@@ -121,9 +121,10 @@ def _pickled(path: Path) -> Any:
 
 
 def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
-    """The `classes` and `channels` to build a module of this kind with, so that the state fits; what fits is left out.
+    """Return the `classes` and `channels` with which to build a module so that a state dict fits it.
 
-    The head is told by its shape: all that has another number of rows, and nothing else that differs, has it in common.
+    What fits already is left out. The head is recognised by its shape: of all tensors that differ, those with another
+    number of rows must agree on that number.
     """
     rows: set[tuple[int, int]] = set()
     shape: dict[str, int] = {}
@@ -143,16 +144,15 @@ def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
 
 
 def load_state(classifier: Classifier, state: State, path: Path) -> None:
-    """Put a state dict, read from this file, into the module; it has to fit exactly. Raises ModelError."""
+    """Load a state dict that was read from `path` into the module. Raises ModelError unless it fits exactly."""
     expected = classifier.module.state_dict()
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
     reshaped = [name for name, value in expected.items() if name in state and state[name].shape != value.shape]
-    for what, wrong in (("lack", missing), ("have, unknown to it,", unexpected), ("have in another shape", reshaped)):
-        if wrong:
+    for problem, names in (("they lack", missing), ("it has no", unexpected), ("the shapes differ for", reshaped)):
+        if names:
             raise ModelError(
-                f"the weights {path} are not of {classifier.name}: they {what} {wrong[0]}"
-                + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
-                + "; name their model with --model (and its classes with --labels)"
+                f"the weights {path} are not of {classifier.name}: {problem} {some_of(names, 1)}; "
+                "name their model with --model (and its classes with --labels)"
             )
     classifier.module.load_state_dict(state)

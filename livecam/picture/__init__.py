@@ -1,1 +1,1 @@
-"""Pictures: the frame that travels, its planes, colours and facts."""
+"""Pictures: frames, their planes, colours and orientation, and the facts of the medium they come from."""

@@ -1,4 +1,4 @@
-"""The colour space and range that a picture is in: needed to feed the model and to blend with the right palette."""
+"""The colour space and range of a picture: how its Y, U and V relate to RGB."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ _BT709, _BT601 = 1, 6
 
 
 class Color(NamedTuple):
-    """`space` is an AVColorSpace number that is in the table above; `full_range` says 0-255 instead of 16-235/240."""
+    """A colour space and range.
+
+    Attributes:
+        space: The number of an FFmpeg AVColorSpace with Y, U and V.
+        full_range: True if luma is in 0..255, False if it is in 16..235 (and chroma in 16..240).
+    """
 
     space: int
     full_range: bool
 
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Color:
-        """The tags of a picture. Where it has none, what mpv assumes: BT.709 for the sizes of HD, BT.601 below."""
+        """Read the tags of a picture; without a colour space, one of HD size is BT.709 and others BT.601, as in mpv."""
         space = picture.colorspace
         if space not in _LUMA:
             space = _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
@@ -38,34 +43,34 @@ class Color(NamedTuple):
 
     @staticmethod
     def space_tag(picture: av.VideoFrame) -> int:
-        """The AVColorSpace tag for planes Y, U, V made of a picture: its own, unless that says that it is RGB."""
+        """Return the AVColorSpace tag for Y, U and V made of a picture: its own, unless that says RGB."""
         return Color.of(picture).space if picture.colorspace == _RGB else picture.colorspace
 
     @property
     def swscale_space(self) -> Colorspace:
-        """The same colour space in the words of swscale."""
+        """The colour space as swscale names it."""
         return {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}.get(
             self.space, Colorspace.ITU601
         )
 
     @property
     def swscale_range(self) -> ColorRange:
-        """The same range in the words of swscale."""
+        """The range as swscale names it."""
         return ColorRange.JPEG if self.full_range else ColorRange.MPEG
 
     def yuv_from_rgb(self, rgb: np.ndarray) -> np.ndarray:
-        """(N, 3) uint8 RGB, full range -> (N, 3) uint8 Y, U, V in this colour space and range."""
+        """Convert (N, 3) uint8 full-range RGB to (N, 3) uint8 Y, U, V."""
         matrix, offset = self._matrix_and_offset()
         return np.clip(np.round(rgb @ matrix.T + offset), 0, 255).astype(np.uint8)
 
     def rgb_from_yuv(self) -> tuple[np.ndarray, np.ndarray]:
-        """The way back: a matrix, (3, 3), and an offset, (3,), float64, with RGB = matrix @ YUV + offset on 0..255."""
+        """Return a matrix, (3, 3), and an offset, (3,), float64, such that RGB = matrix @ YUV + offset on 0..255."""
         matrix, offset = self._matrix_and_offset()
-        back = np.linalg.inv(matrix)
-        return back, -back @ offset
+        inverse = np.linalg.inv(matrix)
+        return inverse, -inverse @ offset
 
     def _matrix_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
-        """(3, 3) and (3,) float64, with YUV = matrix @ RGB + offset on 0..255."""
+        """Return (3, 3) and (3,) float64, such that YUV = matrix @ RGB + offset on 0..255."""
         kr, kb = _LUMA[self.space]
         luma = np.array([kr, 1 - kr - kb, kb])
         u, v = (np.array([0, 0, 1]) - luma) / (2 * (1 - kb)), (np.array([1, 0, 0]) - luma) / (2 * (1 - kr))

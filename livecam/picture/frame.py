@@ -1,4 +1,4 @@
-"""What travels through the stages: a Frame, and the Explanation that belongs to it."""
+"""The frame: one picture of a source, as it travels through the stages of a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from livecam.picture.media import Orientation
 class Frame:
     """One picture of a source.
 
-    `picture` stays as the decoder gave it (planes, pts, time base, colour tags); nothing may write into it, the decoder
-    still refers to it. `index` counts from 0. `captured_seconds` is when it arrived, on the clock of
-    `time.perf_counter`. `path` is the file that a still picture came from, `color_profile` the ICC profile of its RGB,
-    None where it has none.
+    Attributes:
+        picture: The picture as the decoder gave it: planes, pts, time base and colour tags. It must not be written to,
+            since the decoder still refers to it.
+        index: Its number in the source, from 0.
+        captured_seconds: When it arrived, on the clock of `time.perf_counter`.
+        orientation: How it is turned to stand upright.
+        sample_aspect_ratio: Width by height of its pixels, before it is turned.
+        path: The file that a still picture came from, None for a frame of a video.
+        color_profile: The ICC profile of its RGB, None if it has none.
     """
 
     picture: av.VideoFrame
@@ -34,7 +39,7 @@ class Frame:
 
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
-        """(H, W, 3) uint8 RGB -> a frame that looks at it where it lies. Raises InputError for anything else."""
+        """Make a frame of an (H, W, 3) uint8 RGB array without copying it. Raises InputError for anything else."""
         is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
         if not is_rgb or not image.size:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -43,10 +48,10 @@ class Frame:
 
     @property
     def pts_seconds(self) -> float | None:
-        """Presentation time in the source, None for a picture without one."""
+        """The presentation time in the source, None if the picture has none."""
         return self.picture.time
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(width, height) in pixels as shown: turned upright, pixels not yet made square."""
+        """(width, height) in pixels, turned upright; the pixels need not be square."""
         return self.orientation.swap(self.picture.width, self.picture.height)

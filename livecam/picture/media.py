@@ -1,4 +1,4 @@
-"""What a source holds besides its pictures, and what a sink must carry over for the copy to be faithful."""
+"""The facts of a source: size, orientation, colours, times and the streams beside the video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Side = TypeVar("Side", int, float)
 
 
 class Orientation(NamedTuple):
-    """How a coded picture is turned to stand upright: first the axes are swapped, then the rows or columns reversed."""
+    """How a coded picture is turned to stand upright: first its axes are swapped, then columns or rows reversed."""
 
     transposed: bool = False
     flipped_x: bool = False
@@ -24,7 +24,7 @@ class Orientation(NamedTuple):
 
     @classmethod
     def of(cls, display_matrix: tuple[int, ...] | None) -> Orientation:
-        """From FFmpeg's 3x3 display matrix (nine 16.16 integers); angles between are rounded to a quarter turn."""
+        """Read FFmpeg's 3x3 display matrix, nine 16.16 integers; angles are rounded to quarter turns."""
         if display_matrix is None:
             return cls()
         a, b, _, c, d = display_matrix[:5]
@@ -33,26 +33,26 @@ class Orientation(NamedTuple):
         return cls(False, a < 0, d < 0)
 
     def mirrored(self) -> Orientation:
-        """The same with left and right of the upright picture exchanged."""
+        """Return the orientation that also exchanges left and right of the upright picture."""
         return self._replace(flipped_x=not self.flipped_x)
 
     def upright(self, picture: np.ndarray) -> np.ndarray:
-        """Coded (h, w, ...) -> upright (h', w', ...), a view."""
+        """View a coded picture, (h, w, ...), as the upright one, (h', w', ...)."""
         turned = picture.swapaxes(0, 1) if self.transposed else picture
         return turned[:: -1 if self.flipped_y else 1, :: -1 if self.flipped_x else 1]
 
     def coded(self, picture: np.ndarray) -> np.ndarray:
-        """Upright (h', w', ...) -> coded (h, w, ...), a view."""
+        """View an upright picture, (h', w', ...), as the coded one, (h, w, ...)."""
         turned = picture[:: -1 if self.flipped_y else 1, :: -1 if self.flipped_x else 1]
         return turned.swapaxes(0, 1) if self.transposed else turned
 
     def swap(self, width: Side, height: Side) -> tuple[Side, Side]:
-        """(width, height) of one side -> that of the other."""
+        """Convert (width, height) of the coded picture to that of the upright one, or back."""
         return (height, width) if self.transposed else (width, height)
 
 
 class Region(NamedTuple):
-    """A rectangle in fractions of a picture, (0, 0) top left. Beyond 0..1 where the model saw padding."""
+    """A rectangle in fractions of a picture, (0, 0) top left. It exceeds 0..1 where the model was shown padding."""
 
     left: float = 0.0
     top: float = 0.0
@@ -60,7 +60,7 @@ class Region(NamedTuple):
     bottom: float = 1.0
 
     def coded(self, orientation: Orientation) -> Region:
-        """From the upright picture to the coded one."""
+        """Convert a region of the upright picture to that of the coded one."""
         left, top, right, bottom = self
         if orientation.flipped_x:
             left, right = 1 - right, 1 - left
@@ -71,15 +71,33 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Media:
-    """The facts of a source. Sizes are those of the coded picture, before `display_matrix` turns it."""
+    """The facts of a source.
+
+    Attributes:
+        width: The width of the coded picture, before `display_matrix` turns it.
+        height: Its height.
+        pixel_format: FFmpeg's name of the format that the pictures come in.
+        time_base: The unit of the frames' times, in seconds.
+        rate: The average number of frames a second, as the container tells. A hint: times come from the frames.
+        sample_aspect_ratio: Width by height of the coded picture's pixels.
+        color_range: FFmpeg's AVColorRange; 0 is unspecified.
+        color_space: FFmpeg's AVColorSpace; 2 is unspecified.
+        color_primaries: FFmpeg's AVColorPrimaries; 2 is unspecified.
+        color_transfer: FFmpeg's AVColorTransferCharacteristic; 2 is unspecified.
+        display_matrix: The nine 16.16 integers that turn the coded picture upright; None if it is upright.
+        expected_frames: How many frames the container promises or its duration suggests; for the progress bar alone.
+        metadata: The container's tags.
+        stream_metadata: The video stream's tags.
+        disposition: The video stream's disposition, FFmpeg's bit field.
+        chapters: The container's chapters, as PyAV gives them.
+        copied_streams: The audio, subtitle and attachment streams, whose packets the source hands on as they are.
+    """
 
     width: int
     height: int
     pixel_format: str
-    """FFmpeg's name of the format that the pictures come in."""
     time_base: Fraction
     rate: Fraction | None = None
-    """Average frames a second, as the container tells; only a hint, times come from the frames."""
     sample_aspect_ratio: Fraction | None = None
     color_range: int = 0
     color_space: int = 2
@@ -87,17 +105,15 @@ class Media:
     color_transfer: int = 2
     display_matrix: tuple[int, ...] | None = None
     expected_frames: int | None = None
-    """How many frames the container promises or its duration suggests; only for the progress bar."""
     metadata: dict[str, str] = field(default_factory=dict)
     stream_metadata: dict[str, str] = field(default_factory=dict)
     disposition: int = 0
     chapters: list[Any] = field(default_factory=list)
     copied_streams: tuple[av.stream.Stream, ...] = ()
-    """Audio, subtitle and attachment streams, whose packets the source hands over as they are."""
 
 
 def media_of(first: av.VideoFrame, **facts: Any) -> Media:
-    """What the first picture of a video tells of all of them; `facts` are the rest."""
+    """Read the facts of a video from its first picture; `facts` are those that a picture does not tell."""
     return Media(
         width=first.width,
         height=first.height,
@@ -112,6 +128,6 @@ def media_of(first: av.VideoFrame, **facts: Any) -> Media:
 
 
 def display_matrix_of(picture: av.VideoFrame) -> tuple[int, ...] | None:
-    """The nine 16.16 integers that come with a decoded frame, None where there are none."""
+    """Return the display matrix that comes with a decoded picture, nine 16.16 integers, or None."""
     data: Any = picture.side_data.get("DISPLAYMATRIX")
     return struct.unpack("=9i", bytes(data)) if data is not None else None

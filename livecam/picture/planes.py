@@ -1,4 +1,4 @@
-"""The planes of a picture, as arrays to read from and to draw into."""
+"""The planes of a picture as arrays, and the pixel formats that are drawn on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from livecam.picture.color import Color
 
 PLANAR = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1), "gbrp": (1, 1)}
-"""The formats that are drawn on, with how many pixels one of the last two planes spans: (horizontally, vertically)."""
+"""The pixel formats that are drawn on: how many pixels one pixel of the last two planes spans, (across, down)."""
 
 
 def planar_format(picture_format: av.VideoFormat) -> str:
-    """The one of `PLANAR` that keeps all the colour detail of a video's format."""
+    """Return the format of `PLANAR` that keeps all the colour detail of a video's format."""
     if not picture_format.is_rgb and len(picture_format.components) == 1:
         return "yuv420p"  # grey: the heatmap brings the colour
     chroma_width, chroma_height = picture_format.chroma_width(8), picture_format.chroma_height(8)
@@ -20,13 +20,13 @@ def planar_format(picture_format: av.VideoFormat) -> str:
 
 
 def drawn_format(picture: av.VideoFrame) -> str | None:
-    """The one of `PLANAR` that a picture is in, or is but for its name; None if it has to be converted."""
+    """Return the format of `PLANAR` that a picture is in (yuvj420p is yuv420p), or None if it must be converted."""
     name = picture.format.name.replace("yuvj", "yuv")
     return name if name in PLANAR else None
 
 
 def planes(picture: av.VideoFrame) -> list[np.ndarray]:
-    """Views of the three 8-bit planes, (h, w) uint8 each; writing into them writes into the picture."""
+    """View the 8-bit planes of a picture as arrays, (h, w) uint8 each; writing into them writes into the picture."""
     return [
         np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
         for plane in picture.planes
@@ -34,13 +34,13 @@ def planes(picture: av.VideoFrame) -> list[np.ndarray]:
 
 
 def plane_values(rgb: np.ndarray, pixel_format: str, color: Color) -> np.ndarray:
-    """(N, 3) uint8 RGB -> (N, 3) uint8, each colour as it is written into the planes of a format, in their order."""
+    """Convert (N, 3) uint8 RGB to the values that these colours have in the planes of a format, (N, 3) uint8."""
     if pixel_format == "gbrp":
         return rgb[:, (1, 2, 0)]
     return color.yuv_from_rgb(rgb)
 
 
 def padded_size(width: int, height: int, pixel_format: str) -> tuple[int, int]:
-    """(width, height) rounded up so that chroma pixels come out even."""
+    """Round (width, height) up to whole pixels of the chroma."""
     across, down = PLANAR[pixel_format]
     return width + width % across, height + height % down

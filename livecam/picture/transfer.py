@@ -1,4 +1,4 @@
-"""Pictures on their way between the host and a device."""
+"""Copies of pictures between the host and a torch device."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from livecam.picture.planes import drawn_format, planes
 
-_STAGES = 3
-"""Enough that one is filled while the one before is copied and the next is free."""
+_BUFFERS = 3
+"""Page-locked buffers of one stream of copies: one is filled while the one before is copied and the next is free."""
 
 
 class Transfer:
-    """Takes pictures to a device and back.
+    """Copies pictures to a device and back.
 
-    One thread may upload while another draws: sends what it draws with, and downloads. `device` is any; on CUDA, copies
-    go through page-locked memory that is used again, and on streams of their own.
+    One thread may upload while another draws, that is, calls `drawing`, `send` and `download`. On CUDA, copies use
+    streams of their own and page-locked memory that is reused.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,12 +30,12 @@ class Transfer:
         if self._is_cuda:
             self._uploading, self._drawing = _Lane(device), _Lane(device)
             # One is enough: whoever downloads waits for the pixels before going on.
-            self._download = _Stage()
-            # Sleeping until then: a thread that spins takes a core from the encoder.
+            self._download = _Buffer()
+            # Blocking: a thread that spins while it waits takes a core from the encoder.
             self._downloaded = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def upload(self, arrays: Sequence[np.ndarray]) -> DevicePlanes:
-        """Copy planes, (h, w) uint8, to the device. On CUDA this only starts the copy."""
+        """Copy planes, (h, w) uint8 each, to the device. On CUDA this starts the copy without waiting for it."""
         shapes = [(array.shape[0], array.shape[1]) for array in arrays]
         if self._is_cuda:
             memory, arrived = self._uploading.send(arrays)
@@ -43,15 +43,17 @@ class Transfer:
         return DevicePlanes(_packed(arrays).to(self.device), shapes, self)
 
     def send(self, arrays: Sequence[np.ndarray]) -> list[Tensor]:
-        """Copy small arrays, all float32, to the device in one go, for work inside of `drawing`."""
+        """Copy small float32 arrays to the device in one transfer, for work inside of `drawing`."""
         memory = self._drawing.send(arrays)[0] if self._is_cuda else _packed(arrays).to(self.device)
         parts = memory.view(torch.float32).split([array.size for array in arrays])  # type: ignore[no-untyped-call]
         return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     def download(self, memory: Tensor, into: Sequence[np.ndarray]) -> None:
-        """Copy planes that lie one behind the other in `memory`, (n,) uint8 on the device, into arrays (h, w) uint8.
+        """Copy planes to the host, once the work that is queued on the current stream is done.
 
-        It waits until what is queued on the current stream, and makes them, is done.
+        Args:
+            memory: The planes one behind the other, (n,) uint8 on the device.
+            into: The arrays to fill, (h, w) uint8 each.
         """
         if self._is_cuda:
             with torch.cuda.device(self.device):
@@ -64,14 +66,18 @@ class Transfer:
             np.copyto(target, part)
 
     def drawing(self) -> AbstractContextManager[object]:
-        """Work inside the block is queued beside, not behind, the model's."""
+        """Queue the work inside of the block on a stream of its own, not behind the model's."""
         return torch.cuda.stream(self._drawing.stream) if self._is_cuda else nullcontext()
 
 
 class DevicePlanes:
-    """The planes of a picture on a device. They are only to be read.
+    """The planes of a picture on a device, to be read only.
 
-    `memory`, (n,) uint8, holds planes of `shapes`, (h, w) each, one behind the other, as soon as `arrived` is over.
+    Args:
+        memory: The planes one behind the other, (n,) uint8.
+        shapes: The shape, (h, w), of each.
+        transfer: The way that they came and the drawn picture goes back.
+        arrived: The CUDA event after which they are there; None if they are there already.
     """
 
     def __init__(
@@ -87,7 +93,7 @@ class DevicePlanes:
         self._arrived = arrived
 
     def here(self) -> Tensor:
-        """The memory, (n,) uint8, for work on the current stream, which waits until it is filled; the host does not."""
+        """Return the memory, (n,) uint8, for work on the current stream, which waits for it; the host does not."""
         if self._arrived is not None:
             with torch.cuda.device(self.transfer.device):
                 stream = torch.cuda.current_stream(self.transfer.device)
@@ -97,21 +103,26 @@ class DevicePlanes:
 
 
 def transfer_to(device: torch.device) -> Transfer | None:
-    """The way to a device where drawing there pays, which is CUDA; None for any other."""
+    """Return a transfer to a device on which drawing pays, which is CUDA; None for any other."""
     return Transfer(device) if device.type == "cuda" else None
 
 
 def uploaded(picture: av.VideoFrame, transfer: Transfer | None) -> DevicePlanes | None:
-    """A picture's planes on the device, or on their way; None without one, or for a format that is not drawn on."""
+    """Start to upload a picture's planes; None without a transfer, or for a pixel format that is not drawn on."""
     if transfer is None or drawn_format(picture) is None:
         return None
     return transfer.upload(planes(picture))
 
 
 def stacked(memory: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """View memory (..., n) as the planes of `shapes` that lie in it one behind the other.
+    """View memory as the planes that lie in it one behind the other.
 
-    Neighbours of one shape are one tensor, (..., planes, h, w): all three planes, or the luma, and the two of chroma.
+    Args:
+        memory: (..., n) of any dtype.
+        shapes: The shape, (h, w), of each plane.
+
+    Returns:
+        A tensor (..., planes, h, w) for each run of planes of one shape: all three, or the luma and the two of chroma.
     """
     views, start = [], 0
     for (height, width), alike in groupby(shapes):
@@ -128,30 +139,30 @@ class _Lane:
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._device = device
-        self._workers = cycle([_Stage() for _ in range(_STAGES)])
+        self._buffers = cycle([_Buffer() for _ in range(_BUFFERS)])
 
     def send(self, arrays: Sequence[np.ndarray]) -> tuple[Tensor, torch.cuda.Event]:
-        """Start to copy arrays. Returns their bytes on the device, (n,) uint8, and the event of their arrival."""
-        stage = next(self._workers)
+        """Start to copy arrays; return their bytes on the device, (n,) uint8, and the event of their arrival."""
+        buffer = next(self._buffers)
         with torch.cuda.stream(self.stream):
-            staged = stage.memory(sum(array.nbytes for array in arrays))
+            staged = buffer.memory(sum(array.nbytes for array in arrays))
             for part, array in zip(_parts(staged, arrays), arrays, strict=True):
                 np.copyto(part, array)
             memory = staged.to(self._device, non_blocking=True)
-            stage.done = self.stream.record_event()
-        return memory, stage.done
+            buffer.done = self.stream.record_event()
+        return memory, buffer.done
 
 
-class _Stage:
-    """Page-locked memory that copies go through, allocated anew only for a picture that is larger than those before."""
+class _Buffer:
+    """A page-locked buffer that copies go through; it grows with the largest picture."""
 
     def __init__(self) -> None:
         self._memory = torch.empty(0, dtype=torch.uint8)
         self.done: torch.cuda.Event | None = None
-        """When the last copy is over."""
+        """The end of the last copy."""
 
     def memory(self, size: int) -> Tensor:
-        """(size,) uint8, once the copy before is over."""
+        """Return the buffer as (size,) uint8, once the last copy is over."""
         if self.done is not None:
             self.done.synchronize()
         if len(self._memory) < size:
@@ -160,7 +171,7 @@ class _Stage:
 
 
 def _packed(arrays: Sequence[np.ndarray]) -> Tensor:
-    """The bytes of arrays, one behind the other: (n,) uint8 on the CPU."""
+    """Return the bytes of arrays, one behind the other: (n,) uint8 on the CPU."""
     return torch.from_numpy(np.concatenate([np.ascontiguousarray(array).view(np.uint8).ravel() for array in arrays]))
 
 

@@ -1,4 +1,4 @@
-"""Drawing on a torch device: what covers the picture is done there, lines and letters on the host."""
+"""A canvas on a torch device: blends and fills are computed there, lines and letters on the host."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from torch.nn import functional
 from livecam.picture.color import Color
 from livecam.picture.media import Orientation, Region
 from livecam.picture.transfer import DevicePlanes, stacked
-from livecam.render.canvas import Canvas, Place
+from livecam.render.canvas import RGB, Canvas, Palette, Place
 
 
 class DeviceCanvas(Canvas):
     """A canvas whose ground is on a device as well.
 
-    `fill` and `blend` draw there, until it is settled, which brings the picture down to the host in one go; `write` and
-    `outline` begin with that.
+    `fill` and `blend` draw on the device until the canvas is settled, which downloads the picture in one copy. `write`
+    and `outline` settle it first.
+
+    Args:
+        uploaded: The planes of the ground on the device. The other arguments are those of `Canvas`.
     """
 
     def __init__(
@@ -34,35 +37,36 @@ class DeviceCanvas(Canvas):
         super().__init__(ground, planes, pixel_format, color, orientation)
         self._uploaded = uploaded
         self._transfer = uploaded.transfer
-        self._drawn: Tensor | None = None  # laid out as what was uploaded; None as long as nothing is drawn
+        self._drawn: Tensor | None = None
+        """What was drawn, in the memory layout of `uploaded`; None until something is."""
 
     def settle(self) -> None:
-        """Bring down what was drawn; where nothing was, the host has the ground itself."""
+        """Download what was drawn; if nothing was, copy the ground on the host."""
         if self._drawn is not None and not self.is_settled:
             with self._transfer.drawing():
                 self._transfer.download(self._drawn, self._planes)
             self._ground = self._planes
         super().settle()
 
-    def fill(self, rgb: tuple[int, int, int]) -> None:
+    def fill(self, rgb: RGB) -> None:
         if self.is_settled:
             super().fill(rgb)
             return
         with self._transfer.drawing():
             self._drawn = torch.empty_like(self._uploaded.here())
             planes = [plane for alike in self._stacked(self._drawn) for plane in alike.unbind()]
-            for plane, value in zip(planes, self._values_of(rgb), strict=True):
+            for plane, value in zip(planes, self._ink(rgb), strict=True):
                 plane.fill_(value)
 
     def blend(
-        self, levels: np.ndarray, region: Region, palette: np.ndarray, opacity: float | np.ndarray, blocks: bool = False
+        self, levels: np.ndarray, region: Region, palette: Palette, opacity: float | np.ndarray, blocks: bool = False
     ) -> None:
         if self.is_settled:
             super().blend(levels, region, palette, opacity, blocks)
             return
         levels, places = self._laid_out(levels, region)
-        adds = self._values(palette) * np.float32(opacity) + np.float32(0.5)  # cut off later, so that it is rounded
-        keeps = np.broadcast_to(1 - np.float32(opacity), (1, len(palette)))
+        adds = self._table(palette) * np.float32(opacity) + np.float32(0.5)  # rounds, as fractions are cut off later
+        keeps = np.broadcast_to(1 - np.float32(opacity), (1, adds.shape[1]))
         with self._transfer.drawing():
             below = self._uploaded.here() if self._drawn is None else self._drawn
             if self._drawn is None:
@@ -76,12 +80,12 @@ class DeviceCanvas(Canvas):
                 target[:, *place.where].copy_(_blended(ground[:, *place.where], place, there, table, blocks))
 
     def _stacked(self, memory: Tensor) -> list[Tensor]:
-        """Planes of one shape together, each (planes, h, w) uint8."""
+        """View memory as stacks of planes of one shape, (planes, h, w) uint8 each."""
         return stacked(memory, self._uploaded.shapes)
 
 
 def _numbers(stacks: Sequence[Tensor]) -> Iterator[slice]:
-    """For each stack of planes their numbers among all."""
+    """Yield for each stack of planes their numbers among all planes."""
     start = 0
     for planes in stacks:
         yield slice(start, start + len(planes))
@@ -89,12 +93,20 @@ def _numbers(stacks: Sequence[Tensor]) -> Iterator[slice]:
 
 
 def _blended(ground: Tensor, place: Place, levels: Tensor, table: Tensor, blocks: bool) -> Tensor:
-    """Colour what lies at a place of alike planes, (planes, h, w) uint8; the result is float32, to be cut off.
+    """Blend the colours of a map over a part of planes of one shape.
 
-    `levels` are (h', w') float32, a half too high, `table` (planes + 1, 256) float32: by level what is added to each of
-    the planes, and at the end the share that is kept of what lies below.
+    Args:
+        ground: That part of the planes, (planes, h, w) uint8.
+        place: Where the map lies in these planes.
+        levels: The map, (h', w') float32, raised by 0.5 so that cutting the fraction off rounds.
+        table: (planes + 1, 256) float32: by level what is added to each of the planes, and in the last row the share
+            that is kept of the ground.
+        blocks: Draw each cell of the map as a block.
+
+    Returns:
+        (planes, h, w) float32, raised by 0.5 as well.
     """
     options = {"mode": "nearest-exact"} if blocks else {"mode": "bilinear", "align_corners": False}
     stretched = functional.interpolate(levels[None, None], (place.height, place.width), **options)[0, 0]
-    looked_up = table[:, stretched[place.inside].long()]
-    return torch.addcmul(looked_up[:-1], looked_up[-1], ground)
+    colors = table[:, stretched[place.inside].long()]
+    return torch.addcmul(colors[:-1], colors[-1], ground)

@@ -2,75 +2,70 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 from livecam.picture.media import Orientation
 
 LARGEST_VIDEO_SIDE = 4096
-"""Pixels: what hardware decodes."""
+"""The longest side in pixels of a video that hardware decodes everywhere."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid of panels, counted upright; sizes are those of the coded picture.
+    """Where the panels lie in the coded picture. Sizes are (width, height) in pixels.
 
-    Each panel holds a frame of `width` x `height`, made even by repeating the last line or column, so that the next one
-    begins on a whole pixel of the chroma.
+    Attributes:
+        size: The size of the whole picture.
+        frame_size: The size of the frame in each panel.
+        panel_size: The size of a panel: the frame's, or made even where there are several panels, so that the next one
+            begins on a whole pixel of the chroma.
+        origins: The top left corner, (x, y), of each place for a panel, in the reading order of the upright picture.
+            There may be more places than panels.
     """
 
-    columns: int
-    rows: int
-    width: int
-    height: int
-    orientation: Orientation = Orientation()
+    size: tuple[int, int]
+    frame_size: tuple[int, int]
+    panel_size: tuple[int, int]
+    origins: tuple[tuple[int, int], ...]
 
-    @classmethod
-    def of(
-        cls, panels: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None
-    ) -> Layout:
-        """Panels for coded frames of this size: up to three side by side, more in a grid that is about square.
 
-        Several panels are made smaller to stay within the largest side; a single one is never scaled.
-        """
-        if panels == 1:
-            return cls(1, 1, width, height, orientation)
-        columns = panels if panels <= 3 else math.ceil(math.sqrt(panels))
-        rows = math.ceil(panels / columns)
-        across, down = orientation.swap(columns, rows)
-        limit = largest_side or math.inf
-        scale = min(1.0, limit / (across * _even(width)), limit / (down * _even(height)))
-        if scale < 1:
-            width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
-        return cls(columns, rows, width, height, orientation)
+@functools.lru_cache(maxsize=64)
+def lay_out(panels: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None) -> Layout:
+    """Lay out panels: up to three side by side, more in a grid that is about square.
 
-    @property
-    def places(self) -> int:
-        """How many panels there is room for."""
-        return self.columns * self.rows
-
-    @property
-    def panel_size(self) -> tuple[int, int]:
-        """(width, height) of a panel; a single one is as odd as its frame."""
-        return (self.width, self.height) if self.places == 1 else (_even(self.width), _even(self.height))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the coded picture that holds all panels."""
-        across, down = self.orientation.swap(self.columns, self.rows)
-        width, height = self.panel_size
-        return across * width, down * height
-
-    def origin(self, number: int) -> tuple[int, int]:
-        """(x, y) in the coded picture of the panel with this place in reading order."""
-        row, column = divmod(number, self.columns)
-        if self.orientation.flipped_x:
-            column = self.columns - 1 - column
-        if self.orientation.flipped_y:
-            row = self.rows - 1 - row
-        across, down = self.orientation.swap(column, row)
-        width, height = self.panel_size
-        return across * width, down * height
+    Args:
+        panels: How many there are.
+        width: The width of the coded frame.
+        height: Its height.
+        orientation: How the coded frame is turned to stand upright.
+        largest_side: Where there are several panels, they are scaled down to keep the picture within so many pixels
+            on each side. A single panel is never scaled.
+    """
+    if panels == 1:
+        return Layout((width, height), (width, height), (width, height), ((0, 0),))
+    columns = panels if panels <= 3 else math.ceil(math.sqrt(panels))
+    rows = math.ceil(panels / columns)
+    across, down = orientation.swap(columns, rows)
+    limit = largest_side or math.inf
+    scale = min(1.0, limit / (across * _even(width)), limit / (down * _even(height)))
+    if scale < 1:
+        width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
+    panel_width, panel_height = _even(width), _even(height)
+    corners = [
+        orientation.swap(
+            columns - 1 - column if orientation.flipped_x else column, rows - 1 - row if orientation.flipped_y else row
+        )
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return Layout(
+        size=(across * panel_width, down * panel_height),
+        frame_size=(width, height),
+        panel_size=(panel_width, panel_height),
+        origins=tuple((x * panel_width, y * panel_height) for x, y in corners),
+    )
 
 
 def _even(side: int) -> int:

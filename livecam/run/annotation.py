@@ -13,7 +13,7 @@ from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier
 from livecam.ledger import Ledger
 from livecam.picture.media import Media, Orientation
-from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, panels_of
+from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.pipeline import Pipeline
 from livecam.run.plan import Options, Run, planned
 from livecam.run.sidecars import Sidecars, write_report
@@ -135,7 +135,6 @@ def carry_out(
 
 def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int | None) -> Media:
     """Return the facts of what is drawn: those of the source, but for the size."""
-    panels = len(panels_of(style.view, explainer.explained_classes))
-    orientation = Orientation.of(media.display_matrix)
-    width, height = Layout.of(panels, media.width, media.height, orientation, largest_side).size
+    classes, orientation = explainer.explained_classes, Orientation.of(media.display_matrix)
+    width, height = drawn_size(style, classes, media.width, media.height, orientation, largest_side)
     return dataclasses.replace(media, width=width, height=height)

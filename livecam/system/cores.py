@@ -1,4 +1,4 @@
-"""How the cores are shared out among the libraries that start threads of their own: decided here alone."""
+"""How many threads each library may use: decided here for all of them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SCALER = 1
-"""swscale: a picture takes a millisecond or two, less than it takes to wake others up."""
+"""swscale's threads: a picture takes a millisecond or two, less than it takes to wake others up."""
 DRAWING = 1
-"""OpenCV: the same, many times a frame."""
+"""OpenCV's threads: it is called many times a frame, each time for less than it takes to wake others up."""
 DECODER = 0
 ENCODER = 0
-"""FFmpeg's own choice: they work ahead and fill whatever the others leave."""
+"""The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead and fill what the others leave."""
 
 
 def inference_threads() -> int:
-    """How many threads OpenVINO computes with: as many as torch, which are all cores unless the user says otherwise."""
+    """Return the number of threads for OpenVINO: torch's, which is all cores unless the user says otherwise."""
     import torch
 
     return torch.get_num_threads()
 
 
 def before_torch_loads() -> None:
-    """Keep OpenMP's threads, which torch computes with on all cores, from spinning while they wait.
+    """Keep the threads that torch computes with from spinning while they wait, and so slowing decoder and encoder.
 
-    They would take the cores from decoder and encoder. It is read when torch loads.
+    OpenMP reads this setting when torch is imported, so it must be called before that.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def give_way() -> None:
-    """From here on this process and those that it starts run only while nobody else wants the processor."""
+    """Let this process, and those that it starts, run only while no other process wants the processor."""
     if hasattr(os, "SCHED_IDLE"):  # Linux; a nice process still takes its share from one that sleeps now and then
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     elif hasattr(os, "nice"):
@@ -42,7 +42,7 @@ def give_way() -> None:
 
 @contextmanager
 def drawing_threads() -> Iterator[None]:
-    """OpenCV keeps to its share inside the block."""
+    """Limit OpenCV to its share of threads inside of the block."""
     import cv2
 
     before = cv2.getNumThreads()
@@ -54,12 +54,12 @@ def drawing_threads() -> Iterator[None]:
 
 
 def module_command(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module by this Python."""
-    # -P: not what happens to lie in the current folder under the name of a module.
+    """Return the command that runs a module with this Python."""
+    # -P keeps a file in the current folder from being taken for a module of its name.
     return [sys.executable, "-P", "-m", module, *map(str, arguments)]
 
 
 def module_environment(**variables: str) -> dict[str, str]:
-    """This process's environment, in which the command finds livecam wherever it lies; and these variables."""
+    """Return this process's environment with these variables, in which `module_command` finds livecam."""
     search_path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), **variables}

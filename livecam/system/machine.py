@@ -1,4 +1,4 @@
-"""The machine and its software: what a figure depends on and a reader cannot guess."""
+"""The machine and the versions of its software, on which every measurement depends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GPU_FACTS = ("name", "driver_version", "clocks.current.sm", "clocks.current.mem
 
 
 def machine() -> dict[str, Any]:
-    """Processor, GPU, system, threads and versions, as plain data for JSON."""
+    """Return processor, GPU, system, threads and versions, as plain data for JSON."""
     import torch
 
     return {
@@ -29,19 +29,19 @@ def machine() -> dict[str, Any]:
 
 
 def machine_line(facts: dict[str, Any]) -> str:
-    """The same in a line above a table."""
+    """Describe a machine in one line, given the facts that `machine` returns."""
     gpu = facts["gpu"]["name"] if facts["gpu"] else "no GPU"
     packages = ", ".join(f"{name} {facts[name]}" for name in ("torch", "torchvision"))
     return f"{facts['processor']}, {facts['cores']} cores, {gpu}; {packages}, {facts['torch_threads']} threads"
 
 
 def versions(*more: str) -> dict[str, str | None]:
-    """Of Python, livecam and what it is built on, and of `more` packages; None where one is not installed."""
+    """Return the versions of Python, livecam, its dependencies and `more` packages; None for one not installed."""
     return {"python": platform.python_version(), **{name: version(name) for name in (*_PACKAGES, *more)}}
 
 
 def version(package: str) -> str | None:
-    """Of an installed package."""
+    """Return the version of a package, None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:  # such as opencv-python-headless in place of opencv-python
@@ -49,9 +49,9 @@ def version(package: str) -> str | None:
 
 
 def gpu() -> dict[str, Any] | None:
-    """The GPU that torch computes on, as plain data; None where there is none.
+    """Return the name, TF32 setting, driver version and clocks of the GPU that torch computes on, None without one.
 
-    `tf32` is as in `uses_tf32`; driver and clocks (MHz, as they are now) are None where nvidia-smi does not tell them.
+    The clocks are in MHz, as they are now. Driver and clocks are None if nvidia-smi does not tell them.
     """
     import torch
 
@@ -63,19 +63,19 @@ def gpu() -> dict[str, Any] | None:
 
 
 def uses_tf32() -> bool:
-    """Tell if the current GPU computes float32 convolutions in TF32, to three digits: PyTorch's default."""
+    """Return True if the current GPU computes float32 convolutions in TF32, to three digits: PyTorch's default."""
     import torch
 
     return torch.cuda.is_tf32_supported() and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
 
 
 def nvidia_gpus() -> list[str]:
-    """The names of the GPUs that NVIDIA's driver knows, also of those that torch cannot compute on."""
+    """Return the names of the GPUs that NVIDIA's driver knows, including those that torch cannot compute on."""
     return [name for (name,) in _nvidia_smi(("name",))]
 
 
 def _nvidia_smi(facts: Sequence[str], *options: str) -> list[list[str]]:
-    """A row of these facts for each GPU; none where nvidia-smi is missing or fails."""
+    """Query these facts of each GPU; the list is empty if nvidia-smi is missing or fails."""
     command = ["nvidia-smi", f"--query-gpu={','.join(facts)}", "--format=csv,noheader,nounits", *options]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
@@ -85,7 +85,7 @@ def _nvidia_smi(facts: Sequence[str], *options: str) -> list[list[str]]:
 
 
 def processor() -> str:
-    """Its name, as the system tells it."""
+    """Return the name of the processor, as the system tells it."""
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
         names = [

@@ -152,7 +152,7 @@ def test_weights_that_were_downloaded_need_no_network(
 
 def test_a_damaged_download_is_told(hub: Path) -> None:
     keep_in(hub, b"half of a header")
-    with pytest.raises(LivecamError, match="damaged; delete .*models--timm--resnet10t.c3_in1k to have them anew"):
+    with pytest.raises(LivecamError, match="damaged; delete .*models--timm--resnet10t.c3_in1k to download them again"):
         load_model("timm:resnet10t")
 
 

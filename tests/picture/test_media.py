@@ -21,6 +21,12 @@ def test_upright_and_coded_undo_each_other(orientation: Orientation) -> None:
 
 
 @pytest.mark.parametrize("orientation", ALL)
+def test_mirrored_exchanges_left_and_right_as_shown(orientation: Orientation) -> None:
+    picture = np.arange(3 * 5).reshape(3, 5)
+    assert np.array_equal(orientation.mirrored().upright(picture), orientation.upright(picture)[:, ::-1])
+
+
+@pytest.mark.parametrize("orientation", ALL)
 def test_a_region_follows_the_picture(orientation: Orientation) -> None:
     upright = np.zeros(orientation.swap(40, 20)[::-1])
     height, width = upright.shape

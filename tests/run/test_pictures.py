@@ -23,7 +23,7 @@ from livecam.ledger import Ledger
 from livecam.render import Style
 from livecam.scene import Scene
 from tests.support.clips import facts_of
-from tests.support.frames import frames_of
+from tests.support.reading import frames_of
 from tests.support.stills import pixels, scene
 
 Clip = Callable[..., Path]

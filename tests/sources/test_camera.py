@@ -14,7 +14,7 @@ from livecam.errors import InputError
 from livecam.sources.camera import connect_camera
 from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.reconnecting import ReconnectingSource
-from tests.support.frames import ignore
+from tests.support.reading import ignore
 from tests.support.streams import QUICK
 
 

@@ -15,7 +15,7 @@ from livecam.errors import InputError
 from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.network import connect_stream
 from livecam.sources.reconnecting import ReconnectingSource
-from tests.support.frames import ignore, number_of
+from tests.support.reading import ignore, number_of
 from tests.support.streams import QUICK, StreamServer, recordings, watched
 
 Clip = Callable[..., Path]

@@ -19,7 +19,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources import LiveOptions, Source, SourceKind, find_inputs, open_live
 from tests.support.clips import facts_of, number_in, numbered_picture
-from tests.support.frames import first_of, frames_of, number_of
+from tests.support.reading import first_of, frames_of, number_of
 from tests.support.stills import pixels
 
 Livecam = Callable[..., Result]

@@ -14,7 +14,7 @@ from livecam.errors import InputError
 from livecam.sources import LiveOptions, open_live
 from livecam.sources.video import VideoSource
 from tests.support.clips import tone_packets
-from tests.support.frames import ignore, number_of
+from tests.support.reading import ignore, number_of
 from tests.support.streams import StreamServer, free_port, watched
 
 Clip = Callable[..., Path]

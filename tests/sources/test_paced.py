@@ -13,7 +13,7 @@ from livecam.errors import InputError
 from livecam.sources import LiveOptions, PacedSource, open_live
 from livecam.sources.paced import LoopedSource
 from livecam.sources.video import VideoSource
-from tests.support.frames import Clock, first_of, ignore, number_of
+from tests.support.reading import Clock, first_of, ignore, number_of
 
 Clip = Callable[..., Path]
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from livecam import open_source
-from tests.support.frames import frames_of
+from tests.support.reading import frames_of
 from tests.support.stills import scene
 
 

@@ -19,7 +19,7 @@ from livecam.sources.base import Signal
 from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.network import connect_stream
 from livecam.sources.reconnecting import ReconnectingSource
-from tests.support.frames import Clock, first_of, ignore, number_of
+from tests.support.reading import Clock, first_of, ignore, number_of
 from tests.support.streams import QUICK, StreamServer, recordings, watched
 
 Clip = Callable[..., Path]

@@ -145,6 +145,11 @@ class CudaStandIn:
         with _Counting(self):
             yield
 
+    @property
+    def devices(self) -> set[int]:
+        """The indices of the devices on which something was launched."""
+        return {device for _, device in self.launches}
+
     def is_on_host(self, tensor: Tensor) -> bool:
         """If it lies in memory that is known to be the host's."""
         return _address(tensor) in self._host

@@ -1,0 +1,132 @@
+"""Captions and the colour bar: upright, inside of the picture, and large enough to be read."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from livecam.names import COLORMAPS, VIEWS
+from livecam.picture.media import Orientation
+from livecam.picture.planes import planes
+from livecam.render import Renderer, Style, overlay
+from livecam.render.caption import letter_size, render_line
+from livecam.render.views import palette, tint
+from tests.support.explanations import explanation_of, spot
+from tests.support.frames import ROTATED, video_frame
+
+NOTHING = np.zeros((7, 7), np.float32)
+PICTURE = np.random.default_rng(1).integers(60, 200, (180, 320, 3), np.uint8)
+
+
+def captioned(
+    picture: np.ndarray, text: str, end: str = "", *, line: int = 0, rgb: tuple[int, int, int] = (255, 255, 255)
+) -> np.ndarray:
+    """A picture with a line of text on a box through which a third of the picture shines, in closed form."""
+    height, width = picture.shape[:2]
+    letters = render_line(text, letter_size(width, height), width, end)[:, :, None] / 255
+    expected = picture.astype(float)
+    box = expected[line * len(letters) :][: len(letters), : letters.shape[1]]
+    keeps = 0.35 * (1 - letters)
+    box[:] = box * keeps + letters * rgb * (1 - keeps)
+    return expected
+
+
+def is_same(drawn: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(np.abs(drawn - expected).max() <= 2)
+
+
+def test_the_caption_tells_the_class_its_score_and_the_age_of_the_map() -> None:
+    told = explanation_of(NOTHING)
+    for age, end in ((0, "  87%"), (1, "  87%  1 frame old"), (3, "  87%  3 frames old")):
+        drawn = overlay(PICTURE, dataclasses.replace(told, age_frames=age), caption=True)
+        assert is_same(drawn, captioned(PICTURE, "cat", end))
+
+
+def test_panels_are_captioned_by_what_they_are() -> None:
+    told = explanation_of(spot(4, 6))
+    bare = np.hsplit(overlay(PICTURE, told, view="panels"), 3)
+    drawn = np.hsplit(overlay(PICTURE, told, view="panels", caption=True), 3)
+    for panel, plain, caption in zip(drawn, bare, (("original",), ("map",), ("cat", "  87%")), strict=True):
+        assert is_same(panel, captioned(plain, *caption))
+
+
+def test_each_tinted_class_has_a_line_in_its_colour_as_long_as_there_is_room() -> None:
+    told = explanation_of(NOTHING, NOTHING, NOTHING)
+    drawn = overlay(PICTURE[:50], told, view="tints", caption=True)
+    expected = captioned(PICTURE[:50], "cat", "  87%", rgb=tint(0))
+    expected = captioned(expected, "dog", "  87%", line=1, rgb=tint(1))
+    assert is_same(drawn, expected)
+    assert np.array_equal(overlay(PICTURE[:20], told, caption=True), PICTURE[:20])
+
+
+def test_the_colour_bar_is_named_1_above_and_0_below() -> None:
+    told = explanation_of(NOTHING)
+    drawn = overlay(PICTURE, told, colorbar=True)
+    rows, columns = np.nonzero((drawn != PICTURE).any(axis=2))
+    left, size = columns.min(), letter_size(320, 180)
+    for name, row in (("1", rows.min()), ("0", rows.max() + 1 - len(render_line("0", size, 320)))):
+        letters = render_line(name, size, 320)
+        box = drawn[row : row + len(letters), left : left + letters.shape[1]]
+        assert (box[letters == 255] == 255).all()
+        assert (box[letters == 0] < 80).all()
+
+
+@pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True)])
+@pytest.mark.parametrize("width", [426, 1280, 3840])
+def test_the_caption_is_upright_top_left_and_large_enough(width: int, orientation: Orientation) -> None:
+    frame = video_frame(width, width * 9 // 16, orientation=orientation)
+    blank = explanation_of(NOTHING, labels=["golden retriever"])
+    plain, drawn = (Renderer("yuv420p", Style(caption=caption))(frame, blank) for caption in (False, True))
+    luma = [orientation.upright(planes(picture)[0]).astype(int) for picture in (plain, drawn)]
+    rows, columns = np.nonzero(luma[1] != luma[0])
+    height = min(frame.upright_size)
+    assert rows.min() < height / 50
+    assert columns.min() < height / 50
+    assert rows.max() < height / 8
+    bright_rows = np.nonzero((luma[1][: rows.max()] > 220).any(axis=1))[0]
+    assert np.ptp(bright_rows) >= max(10, height / 40)
+
+
+def test_a_label_that_is_too_long_is_shortened_to_fit() -> None:
+    frame = video_frame(160, 90)
+    told = explanation_of(NOTHING, labels=["a very long label " * 20])
+    drawn = planes(Renderer("yuv420p", Style())(frame, told))[0]
+    assert (drawn[:24, 150:] > 200).sum() < 200
+    Renderer("yuv420p", Style())(video_frame(16, 16), told)
+
+
+def test_of_a_long_line_the_end_is_kept() -> None:
+    long, longer = (render_line("a very long label " * times, 13, 160, end="  87%") for times in (5, 6))
+    assert long.shape[1] <= 160
+    assert np.array_equal(long, longer)
+    assert not np.array_equal(long[:, -34:], render_line("a very long label " * 5, 13, 160, end="  12%")[:, -34:])
+
+
+@pytest.mark.parametrize("colormap", COLORMAPS)
+def test_the_colour_bar_shows_the_palette_from_bottom_to_top(colormap: str) -> None:
+    drawn = overlay(PICTURE, explanation_of(NOTHING), colormap=colormap, colorbar=True)
+    bar = drawn[90:, -4].astype(int)
+    table = palette(colormap).rgb.astype(int)
+    distances = [np.abs(table - color).sum(axis=1) for color in bar]
+    levels = [distance.argmin() for distance in distances if distance.min() < 9]
+    assert len(levels) > 36
+    assert levels[0] > 240
+    assert levels[-1] < 15
+
+
+@pytest.mark.parametrize("size", [(320, 180), (1280, 720), (180, 320), (64, 48)])
+@pytest.mark.parametrize("view", VIEWS)
+def test_text_and_bar_keep_inside_and_can_be_read(view: str, size: tuple[int, int]) -> None:
+    """Bright letters at least 9 pixels high on every panel that is captioned."""
+    width, height = size
+    picture = np.full((height, width, 3), 90, np.uint8)
+    told = explanation_of(spot(5, 7), spot(4, 7), labels=["French bulldog", "food"])
+    drawn = overlay(picture, told, view=view, caption=True, contour=True, colorbar=True)
+    bare = overlay(picture, told, view=view, contour=True, colorbar=True)
+    assert drawn.shape[0] % height == 0
+    text_rows = np.nonzero((drawn != bare).any(axis=(1, 2)))[0]
+    bright = np.nonzero((drawn[: text_rows.max() + 1].min(axis=2) > 150).any(axis=1))[0]
+    assert np.ptp(text_rows) < (height if view == "tints" else height / 2)
+    assert view == "tints" or np.ptp(bright) >= 9
