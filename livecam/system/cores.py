@@ -61,5 +61,5 @@ def module_command(module: str, *arguments: object) -> list[str]:
 
 def module_environment(**variables: str) -> dict[str, str]:
     """This process's environment, in which the command finds livecam wherever it lies; and these variables."""
-    search_path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    search_path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), **variables}
