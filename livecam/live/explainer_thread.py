@@ -104,7 +104,7 @@ class ExplainerThread:
     def _explanations(self, frames: Sequence[Frame]) -> tuple[list[Explanation], list[DevicePlanes | None]]:
         """Explain frames; on a GPU by their planes there, which are then drawn on as well."""
         sent = [uploaded(frame.picture, self._transfer) for frame in frames]
-        return self._explainer.explain(frames, uploaded=sent), sent
+        return self._explainer.explain(frames, uploaded=sent, heat=not self._is_steady), sent
 
     def _explain_again(self) -> None:
         """What stands still on the screen."""
@@ -118,7 +118,7 @@ class ExplainerThread:
     def _begin_anew(self) -> None:
         """Forget the scale and the maps of before: every question has its own."""
         options = self._explainer.heat_options
-        self._steadiness = {feed: Steadiness(options) for feed in self._feeds}
+        self._steadiness = {feed: Steadiness(options, feed.finder) for feed in self._feeds}
 
     def _steadied(self, feed: Feed, frame: Frame, explanation: Explanation) -> Explanation:
         return self._steadiness[feed](frame, explanation) if self._is_steady else explanation

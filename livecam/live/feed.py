@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from livecam.explain.motion import MotionFinder
 from livecam.explanation import Explanation
 from livecam.live.ledger import FeedLedger
 from livecam.picture.frame import Frame
@@ -45,6 +46,7 @@ class Feed:
     def __init__(self, source: Source, changed: threading.Condition) -> None:
         self.source = source
         self.ledger = FeedLedger(source.name)
+        self.finder = MotionFinder()
         self.is_mirrored = False
         self.shows_every = False
         self.on_screen: Shown | None = None

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from livecam.explain.motion import MotionFinder, View, aged, carried
+from livecam.explain.motion import MotionFinder, aged, carried
 from livecam.explanation import Explanation
 from livecam.live.feed import Shown
 
@@ -17,19 +17,16 @@ class Follower:
     Only for one source, and not for several threads at once.
     """
 
-    def __init__(self, max_age_seconds: float) -> None:
+    def __init__(self, max_age_seconds: float, finder: MotionFinder) -> None:
         self._max_age_seconds = max_age_seconds
-        self._finder = MotionFinder()
-        self._since: View | None = None
+        self._finder = finder
 
     def __call__(self, shown: Shown) -> Explanation:
         """What is known of a frame from the explanation of an earlier one, or of itself; it tells its age."""
         frame = shown.frame
         if frame.index == shown.explained.index:
             return shown.explanation
-        if self._since is None or self._since.frame is not shown.explained:
-            self._since = self._finder.view(shown.explained)
-        motion = self._finder.motion(self._since, self._finder.view(frame))
+        motion = self._finder.motion(shown.explained, frame)
         if motion is None:
             return _dark(aged(shown.explanation, shown.explained, frame))
         moved = carried(shown.explanation, motion, frame)

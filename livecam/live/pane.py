@@ -41,7 +41,7 @@ class Pane:
         """Upright, with the heatmap."""
         self.aspect = Fraction(1)
         self._controls = controls
-        self._follow = Follower(max_age_seconds)
+        self._follow = Follower(max_age_seconds, feed.finder)
         self._render: Renderer | None = None
         self._style = controls.style
         self._to_screen = ToScreen()

@@ -12,7 +12,7 @@ from typing import Any
 from livecam.errors import LivecamError, ModelError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
-from livecam.explain.motion import Carrier
+from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Layout, Renderer, Style, panels_of
@@ -83,7 +83,8 @@ def annotate(
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     style = style or Style()
-    carrier = Carrier(every)
+    finder = MotionFinder()
+    carrier = Carrier(every, finder)
     with ExitStack() as stack:
         frames = stack.enter_context(
             open_source(source, start_seconds=start_seconds, duration_seconds=duration_seconds)
@@ -111,7 +112,9 @@ def annotate(
             sink,
             batch=batch,
             carrier=carrier,
-            steadiness=Steadiness(made.heat_options) if steady and not isinstance(frames, PictureSource) else None,
+            steadiness=(
+                Steadiness(made.heat_options, finder) if steady and not isinstance(frames, PictureSource) else None
+            ),
             on_written=sidecars.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, frames.media.expected_frames)),
         )

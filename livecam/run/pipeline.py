@@ -146,7 +146,8 @@ class Pipeline:
             there = {frame.index: uploaded(frame.picture, self._transfer) for frame in frames}
 
             def explain(due: Sequence[Frame], there: Uploaded = there) -> list[Explanation]:
-                return self._explainer.explain(due, uploaded=[there[frame.index] for frame in due])
+                uploads = [there[frame.index] for frame in due]
+                return self._explainer.explain(due, uploaded=uploads, heat=self._steadiness is None)
 
             explanations = self._carrier.explanations(frames, explain)
             if self._steadiness is not None:

@@ -20,6 +20,7 @@ from click.testing import Result
 from livecam import Explainer, Explanation, LivecamError, watch
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
+from livecam.explain.motion import MotionFinder
 from livecam.live.controls import KEYS
 from livecam.live.feed import Shown
 from livecam.live.follow import Follower
@@ -96,7 +97,9 @@ class NumberReader:
     def report(self) -> dict[str, Any]:
         return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}
 
-    def explain(self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None) -> list[Explanation]:
+    def explain(
+        self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None, heat: bool = True
+    ) -> list[Explanation]:
         if isinstance(frames[0], np.ndarray):
             return []  # to warm up
         assert uploaded is not None
@@ -243,7 +246,7 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     still = dataclasses.replace(second, index=later)
     still.picture.pts = later
     said = explanation_of(np.ones((8, 8), np.float32))
-    followed = Follower(max_age_seconds=0.1)(Shown(still, first, said, {}))
+    followed = Follower(0.1, MotionFinder())(Shown(still, first, said, {}))
     assert followed.age_frames == later
     assert followed.classes[0].has_evidence == is_seen
 

@@ -67,7 +67,7 @@ class NumberReader:
     def expect(self, pictures: float | None, *, batch: int) -> None:
         self.expected = pictures, batch
 
-    def explain(self, frames: list[Frame], *, uploaded: None) -> list[Explanation]:
+    def explain(self, frames: list[Frame], *, uploaded: None, heat: bool) -> list[Explanation]:
         return [self._explanation(frame) for frame in frames]
 
     def _explanation(self, frame: Frame) -> Explanation:
