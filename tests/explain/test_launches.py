@@ -14,7 +14,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from livecam.explain import planes_input
+from livecam.explain import preprocess
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import Preprocessing
 from livecam.picture.color import Color
@@ -152,7 +152,7 @@ class FakeTransfer(Transfer):
 def fake_gpu() -> Iterator[FakeTransfer]:
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield FakeTransfer()
-    planes_input._to_rgb.cache_clear()  # of what has no values
+    preprocess._to_rgb.cache_clear()  # of what has no values
 
 
 def fake(frame: Frame, transfer: Transfer) -> DevicePlanes:
@@ -167,9 +167,9 @@ def test_inputs_are_made_without_a_constant_on_the_host_or_a_wait(pixel_format: 
     with fake_gpu() as transfer:
         there = [fake(frame, transfer) for _ in range(3)]
         color = Color.of(frame.picture)
-        planes_input.input_from_planes(there, pixel_format, color, 64, 48)  # brings the matrix there, once
+        preprocess.input_from_planes(there, pixel_format, color, 64, 48)  # brings the matrix there, once
         with Watch() as watch:
-            made = planes_input.input_from_planes(there, pixel_format, color, 64, 48)
+            made = preprocess.input_from_planes(there, pixel_format, color, 64, 48)
     assert (made.shape, made.dtype, made.device.type) == ((3, 64, 48, 3), torch.uint8, "cuda")
     assert (watch.devices, watch.waits) == ({"cuda"}, [])
 
