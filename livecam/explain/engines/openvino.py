@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._higher_order_ops.triton_kernel_wrap  # make_fx uses it, and does not import it
 from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch._guards import TracingContext, tracing
