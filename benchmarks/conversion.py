@@ -19,23 +19,21 @@ import torch
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer
 from livecam.bench.timing import write_json
-from livecam.explain.engines.agreement import agreement
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.engines.compilation import first_line
-from livecam.explain.engines.conversion import to_openvino
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino_runtime import OpenVINOProgram, openvino
-from livecam.explain.program import Answer
+from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
 from livecam.models import torchvision_models
 
 
 def convert(model: str) -> dict[str, Any]:
     """What came of one model; `problem` where it cannot be converted."""
     explainer = Explainer(model, weights=weights_of(model), engine="eager", precision="fp32", device="cpu")
-    preprocessing, engine = explainer.classifier.preprocessing, explainer._engine
+    preprocessing, engine = explainer.classifier.preprocessing, explainer._runtime.engine
     shape = (2, 1, *preprocessing.size, preprocessing.channels)
     traced_with, given = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
     begin = time.perf_counter()
-    graph = trace(engine._make_program(torch.float32), explainer.classifier.module, traced_with)
+    graph = trace(engine.make_program(torch.float32), explainer.classifier.module, traced_with)
     seconds = {"trace": time.perf_counter() - begin}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.xml"

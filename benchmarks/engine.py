@@ -29,13 +29,11 @@ from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, open_source
 from livecam.bench.overhead import REFERENCE, TIMED, Variant, measure_overhead, variants
 from livecam.bench.timing import interleaved, write_json
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.device import find_device, likely_fast, usual_batch
-from livecam.explain.engines.agreement import agreement
-from livecam.explain.engines.openvino_runtime import HINTS, openvino
+from livecam.explain.engines.openvino import HINTS, openvino
 from livecam.explain.methods import METHODS
-from livecam.explain.perturbation import Perturbation
 from livecam.explain.preprocess import Preprocessor
-from livecam.explain.program import Answer
 from livecam.models import load_model
 from livecam.names import ENGINES, PRECISIONS
 from livecam.system.cores import inference_threads
@@ -91,7 +89,7 @@ def agreement_over(clip: Path, wanted: Sequence[Variant]) -> dict[str, dict[str,
     """Each method and variant against the reference: equal best classes, and the cosines of the maps."""
     results = {}
     batch = usual_batch(torch.device("cpu"))
-    for method in (name for name, each in METHODS.items() if not isinstance(each, Perturbation)):
+    for method in (name for name, each in METHODS.items() if each.is_traceable):
         make = partial(Explainer, "efficientnet_lite0", method=method, device="cpu")
         reference = make(**REFERENCE._asdict())
         images = torch.split(frames_of(clip, reference), batch)

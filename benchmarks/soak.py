@@ -33,9 +33,10 @@ def sample(explainer: Explainer, frame: int) -> dict[str, Any]:
 
 def addresses(explainer: Explainer) -> dict[str, str]:
     """Return where the buffers lie that are kept from frame to frame."""
-    buffer = explainer._engine.eager.program.step._taps[0]._buffer  # type: ignore[union-attr]
-    assert explainer._input is not None and buffer is not None
-    return {"input": hex(explainer._input.ctypes.data), "activation": hex(buffer.data_ptr())}
+    buffer = explainer._runtime.engine.eager.program._taps[0]._buffer  # type: ignore[attr-defined]
+    memory = explainer._preprocess._memory
+    assert memory is not None and buffer is not None
+    return {"input": hex(memory.ctypes.data), "activation": hex(buffer.data_ptr())}
 
 
 def soak(model: str, frames: int) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def measure(clip: Path, model: str, rounds: int) -> dict[str, float]:
 
 def _explained(explainer: Explainer, frames: Sequence[Frame], batch: int) -> list[Explanation]:
     parts = (frames[begin : begin + batch] for begin in range(0, len(frames), batch))
-    return [each for part in parts for each in explainer.explain(part)]
+    return [each for part in parts for each in explainer.explain(part, heat=False)]
 
 
 def _encoded(pictures: Sequence[av.VideoFrame]) -> Sequence[av.VideoFrame]:

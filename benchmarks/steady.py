@@ -62,8 +62,7 @@ def steadied(seen: Seen) -> tuple[list[Explanation], float]:
 def flicker(frames: Sequence[Frame], shown: Sequence[Explanation]) -> float:
     """Per full heat, over all frames that show the class of the one before and follow it without a cut."""
     finder, differences = MotionFinder(), []
-    views = [finder.view(frame) for frame in frames]
-    for (before, earlier), (now, later) in pairwise(zip(views, shown, strict=True)):
+    for (before, earlier), (now, later) in pairwise(zip(frames, shown, strict=True)):
         motion = finder.motion(before, now)
         if motion is not None and earlier.index == later.index:
             past = np.clip(motion.moved(earlier.heatmap, earlier.region), 0, 1)

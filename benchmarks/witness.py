@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.formulas import FORMULAS, capture
 from livecam import Explainer
-from livecam.explain.methods import METHODS, Activation, Gradient
+from livecam.explain.methods import METHODS
 from livecam.models import Preprocessing
 from livecam.models.torchvision_models import build
 
@@ -68,13 +68,8 @@ class Witnessed:
     def maths_alone(self, method: str) -> np.ndarray:
         """livecam's maps in float64, (WITNESSED, h, w), of what the witness found."""
         activations, gradients = (torch.from_numpy(np.stack(each)) for each in zip(*self.captured(method), strict=True))
-        match METHODS[method]:
-            case Gradient(compute):
-                return compute(activations, gradients).numpy()
-            case Activation(compute):
-                return compute(activations).numpy()
-            case other:
-                raise TypeError(f"{method} is no function of activation and gradient but a {type(other).__name__}")
+        known = METHODS[method]
+        return known.compute(*((activations, gradients) if known.needs_gradient else (activations,))).numpy()
 
 
 def witness(architecture: str) -> Witnessed:
@@ -98,7 +93,7 @@ def witness(architecture: str) -> Witnessed:
 
 def has_class(method: str) -> bool:
     """Whether the method's maps are of a class."""
-    return not isinstance(METHODS[method], Activation)
+    return METHODS[method].needs_target
 
 
 def relative_error(given: np.ndarray, expected: np.ndarray) -> float:

@@ -102,7 +102,7 @@ def engine_of(explainer: Explainer) -> dict[str, str]:
 
 def graph_of(explainer: Explainer, precision: str, images: Tensor) -> Graph:
     """Trace what an explainer that is not in use does with such pictures, in this precision."""
-    program = explainer._engine._make_program(DTYPES[precision])
+    program = explainer._runtime.engine.make_program(DTYPES[precision])
     return trace(program, explainer.classifier.module, images.to(explainer.device))
 
 

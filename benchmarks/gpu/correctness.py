@@ -17,11 +17,9 @@ from torch.nn import functional
 from benchmarks.gpu.common import FIXED_TARGET, SINGLE, Results, Settings, capture, graph_of, make_explainer, told
 from livecam import Explainer
 from livecam.bench.overhead import pictures
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.device import usual_batch
-from livecam.explain.engines.agreement import agreement
 from livecam.explain.methods import find_method
-from livecam.explain.perturbation import Perturbation
-from livecam.explain.program import Answer
 
 
 def agreements(settings: Settings) -> Results:
@@ -29,7 +27,7 @@ def agreements(settings: Settings) -> Results:
     yield "model", settings.exact_model
     least: dict[str, float] = {}
     for method in settings.methods:
-        model = settings.small_model if isinstance(find_method(method), Perturbation) else settings.exact_model
+        model = settings.small_model if not find_method(method).is_traceable else settings.exact_model
         of_method = told(partial(_agreement, model, method, settings))
         yield method, of_method
         for name, each in of_method.items():
@@ -50,7 +48,7 @@ def _agreement(model: str, method: str, settings: Settings) -> dict[str, Any]:
     for precision in settings.precisions:
         explainer = make(precision=precision)
         works = {"eager": explainer.answer}
-        if not isinstance(find_method(method), Perturbation):
+        if find_method(method).is_traceable:
             works["captured"] = partial(_captured_answer, explainer, precision)
         for engine, answer in works.items():
             found[f"{engine} {precision}"] = told(partial(_agreement_with, expected, answer, images))
@@ -98,7 +96,7 @@ def identity_of(model: str, batch: int, settings: Settings, seconds: float, prec
     make = partial(make_explainer, model, settings, target=FIXED_TARGET)
     with make(engine="eager", precision=SINGLE) as reference:
         images = pictures(reference, settings.pictures)
-        expected = torch.cat([_signature(reference.answer(image[None]), reference.classes) for image in images])
+        expected = torch.cat([_signature(reference.answer(image[None]), reference.task.classes) for image in images])
     order = torch.Generator().manual_seed(batch)
     engines: Counter[str] = Counter()
     wrong, closest_call = 0, 0.0
@@ -111,7 +109,7 @@ def identity_of(model: str, batch: int, settings: Settings, seconds: float, prec
             answer = explainer.answer(images[numbers])
             engines[f"{explainer.engine} {explainer.precision}"] += len(numbers)
             if before is not None:  # checked only now: the next answer must leave it as it is
-                misses, share = _mistaken(*before, expected, explainer.classes)
+                misses, share = _mistaken(*before, expected, explainer.task.classes)
                 wrong, closest_call = wrong + misses, max(closest_call, share)
             before = numbers, answer
     return {

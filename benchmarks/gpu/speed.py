@@ -35,7 +35,7 @@ from livecam.bench.overhead import pictures
 from livecam.bench.timing import interleaved
 from livecam.explain.device import DTYPES
 from livecam.explain.engines.cuda import CapturedProgram
-from livecam.explain.program import Normalisation, scoring
+from livecam.explain.program import Normalisation
 from livecam.ledger import percentiles
 from livecam.models import Classifier
 
@@ -151,11 +151,12 @@ def plain_prediction(
     """The model alone: pictures (B, h, w, channels) uint8 on the device to scores and classes of the best, there."""
     dtype = DTYPES[precision]
     module = copy.deepcopy(classifier.module).eval().to(device, dtype)
-    normalisation, score = Normalisation(classifier, device, dtype), scoring(classifier)
+    normalisation = Normalisation(classifier.preprocessing, device, dtype)
 
     def predict(images: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
-            scores = score(module(normalisation(images)).float())
+            logits = module(normalisation(images)).float()
+            scores = logits.sigmoid() if classifier.multi_label else logits.softmax(dim=1)
             return tuple(scores.topk(min(SHOWN, scores.shape[1]), dim=1))
 
     return predict
@@ -178,7 +179,7 @@ def _peer(explainer: Explainer, images: Tensor) -> Work | None:
     module = copy.deepcopy(explainer.classifier.module).eval()
     reshape = vit_reshape_transform if layer.startswith("encoder.") else None
     cam = GradCAM(module, [module.get_submodule(layer)], reshape_transform=reshape)
-    normalisation = Normalisation(explainer.classifier, device, DTYPES[SINGLE])
+    normalisation = Normalisation(explainer.classifier.preprocessing, device, DTYPES[SINGLE])
     return lambda: cam(normalisation(images.to(device)), targets=None)
 
 

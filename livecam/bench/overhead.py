@@ -18,8 +18,8 @@ from torch import Tensor
 
 from livecam.bench.timing import interleaved
 from livecam.errors import ModelError
+from livecam.explain.answer import LEAST_COSINE, agreement
 from livecam.explain.device import likely_fast
-from livecam.explain.engines.agreement import LEAST_COSINE, agreement
 from livecam.explain.engines.compilation import first_line
 from livecam.explain.explainer import Explainer
 from livecam.explain.preprocess import Preprocessor

@@ -14,7 +14,7 @@ from livecam.doctor import Check
 from livecam.errors import ModelError
 from livecam.explain.device import find_device, likely_fast
 from livecam.explain.engines import cache, cuda
-from livecam.explain.engines.openvino_runtime import HINTS, openvino
+from livecam.explain.engines.openvino import HINTS, openvino
 from livecam.system.machine import gpu, nvidia_gpus, processor
 
 

@@ -48,11 +48,11 @@ def _ffmpeg() -> Check:
 
 def weights() -> Iterator[Check]:
     """The classifiers that need no download, and those of torchvision that were downloaded."""
-    from livecam.models import efficientnet_lite, load_model, shipped, torchvision_models
+    from livecam.models import efficientnet_lite, load_model, shapes, torchvision_models
     from livecam.models.catalog import find_models, hub_folder
 
-    labels = load_model(shipped.NAME).labels or ()
-    yield Check.ok(shipped.NAME, f"shipped, {len(labels)} classes")
+    labels = load_model(shapes.NAME).labels or ()
+    yield Check.ok(shapes.NAME, f"shipped, {len(labels)} classes")
     if efficientnet_lite.is_installed():
         yield Check.ok("imagenet", f"{efficientnet_lite.NAME} is installed")
     else:

@@ -1,4 +1,4 @@
-"""From the signed map to what is shown of it."""
+"""From signed maps to heat, what is shown of them: of each map by itself, or steadily over the frames of a video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from livecam.errors import LivecamError
-from livecam.explain.motion import Motion, MotionFinder, View
+from livecam.explain.motion import Motion, MotionFinder
 from livecam.explanation import ClassMap, Explanation
 from livecam.names import LARGEST_BLUR_CELLS
 from livecam.picture.frame import Frame
@@ -19,14 +19,19 @@ from livecam.picture.frame import Frame
 
 @dataclass(frozen=True)
 class HeatOptions:
-    """How a map becomes heat in [0, 1]. Raises LivecamError.
+    """How a map becomes heat in [0, 1].
 
-    `threshold` is what replaces the ReLU's zero: a fraction of full heat (0.3 hides what is weaker than that, -0.3
-    shows weak evidence against as well), "auto" for Otsu's split of the evidence into weak and strong (Otsu, "A
-    Threshold Selection Method from Gray-Level Histograms", 1979), or "min" for the lowest value, which is min-max
-    scaling. `smooth` is the standard deviation of a Gaussian blur, in cells of the map. `scale` says which value is
-    full heat: a number in units of the map, or "auto" for each map's own maximum, and in a steady video
-    (`livecam.explain.heat`) for the strongest evidence of late.
+    Args:
+        threshold: What replaces the zero of the ReLU. A number from -1 to below 1 is a fraction of full heat: 0.3 hides
+            what is weaker than that, -0.3 shows weak evidence against the class as well. "auto" is Otsu's split of the
+            evidence into weak and strong (Otsu, "A Threshold Selection Method from Gray-Level Histograms", 1979).
+            "min" is the lowest value of the map: min-max scaling.
+        smooth: Standard deviation of a Gaussian blur, in cells of the map.
+        scale: Map value drawn as full heat. "auto" is the map's maximum, or in a steady video (`Steadiness`) the
+            recent maximum.
+
+    Raises:
+        LivecamError: An option is out of its range.
     """
 
     threshold: float | str = 0.0
@@ -43,24 +48,36 @@ class HeatOptions:
 
 
 class Heat:
-    """Makes heat of maps."""
+    """Makes heat of maps, each by itself."""
 
     def __init__(self, options: HeatOptions) -> None:
         self._options = options
 
+    def of_explanation(self, explanation: Explanation) -> Explanation:
+        """Return an explanation with the heat of its maps."""
+        return dataclasses.replace(
+            explanation,
+            classes=tuple(map(self._of_class, explanation.classes)),
+            runner_up=explanation.runner_up and self._of_class(explanation.runner_up),
+        )
+
+    def _of_class(self, one: ClassMap) -> ClassMap:
+        heatmap, cutoff = self(one.cam)
+        return dataclasses.replace(one, heatmap=heatmap, cutoff=cutoff)
+
     def __call__(self, cam: np.ndarray) -> tuple[np.ndarray, float]:
-        """A signed (h, w) float32 map by itself -> (heat, (h, w) float32 in [0, 1]; the value that became 0)."""
+        """Return the heat of a signed map (h, w) float32, in [0, 1], and the value of the map that became 0."""
         cam = self.smoothed(cam)
         return self.scaled(cam, float(cam.max()))
 
     def smoothed(self, cam: np.ndarray) -> np.ndarray:
-        """The map blurred, if that was asked for."""
+        """Return the map blurred, if that was asked for."""
         if not self._options.smooth:
             return cam
         return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
 
     def scaled(self, cam: np.ndarray, strongest: float) -> tuple[np.ndarray, float]:
-        """The same of a smoothed map whose full heat is `strongest`, unless it was asked to be another value."""
+        """Return heat and cutoff of a smoothed map with full heat at `strongest`, unless `scale` is a number."""
         full = strongest if self._options.scale == "auto" else float(self._options.scale)
         cutoff = self._cutoff(cam, full)
         if full <= (cutoff if self._options.threshold == "min" else max(cutoff, 0)):
@@ -87,49 +104,53 @@ def _otsu(evidence: np.ndarray) -> float:
 
 
 def _lies_in(value: object, least: float, end: float) -> bool:
-    """Whether it is a number from `least` to below `end`."""
+    """True for a number from `least` to below `end`."""
     return isinstance(value, int | float) and least <= value < end
 
 
 _HALF_LIFE_SECONDS = 2.0
-"""Of full heat, after what set it has gone."""
+"""After what set the scale is gone, full heat falls by half in this time."""
 _MEMORY_SECONDS = 0.3
-"""The time constant of the mean of maps: how late a slow change is shown."""
+"""The time constant of the mean of heat: how late a slow change is shown."""
 _LARGEST_ERROR = 0.3
-"""Of the heat that is shown, as a fraction of the frame's own, both as Euclidean lengths; their cosine is then at least
-0.95. What changes by more is shown at once."""
+"""How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
+least 0.95. A larger change is shown at once."""
 _MARGIN = 1.25
-"""A class takes the place of another where it is so many times as probable."""
+"""A class takes the place of another when it is so many times as probable."""
 
 
 class Steadiness:
-    """Makes steady what is shown of the frames of one video: their heat, and which class it is of.
+    """Makes steady heat of the maps of one video, and keeps to a class while another is hardly more probable.
 
-    The scale: full heat is the strongest evidence of late, in any of the classes; up at once, down by half in 2 s. It
-    is never below the map's mean magnitude: where the picture as a whole speaks more against a class than its strongest
-    cell speaks for it, there is no evidence to light up. That is free of units, so it holds for any model, layer and
-    method; but maps that are positive all over, such as those of `gradcam++` and `fem`, never say no.
+    Scale: full heat is the recent maximum of the evidence for any of the classes: up at once, down by half in 2 s. It
+    is never below the map's mean magnitude. Where the picture as a whole speaks more against a class than its strongest
+    cell speaks for it, nothing lights up. That has no unit, so it holds for any model, layer and method; but maps that
+    are positive all over, such as those of `gradcam++` and `fem`, never say no.
 
-    The heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs
-    less as soon as the mean would differ from the frame's own heat by more than 0.3 of it: what changes suddenly is
-    shown at once, what goes out is dark at once. Nothing is kept across a cut but the scale.
+    Heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs less as
+    soon as the mean would differ from the frame's own heat by more than 0.3 of it: what appears suddenly is shown at
+    once, what goes out is dark at once. Nothing but the scale is kept across a cut.
 
-    The class: of the best ones those stay that were shown before, and in that order, until another is 1.25 times as
-    probable. The explanations need a `runner_up` for it; the map is always that of the class named, in this frame.
+    Class: of the best classes those that were shown before stay, in the same order, until another is 1.25 times as
+    probable. The explanations need a `runner_up` for it. The map is always that of the class named, in this frame.
 
-    `options` are those of the explainer, whose signed maps stay as they are: a threshold, a blur and a scale that is a
-    number mean the same here. For one run, in the order of the frames; not for several threads at once.
+    For one run, in the order of the frames; not for several threads at once.
+
+    Args:
+        options: Those of the explainer, whose maps are taken: threshold, blur and a scale that is a number mean the
+            same as for a map by itself.
+        finder: The motion finder of the source, shared with whoever follows the same frames.
     """
 
-    def __init__(self, options: HeatOptions | None = None) -> None:
+    def __init__(self, options: HeatOptions | None = None, finder: MotionFinder | None = None) -> None:
         self._heat = Heat(options or HeatOptions())
-        self._finder = MotionFinder()
-        self._last: View | None = None
+        self._finder = finder or MotionFinder()
+        self._last: Frame | None = None
         self._strongest = 0.0
         self._shown: dict[int, np.ndarray] = {}
 
     def __call__(self, frame: Frame, explanation: Explanation) -> Explanation:
-        """What is to be shown of the next frame; `runner_up` is used up."""
+        """Return what to show of the next frame, with steady heat in place of any other; `runner_up` is used up."""
         seconds, motion = self._since_last(frame)
         classes = _chosen(explanation, list(self._shown))
         cams = [self._heat.smoothed(one.cam) for one in classes]
@@ -147,10 +168,10 @@ class Steadiness:
 
     def _since_last(self, frame: Frame) -> tuple[float, Motion | None]:
         """The time in seconds and the motion since the last frame; no motion across a cut, or from nothing."""
-        last, self._last = self._last, self._finder.view(frame)
+        last, self._last = self._last, frame
         if last is None:
             return 0.0, None
-        return _seconds_between(last.frame, frame), self._finder.motion(last, self._last)
+        return _seconds_between(last, frame), self._finder.motion(last, frame)
 
 
 def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
@@ -173,14 +194,14 @@ def _strength(cam: np.ndarray) -> float:
 
 
 def _mean(heat: np.ndarray, past: np.ndarray, weight: float) -> np.ndarray:
-    """Of both, the past having this weight, or so much less that the mean is not too far from the heat."""
+    """The mean of both, the past having this weight, or so much less that the mean is not too far from the heat."""
     most, far = _LARGEST_ERROR * float(np.linalg.norm(heat)), float(np.linalg.norm(past - heat))
     weight = weight if weight * far <= most else most / far
     return heat + weight * (past - heat)
 
 
 def _seconds_between(before: Frame, now: Frame) -> float:
-    """By their times in the source, or else by when they arrived."""
+    """Seconds by the frames' times in the source, or else by when they arrived."""
     then, later = before.pts_seconds, now.pts_seconds
     if then is None or later is None:
         then, later = before.captured_seconds, now.captured_seconds

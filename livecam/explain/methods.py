@@ -1,24 +1,30 @@
-"""The maths of the methods: pure functions on tensors, one registry.
+"""The methods: their maths as pure functions on tensors, and the registry of them with what each needs.
 
-A is the target layer's activation, g the gradient of the explained score (of the raw logits) with respect to it, both
-(B, C, h, w) of the same float dtype; sums without bounds are over all cells, S_c is the sum of A_c. Each gives the
-signed map (B, h, w), batched and without loops. Cutting off and scaling come later, where a map is shown.
+A is the target layer's activation, g the gradient of the explained score (of the raw output) with respect to it, both
+(B, C, h, w) of the same float dtype; sums without bounds are over all cells, S_c is the sum of A_c. Functions of A and
+g return the signed map (B, h, w), batched and without loops; functions of a probe, which runs the model again, return
+the weights of the channels (B, K, C). Cutting off and scaling come later, where a map is shown.
+
+A new method is a function here and a line in `METHODS`, and its name in `livecam.names.METHODS`.
 """
 
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from livecam.errors import ModelError
-from livecam.explain.perturbation import Perturbation, ablationcam, scorecam
-from livecam.explain.targets import Objective, against_similar_classes, class_score
+from livecam.explain.forward import ForwardPass, LayerProbe
 
+ROWS_PER_FORWARD = 32
+"""How many perturbed pictures go through the model at once."""
 _SQUARINGS = 16
 
 
@@ -107,6 +113,36 @@ def fem(activation: Tensor) -> Tensor:
     return _weighted(rare.to(activation.dtype).mean(dim=(2, 3), keepdim=True), activation)
 
 
+def scorecam(probe: LayerProbe) -> Tensor:
+    """w = softmax over the channels of y(x s(up(A_c))), s the min-max scaling, up bilinear to the input's size.
+
+    Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", CVPRW 2020. (The
+    score of the blank input, which the paper subtracts, falls out of the softmax.)
+    """
+    activation = probe.activation
+    size = probe.inputs.shape[2:]
+
+    def masked(pictures: Tensor, channels: Tensor) -> Tensor:
+        mask = functional.interpolate(activation[pictures, channels][:, None], size, mode="bilinear")
+        low, high = mask.amin(dim=(2, 3), keepdim=True), mask.amax(dim=(2, 3), keepdim=True)
+        return (torch.where(high > low, (mask - low) / (high - low), 0) * probe.inputs[pictures]).to(probe.inputs.dtype)
+
+    return _for_each_channel(
+        probe, lambda pictures, channels: probe.scores_of_inputs(masked(pictures, channels), pictures)
+    ).softmax(dim=2)
+
+
+def ablationcam(probe: LayerProbe) -> Tensor:
+    """w_c = (y - y without channel c) / |y|; the paper's y is positive.
+
+    Desai and Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free
+    Localization", WACV 2020.
+    """
+    whole = probe.scores()[:, :, None]
+    without = _for_each_channel(probe, lambda pictures, channels: probe.scores_without_channel(channels, pictures))
+    return torch.where(whole == 0, 0, (whole - without) / whole.abs())
+
+
 def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
     return (weights * activation).sum(dim=1)
 
@@ -140,47 +176,108 @@ def _first_eigenvector(gram: Tensor) -> Tensor:
     return functional.normalize(gram.gather(2, strongest[:, None, None].expand(-1, gram.shape[1], 1)), dim=1)
 
 
-@dataclass(frozen=True)
-class Gradient:
-    """A method on activation and gradient; `objective` makes the score, whose gradient it is, of the logits.
+def _for_each_channel(probe: LayerProbe, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """`score` of pictures (N,) and channels (N,) -> (N, K), asked for each channel of each picture: (B, K, C)."""
+    pictures, channels = probe.activation.shape[:2]
+    total = pictures * channels
+    scores = []
+    for begin in range(0, total, ROWS_PER_FORWARD):
+        end = min(begin + ROWS_PER_FORWARD, total)
+        rows = torch.arange(begin, end, device=probe.activation.device)
+        scores.append(score(rows // channels, rows % channels))
+        probe.progress(end, total)
+    return torch.cat(scores).reshape(pictures, channels, -1).mT
 
-    `features_only` says, here and below, that the maths takes the activation for features, 0 where they are not there:
-    a layer whose channels are the classes' scores is then not chosen by itself.
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A method: its name, its maths, and what it needs.
+
+    Attributes:
+        name: How it is named on the command line.
+        compute: The maths; what it takes and returns depends on the kind of method.
+        features_only: It takes the activation for features, 0 where they are not there. A layer whose channels are the
+            scores themselves is then not chosen by itself.
+        against_similar: The score it explains is by how much the target is ahead of those most like it.
+        needs_gradient: The score is differentiated.
+        needs_target: The map is of a target, not the same whatever is asked for.
+        is_traceable: It is one function of tensors, which can be compiled.
     """
 
-    compute: Callable[[Tensor, Tensor], Tensor]
-    objective: Objective = class_score
+    name: str
+    compute: Callable[..., Tensor]
     features_only: bool = False
+    against_similar: bool = False
+    needs_gradient: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = True
+    is_traceable: ClassVar[bool] = True
+
+    @abstractmethod
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the signed maps at each layer, (B, K, h, w)."""
 
 
-@dataclass(frozen=True)
-class Activation:
-    """A method on the activation alone: the same map whatever the class."""
+class Gradient(Method):
+    """A method whose maths takes activation and gradient, (B, C, h, w) each, and returns the map (B, h, w)."""
 
-    compute: Callable[[Tensor], Tensor]
-    features_only: bool = True
+    needs_gradient = True
+
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the signed maps at each layer, (B, K, h, w)."""
+        maps = [
+            [
+                self.compute(activation, gradient)
+                for activation, gradient in zip(passed.activations, gradients, strict=True)
+            ]
+            for gradients in passed.gradients()
+        ]
+        return [torch.stack(of_layer, dim=1) for of_layer in zip(*maps, strict=True)]
 
 
-Method = Gradient | Activation | Perturbation
+class Activation(Method):
+    """A method whose maths takes the activation alone, (B, C, h, w), and returns the map (B, h, w)."""
+
+    needs_target = False
+
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the signed map at each layer, the same for each of K targets: (B, K, h, w)."""
+        targets = passed.targets.shape[1]
+        return [self.compute(activation)[:, None].expand(-1, targets, -1, -1) for activation in passed.activations]
+
+
+class Perturbation(Method):
+    """A method whose maths takes a `LayerProbe`, and returns the weights of the channels, (B, K, C)."""
+
+    is_traceable = False
+
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the signed maps at each layer, sum_c w_c A_c: (B, K, h, w)."""
+        probes = passed.probes()
+        with torch.no_grad():
+            return [torch.einsum("bkc,bchw->bkhw", self.compute(probe), probe.activation) for probe in probes]
+
 
 METHODS: dict[str, Method] = {
-    "gradcam": Gradient(gradcam),
-    "gradcam++": Gradient(gradcam_plus_plus, features_only=True),
-    "hirescam": Gradient(hirescam),
-    "layercam": Gradient(layercam),
-    "xgradcam": Gradient(xgradcam, features_only=True),
-    "elementwise": Gradient(elementwise),
-    "finercam": Gradient(gradcam, objective=against_similar_classes),
-    "eigencam": Activation(eigencam),
-    "eigengradcam": Gradient(eigengradcam),
-    "fem": Activation(fem),
-    "scorecam": Perturbation(scorecam, features_only=True),
-    "ablationcam": Perturbation(ablationcam),
+    method.name: method
+    for method in (
+        Gradient("gradcam", gradcam),
+        Gradient("gradcam++", gradcam_plus_plus, features_only=True),
+        Gradient("hirescam", hirescam),
+        Gradient("layercam", layercam),
+        Gradient("xgradcam", xgradcam, features_only=True),
+        Gradient("elementwise", elementwise),
+        Gradient("finercam", gradcam, against_similar=True),
+        Activation("eigencam", eigencam, features_only=True),
+        Gradient("eigengradcam", eigengradcam),
+        Activation("fem", fem, features_only=True),
+        Perturbation("scorecam", scorecam, features_only=True),
+        Perturbation("ablationcam", ablationcam),
+    )
 }
 
 
 def find_method(name: str) -> Method:
-    """The method of this name. Raises ModelError."""
+    """Return the method of this name. Raises ModelError."""
     if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -54,15 +56,11 @@ class Motion(NamedTuple):
         return _sampled(cells, self.origins(region, columns, rows), cv2.INTER_CUBIC)
 
 
-class View(NamedTuple):
-    """A frame and what motion is found in: the upright picture, small, `grey` (H, W) uint8."""
-
-    frame: Frame
-    grey: np.ndarray
-
-
 class MotionFinder:
-    """Finds the motion between frames by dense inverse search at its fastest; not for several threads at once.
+    """Finds the motion between frames of one source by dense inverse search at its fastest.
+
+    Everybody who follows the same frames shares one finder, also from several threads: each frame is scaled once, each
+    pair of frames searched once. What was found is kept as long as the frames are.
 
     Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016.
     """
@@ -70,24 +68,37 @@ class MotionFinder:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._greys: WeakKeyDictionary[Frame, np.ndarray] = WeakKeyDictionary()
+        self._flows: WeakKeyDictionary[Frame, WeakKeyDictionary[Frame, np.ndarray | None]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
 
-    def view(self, frame: Frame) -> View:
-        """What `motion` needs of a frame."""
-        scale = _LONGER_SIDE / max(frame.picture.width, frame.picture.height)
-        width, height = (
-            max(round(side * scale), _SHORTEST_SIDE) for side in (frame.picture.width, frame.picture.height)
-        )
-        small = self._reformatter.reformat(
-            frame.picture, width, height, "gray", interpolation=Interpolation.FAST_BILINEAR, threads=cores.SCALER
-        )
-        return View(frame, np.ascontiguousarray(frame.orientation.upright(small.to_ndarray())))
-
-    def motion(self, since: View, now: View) -> Motion | None:
-        """From one frame to a later one; None where there is a cut between them, or one is mirrored."""
-        if since.frame.orientation != now.frame.orientation:
+    def motion(self, since: Frame, now: Frame) -> Motion | None:
+        """Return the motion from one frame to a later one; None if there is a cut between them, or one is mirrored."""
+        if since.orientation != now.orientation:
             return None  # mirrored in between
-        flow = self._search.calc(now.grey, since.grey, None)  # type: ignore[call-overload]
-        return None if _is_cut(since.grey, now.grey, flow) else Motion(since.frame, flow)
+        with self._lock:
+            flows = self._flows.setdefault(now, WeakKeyDictionary())
+            if since not in flows:
+                flows[since] = self._flow(self._grey(since), self._grey(now))
+            flow = flows[since]
+        return None if flow is None else Motion(since, flow)
+
+    def _flow(self, since: np.ndarray, now: np.ndarray) -> np.ndarray | None:
+        flow = self._search.calc(now, since, None)  # type: ignore[call-overload]
+        return None if _is_cut(since, now, flow) else flow
+
+    def _grey(self, frame: Frame) -> np.ndarray:
+        """The small upright picture that motion is found in, (H, W) uint8."""
+        if frame not in self._greys:
+            scale = _LONGER_SIDE / max(frame.picture.width, frame.picture.height)
+            width, height = (
+                max(round(side * scale), _SHORTEST_SIDE) for side in (frame.picture.width, frame.picture.height)
+            )
+            small = self._reformatter.reformat(
+                frame.picture, width, height, "gray", interpolation=Interpolation.FAST_BILINEAR, threads=cores.SCALER
+            )
+            self._greys[frame] = np.ascontiguousarray(frame.orientation.upright(small.to_ndarray()))
+        return self._greys[frame]
 
 
 def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
@@ -124,18 +135,18 @@ class Carrier:
     For one run; not for several threads at once. Raises LivecamError where `every` is no whole number from 1 on.
     """
 
-    def __init__(self, every: int = 1) -> None:
+    def __init__(self, every: int = 1, finder: MotionFinder | None = None) -> None:
         if not isinstance(every, int) or every < 1:
             raise LivecamError(f"every is a number of frames from 1 on, not {every!r}")
         self.every = every
-        self._finder = MotionFinder()
-        self._last: View | None = None
+        self._finder = finder or MotionFinder()
+        self._last: Frame | None = None
         self._explanation: Explanation | None = None
 
     def explanations(
         self, frames: Sequence[Frame], explain: Callable[[Sequence[Frame]], Sequence[Explanation]]
     ) -> Sequence[Explanation]:
-        """One for each of the next frames, in their order; `explain` is called once, with those that are due.
+        """Return an explanation of each of the next frames; `explain` is called once, with those that are due.
 
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
         and `heatmap` moved on their own grid, and its age.
@@ -156,17 +167,16 @@ class Carrier:
 
     def _motion(self, frame: Frame) -> Motion | None:
         """Since the last frame that was due; None where this one is."""
-        view = self._finder.view(frame)
-        if self._last is not None and frame.index - self._last.frame.index < self.every:
-            motion = self._finder.motion(self._last, view)
+        if self._last is not None and frame.index - self._last.index < self.every:
+            motion = self._finder.motion(self._last, frame)
             if motion is not None:
                 return motion
-        self._last = view
+        self._last = frame
         return None
 
 
 def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
-    """An explanation of the frame that the motion is since for this later one, its maps moved along."""
+    """Return an explanation of the frame that the motion is since for this later one, its maps moved along."""
     return dataclasses.replace(
         aged(explanation, motion.since, frame),
         classes=tuple(_moved(one, motion, explanation.region) for one in explanation.classes),
@@ -175,7 +185,7 @@ def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanati
 
 
 def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
-    """An explanation of an earlier frame for this one, its maps where they were."""
+    """Return an explanation of an earlier frame for this one, its maps where they were."""
     then, now = since.pts_seconds, frame.pts_seconds
     return dataclasses.replace(
         explanation,
@@ -186,5 +196,6 @@ def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
 
 
 def _moved(one: ClassMap, motion: Motion, region: Region) -> ClassMap:
-    cam, heatmap = (motion.moved(cells, region) for cells in (one.cam, one.heatmap))
-    return dataclasses.replace(one, cam=cam, heatmap=np.clip(heatmap, 0, 1))
+    cam = motion.moved(one.cam, region)
+    heatmap = np.clip(motion.moved(one.heatmap, region), 0, 1) if one.has_evidence else one.heatmap
+    return dataclasses.replace(one, cam=cam, heatmap=heatmap)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.errors import ModelError
-from livecam.models import Preprocessing
+from livecam.models.classifier import Preprocessing
 from livecam.names import FITS
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
@@ -48,6 +48,7 @@ class Preprocessor:
         self._preprocessing = preprocessing
         self._fit = fit
         self._reformatter = VideoReformatter()
+        self._memory: np.ndarray | None = None
 
     def __call__(self, frame: Frame) -> tuple[np.ndarray, Region]:
         """The input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture that it shows."""
@@ -75,6 +76,26 @@ class Preprocessor:
             left / scaled_width, top / scaled_height, (left + width) / scaled_width, (top + height) / scaled_height
         )
         return image, region
+
+    def batch(
+        self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None = None
+    ) -> tuple[Tensor, Sequence[Region]]:
+        """Make the inputs of several frames together.
+
+        Args:
+            frames: Frames of any sizes.
+            uploaded: The planes of each on the device, None for a frame that was not uploaded.
+
+        Returns:
+            The inputs, (B, h, w, channels) uint8, on the device or in memory that the next call uses again; and the
+            region of each upright picture that they show.
+        """
+        if uploaded is not None and (on_device := self.from_planes(frames, uploaded)) is not None:
+            return on_device, [Region()] * len(frames)
+        images, regions = zip(*map(self, frames), strict=True)
+        if self._memory is None or len(self._memory) < len(images):
+            self._memory = np.empty((len(images), *images[0].shape), np.uint8)
+        return torch.from_numpy(np.stack(images, out=self._memory[: len(images)])), regions
 
     def from_planes(self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None]) -> Tensor | None:
         """The inputs of frames, (B, h, w, 3) uint8 RGB, made of their planes on the device; what they show is all.
@@ -121,6 +142,20 @@ class Preprocessor:
             threads=cores.SCALER,
         )
         return small.to_ndarray()
+
+
+def noise(preprocessing: Preprocessing, count: int = 1) -> Tensor:
+    """Return noise in the shape of inputs, (count, h, w, channels) uint8, the same each time."""
+    shape = (count, *preprocessing.size, preprocessing.channels)
+    return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:
+    """Raise ModelError unless these are preprocessed inputs, floats (B, channels, height, width)."""
+    channels = preprocessing.channels
+    if not isinstance(batch, Tensor) or batch.ndim != 4 or batch.shape[1] != channels or not batch.is_floating_point():
+        what = f"{batch.dtype} {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
+        raise ModelError(f"inputs are a float tensor (B, {channels}, height, width), preprocessed, not {what}")
 
 
 def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:

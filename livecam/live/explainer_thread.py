@@ -177,7 +177,7 @@ class ExplainerThread:
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
         """Explain a frame of each of these feeds; on a GPU by its planes there, which are then drawn on as well."""
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
-        explanations = self._explainer.explain(frames, uploaded=there)
+        explanations = self._explainer.explain(frames, uploaded=there, heat=not self._is_steady)
         if self._is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
@@ -190,4 +190,4 @@ class ExplainerThread:
     def _reset_steadiness(self) -> None:
         """Begin with a new scale and without maps of before: each question has its own."""
         options = self._explainer.heat_options
-        self._steadiness = {feed: Steadiness(options) for feed in self._feeds}
+        self._steadiness = {feed: Steadiness(options, feed.finder) for feed in self._feeds}

@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from livecam.explain.motion import MotionFinder
 from livecam.explanation import Explanation
 from livecam.ledger import LIVE, Ledger
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation
 from livecam.picture.transfer import DevicePlanes
 from livecam.run.workers import GivenUp
-from livecam.sources import Source
+from livecam.sources.base import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Feed:
     def __init__(self, source: Source, changed: threading.Condition) -> None:
         self.source = source
         self.ledger = Ledger(LIVE, source.name)
+        self.finder = MotionFinder()
         self.is_mirrored = False
         self.is_paused = False
         self.shows_every = False

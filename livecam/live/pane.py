@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from livecam.explain.motion import MotionFinder, View, aged, carried
+from livecam.explain.motion import MotionFinder, aged, carried
 from livecam.explanation import Explanation
 from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, bars_of, draw_lines
@@ -38,19 +38,16 @@ class Follower:
     Maps older than `max_age_seconds` are hidden, as across a cut. For one source, and one thread.
     """
 
-    def __init__(self, max_age_seconds: float) -> None:
+    def __init__(self, max_age_seconds: float, finder: MotionFinder) -> None:
         self._max_age_seconds = max_age_seconds
-        self._finder = MotionFinder()
-        self._since: View | None = None
+        self._finder = finder
 
     def __call__(self, shown: Shown) -> Explanation:
         """Return the explanation for a frame, which tells its age: its own, or an earlier one moved along."""
         frame, since = shown.frame, shown.explained.frame
         if frame.index == since.index:
             return shown.explained.explanation
-        if self._since is None or self._since.frame is not since:
-            self._since = self._finder.view(since)
-        motion = self._finder.motion(self._since, self._finder.view(frame))
+        motion = self._finder.motion(since, frame)
         if motion is None:
             return _dark(aged(shown.explained.explanation, since, frame))
         moved = carried(shown.explained.explanation, motion, frame)
@@ -86,7 +83,7 @@ class Pane:
     def __init__(self, feed: Feed, max_age_seconds: float) -> None:
         self.feed = feed
         self.drawn: Drawn | None = None
-        self._follow = Follower(max_age_seconds)
+        self._follow = Follower(max_age_seconds, feed.finder)
         self._figures = Figures(feed.ledger)
         self._to_screen = ToScreen()
         self._render: Renderer | None = None

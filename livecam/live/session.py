@@ -22,7 +22,7 @@ from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
 from livecam.render import Style
 from livecam.run.workers import Workers
-from livecam.sources import Source
+from livecam.sources.base import Source
 from livecam.system.cores import drawing_threads
 
 _TICK_SECONDS = 0.02

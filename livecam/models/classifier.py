@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 from torch import nn
 
-from livecam.errors import ModelError
+from livecam.errors import LivecamError, ModelError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_SUGGESTIONS = 3
 _COLOURS = {1: "grey", 3: "colour"}
 
 
@@ -71,30 +70,6 @@ class Classifier:
     preprocessing: Preprocessing = Preprocessing()
     multi_label: bool = False
 
-    def label(self, index: int) -> str:
-        """Return the name of a class, "class 7" if it has none."""
-        return self.labels[index] if self.labels else f"class {index}"
-
-    def index_of(self, target: int | str, classes: int) -> int:
-        """Find a class by its number, its label or a unique beginning of it, in any case. Raises ModelError."""
-        text = str(target).strip()
-        if re.fullmatch("-?[0-9]+", text):
-            if 0 <= int(text) < classes:
-                return int(text)
-            raise ModelError(f"{self.name} has the classes 0 to {classes - 1}, not {text}")
-        labels = [label.lower() for label in self.labels or ()]
-        matching = [index for index, label in enumerate(labels) if label == text.lower()]
-        matching = matching or [index for index, label in enumerate(labels) if text and label.startswith(text.lower())]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            named = ", ".join(f"{self.label(index)} ({index})" for index in matching[:_SUGGESTIONS])
-            more = f" and {len(matching) - _SUGGESTIONS} more" if len(matching) > _SUGGESTIONS else ""
-            raise ModelError(f"{text!r} could be {named}{more}; write it out or give its number")
-        near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
-        hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {classes - 1}"
-        raise ModelError(f"{self.name} has no class {text!r}; {hint}")
-
 
 def input_channels(module: nn.Module) -> int:
     """Return the number of channels that the first convolution takes, 3 if there is none."""
@@ -121,21 +96,29 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def input_error(classifier: Classifier, exc: Exception) -> ModelError:
-    """Return the error that explains why a model failed on its very first input."""
+@contextmanager
+def input_errors(classifier: Classifier) -> Iterator[None]:
+    """Turn what a model raises when it stumbles over its first input into a ModelError that says what it takes."""
+    try:
+        yield
+    except LivecamError:
+        raise
+    except Exception as exc:  # whatever a model raises that is not made for this input
+        raise ModelError(_input_problem(classifier, exc)) from exc
+
+
+def _input_problem(classifier: Classifier, exc: Exception) -> str:
     name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
     if channels not in (1, 3) and "channels" in str(exc):
-        return ModelError(
-            f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
-        )
+        return f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
     if channels in _COLOURS and channels != preprocessing.channels:
         needed, given = _COLOURS[channels], _COLOURS[preprocessing.channels]
-        return ModelError(
+        return (
             f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
             "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
         )
     height, width = preprocessing.size
-    return ModelError(
+    return (
         f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
         "if it is made for another size, say so with Preprocessing(size=...)"
     )

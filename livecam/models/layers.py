@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from livecam.errors import ModelError
 from livecam.models.grid import Grid, find_grid
+
+LayerChoice = str | int | Sequence[str | int] | None
+"""Layers by name or number, several as a sequence or by comma in one name; None for the automatic choice."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Layer:
         grid: The grid of its output, None if it cannot be explained.
         obstacle: Why it cannot be explained.
         in_attention: True if it is part of an attention module.
-        holds_scores: True if its channels are the classes.
+        holds_scores: True if its channels are the model's scores.
         calls: How often the model runs it for one input.
     """
 
@@ -67,10 +70,9 @@ class TargetLayer:
 
 @dataclass(frozen=True)
 class Survey:
-    """The layers of a model in the order of execution, each at its last call, and the number of classes."""
+    """The layers of a model in the order of execution, each at its last call."""
 
     layers: tuple[Layer, ...]
-    classes: int
 
     @property
     def usable(self) -> list[Layer]:
@@ -91,13 +93,11 @@ class Survey:
 
     @property
     def automatic_features(self) -> Layer:
-        """The default layer for methods that are about features: not one whose channels are the classes."""
+        """The default layer for methods that are about features: not one whose channels are the model's scores."""
         features = [layer for layer in self.usable if not (layer.in_attention or layer.holds_scores)]
         return features[-1] if features else self.automatic
 
-    def find(
-        self, model: nn.Module, wanted: str | int | Sequence[str | int] | None, *, features_only: bool
-    ) -> list[TargetLayer]:
+    def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[TargetLayer]:
         """Find the layers to explain.
 
         Args:
@@ -156,40 +156,64 @@ class Survey:
         return f"the nearest that can is {nearest.name}"
 
 
-def survey_layers(model: nn.Module, example: Tensor) -> Survey:
-    """Run the model once and look at the output of every layer.
+class _Output(NamedTuple):
+    """What a module gave: its name, the shape, and its place in the graph, whatever is done in place behind it."""
 
-    Args:
-        model: The model, whose parameters take no gradients.
-        example: One preprocessed input, (1, channels, h, w).
+    name: str
+    shape: tuple[int, ...]
+    edge: GradientEdge
 
-    Raises:
-        ModelError: The model gives no class scores, or none that are finite.
+
+@dataclass(frozen=True)
+class Recording:
+    """One run of a model: what it gave, and what each of its submodules gave on the way.
+
+    `output` is the model's own, `outputs` those of the calls of submodules that gave a float tensor, in the order of
+    execution; `calls` counts the calls of each submodule, whatever it gave. `example` is the input.
     """
-    with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
-        scores = _class_scores(model(example.detach().requires_grad_()))
-        if not outputs:
+
+    model: nn.Module
+    example: Tensor
+    output: Any
+    outputs: Sequence[_Output]
+    calls: Counter[str]
+
+    def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
+        """Find out which layers can be explained. Raises ModelError where there is none inside the model.
+
+        Args:
+            score: Maps the model's output to one number, whose gradient has to reach a layer that can be explained.
+            holds_scores: Tells if a layer with so many channels holds the scores themselves.
+        """
+        if not self.outputs:
             raise ModelError("the model has no layers inside that could be explained")
-        gradients = torch.autograd.grad(scores.max(), [output.edge for output in outputs], allow_unused=True)
-    if not scores.isfinite().all():
-        raise ModelError("the model's scores are not finite numbers: its weights are damaged")
-    token_counts = {output.shape[1] for output in outputs if len(output.shape) == 3}
-    layers: dict[str, Layer] = {}
-    for (name, shape, _), gradient in zip(reversed(outputs), reversed(gradients), strict=True):
-        if name in layers:
-            continue  # an earlier call of a module that is used several times
-        grid, obstacle = _grid_of(shape, gradient, example, token_counts)
-        layers[name] = Layer(
-            name,
-            type(model.get_submodule(name)).__name__,
-            shape,
-            grid,
-            obstacle,
-            in_attention=_is_in_attention(model, name),
-            holds_scores=grid is not None and shape[grid.channel_axis] == scores.shape[1],
-            calls=calls[name],
-        )
-    return Survey(tuple(reversed(layers.values())), scores.shape[1])
+        with torch.enable_grad():
+            edges = [output.edge for output in self.outputs]
+            gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
+        token_counts = {output.shape[1] for output in self.outputs if len(output.shape) == 3}
+        layers: dict[str, Layer] = {}
+        for (name, shape, _), gradient in zip(reversed(self.outputs), reversed(gradients), strict=True):
+            if name in layers:
+                continue  # an earlier call of a module that is used several times
+            grid, obstacle = _grid_of(shape, gradient, self.example, token_counts)
+            layers[name] = Layer(
+                name,
+                type(self.model.get_submodule(name)).__name__,
+                shape,
+                grid,
+                obstacle,
+                in_attention=_is_in_attention(self.model, name),
+                holds_scores=grid is not None and holds_scores(shape[grid.channel_axis]),
+                calls=self.calls[name],
+            )
+        return Survey(tuple(reversed(layers.values())))
+
+
+def record(model: nn.Module, example: Tensor) -> Recording:
+    """Run a frozen model once on a preprocessed input, (1, channels, h, w), and record what every layer gives."""
+    with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
+        output = model(example.detach().requires_grad_())
+    return Recording(model, example, output, outputs, calls)
 
 
 def _grid_of(
@@ -209,39 +233,6 @@ def _is_in_attention(model: nn.Module, name: str) -> bool:
     parents = name.split(".")[:-1]
     types = (type(model.get_submodule(".".join(parents[: end + 1]))).__name__ for end in range(len(parents)))
     return any(re.search("attention|attn", kind, re.IGNORECASE) for kind in types)
-
-
-def _class_scores(output: object) -> Tensor:
-    """Return the output of a model if it is (B, classes), else raise ModelError."""
-    if isinstance(output, Tensor) and output.ndim == 2:
-        return output
-    raise ModelError(
-        f"the model gives {_described(output)} instead of class scores (B, classes); "
-        "wrap it in a module whose forward returns the logits alone"
-    )
-
-
-def _described(output: object) -> str:
-    """Describe the output of a model in words."""
-    kind = f"a {type(output).__name__}"
-    if isinstance(output, Tensor):
-        return f"a tensor of shape {tuple(output.shape)}"
-    if isinstance(output, Mapping):
-        return f"{kind} with {', '.join(map(str, output))}"
-    if isinstance(output, list | tuple):
-        return f"{kind} of {len(output)}"
-    return kind
-
-
-class _Output(NamedTuple):
-    """The output of one call of a module: its name, the shape, and the place in the graph to take the gradient at.
-
-    The place stays right if a later operation changes the output in place.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    edge: GradientEdge
 
 
 @contextmanager

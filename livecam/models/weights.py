@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from livecam.errors import ModelError, some_of
-from livecam.models.classifier import Classifier, input_error
+from livecam.models.classifier import Classifier, input_errors
 
 State = dict[str, Tensor]
 """A state dict: the tensors of a module by their names in it."""
@@ -46,11 +46,8 @@ def calibrated(classifier: Classifier) -> Classifier:
         norm.momentum = None  # the average of all that comes, which is one batch
     preprocessing = classifier.preprocessing
     noise = torch.Generator().manual_seed(0)
-    try:
-        with torch.no_grad():
-            classifier.module(torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise))
-    except Exception as exc:  # whatever a model raises that is not made for this input
-        raise input_error(classifier, exc) from exc
+    with torch.no_grad(), input_errors(classifier):
+        classifier.module(torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     classifier.module.train(training)

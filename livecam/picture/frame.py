@@ -14,7 +14,7 @@ from livecam.errors import InputError
 from livecam.picture.media import Orientation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class Frame:
     """One picture of a source.
 

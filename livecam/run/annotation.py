@@ -10,7 +10,7 @@ from pathlib import Path
 from livecam.errors import ModelError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
-from livecam.explain.motion import Carrier
+from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
@@ -102,7 +102,8 @@ def carry_out(
 ) -> Ledger:
     """Do one run of a plan; arguments, result and errors are those of `annotate`."""
     options = run.options
-    carrier = Carrier(options.every)
+    finder = MotionFinder()
+    carrier = Carrier(options.every, finder)
     largest_side = None if run.is_still else LARGEST_VIDEO_SIDE
     one_picture = run.is_still and not run.input.many
     with (
@@ -120,7 +121,7 @@ def carry_out(
             sink,
             batch=options.batch,
             carrier=carrier,
-            steadiness=Steadiness(made.heat_options) if options.steady and not run.is_still else None,
+            steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
             on_written=sidecars.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )

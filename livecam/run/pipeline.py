@@ -18,8 +18,8 @@ from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes, transfer_to, uploaded
 from livecam.render import Renderer
 from livecam.run.workers import Channel, Workers
-from livecam.sinks import Sink
-from livecam.sources import Source
+from livecam.sinks.base import Sink
+from livecam.sources.base import Source
 from livecam.system.cores import drawing_threads
 
 _MOST_BATCHES = 4
@@ -135,7 +135,8 @@ class Pipeline:
             there = {frame.index: uploaded(frame.picture, self._transfer) for frame in frames}
 
             def explain(due: Sequence[Frame], there: Uploaded = there) -> list[Explanation]:
-                return self._explainer.explain(due, uploaded=[there[frame.index] for frame in due])
+                uploads = [there[frame.index] for frame in due]
+                return self._explainer.explain(due, uploaded=uploads, heat=self._steadiness is None)
 
             explanations = self._carrier.explanations(frames, explain)
             if self._steadiness is not None:

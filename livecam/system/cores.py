@@ -61,5 +61,5 @@ def module_command(module: str, *arguments: object) -> list[str]:
 
 def module_environment(**variables: str) -> dict[str, str]:
     """Return this process's environment with these variables, in which `module_command` finds livecam."""
-    search_path = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    search_path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), **variables}

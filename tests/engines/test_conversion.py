@@ -12,18 +12,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from livecam import Explainer
-from livecam.explain.engines.agreement import agreement
-from livecam.explain.engines.conversion import to_openvino
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.engines.cuda import check_capturable
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino_runtime import OpenVINOProgram, openvino
-from livecam.explain.methods import METHODS, Activation, Gradient
-from livecam.explain.program import Answer
+from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.explain.methods import METHODS
 from livecam.explain.tap import held_in
 from tests.support.cuda_stand_in import WAITS
 from tests.support.tiny import pictures, program_of, tiny
 
-TRACEABLE = [name for name, method in METHODS.items() if isinstance(method, Gradient | Activation)]
+TRACEABLE = [name for name, method in METHODS.items() if method.is_traceable]
 
 
 @pytest.mark.parametrize("method", TRACEABLE)

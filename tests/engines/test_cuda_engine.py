@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from livecam import Explainer, LivecamError
+from livecam.explain.answer import Answer
 from livecam.explain.device import DTYPES
 from livecam.explain.engines.compilation import Compilation
 from livecam.explain.engines.cuda import CapturedProgram
-from livecam.explain.program import Answer
 from livecam.models import Preprocessing
 from tests.support.cuda_stand_in import CudaStandIn
 from tests.support.tiny import Tiny, pictures
@@ -56,7 +56,7 @@ def explained_until_settled(explainer: Explainer, images: list[Tensor], at_least
     with explainer:
         explainer.expect(math.inf)
         while True:
-            compilation = explainer._engine._compilation
+            compilation = explainer._runtime.engine._compilation
             is_settled = compilation is None or compilation.settled.is_set()
             number = len(answers) % len(images)
             answers.append((number, explainer.answer(images[number])))
@@ -173,7 +173,7 @@ def test_nan_after_the_switch_is_told_counted_and_explained_again(
     with explainer:
         explained_until_settled(explainer, numbered(5))
         assert explainer.precision == "fp16"
-        compilation = explainer._engine._compilation
+        compilation = explainer._runtime.engine._compilation
         assert compilation is not None
         offer = compilation.offer
         assert offer is not None

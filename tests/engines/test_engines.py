@@ -20,12 +20,11 @@ from click.testing import Result
 from torch import Tensor, nn
 
 from livecam import Explainer, LivecamError, open_source
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.engines import cache
-from livecam.explain.engines.agreement import agreement
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino_runtime import OpenVINOProgram, openvino
-from livecam.explain.program import Answer
+from livecam.explain.engines.openvino import OpenVINOProgram, openvino
 from livecam.explain.tap import held_in
 from livecam.models import Preprocessing
 from tests.support.tiny import Tiny, pictures, program_of, tiny
@@ -189,7 +188,7 @@ def test_a_processor_without_a_precision_is_not_said_to_compute_in_it(
 
 def test_openvino_reports_to_nobody() -> None:
     code = (
-        "from livecam.explain.engines.openvino_runtime import openvino; import sys; openvino(); "
+        "from livecam.explain.engines.openvino import openvino; import sys; openvino(); "
         "sys.exit(sys.modules['openvino_telemetry'] is not None)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -372,7 +371,7 @@ def test_what_was_not_used_for_longest_is_removed_from_the_cache(cache_folder: P
 def test_a_builder_at_work_ends_with_its_explainer() -> None:
     explainer = tiny()
     explainer.expect(math.inf)
-    compilation = explainer._engine._compilation
+    compilation = explainer._runtime.engine._compilation
     assert compilation is not None
     compilation._launched.wait()
     process = compilation._builder
@@ -464,7 +463,7 @@ def test_weights_that_change_while_they_are_handed_over_do_not_get_into_the_cach
 
     monkeypatch.setattr("livecam.explain.engines.compilation.torch.save", changed_meanwhile)
     explainer.expect(10)
-    compilation = explainer._engine._compilation
+    compilation = explainer._runtime.engine._compilation
     assert compilation is not None
     assert "weights were changed" in str(compilation.problem)
     assert not list(cache_folder.glob("engines/*/*"))

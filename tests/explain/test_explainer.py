@@ -105,7 +105,7 @@ def test_the_buffer_of_the_hook_is_reused(pooled: PooledLinear) -> None:
         addresses = set()
         for _ in range(5):
             explainer(PHOTO)
-            addresses.add(explainer._engine.eager.program.step._taps[0]._buffer.data_ptr())  # type: ignore[union-attr]
+            addresses.add(explainer._runtime.engine.eager.program._taps[0]._buffer.data_ptr())  # type: ignore[union-attr]
     assert len(addresses) == 1
 
 

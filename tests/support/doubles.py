@@ -125,7 +125,9 @@ class NumberReader:
     def report(self) -> dict[str, Any]:
         return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}
 
-    def explain(self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None) -> list[Explanation]:
+    def explain(
+        self, frames: list[Any], *, uploaded: Sequence[DevicePlanes | None] | None = None, heat: bool = True
+    ) -> list[Explanation]:
         self.batches.append(len(frames))
         if isinstance(frames[0], np.ndarray):
             return []  # to warm up

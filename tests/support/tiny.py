@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from livecam import Explainer
-from livecam.explain.program import Program
+from livecam.explain.answer import Program
 from livecam.models import Preprocessing
 
 
@@ -35,4 +35,4 @@ def pictures(count: int = 3, side: int = 64) -> Tensor:
 
 
 def program_of(explainer: Explainer, dtype: torch.dtype = torch.float32) -> Program:
-    return explainer._engine._make_program(dtype)
+    return explainer._runtime.engine.make_program(dtype)

@@ -16,8 +16,7 @@ from torch.fx import GraphModule
 
 from livecam.explain.engines import cache, cuda
 from livecam.explain.engines.cache import Entry
-from livecam.explain.engines.conversion import to_openvino
-from livecam.explain.engines.openvino_runtime import openvino
+from livecam.explain.engines.openvino import openvino, to_openvino
 from livecam.system import cores
 
 

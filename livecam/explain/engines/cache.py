@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from livecam.errors import LivecamError
-from livecam.explain.engines.graph import Graph
 from livecam.system.machine import version
 
 _KEPT_BYTES = 4 << 30
@@ -36,13 +35,13 @@ class Entry:
         self.path = path
 
     @classmethod
-    def of(cls, graph: Graph, shape: Sequence[int], device: torch.device) -> Entry:
-        """The entry for a graph: of the same operations, weights and input, on the same device and runtime."""
+    def of(cls, graph_digest: bytes, shape: Sequence[int], device: torch.device) -> Entry:
+        """Return the entry for a graph by its digest, for inputs of this shape on this device and runtime."""
         runtime = [version("livecam"), version("openvino")]
         if device.type == "cuda":
             runtime += [torch.__version__, platform.platform(), torch.cuda.get_device_name(device), str(device)]
         digest = hashlib.sha256("\n".join(map(str, [_FORMAT, tuple(shape), device.type, *runtime])).encode())
-        digest.update(graph.digest())
+        digest.update(graph_digest)
         return cls(folder() / "engines" / digest.hexdigest()[:32])
 
     def file(self, precision: str, device: torch.device) -> Path:

@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 
 from livecam.errors import LivecamError
+from livecam.explain.answer import Agreement, Answer, agreement
 from livecam.explain.device import DTYPES
 from livecam.explain.engines import cuda
-from livecam.explain.engines.agreement import Agreement, agreement
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.graph import Graph
-from livecam.explain.engines.openvino_runtime import OpenVINOProgram
-from livecam.explain.program import Answer
+from livecam.explain.engines.openvino import OpenVINOProgram
 from livecam.system.cores import module_command, module_environment
 
 log = logging.getLogger("livecam")
@@ -151,7 +150,7 @@ class Compilation:
     def _search(self, folder: Path) -> None:
         if self._device.type == "cuda":
             cuda.check_capturable(self._traced.module)
-        entry = Entry.of(self._traced, self._images.shape, self._device)
+        entry = Entry.of(self._traced.digest(), self._images.shape, self._device)
         try:
             self._launch(entry, folder)
             self._sampled.wait()
@@ -173,7 +172,7 @@ class Compilation:
             entry.check_is_ours()
             graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
             torch.save((graphs, self._images.to(self._device), self._is_patient), folder / _JOB)
-            if Entry.of(self._traced, self._images.shape, self._device).path != entry.path:
+            if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
                 raise LivecamError("the weights were changed while they were handed over")
             with (folder / _LOG).open("wb") as messages:
                 self._builder = subprocess.Popen(

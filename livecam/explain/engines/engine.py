@@ -7,19 +7,21 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from livecam.errors import ModelError
+from livecam.explain.answer import Answer, Program
 from livecam.explain.device import DTYPES, likely_fast, precision_of
 from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine
 from livecam.explain.engines.graph import Graph, Weights, trace
-from livecam.explain.engines.openvino_runtime import HINTS
-from livecam.explain.program import Answer, Program
+from livecam.explain.engines.openvino import HINTS
+from livecam.explain.preprocess import noise
+from livecam.models.classifier import Classifier
 from livecam.names import ENGINES, PRECISIONS
 
 log = logging.getLogger("livecam")
@@ -44,10 +46,9 @@ class Engine:
 
     def __init__(
         self,
-        model: nn.Module,
+        classifier: Classifier,
         make_program: Callable[[torch.dtype], Program],
         own: torch.dtype,
-        picture_shape: Sequence[int],
         device: torch.device,
         *,
         engine: str,
@@ -56,10 +57,9 @@ class Engine:
     ) -> None:
         _check_choice("engine", engine, ENGINES)
         _check_choice("precision", precision, PRECISIONS)
-        self._model = model
-        self._make_program = make_program
+        self._classifier = classifier
+        self.make_program = make_program
         self._own = precision_of(own)
-        self._picture_shape = tuple(picture_shape)
         self._device = device
         self._wanted = engine
         self._is_traceable = traceable
@@ -69,7 +69,6 @@ class Engine:
             self._precisions = (precision,)
         self.eager = self._eager_engine(self._own if precision == "auto" else precision)
         self._batch = 1
-        self._in_memory = 1 << 30
         self._pictures_to_come: float | None = None
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
         self._is_warm = False
@@ -143,12 +142,12 @@ class Engine:
         return self._compilation.offer if self._compilation else None
 
     def _eager_engine(self, precision: str) -> EagerEngine:
-        return EagerEngine(self._make_program(DTYPES[precision]), self._device)
+        return EagerEngine(self.make_program(DTYPES[precision]), self._device)
 
     def _answer_eagerly(self, images: Tensor) -> Answer:
         """Run eagerly, then decide if it would pay to compile."""
         begin = time.perf_counter()
-        answer = self._within_memory(images)
+        answer = self.eager.within_memory(images)
         seconds = time.perf_counter() - begin
         if self._pictures_to_come is not None:
             self._pictures_to_come -= len(images)
@@ -165,26 +164,6 @@ class Engine:
         self._is_warm = True
         return answer
 
-    def _within_memory(self, images: Tensor) -> Answer:
-        """Run eagerly in as large batches as the GPU's memory holds. Raises ModelError where it does not hold one."""
-        answers: list[Answer] = []
-        begin = 0
-        while begin < len(images):
-            part = images[begin : begin + self._in_memory]
-            try:
-                answers.append(self.eager(part))
-                begin += len(part)
-            except torch.OutOfMemoryError as exc:
-                if len(part) == 1:
-                    raise ModelError(
-                        f"the memory of {self._device} is too small for this model, or others use it; "
-                        "end those, take a smaller model, or --device cpu"
-                    ) from exc
-                self._in_memory = len(part) // 2
-                log.warning("the memory of %s holds no batch of %d: half of it", self._device, len(part))
-                torch.cuda.empty_cache()
-        return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
-
     def _finite(self, answer: Answer, images: Tensor) -> Answer:
         """An answer with finite maps; where half precision overflows, the model's own is used from here on."""
         if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
@@ -197,7 +176,7 @@ class Engine:
             self.eager.close()
             self.eager = self._eager_engine(self._own)
             self.eager.open()
-        return self._within_memory(images)
+        return self.eager.within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
         """Begin to compile where that repays what it costs."""
@@ -216,13 +195,13 @@ class Engine:
         """Trace the program, and go on from there beside the run; where it cannot be traced, say why."""
         try:
             self._check_compilable()
-            images = self._noise()
+            images = noise(self._classifier.preprocessing, self._batch)
             with self.eager.suspended():
                 graph = self._graph(images)
         except Exception as exc:  # whatever a model raises that cannot be traced
             self._tell(str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})")
             return
-        self._weights = Weights(self._model)
+        self._weights = Weights(self._classifier.module)
         is_wanted = self._wanted == "compiled"
         compilation = self._compilation = Compilation(
             graph,
@@ -248,16 +227,11 @@ class Engine:
         if self._device.type == "cpu" and importlib.util.find_spec("openvino") is None:
             raise ModelError("OpenVINO is not installed, which is faster; install it with: pip install openvino")
 
-    def _noise(self) -> Tensor:
-        """Pictures of the shape to be compiled for."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (self._batch, *self._picture_shape), generator=generator).byte()
-
     def _graph(self, images: Tensor) -> Graph:
         """Traced in single precision for OpenVINO; for a GPU in the shortest, from which single can be had as well."""
         first, *others = ("fp32",) if self._device.type == "cpu" else self._precisions
         try:
-            return trace(self._make_program(DTYPES[first]), self._model, images.to(self._device))
+            return trace(self.make_program(DTYPES[first]), self._classifier.module, images.to(self._device))
         except Exception:
             if not others:
                 raise

@@ -16,7 +16,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_aggregate
 
-from livecam.explain.program import Program
+from livecam.explain.answer import Program
 
 
 @dataclass(frozen=True)

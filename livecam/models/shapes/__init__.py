@@ -5,6 +5,8 @@ each map into one logit, so that Grad-CAM on that layer is, but for a constant f
 The weights come from ``python -m livecam.models.shapes.train``, which learns from ``livecam.scene``.
 """
 
+from __future__ import annotations
+
 from math import log
 from pathlib import Path
 from typing import cast
@@ -12,8 +14,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.weights import untrained
 from livecam.scene import SHAPES
 
+NAME = "shapes"
+ADAPTS: tuple[str, ...] = ()
 LABELS: tuple[str, ...] = SHAPES
 """Class names in the order of the logits."""
 INPUT_SIZE: tuple[int, int] = (160, 160)
@@ -26,6 +32,23 @@ STD: tuple[float, float, float] = (0.25, 0.25, 0.25)
 """By which to divide after that."""
 
 WEIGHTS = Path(__file__).with_name("shapes.pt")
+
+
+def load(name: str = NAME) -> Classifier:
+    """Return the classifier as it was trained, in evaluation mode."""
+    model = ShapesNet()
+    model.load_state_dict(torch.load(WEIGHTS, map_location="cpu", weights_only=True))
+    return _classifier(model.eval())
+
+
+def build(name: str = NAME) -> Classifier:
+    """Return the classifier with random weights, the same each time."""
+    return _classifier(untrained(ShapesNet))
+
+
+def _classifier(model: nn.Module) -> Classifier:
+    preprocessing = Preprocessing(size=INPUT_SIZE, resize=min(INPUT_SIZE), mean=MEAN, std=STD)
+    return Classifier(NAME, model, LABELS, preprocessing, multi_label=True)
 
 
 class LogMeanExp(nn.Module):
@@ -82,15 +105,3 @@ def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -
     """A padded 3x3 convolution, normalised and rectified."""
     convolve = nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=False)
     return [convolve, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-
-
-def build() -> ShapesNet:
-    """An untrained model."""
-    return ShapesNet()
-
-
-def load() -> ShapesNet:
-    """The trained model, in evaluation mode, on the CPU."""
-    model = build()
-    model.load_state_dict(torch.load(WEIGHTS, map_location="cpu", weights_only=True))
-    return model.eval()

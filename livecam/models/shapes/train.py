@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset, get_worker_info
 
-from livecam.models.shapes import INPUT_SIZE, LABELS, MEAN, STD, STRIDE, WEIGHTS, ShapesNet, build
+from livecam.models.shapes import INPUT_SIZE, LABELS, MEAN, STD, STRIDE, WEIGHTS, ShapesNet
 from livecam.scene import Scene
 
 BATCH = 48
@@ -103,7 +103,7 @@ def train(steps: int, seed: int) -> ShapesNet:
     """A trained model, in evaluation mode."""
     torch.set_num_threads(1)  # the workers that draw need the other cores
     torch.manual_seed(seed)
-    model = build().to(memory_format=torch.channels_last)
+    model = ShapesNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, pct_start=0.15)
     loader = DataLoader(Frames(seed), batch_size=None, num_workers=WORKERS)

@@ -1,21 +1,75 @@
-"""How far two ways to compute the same explanation agree."""
+"""The answer to a batch of pictures, the program that gives it, and how far two answers agree."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 import numpy as np
-
-from livecam.explain.program import Answer, PictureAnswer
+import torch
+from torch import Tensor
 
 LEAST_COSINE = 0.995
 """The least cosine at which a map in half precision replaces that in single precision: one sees no difference."""
-
-
 _TIE = 0.01
 """Best scores within 1 % are a tie: rounding decides between their classes."""
+
+
+class Answer(NamedTuple):
+    """What a batch of B pictures gives; K targets of each are explained.
+
+    Attributes:
+        maps: Signed maps of the targets, (B, K, h, w) float32.
+        targets: What is explained, (B, K) int64.
+        scores: The scores of the targets, (B, K) float32 in 0..1.
+        best: What has the highest scores, explained or not, the best first, (B, N) int64.
+        best_scores: The scores of these, (B, N) float32 in 0..1.
+    """
+
+    maps: Tensor
+    targets: Tensor
+    scores: Tensor
+    best: Tensor
+    best_scores: Tensor
+
+    def by_picture(self) -> Iterator[PictureAnswer]:
+        """Yield the answer to each picture; the tensors have to be on the CPU."""
+        rest = (each.tolist() for each in self[1:])
+        yield from itertools.starmap(PictureAnswer, zip(self.maps.numpy(), *rest, strict=True))
+
+
+class PictureAnswer(NamedTuple):
+    """What one picture gives: `maps` (K, h, w) float32, signed, and the rest as lists of `Answer`'s columns."""
+
+    maps: np.ndarray
+    targets: list[int]
+    scores: list[float]
+    best: list[int]
+    best_scores: list[float]
+
+
+Select = Callable[[Tensor], Tensor]
+"""Takes a model's output, and returns the targets to explain, (B, K)."""
+
+
+class Program(Protocol):
+    """What engines run: a function of tensors, in one precision, for which a model has to be prepared."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision."""
+
+    def prepared(self) -> AbstractContextManager[None]:
+        """Prepare the model inside the block; afterwards it is as before."""
+
+    def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
+        """Answer to pictures (B, h, w, channels) uint8, all on the device; `select` chooses other targets for once."""
+
+    def maps(self, inputs: Tensor, select: Select) -> Tensor:
+        """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""
 
 
 class Agreement(NamedTuple):

@@ -1,0 +1,315 @@
+"""Classification: the model's output is (B, classes), a score for each class.
+
+Which classes are explained, by which score, and what they are called. Nothing outside of this file knows of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from livecam.errors import ModelError
+from livecam.explain.answer import PictureAnswer
+from livecam.explain.device import at_least_single
+from livecam.explain.forward import Objective
+from livecam.explain.methods import Method
+from livecam.explanation import ClassMap, Explanation, Prediction
+from livecam.models.classifier import Classifier
+from livecam.picture.media import Region
+
+SHOWN_PREDICTIONS = 5
+"""How many of the best classes are told of every picture."""
+SIMILAR_CLASSES = 3
+_SUGGESTIONS = 3
+
+Target = int | str | Sequence[int | str]
+"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma, as a sequence, an array or
+a tensor. A name with a comma in it can only stand in a sequence."""
+
+
+def class_score(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the logit y_c of the class, (B,)."""
+    return logits.gather(1, target[:, None])[:, 0]
+
+
+def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
+    """sum_d p_d (y_c - y_d) / sum_d p_d over the three classes d whose logits are nearest to y_c, p the softmax.
+
+    Zhang et al., "Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation", CVPR 2025; alpha 1.
+    """
+    own = class_score(logits, target)[:, None]
+    distance = (logits - own).abs().scatter(1, target[:, None], -1)  # the class itself is nearest, whatever ties it
+    count = min(SIMILAR_CLASSES, logits.shape[1] - 1)
+    similar = logits.gather(1, distance.topk(count + 1, dim=1, largest=False).indices[:, 1:])
+    # p_d / sum_d p_d is the softmax over these classes alone, which cannot vanish.
+    return (similar.softmax(dim=1) * (own - similar)).sum(dim=1)
+
+
+def parse_target(target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
+    """Return a number or a name for each class that is asked for.
+
+    Args:
+        target: As in `Target`; None stands for the best class.
+        top: Stands for the best so many classes.
+
+    Raises:
+        ModelError: Both are given, or nothing is named.
+    """
+    if target is not None and top is not None:
+        raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
+    if top is not None:
+        if top < 1:
+            raise ModelError(f"top is a number of classes from 1 on, not {top}")
+        return tuple(f"top{rank}" for rank in range(1, top + 1))
+    if target is None:
+        return ("top1",)
+    names = target.split(",") if isinstance(target, str) else _as_list(target)
+    wanted = tuple(_as_number_or_name(name) for name in names)
+    if not wanted or "" in wanted:
+        raise ModelError("the target names no class; give a number, a name, or top1")
+    return wanted
+
+
+def one_for_each(wanted: tuple[int | str, ...], pictures: int) -> tuple[int | str, ...]:
+    """Return a class for each picture: those that are wanted, or the only one for all. Raises ModelError."""
+    if len(wanted) == 1:
+        wanted *= pictures
+    if len(wanted) != pictures or not pictures:
+        raise ModelError(f"there are {len(wanted)} targets for {pictures} pictures; give one for each")
+    return wanted
+
+
+def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
+    """Raise ModelError where a class is named, or with `contrast` contrasted, to a method whose map is of no class."""
+    if method.needs_target:
+        return
+    if contrast:
+        raise ModelError(f"{method.name} shows what is active, of no class: leave out against and negative")
+    if any(name != "top1" for name in wanted):
+        raise ModelError(f"{method.name} shows what is active, of no class: leave out target and top")
+
+
+class Classification:
+    """The task of a model that scores classes, as `livecam.explain.task.Task` describes it.
+
+    Args:
+        classifier: The model, for its name, its labels, and whether its classes exclude each other.
+        output: What it gave for a picture.
+        device: The device that it runs on.
+        against: A class to contrast every explained class with.
+        negative: Explain what speaks against a class instead of for it.
+
+    Raises:
+        ModelError: The output is no row of finite scores, the labels are not as many, or there is no class `against`.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        output: object,
+        device: torch.device,
+        against: int | str | None = None,
+        negative: bool = False,
+    ) -> None:
+        self._classifier = classifier
+        self._device = device
+        self.classes = _class_scores(output).shape[1]
+        if classifier.labels is not None and len(classifier.labels) != self.classes:
+            raise ModelError(
+                f"the labels are {len(classifier.labels)}, but {classifier.name} has {self.classes} classes"
+            )
+        self._against = None if against is None else self._index_of(against)
+        self._negative = negative
+
+    def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
+        """Choose classes by number, label or rank, as `parse_target` returns them.
+
+        A `runner_up` is added where the best so many classes are wanted, and there are more. Raises ModelError.
+        """
+        check_askable(method, wanted, contrast=self._against is not None or self._negative)
+        ranks = [_rank_of(name) for name in wanted]
+        shown = len(ranks)
+        if runner_up and method.needs_target and ranks == list(range(1, shown + 1)) and shown < self.classes:
+            ranks, wanted = [*ranks, shown + 1], [*wanted, f"top{shown + 1}"]
+        deepest = max(ranks, default=0)
+        if deepest > self.classes:
+            raise ModelError(f"there is no top{deepest}: the model has {self.classes} classes")
+        indices = [None if rank else self._index_of(name) for rank, name in zip(ranks, wanted, strict=True)]
+        if self._against is not None and self._against in indices:
+            raise ModelError(f"{self.label(self._against)} cannot be contrasted with itself; name another class")
+        # At least as many as are told besides: of equal logits both then take the same for the best.
+        ranked = min(max(deepest, SHOWN_PREDICTIONS), self.classes)
+        # A class is looked up in what is known beforehand, by its place, or in the ranking that follows, by its rank.
+        places = [shown_at if not rank else len(ranks) + rank - 1 for shown_at, rank in enumerate(ranks)]
+        fixed = torch.tensor([index or 0 for index in indices], device=self._device)
+        return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
+
+    def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probabilities in 0..1: of the targets (B, K), and the best classes (B, N) with theirs (B, N)."""
+        logits = output.float()
+        probabilities = self.probabilities(logits)
+        best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
+        return probabilities.gather(1, targets), best, probabilities.gather(1, best)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return logits (B, classes) as probabilities; they exclude each other unless the model says otherwise."""
+        is_exclusive = not self._classifier.multi_label and logits.shape[1] > 1
+        return logits.softmax(dim=1) if is_exclusive else logits.sigmoid()
+
+    def strongest(self, output: Tensor) -> Tensor:
+        """Return the highest logit."""
+        return output.max()
+
+    def holds_scores(self, channels: int) -> bool:
+        """Return True for as many channels as classes."""
+        return channels == self.classes
+
+    def objective(self, method: Method) -> Objective:
+        """Return the score that a method explains, contrasted or turned around as was asked for."""
+        score = against_similar_classes if method.against_similar else class_score
+
+        def objective(output: Tensor, target: Tensor) -> Tensor:
+            logits = at_least_single(output)
+            value = score(logits, target)
+            if self._against is not None:
+                value = value - logits[:, self._against]
+            return -value if self._negative else value
+
+        return objective
+
+    def label(self, index: int) -> str:
+        """Return the name of a class, "class 7" where it has none."""
+        labels = self._classifier.labels
+        return labels[index] if labels else f"class {index}"
+
+    def title(self, index: int, method: Method) -> str:
+        """Return in words what a map shows."""
+        if not method.needs_target:
+            return f"{method.name}; {self.label(index)}"  # the map is of no class
+        rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
+        return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
+
+    def _index_of(self, target: int | str) -> int:
+        """The class that a number, a label or its unique beginning means, in capitals or not. Raises ModelError."""
+        name, text = self._classifier.name, str(target).strip()
+        if re.fullmatch("-?[0-9]+", text):
+            if 0 <= int(text) < self.classes:
+                return int(text)
+            raise ModelError(f"{name} has the classes 0 to {self.classes - 1}, not {text}")
+        labels = [label.lower() for label in self._classifier.labels or ()]
+        matching = [index for index, label in enumerate(labels) if label == text.lower()]
+        matching = matching or [index for index, label in enumerate(labels) if text and label.startswith(text.lower())]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            named = ", ".join(f"{self.label(index)} ({index})" for index in matching[:_SUGGESTIONS])
+            more = f" and {len(matching) - _SUGGESTIONS} more" if len(matching) > _SUGGESTIONS else ""
+            raise ModelError(f"{text!r} could be {named}{more}; write it out or give its number")
+        near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {self.classes - 1}"
+        raise ModelError(f"{name} has no class {text!r}; {hint}")
+
+
+class ClassSelection:
+    """Picks the classes to explain from the logits, as `livecam.explain.task.Selection` describes it.
+
+    Args:
+        task: What the classes are called, and how they are scored.
+        method: The method that explains them.
+        shown: How many are shown of each picture; a runner-up comes after them.
+        fixed: For each class its number where it is known beforehand, else 0, (K,) int64.
+        ranked: How many of the best classes are looked for.
+        places: For each class its place in `fixed` followed by the best, (K,) int64.
+    """
+
+    def __init__(
+        self, task: Classification, method: Method, shown: int, fixed: Tensor, ranked: int, places: Tensor
+    ) -> None:
+        self.shown = shown
+        self.objective = task.objective(method)
+        self._task = task
+        self._method = method
+        self._fixed, self._ranked, self._places = fixed, ranked, places
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return the classes to explain, (B, K) int64."""
+        logits = at_least_single(output.detach())
+        best = logits.topk(self._ranked, dim=1).indices
+        return torch.cat([self._fixed.expand(len(logits), -1), best], dim=1)[:, self._places]
+
+    def one_for_each(self, output: Tensor) -> Tensor:
+        """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
+        return self(output).diagonal()[:, None]
+
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int) -> Explanation:
+        """Name the classes of a picture's answer; the heatmaps are dark until heat is made of the maps."""
+        classes = [
+            ClassMap(
+                index=index,
+                label=self._task.label(index),
+                title=self._task.title(index, self._method),
+                score=score,
+                cam=cam,
+                heatmap=np.zeros_like(cam),
+            )
+            for index, score, cam in zip(answer.targets, answer.scores, answer.maps, strict=True)
+        ]
+        best = zip(answer.best, answer.best_scores, strict=True)
+        return Explanation(
+            classes=tuple(classes[: self.shown]),
+            predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
+            runner_up=classes[self.shown] if self.shown < len(classes) else None,
+            region=region,
+            frame_index=frame_index,
+        )
+
+
+def _class_scores(output: object) -> Tensor:
+    """The output, if it is (B, classes) and finite. Raises ModelError."""
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        raise ModelError(
+            f"the model gives {_described(output)} instead of class scores (B, classes); "
+            "wrap it in a module whose forward returns the logits alone"
+        )
+    if not output.isfinite().all():
+        raise ModelError("the model's scores are not finite numbers: its weights are damaged")
+    return output
+
+
+def _described(output: object) -> str:
+    """What a model gave, in words."""
+    kind = f"a {type(output).__name__}"
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    if isinstance(output, Mapping):
+        return f"{kind} with {', '.join(map(str, output))}"
+    if isinstance(output, list | tuple):
+        return f"{kind} of {len(output)}"
+    return kind
+
+
+def _rank_of(name: int | str) -> int:
+    """3 of "top3", 0 of anything else."""
+    match = re.fullmatch("top([1-9][0-9]{0,5})", name, re.IGNORECASE) if isinstance(name, str) else None
+    return int(match[1]) if match else 0
+
+
+def _as_list(target: Any) -> list[Any]:
+    plain = target.tolist() if hasattr(target, "tolist") else target  # of NumPy and torch
+    return list(plain) if isinstance(plain, Sequence) else [plain]
+
+
+def _as_number_or_name(name: object) -> int | str:
+    if isinstance(name, str):
+        return name.strip()
+    try:
+        return operator.index(name)  # type: ignore[arg-type]
+    except TypeError as exc:
+        raise ModelError(f"a target is a class number or a name, not {name!r}") from exc
