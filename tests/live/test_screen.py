@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from livecam.explain.motion import MotionFinder
 from livecam.ledger import LIVE, Ledger
 from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, Notice, draw_help, draw_lines
@@ -219,7 +220,7 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     still = dataclasses.replace(second, index=later)
     still.picture.pts = later
     said = explanation_of(CAM)
-    followed = Follower(max_age_seconds=0.1)(Shown(still, explained(first, said)))
+    followed = Follower(0.1, MotionFinder())(Shown(still, explained(first, said)))
     assert followed.age_frames == later
     assert followed.classes[0].has_evidence == is_seen
 

@@ -97,7 +97,7 @@ def test_a_new_kind_is_annotated(tmp_path: Path) -> None:
     output, said = tmp_path / "out.mp4", tmp_path / "said.jsonl"
     part = {"start_seconds": 0.08, "duration_seconds": 0.16}
     ledger = annotate("count:50", output, Explainer(engine="eager"), predictions=said, **part)
-    assert (ledger.written, ledger.verified) == (4, True)
+    assert (ledger.delivered, ledger.verified) == (4, True)
     assert [json.loads(line)["time_seconds"] for line in said.read_text().splitlines()] == [0, 0.04, 0.08, 0.12]
 
 
