@@ -12,7 +12,7 @@ from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
 from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
-from livecam.system.cores import before_torch_loads
+from livecam.system.cores import before_torch_loads, spare_collector
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,4 +32,5 @@ cli.add_command(models_command)
 def main() -> None:
     """The program `livecam`."""
     before_torch_loads()
+    spare_collector()
     cli(prog_name="livecam")

@@ -8,9 +8,12 @@ import os
 import sys
 from dataclasses import asdict
 
+from livecam.system.cores import spare_collector
+
 
 def main() -> None:
     """Print the checks as they come; an exception ends them with its traceback, and exit code 1."""
+    spare_collector()
     module, _, function = sys.argv[1].partition(":")
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as report:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is not the report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -30,6 +32,16 @@ def before_torch_loads() -> None:
     OpenMP reads this setting when torch is imported, so it must be called before that.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def spare_collector() -> None:
+    """Let the garbage collector look through this process's objects less often, and not once more at its end.
+
+    Importing torch makes 340,000 objects that stay. With Python's own settings, looking through them takes a second of
+    every command.
+    """
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
 
 
 def give_way() -> None:

@@ -27,6 +27,7 @@ def main(job: Path, entry: Entry) -> None:
     whether to leave the processor to whoever else wants it. A precision that cannot be built is passed over; if there
     is no other, its error is raised.
     """
+    cores.spare_collector()
     graphs, images, is_patient = torch.load(job, weights_only=False)  # written by the run that started this process
     job.unlink()  # it is as large as the weights
     if is_patient:
