@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from livecam.errors import InputError
+from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, PacedSource, open_live
+from livecam.sources.base import OnPacket
+from livecam.sources.demo import DemoSource
 from livecam.sources.paced import LoopedSource
 from livecam.sources.video import VideoSource
 from tests.support.reading import Clock, first_of, ignore, number_of
@@ -32,6 +35,22 @@ def test_a_paced_file_drops_nothing_and_is_due_on_time(clip: Clip) -> None:
     assert [number_of(frame) for frame in frames] == list(range(6))
     assert [frame.captured_seconds - 100 for frame in frames] == pytest.approx([n / 25 for n in pts])
     assert [frame.pts_seconds for frame in frames] == pytest.approx([n / 25 for n in pts])
+
+
+def test_a_video_that_is_read_too_slowly_is_played_more_slowly(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+
+    class Slow(DemoSource):
+        def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+            for frame in super().frames(on_packet):
+                clock.sleep({2: 0.25, 4: 0.55}.get(frame.index, 0))
+                yield frame
+
+    video = Slow("demo:?size=32x32&fps=10&seconds=0.8")
+    with PacedSource(video, most_late_seconds=0.1, clock=clock.tell, sleep=clock.sleep) as source:
+        due = [round(frame.captured_seconds - 100, 6) for frame in source.frames(ignore)]
+    assert due == pytest.approx([0, 0.1, 0.35, 0.45, 1, 1.1, 1.2, 1.3])
+    assert sum("is played more slowly" in line for line in caplog.messages) == 1
 
 
 def test_a_file_is_paced_where_that_is_asked_for(clip: Clip) -> None:

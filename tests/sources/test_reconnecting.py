@@ -114,15 +114,18 @@ def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.Monk
     waits: list[float] = []
     monkeypatch.setattr(threading.Event, "wait", lambda self, seconds: waits.append(seconds))
 
-    def fail() -> Connection:
+    def reconnect() -> Connection:
         if len(waits) == 6:
+            return next(again)
+        if len(waits) == 8:
             source.stop()
         raise NoSignal("connection refused")
 
-    with ReconnectingSource("it", next(recordings(clip("clip.ts", frames=3))), fail) as source:
-        assert len(list(source.frames(ignore))) == 2
-    assert waits == [0.25, 0.5, 1, 2, 2, 2, 2]
-    assert [gap.problem for gap in source.signal.gaps] == ["the stream has ended"]  # which is why it began
+    first, again = recordings(clip("clip.ts", frames=3)), recordings(clip("clip.ts", frames=3))
+    with ReconnectingSource("it", next(first), reconnect) as source:
+        assert len(list(source.frames(ignore))) == 2 + 3
+    assert waits == [0.25, 0.5, 1, 2, 2, 2, 0.25, 0.5, 1]
+    assert [gap.problem for gap in source.signal.gaps] == ["the stream has ended"] * 2  # which is why each began
 
 
 def test_the_signal_keeps_the_gaps() -> None:

@@ -1,0 +1,77 @@
+"""A video file, read: every picture with its own time, parts cut where they were asked for, the sound beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from livecam.errors import InputError
+from livecam.sources import open_source
+from livecam.sources.video import VideoSource
+from tests.support.frames import frames_of, number_of
+
+Clip = Callable[..., Path]
+
+
+def test_times_that_go_back_are_repaired_and_told(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    path = clip("clip.ts", frames=5)
+    path.write_bytes(path.read_bytes() * 2)  # the second half begins again at the first time
+    frames = frames_of(VideoSource(str(path)))
+    assert [number_of(frame) for frame in frames] == [0, 1, 2, 3, 4] * 2
+    times = [frame.picture.pts * frame.picture.time_base for frame in frames]
+    assert [later - times[0] for later in times] == [Fraction(n, 25) for n in range(10)]
+    assert f"5 frames of {path} had no usable timestamp and got one" in caplog.messages
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_start_may_be_typed_in_rounded_seconds(clip: Clip, name: str) -> None:
+    path = clip(name, frames=12, rate=Fraction(30000, 1001))
+    for number in range(12):
+        start_seconds = round(number * 1001 / 30000, 3 if name == "clip.mkv" else 5)
+        frames = frames_of(open_source(path, start_seconds=start_seconds, duration_seconds=0.15))
+        numbers = [number_of(frame) for frame in frames]
+        assert numbers == list(range(number, min(number + 5, 12)))
+        assert frames[0].pts_seconds == pytest.approx(0, abs=1e-3)
+
+
+def test_a_part_ends_before_the_picture_at_its_end(clip: Clip) -> None:
+    frames = frames_of(open_source(clip(frames=12), start_seconds=0.08, duration_seconds=0.2))
+    assert [number_of(frame) for frame in frames] == [2, 3, 4, 5, 6]
+    assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]
+
+
+def test_packets_that_begin_in_a_part_are_copied(clip: Clip) -> None:
+    path = clip(frames=25, audio=["aac"])
+    begin_seconds, end_seconds = 6 * 1024 / 48000, 30 * 1024 / 48000  # where packets begin
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        there = [p for p in packets if begin_seconds <= float(p.pts * p.time_base) < end_seconds]
+    copied: list[av.Packet] = []
+    with open_source(path, start_seconds=begin_seconds, duration_seconds=end_seconds - begin_seconds) as source:
+        list(source.frames(copied.append))
+    assert [bytes(packet) for packet in copied] == [bytes(packet) for packet in there]
+    assert [packet.pts for packet in copied] == [1024 * n for n in range(24)]
+
+
+def test_chapters_are_those_of_the_whole_video(clip: Clip) -> None:
+    chapter = {"id": 0, "start": 0, "end": 400, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
+    path = clip("clip.mkv", frames=12, chapters=[chapter])
+    with open_source(path) as whole, open_source(path, start_seconds=0.2) as part:
+        assert [each["metadata"]["title"] for each in whole.media.chapters] == ["one"]
+        assert part.media.chapters == []
+
+
+def test_frames_are_expected_as_the_file_tells(clip: Clip) -> None:
+    for name in ("clip.mp4", "clip.mkv"):
+        path = clip(name, frames=50)
+        with open_source(path) as whole, open_source(path, start_seconds=0.4, duration_seconds=1) as part:
+            assert (whole.media.expected_frames, part.media.expected_frames) == (50, 25)
+
+
+def test_a_part_beyond_the_end_tells_how_long_the_video_is(clip: Clip) -> None:
+    with pytest.raises(InputError, match="no frame in the part that was asked for; it lasts 2.0 s"):
+        open_source(clip(frames=50), start_seconds=3)
