@@ -192,7 +192,7 @@ def test_every_view_of_a_video_is_a_whole_video(
     """Of an odd size, turned by its display matrix, with 8 classes of which most are not there."""
     source = clip("in.mp4", frames=6, size=(162, 91), pixel_format="yuv444p", rotation=90)
     output, report = tmp_path / "out.mp4", tmp_path / "r.json"
-    extras = ("--contour", "--colorbar", "--threshold", "auto", "--smooth", 1)
+    extras = ("--contour", "--colorbar", "--threshold", "auto", "--smooth", 1, "--engine", "eager")
     result = livecam("annotate", source, "-o", output, "--view", view, "--top", 8, "--report", report, *extras)
     assert result.exit_code == 0, result.output
     before, after = facts_of(source), facts_of(output)
