@@ -47,18 +47,18 @@ def test_without_weights_a_model_is_the_same_each_time() -> None:
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
     """A model trained on three classes: the labels say how many."""
-    trained = torchvision.models.resnet18(num_classes=3)
+    trained = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
     for content, name in ((trained.state_dict(), "plain.pt"), ({"state_dict": trained.state_dict()}, "nested.pt")):
         torch.save(content, tmp_path / name)
         (tmp_path / "labels.txt").write_text("cat\ndog\n\nbird\n")
-        explainer = Explainer("resnet18", weights=str(tmp_path / name), labels=tmp_path / "labels.txt")
+        explainer = Explainer("shufflenet_v2_x0_5", weights=str(tmp_path / name), labels=tmp_path / "labels.txt")
         assert explainer.task.classes == 3
         assert torch.equal(explainer.classifier.module.fc.weight, trained.fc.weight)
 
 
 def test_a_file_says_how_many_classes_there_are(tmp_path: Path) -> None:
     """Also a head of convolutions, and a file that does not keep the order of its tensors."""
-    for name, head in (("resnet18", "fc"), ("squeezenet1_1", "classifier.1")):
+    for name, head in (("shufflenet_v2_x0_5", "fc"), ("squeezenet1_1", "classifier.1")):
         trained = torchvision.models.get_model(name, num_classes=3)
         save_file(trained.state_dict(), tmp_path / "mine.safetensors")
         explainer = Explainer(name, weights=str(tmp_path / "mine.safetensors"))

@@ -85,11 +85,11 @@ def test_weights_from_a_file_say_classes_and_channels(tmp_path: Path) -> None:
 
 def test_a_new_head_on_features(tmp_path: Path) -> None:
     """Weights that were published without classes, trained on to some."""
-    trained = timm.create_model("vit_small_patch16_224.dino", num_classes=2)
+    trained = timm.create_model("convnextv2_atto.fcmae", num_classes=2)
     torch.save(trained.state_dict(), tmp_path / "two.pt")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     explainer = Explainer(
-        "timm:vit_small_patch16_224.dino", weights=str(tmp_path / "two.pt"), labels=tmp_path / "labels.txt"
+        "timm:convnextv2_atto.fcmae", weights=str(tmp_path / "two.pt"), labels=tmp_path / "labels.txt"
     )
     assert explainer(PICTURE).label in ("cat", "dog")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 from fractions import Fraction
@@ -147,6 +148,29 @@ def test_the_map_is_drawn_where_the_model_looked() -> None:
     )
     whole = planes(Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp)))
     assert np.ptp(tall[1].astype(int).mean(axis=1)) < np.ptp(whole[1].astype(int).mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    "region", [WHOLE, Region(0.25, 0, 0.75, 1), Region(0, -0.5, 1, 1.5), Region(-0.2, 0.1, 0.7, 0.6)]
+)
+@pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=3)))
+def test_a_map_is_stretched_over_its_region_of_the_upright_picture(
+    flags: tuple[bool, bool, bool], region: Region
+) -> None:
+    orientation = Orientation(*flags)
+    told = explanation(region=region)
+    frame = video_frame(120, 80, pixel_format="gbrp", tags=(1, 2), orientation=orientation)
+    image = orientation.upright(rgb(frame.picture, (1, 2)))
+    height, width = image.shape[:2]
+    left, top = round(region.left * width), round(region.top * height)
+    right, bottom = round(region.right * width), round(region.bottom * height)
+    ground = np.zeros((max(bottom, height) - min(top, 0), max(right, width) - min(left, 0), 3))
+    x, y = -min(left, 0), -min(top, 0)
+    ground[y : y + height, x : x + width] = image
+    covered = ground[y + top : y + bottom, x + left : x + right]
+    covered[:] = blended_in_rgb(covered, told.heatmap, 0.5)
+    drawn = orientation.upright(rgb(Renderer("gbrp", Style(caption=False))(frame, told), (1, 2)))
+    assert np.abs(drawn - ground[y : y + height, x : x + width]).max() <= 6
 
 
 def test_on_a_rotated_video_the_map_turns_along() -> None:

@@ -15,7 +15,7 @@ from livecam import LivecamError
 from livecam.names import VIEWS
 from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
-from livecam.render import Renderer, Style, overlay, views
+from livecam.render import Renderer, Style, drawn_size, overlay, views
 from livecam.render.layout import lay_out
 from livecam.render.views import palette, tint
 from tests.support.clips import facts_of
@@ -87,6 +87,26 @@ def test_tints_show_each_class_in_a_colour_of_its_own() -> None:
         to_tint = np.abs(drawn[y, x] - tint(number)).sum()
         assert to_tint < np.abs(PICTURE[y, x].astype(int) - tint(number)).sum() * 0.25
     assert np.array_equal(drawn[-1, 0], PICTURE[-1, 0])
+
+
+def test_eight_classes_have_colours_of_their_own() -> None:
+    assert len({tint(number) for number in range(8)}) == 8
+    assert tint(8) == tint(0)
+
+
+def test_the_views_of_all_classes_are_known() -> None:
+    assert {view for view in VIEWS if Style(view=view).shows_all_classes} == {"classes", "tints"}
+
+
+@pytest.mark.parametrize("orientation", [Orientation(), ROTATED])
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_size_of_a_drawn_picture_is_known_beforehand(view: str, orientation: Orientation) -> None:
+    style, frame = Style(view=view), video_frame(97, 54, pixel_format="yuv444p", orientation=orientation)
+    for classes, largest_side in ((1, None), (5, None), (5, 128)):
+        drawn = Renderer("yuv444p", style, largest_side=largest_side)(
+            frame, explanation_of(*[spot(1, 1)] * classes, labels="abcde")
+        )
+        assert drawn_size(style, classes, 97, 54, orientation, largest_side) == (drawn.width, drawn.height)
 
 
 def test_below_a_threshold_the_picture_stays_as_it_is() -> None:
@@ -172,7 +192,7 @@ def test_every_view_of_a_video_is_a_whole_video(
     """Of an odd size, turned by its display matrix, with 8 classes of which most are not there."""
     source = clip("in.mp4", frames=6, size=(162, 91), pixel_format="yuv444p", rotation=90)
     output, report = tmp_path / "out.mp4", tmp_path / "r.json"
-    extras = ("--contour", "--colorbar", "--threshold", "auto", "--smooth", 1)
+    extras = ("--contour", "--colorbar", "--threshold", "auto", "--smooth", 1, "--engine", "eager")
     result = livecam("annotate", source, "-o", output, "--view", view, "--top", 8, "--report", report, *extras)
     assert result.exit_code == 0, result.output
     before, after = facts_of(source), facts_of(output)

@@ -1,8 +1,8 @@
-"""Train the classifier ``shapes`` on fresh scenes: ``python -m livecam.models.shapes.train``.
+"""Train the classifier `shapes` on fresh scenes: `python -m livecam.models.shapes.train`.
 
-Besides the pooled logits, which learn what is in the picture, the evidence maps themselves are supervised: the scene
-knows its masks, so every cell is told how much of it each class covers. That makes the heatmap right and not only the
-answer, keeps it dark on everything that is no shape, and speeds up learning several times.
+The loss is on the pooled logits, which say what is in the picture, and on the evidence maps: a scene knows its masks,
+so the share of every cell that each class covers is a target. That makes the heatmap right as well as the answer, keeps
+it dark on everything that is no shape, and speeds up learning several times.
 
 Frames of real video are noisy, soft, compressed and squeezed from any aspect to the square input; so are the scenes.
 """
@@ -35,7 +35,7 @@ VALIDATION_SCENES = 700
 
 
 class Frames(IterableDataset[tuple[Tensor, Tensor]]):
-    """Endless batches: images ``(B, H, W, 3)`` uint8 RGB and the cover by each class ``(B, K, h, w)`` float32."""
+    """Endless batches: images, (B, H, W, 3) uint8 RGB, and the cover by each class, (B, K, h, w) float32."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -50,7 +50,7 @@ class Frames(IterableDataset[tuple[Tensor, Tensor]]):
 
 
 def draw(rng: Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Degraded frames of one random scene: images ``(H, W, 3)`` uint8 RGB and masks ``(H, W, K)`` bool."""
+    """Draw degraded frames of one random scene: images, (H, W, 3) uint8 RGB, and masks, (H, W, K) bool."""
     height, width = INPUT_SIZE
     classes = rng.permutation(len(LABELS))[: rng.choice(len(SHAPES_PER_SCENE), p=SHAPES_PER_SCENE)]
     aspect = WIDEST_ASPECT ** rng.triangular(-1, 1, 1)  # most video is wide
@@ -63,14 +63,14 @@ def draw(rng: Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def cover_of(masks: np.ndarray) -> np.ndarray:
-    """How much of each cell of the evidence map the classes cover: ``(H, W, K)`` bool to ``(K, h, w)`` float32."""
+    """Convert masks, (H, W, K) bool, to the share of each cell that the classes cover, (K, h, w) float32."""
     height, width = INPUT_SIZE
     cells = cv2.resize(masks.view(np.uint8) * 255, (width // STRIDE, height // STRIDE), interpolation=cv2.INTER_AREA)
     return cells.transpose(2, 0, 1).astype(np.float32) / 255
 
 
 def degrade(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """The image as a poor camera would give it: ``(H, W, 3)`` uint8 to the same."""
+    """Return an image, (H, W, 3) uint8, as a poor camera would give it."""
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.9))
     colours = image.astype(np.float32) @ (np.eye(3) + rng.normal(0, 0.12, (3, 3))).astype(np.float32)
@@ -85,12 +85,12 @@ def degrade(image: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """``(B, H, W, 3)`` uint8 RGB to the model's ``(B, 3, H, W)`` float32."""
+    """Convert (B, H, W, 3) uint8 RGB to the model's input, (B, 3, H, W) float32."""
     return ((images / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 3, 1, 2)
 
 
 def loss_of(model: ShapesNet, images: Tensor, cover: Tensor) -> Tensor:
-    """How wrong the logits are about what is in the picture, and the evidence about where."""
+    """Return the loss of the logits, about what is in the picture, plus that of the evidence, about where."""
     with torch.autocast("cpu", torch.bfloat16):
         evidence = model.evidence(model.features(normalise(images)))
     evidence = evidence.float()
@@ -100,7 +100,7 @@ def loss_of(model: ShapesNet, images: Tensor, cover: Tensor) -> Tensor:
 
 
 def train(steps: int, seed: int) -> ShapesNet:
-    """A trained model, in evaluation mode."""
+    """Train a model for so many steps and return it in evaluation mode."""
     torch.set_num_threads(1)  # the workers that draw need the other cores
     torch.manual_seed(seed)
     model = ShapesNet().to(memory_format=torch.channels_last)
@@ -120,11 +120,12 @@ def train(steps: int, seed: int) -> ShapesNet:
 
 @torch.inference_mode()
 def validate(model: ShapesNet) -> dict[str, float]:
-    """Shares in [0, 1] on unseen scenes, degraded as in training.
+    """Measure the model on unseen scenes, degraded as in training.
 
-    exact: all classes in the picture named and no other. class NAME: the same for one class.
-    top1: the strongest class is right, where there is one shape.
-    pointing: the evidence of a class in the picture peaks on its own mask.
+    Returns:
+        Shares in 0..1. exact: the classes above 0 are those in the picture. class NAME: that one class is above 0 if
+        and only if it is in the picture. top1: of pictures with one shape, the strongest class is right. pointing: the
+        evidence of a class in the picture peaks on its mask.
     """
     rng = default_rng(VALIDATION_SEED)
     images, masks = zip(*(frame for _ in range(VALIDATION_SCENES) for frame in draw(rng)), strict=True)
@@ -145,7 +146,7 @@ def validate(model: ShapesNet) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train, save the weights in half precision, and print what the model is worth."""
+    """Train, save the weights in half precision, and print how good the model is."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=0)
