@@ -19,11 +19,17 @@ __all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weight
 
 
 class Family(Protocol):
-    """A kind of models; each of the modules here is one."""
+    """A kind of models: a module here, and a line in `FAMILIES`."""
 
     @property
     def ADAPTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
         """Those of "classes" and "channels" that `build` takes, to make another number of them."""
+
+    def recognises(self, name: str) -> bool:
+        """Return True if a name is meant for this family, whether or not there is such a model."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all models, sorted; empty if there is no end of them."""
 
     def load(self, name: str) -> Classifier:
         """Return the model of this name with its own weights."""
@@ -31,6 +37,10 @@ class Family(Protocol):
     @property
     def build(self) -> Callable[..., Classifier]:
         """Return a model, given its name and what of `ADAPTS` is asked for, with random weights."""
+
+
+FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, callables, torchvision_models)
+"""All families; a name is of the first that recognises it, and the last takes whatever is left."""
 
 
 def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
@@ -94,19 +104,10 @@ def weights_without_download(name: str) -> str:
 
 
 def _family(name: str) -> Family:
-    if name == shapes.NAME:
-        return shapes
-    if name == efficientnet_lite.NAME:
-        return efficientnet_lite
-    if name.startswith(timm_models.PREFIX):
-        if name not in timm_models.names():
-            raise ModelError(_unknown_model(name, timm_models.names()))
-        return timm_models
-    if ":" in name:
-        return callables
-    if name not in torchvision_models.names():
-        raise ModelError(_unknown_model(name, (shapes.NAME, efficientnet_lite.NAME, *torchvision_models.names())))
-    return torchvision_models
+    family = next(family for family in FAMILIES if family.recognises(name))
+    if family.names() and name not in family.names():
+        raise ModelError(_unknown_model(name, family))
+    return family
 
 
 def _with_weights(family: Family, name: str, path: Path) -> Classifier:
@@ -119,9 +120,11 @@ def _with_weights(family: Family, name: str, path: Path) -> Classifier:
     return classifier
 
 
-def _unknown_model(name: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if not name.startswith(timm_models.PREFIX) and timm_models.is_installed():
+def _unknown_model(name: str, family: Family) -> str:
+    is_of_timm = family is timm_models
+    searched = [family] if is_of_timm else [other for other in FAMILIES if other is not timm_models]
+    near = difflib.get_close_matches(name, [each for other in searched for each in other.names()], n=3, cutoff=0.5)
+    if not is_of_timm and timm_models.is_installed():
         # A model of exactly this name in timm is a better suggestion than any similar one.
         near = [other for other in (timm_models.PREFIX + name,) if other in timm_models.names()] or near
     hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists what can be named"

@@ -16,6 +16,16 @@ from livecam.models.classifier import Classifier, usual_preprocessing
 ADAPTS: tuple[str, ...] = ()
 
 
+def recognises(name: str) -> bool:
+    """Return True for "package.module:callable"."""
+    return ":" in name
+
+
+def names() -> tuple[str, ...]:
+    """Return no names: they are the user's own."""
+    return ()
+
+
 def load(name: str) -> Classifier:
     """Import the model of this name, or call what has this name to make it. Raises ModelError."""
     module_name, _, attribute = name.partition(":")

@@ -31,6 +31,16 @@ def is_installed() -> bool:
     return all(importlib.util.find_spec(package) for package in PACKAGES)
 
 
+def recognises(name: str) -> bool:
+    """Return True for the name of this model."""
+    return name == NAME
+
+
+def names() -> tuple[str, ...]:
+    """Return the one name of this family."""
+    return (NAME,)
+
+
 def load(name: str = NAME) -> Classifier:
     """Return the classifier with its ImageNet weights. Raises ModelError if it is not installed."""
     classifier = build(name)

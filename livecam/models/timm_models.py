@@ -30,6 +30,11 @@ def is_installed() -> bool:
     return importlib.util.find_spec("timm") is not None
 
 
+def recognises(name: str) -> bool:
+    """Return True for a name with the prefix."""
+    return name.startswith(PREFIX)
+
+
 @functools.cache
 def names() -> tuple[str, ...]:
     """Return all names, sorted, with the prefix: architectures, and their published weights after a dot."""

@@ -13,6 +13,11 @@ from livecam.models.weights import download_error, untrained
 ADAPTS = ("classes",)
 
 
+def recognises(name: str) -> bool:
+    """Return True for any name: a model without a prefix is torchvision's."""
+    return True
+
+
 @functools.cache
 def names() -> tuple[str, ...]:
     """Return the names of all classifiers, sorted."""

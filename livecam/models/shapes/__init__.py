@@ -34,6 +34,16 @@ STD: tuple[float, float, float] = (0.25, 0.25, 0.25)
 WEIGHTS = Path(__file__).with_name("shapes.pt")
 
 
+def recognises(name: str) -> bool:
+    """Return True for the name of this model."""
+    return name == NAME
+
+
+def names() -> tuple[str, ...]:
+    """Return the one name of this family."""
+    return (NAME,)
+
+
 def load(name: str = NAME) -> Classifier:
     """Return the classifier as it was trained, in evaluation mode."""
     model = ShapesNet()
