@@ -23,10 +23,15 @@ class Prediction:
 class ClassMap:
     """The evidence for one class.
 
-    `cam` is the signed float32 map (h, w) on the target layer's own grid, of the upright picture, not scaled. `heatmap`
-    is what is shown of it: (h, w) float32 in [0, 1], 0 up to the map's value `cutoff`, 1 at full heat; all 0 where
-    there is no evidence. `title` is the label, or in words what else the map shows. `cutoff` is 0 unless
-    a threshold was asked for.
+    Attributes:
+        index: The number of the class.
+        label: Its name.
+        title: What the map shows, in words: the label, or more than that.
+        score: The probability of the class, 0..1.
+        cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
+        heatmap: What is shown of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
+            evidence, and before heat is made of the map (`livecam.explain.heat`).
+        cutoff: The value of the map up to which the heat is 0; it is 0 unless a threshold was asked for.
     """
 
     index: int
@@ -39,21 +44,26 @@ class ClassMap:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether there is anything to be shown."""
+        """True if there is any heat to be shown."""
         return bool(self.heatmap.any())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why the model said what it said of one frame: a map for each class that was asked for, in that order.
+    """Why the model said what it said of one frame.
 
-    `index`, `label`, `score`, `cam` and `heatmap` are those of the first. `region` is the part of the upright picture
-    that the maps cover. `predictions` are the model's best classes, best first, whichever are explained.
-    `runner_up` is the map of the next best class, which is not shown, if it was asked for.
-    `explained_seconds` is when the maps were ready, on the clock of `time.perf_counter`.
+    `index`, `label`, `score`, `cam` and `heatmap` are those of the first of the classes.
 
-    `age_frames` is 0 where the model saw this very frame. Else all is of the frame so many earlier, `age_seconds` by
-    their times (None where they have none), and the maps are carried along by optical flow (`livecam.explain.motion`).
+    Attributes:
+        classes: A map for each class that was asked for, in that order.
+        predictions: The model's best classes, the best first, whichever are explained.
+        runner_up: The map of the next best class, which is not shown; None unless it was asked for.
+        region: The part of the upright picture that the maps cover.
+        frame_index: The index of the frame.
+        age_frames: 0 if the model saw this very frame. Else everything is of the frame so many earlier, and the maps
+            are moved along with the picture by optical flow (`livecam.explain.motion`).
+        age_seconds: The age by the frames' times; None if they have none.
+        explained_seconds: When the maps were ready, on the clock of `time.perf_counter`.
     """
 
     classes: tuple[ClassMap, ...]
@@ -92,11 +102,11 @@ class Explanation:
 
     @property
     def peak(self) -> tuple[float, float] | None:
-        """(x, y) of the strongest evidence in fractions of the upright picture; None where there is no evidence."""
+        """The (x, y) of the strongest evidence in fractions of the upright picture; None if there is no evidence."""
         return self.peak_of(self.classes[0])
 
     def peak_of(self, one: ClassMap) -> tuple[float, float] | None:
-        """The same of any of `classes`."""
+        """Return the peak of one of `classes`, as `peak` is that of the first."""
         if not one.has_evidence:
             return None
         rows, columns = one.heatmap.shape

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 LEAST_COSINE = 0.995
-"""The least cosine at which a map in half precision replaces that in single precision: one sees no difference."""
+"""The least cosine at which a map in half precision may replace one in single precision: one sees no difference."""
 _TIE = 0.01
-"""Best scores within 1 % are a tie: rounding decides between their classes."""
+"""Best scores this close, relative to the larger, are a tie: rounding decides between their classes."""
 
 
 class Answer(NamedTuple):
-    """What a batch of B pictures gives; K targets of each are explained.
+    """The maps and scores of a batch of B pictures; K targets of each are explained.
 
     Attributes:
         maps: Signed maps of the targets, (B, K, h, w) float32.
-        targets: What is explained, (B, K) int64.
+        targets: The targets, numbers that mean something to the task, (B, K) int64.
         scores: The scores of the targets, (B, K) float32 in 0..1.
-        best: What has the highest scores, explained or not, the best first, (B, N) int64.
+        best: The targets with the highest scores, explained or not, the best first, (B, N) int64.
         best_scores: The scores of these, (B, N) float32 in 0..1.
     """
 
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class PictureAnswer(NamedTuple):
-    """What one picture gives: `maps` (K, h, w) float32, signed, and the rest as lists of `Answer`'s columns."""
+    """The maps and scores of one picture: `maps` (K, h, w) float32, signed; the rest of `Answer` as lists."""
 
     maps: np.ndarray
     targets: list[int]
@@ -56,7 +56,7 @@ Select = Callable[[Tensor], Tensor]
 
 
 class Program(Protocol):
-    """What engines run: a function of tensors, in one precision, for which a model has to be prepared."""
+    """A function of tensors that engines run, in one precision; a model has to be prepared for it."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,9 +73,11 @@ class Program(Protocol):
 
 
 class Agreement(NamedTuple):
-    """`cosine` of the least similar map, and whether the best class of every picture is the same, or as good.
+    """How far two answers agree.
 
-    The cosine is 1 where nothing is explained, and 0 where no map can be compared since the classes all differ.
+    Attributes:
+        cosine: That of the least similar maps; 1 if nothing is explained, 0 if no two maps are of the same target.
+        same_best: The best of every picture is the same, or as good.
     """
 
     cosine: float
@@ -83,12 +85,12 @@ class Agreement(NamedTuple):
 
     @property
     def suffices(self) -> bool:
-        """True if the maps are similar enough to replace the reference."""
+        """True if one answer may replace the other."""
         return self.cosine >= LEAST_COSINE and self.same_best
 
 
 def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreement:
-    """Compare answers, on the CPU, to the same batches of pictures."""
+    """Compare answers to the same batches of pictures; they have to be on the CPU."""
     pairs = [
         pair
         for batch in zip(answers, references, strict=True)
@@ -112,7 +114,7 @@ def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two signed maps (h, w); 1 where both are 0 all over, 0 where only one is."""
+    """The cosine of two signed maps (h, w): 1 if both are 0 all over, 0 if only one is."""
     # In double precision: the squares of small evidence are beyond the range of float32.
     one, other = (each.astype(np.float64).ravel() for each in (one, other))
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))

@@ -9,7 +9,7 @@ from livecam.errors import ModelError
 
 
 def find_device(name: str, model: str | nn.Module) -> torch.device:
-    """The device of this name; "auto" is where a module is, or the fastest there is. Raises ModelError."""
+    """Return the device of this name; "auto" is where a module is, or the fastest there is. Raises ModelError."""
     if name == "auto":
         if isinstance(model, nn.Module):
             return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -25,15 +25,16 @@ def find_device(name: str, model: str | nn.Module) -> torch.device:
 
 
 def usual_batch(device: torch.device) -> int:
-    """How many frames of a file are explained at once.
+    """Return how many frames of a file are best explained at once.
 
-    On two cores four take 0.4 (MobileNetV3) to 0.9 (ResNet-50) of the time of one by one, and eight hardly less.
+    On two cores a batch of four takes 0.4 (MobileNetV3) to 0.9 (ResNet-50) of the time of single frames, and one of
+    eight hardly less.
     """
     return 16 if device.type == "cuda" else 4
 
 
 def _available_devices() -> list[str]:
-    """From slow to fast."""
+    """The devices that there are, from slow to fast."""
     devices = ["cpu"]
     if torch.backends.mps.is_available():
         devices.append("mps")
@@ -43,22 +44,22 @@ def _available_devices() -> list[str]:
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
-"""By the names that are shown. The last cannot be asked for: a model may come so."""
+"""Precisions by the names that are shown. fp64 cannot be asked for, but a model may come in it."""
 
 
 def at_least_single(tensor: Tensor) -> Tensor:
-    """Half precision -> float32, in which sums over a whole map do not overflow; anything else as it is."""
+    """Return half precision as float32, in which sums over a whole map do not overflow, and anything else as it is."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def precision_of(dtype: torch.dtype) -> str:
-    """The name of a dtype as it is shown: "bf16" for torch.bfloat16."""
+    """Return the name of a dtype as it is shown: "bf16" for torch.bfloat16."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def likely_fast(device: torch.device) -> tuple[str, ...]:
-    """The precisions worth measuring on a device, the likely fastest first."""
+    """Return the precisions worth measuring on a device, the likely fastest first."""
     if device.type == "cuda":
         return ("fp16", "bf16", "fp32")
-    # oneDNN computes float16 on hardly any processor, and bfloat16 only where there are the instructions for it.
+    # Hardly any processor computes float16 by oneDNN, and bfloat16 only those with instructions for it.
     return ("bf16", "fp32") if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ("fp32",)

@@ -36,8 +36,8 @@ class Explainer:
     call to call, its weights are not to change, and it is given back at the end. Not for several threads at once.
 
     Args:
-        model: A name, as in `livecam.models.load_model`, or a module that maps (B, 3, h, w) floats, or (B, 1, h, w) if
-            it sees in grey, to scores (B, classes).
+        model: A name, as in `livecam.models.load_model`, or a module that gives a score for each class. Its input is
+            (B, 3, h, w) floats, or (B, 1, h, w) if it sees in grey.
         method: The name of a method, one of `livecam.names.METHODS`.
         layer: A dotted module name, or the number of a layer that can be explained (negative ones count from the end),
             or several, whose maps are fused. None chooses one.
@@ -96,28 +96,25 @@ class Explainer:
         self._wanted = parse_target(target, top)
         check_askable(find_method(method), self._wanted, contrast=against is not None or negative)
         self.heat_options = HeatOptions(threshold, smooth, scale)
-        self._heat = Heat(self.heat_options)
         self._runner_up = runner_up
         self.device = find_device(device, model)
         self.classifier = classifier_of(model, weights, labels, preprocessing)
-        self._module = self.classifier.module.to(self.device)
-        dtype = next((p.dtype for p in self._module.parameters() if p.is_floating_point()), torch.float32)
+        module = self.classifier.module.to(self.device)
+        dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
         normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
-        with frozen(self._module), input_errors(self.classifier):
-            recording = record(self._module, normalisation(noise(self.classifier.preprocessing).to(self.device)))
+        with frozen(module), input_errors(self.classifier):
+            recording = record(module, normalisation(noise(self.classifier.preprocessing).to(self.device)))
             self.task = Classification(self.classifier, recording.output, self.device, against, negative)
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
-        self._runtime = Runtime(
-            self.classifier, self.device, dtype, self.task, engine=engine, precision=precision, on_forwards=on_forwards
-        )
+        self._runtime = Runtime(self.classifier, self.device, dtype, self.task, engine, precision, on_forwards)
         self._aim(method, layer, self._wanted)
 
     def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[int | str]) -> None:
         """Explain these classes by this method at this layer; nothing has changed where they do not fit."""
         found = find_method(method)
         selection = self.task.selection(wanted, found, runner_up=self._runner_up)
-        layers = self.survey.find(self._module, layer, features_only=found.features_only)
+        layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
         self.wanted_layer, self.layer = layer, ",".join(each.name for each in layers)
@@ -150,14 +147,8 @@ class Explainer:
     def change(self, method: str, layer: LayerChoice = None, target: Target | None = None) -> None:
         """Go on by another method, at another layer or for other classes, with the same model.
 
-        It explains eagerly again until `expect` is called.
-
-        Args:
-            method: As for a new explainer; so is `layer`.
-            target: As for a new explainer, but None is the target that this explainer was made for.
-
-        Raises:
-            ModelError: They do not fit; nothing has changed.
+        All are as for a new explainer, but a target of None is the one that this explainer was made for. It explains
+        eagerly until `expect` is called. Raises ModelError for what does not fit; then nothing has changed.
         """
         self._aim(method, layer, self._wanted if target is None else parse_target(target))
 
@@ -190,11 +181,11 @@ class Explainer:
         with self:
             engine = self._runtime.engine
             answer = engine(batch) if target is None else engine.eager(batch, selection)
-        explanations = (
+        explained = [
             selection.explanation(of_frame, region=region, frame_index=frame.index)
             for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
-        )
-        return list(map(self._heat.of_explanation, explanations) if heat else explanations)
+        ]
+        return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
 
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:
@@ -212,10 +203,9 @@ class Explainer:
 
     @torch.inference_mode(False)
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
-        """Tell the engine what will follow, by which "auto" decides if compiling pays.
+        """Tell the engine what will follow, by which "auto" decides if compiling pays; "compiled" compiles here.
 
-        "compiled" compiles here, before anything is explained. Where nothing is told, "auto" waits until as much time
-        has been spent as compiling takes.
+        If nothing is told, "auto" waits until it has taken so long that compiling would have paid.
 
         Args:
             pictures: How many pictures will follow; None: unknown, inf: a live source.
@@ -243,14 +233,11 @@ class Explainer:
 
     @torch.inference_mode(False)
     def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
-        """Explain preprocessed inputs and return the bare maps.
+        """Return the signed maps of preprocessed inputs on the layer's own grid, (B, h', w') float32.
 
         Args:
             batch: Floats, (B, channels, h, w), normalised as the model was trained with.
             target: One class for all pictures, or a sequence with one for each; None is the explainer's own first.
-
-        Returns:
-            Signed maps on the layer's own grid, (B, h', w') float32.
 
         Raises:
             ModelError: The inputs are of another kind, or the targets are not as many as the pictures.

@@ -1,4 +1,4 @@
-"""How the picture moves from frame to frame, where it is cut, and where a map goes with it."""
+"""Optical flow from frame to frame: how a picture moves, where it is cut, and where its map goes with it."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from livecam.picture.media import Region
 from livecam.system import cores
 
 _LONGER_SIDE, _SHORTEST_SIDE = 160, 16
-"""Pixels of the grey picture that motion is found in: many to each cell of a map, and a fraction of a millisecond."""
+"""Pixels of the grey picture that motion is found in: many to each cell of a map, searched in under a millisecond."""
 _CUT = 0.5
-"""How much of the picture's contrast the motion may leave unexplained. Measured on the demo and on a filmed clip: up to
-0.2 five frames on at 30 a second, 0.6 for what moves four times as fast, and from 1.0 on across cuts between clips."""
+"""The largest fraction of the contrast that motion may leave unexplained; more is a cut. Measured on the demo and on a
+filmed clip: up to 0.2 over five frames at 30 a second, 0.6 at four times the speed, 1.0 and more across cuts."""
 _NOISE_LEVELS = 4
-"""A contrast below this, of 255, counts as so much: the noise of a picture without any is no cut."""
+"""The least contrast that is reckoned with, of 255 levels, so that noise in a plain picture is no cut."""
 
 
 class Motion(NamedTuple):
-    """How the picture has moved `since` an earlier frame.
+    """The motion of a picture `since` an earlier frame.
 
-    `flow` (H, W, 2) float32 tells for each pixel of a small upright picture how far away, in x and y, it was then.
+    `flow`, (H, W, 2) float32, is how far away, in x and y, each pixel of a small upright picture was then.
     """
 
     since: Frame
     flow: np.ndarray
 
     def origins(self, region: Region, columns: int, rows: int) -> np.ndarray:
-        """Where what each cell of a map shows was then, (rows, columns, 2) float32 x, y in cells of the map.
+        """Return where the content of each cell of a map was then, (rows, columns, 2) float32 x, y in cells.
 
-        `region` is the part of the upright picture that the map covers. Beyond the picture all moves as its edge does.
+        `region` is the part of the upright picture that the map covers. Beyond the picture, all moves as its edge does.
         """
         height, width = self.flow.shape[:2]
         left, top, right, bottom = region
@@ -50,7 +50,7 @@ class Motion(NamedTuple):
         return cells + _sampled(self.flow, centres, cv2.INTER_LINEAR) / cell
 
     def moved(self, cells: np.ndarray, region: Region) -> np.ndarray:
-        """A map of then, (h, w) float32, as it lies now; a heatmap has to be cut off at 0 and 1 again."""
+        """Return a map of then, (h, w) float32, as it lies now; a heatmap has to be clipped to 0..1 again."""
         rows, columns = cells.shape
         # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
         return _sampled(cells, self.origins(region, columns, rows), cv2.INTER_CUBIC)
@@ -102,7 +102,7 @@ class MotionFinder:
 
 
 def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
-    """Whether a picture (H, W) uint8 is not the one before, moved, but another."""
+    """Return True if a picture (H, W) uint8 is not the one before, moved, but another."""
     height, width = now.shape
     unexplained = _distance(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now)
     contrast = _distance(now, np.full_like(now, round(now.mean())))
@@ -115,13 +115,13 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
-    """(H, W, ...) -> (h, w, ...): what it is at x, y, (h, w, 2) float32; beyond its border as at its border."""
+    """Sample a picture (H, W, ...) at x, y, (h, w, 2) float32; beyond its border as at its border. (h, w, ...)"""
     return cv2.remap(picture, at[:, :, 0], at[:, :, 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
 @functools.cache
 def _grid(width: int, height: int) -> np.ndarray:
-    """(height, width, 2) float32: x, y of each place itself."""
+    """The x, y of each place of a grid, (height, width, 2) float32."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
 
 

@@ -28,7 +28,7 @@ from livecam.system import cores
 
 
 class _Kind(NamedTuple):
-    """What pictures have in common that are scaled together."""
+    """The properties that pictures share when they are scaled together."""
 
     pixel_format: str
     color: Color
@@ -36,10 +36,15 @@ class _Kind(NamedTuple):
 
 
 class Preprocessor:
-    """Makes inputs of one size. Not for use by several threads at once: it keeps its scaler.
+    """Makes inputs of one size. Not for several threads at once: it keeps its scaler.
 
-    `fit` says how the picture's shape becomes the input's: "stretch" both axes to it, "crop" its middle as the weights'
-    own transforms do, or "pad" it with the mean colour.
+    Args:
+        preprocessing: Size and colours of the inputs.
+        fit: How a picture gets the input's shape: "stretch" scales both axes to it, "crop" takes its middle, as the
+            transforms of the weights do, "pad" adds bars in the mean colour.
+
+    Raises:
+        ModelError: There is no such fit.
     """
 
     def __init__(self, preprocessing: Preprocessing, fit: str = "stretch") -> None:
@@ -51,7 +56,7 @@ class Preprocessor:
         self._memory: np.ndarray | None = None
 
     def __call__(self, frame: Frame) -> tuple[np.ndarray, Region]:
-        """The input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture that it shows."""
+        """Return the input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture in it."""
         height, width = self._preprocessing.size
         if self._fit == "stretch":
             return self._scaled(frame, width, height), Region()
@@ -98,9 +103,9 @@ class Preprocessor:
         return torch.from_numpy(np.stack(images, out=self._memory[: len(images)])), regions
 
     def from_planes(self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None]) -> Tensor | None:
-        """The inputs of frames, (B, h, w, 3) uint8 RGB, made of their planes on the device; what they show is all.
+        """Return inputs (B, h, w, 3) uint8 RGB made of planes on the device, each of the whole picture.
 
-        None where one has to be made on the host: where it is not uploaded, is to be turned or cut, or seen in grey.
+        Returns None if one has to be made on the host: it is not uploaded, or has to be turned, cut, or seen in grey.
         """
         if self._fit != "stretch" or self._preprocessing.channels != 3:
             return None
@@ -159,7 +164,7 @@ def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:
 
 
 def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
-    """The same filter for packed RGB, for which torch takes a fifth of swscale's time."""
+    """Packed RGB, scaled by the filter of `_scaled_video`: torch takes a fifth of swscale's time."""
     (plane,) = picture.planes
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
     image = torch.from_numpy(lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3))
@@ -169,7 +174,7 @@ def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
 
 
 def _shape_as_seen(frame: Frame) -> tuple[float, float]:
-    """(width, height) in proportion, of the upright picture with square pixels."""
+    """(width, height) of the upright picture in square pixels; only their proportion counts."""
     width = frame.picture.width * float(frame.sample_aspect_ratio)
     return frame.orientation.swap(width, float(frame.picture.height))
 
@@ -183,15 +188,20 @@ def _scale_shorter_side(width: float, height: float, short: int) -> tuple[int, i
 def input_from_planes(
     pictures: Sequence[DevicePlanes], pixel_format: str, color: Color, height: int, width: int
 ) -> Tensor:
-    """Scale B pictures of one size, to (B, height, width, 3) uint8 RGB on their device.
+    """Scale pictures of one size to inputs, (B, height, width, 3) uint8 RGB, on their device.
 
-    They are in one `pixel_format` of `PLANAR` and in one colour space. That is what `Preprocessor` makes
-    of upright frames that are stretched, but for what swscale does on its last step to RGB: of limited range it leaves
-    white at 253 and all else as much too dark, and it halves the width of the chroma.
+    They look as `Preprocessor` makes them of stretched upright frames, but without the errors of swscale's last step to
+    RGB: it leaves white of limited range at 253 and everything else as much too dark, and halves the width of chroma.
+
+    Args:
+        pictures: The planes of B pictures.
+        pixel_format: Their format, one of `livecam.picture.planes.PLANAR`.
+        color: Their colour space.
+        height: Pixels of the inputs; so is `width`.
     """
     first, *others = pictures
     memory = torch.stack([picture.here() for picture in pictures]) if others else first.here()[None]
-    # A filter that widens with the scale, as models were trained on and as swscale's.
+    # A filter that widens with the scale, as swscale's does; models were trained on such pictures.
     small = [
         functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
         for planes in stacked(memory.float(), first.shapes)
@@ -204,9 +214,9 @@ def input_from_planes(
 
 @functools.lru_cache(maxsize=16)
 def _to_rgb(pixel_format: str, color: Color, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(3, 3) and (3,) float32 on the device, with RGB = planes @ matrix + offset on 0..255, cut off to be rounded.
+    """(3, 3) and (3,) float32 on the device: planes @ matrix + offset is RGB in 0..255, to be rounded down.
 
-    They are kept, for to bring them there the host would wait for the device.
+    They are kept, because the host has to wait for the device to bring them there.
     """
     if pixel_format == "gbrp":
         matrix, offset = np.eye(3)[[2, 0, 1]], np.zeros(3)

@@ -20,7 +20,7 @@ from livecam.names import PRECISIONS
 
 
 class Runtime:
-    """Runs a model as it is aimed. Within `with runtime:` the model stays prepared for it from call to call.
+    """Runs one model: explains what it was last aimed at, and predicts. It stays prepared within `with runtime:`.
 
     Args:
         classifier: The model, on the device.
@@ -37,7 +37,6 @@ class Runtime:
         device: torch.device,
         dtype: torch.dtype,
         task: Task,
-        *,
         engine: str,
         precision: str,
         on_forwards: OnForwards | None,

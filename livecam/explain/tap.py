@@ -1,4 +1,4 @@
-"""Getting activation and gradient out of a module that is not ours, and giving the module back as it was."""
+"""Taps record what a layer of a module gives; afterwards the module is given back as it was."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode and without parameter gradients inside the block; afterwards every flag is as before.
+    """Set a module to evaluation mode without parameter gradients inside the block; afterwards it is as before.
 
-    Its recurrent layers do not use cuDNN meanwhile, which refuses to go back through them in evaluation mode.
+    Its recurrent layers do without cuDNN meanwhile, which refuses to go back through them in evaluation mode.
     """
     training = [(child, child.training) for child in module.modules()]
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -35,7 +35,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_cudnn(layer: nn.RNNBase) -> Iterator[None]:
-    """Each call of the layer is made with cuDNN switched off, and only it: convolutions are far slower without."""
+    """Switch cuDNN off for each call of the layer, and only for it: convolutions are far slower without."""
     before: list[bool] = []
 
     def switch_off(layer: nn.Module, inputs: object) -> None:
@@ -58,7 +58,7 @@ def _without_cudnn(layer: nn.RNNBase) -> Iterator[None]:
 
 @contextmanager
 def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Weights and buffers are of this dtype inside the block; afterwards they hold the very data of before."""
+    """Hold weights and buffers in this dtype inside the block; afterwards they have the very data of before."""
     tensors = [*module.parameters(), *module.buffers()]
     kept = [(each, each.data) for each in tensors if each.is_floating_point() and each.dtype != dtype]
     try:
@@ -71,14 +71,14 @@ def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
 
 
 class Tap:
-    """Cuts the autograd tape at one layer, so that a backward pass costs no more than what comes after that layer.
+    """Records the output of one layer, and cuts the autograd tape there: a backward pass ends at the layer.
 
     The layer's output is copied into a buffer that is kept from call to call, and the network goes on from a leaf over
-    that buffer. What it goes on with is a clone: an in-place ReLU right behind the layer would be refused on a leaf,
-    and would overwrite the activation that the map needs. An output that is on the tape already, because it comes
+    that buffer. It goes on with a clone of the leaf: an in-place ReLU right behind the layer would be refused on a
+    leaf, and would overwrite the activation that the map needs. An output that is on the tape already, because it comes
     after another tapped layer, stays there.
 
-    A layer that the network runs several times for an input, `calls`, is tapped at the last.
+    A layer that the network runs several times for an input, `calls`, is tapped at the last call.
     """
 
     def __init__(self, calls: int = 1) -> None:
@@ -90,8 +90,8 @@ class Tap:
 
     @contextmanager
     def attached(self, layer: nn.Module, model: nn.Module) -> Iterator[None]:
-        """Hooked inside the block, gone afterwards; `layer` is a part of `model`."""
-        # Counted from the model's own beginning, for a run that failed half-way has left the count where it was.
+        """Hook into `layer`, a part of `model`, inside the block."""
+        # Calls are counted from the beginning of each run: one that failed half-way leaves the count where it was.
         handles = [model.register_forward_pre_hook(self._begin), layer.register_forward_hook(self._hook)]
         try:
             yield
@@ -102,7 +102,7 @@ class Tap:
 
     @contextmanager
     def substituting(self, output: Tensor) -> Iterator[None]:
-        """Inside the block the network goes on with this output, whatever the layer gives."""
+        """Let the network go on with this output inside the block, whatever the layer gives."""
         self._substitute = output
         try:
             yield
@@ -111,7 +111,7 @@ class Tap:
 
     @property
     def point(self) -> Tensor:
-        """The layer's output at its last call, laid out as it does; gradients can be taken with respect to it."""
+        """The layer's output at its last call, in the layer's own layout; gradients can be taken with respect to it."""
         if self._point is None:
             raise RuntimeError("the tapped layer was not called")
         return self._point
@@ -134,7 +134,7 @@ class Tap:
         return self._point.clone()
 
     def _buffer_for(self, output: Tensor) -> Tensor:
-        """Room for an output: the beginning of what is kept, or new where that is too small or of another kind."""
+        """Memory for an output: the beginning of what is kept, or new if that is too small or of another kind."""
         kept = self._buffer
         if (
             kept is None

@@ -1,4 +1,7 @@
-"""The seam between what a model's output means and everything that explains it."""
+"""The seam between what a model's output means and everything that explains it.
+
+`livecam.explain.classification` is the one implementation. Another is a file beside it, and `Explainer` chooses.
+"""
 
 from __future__ import annotations
 

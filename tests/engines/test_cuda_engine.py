@@ -175,12 +175,12 @@ def test_nan_after_the_switch_is_told_counted_and_explained_again(
         assert explainer.precision == "fp16"
         compilation = explainer._runtime.engine._compilation
         assert compilation is not None
-        offer = compilation.offer
-        assert offer is not None
+        candidate = compilation.candidate
+        assert candidate is not None
         overflown = [
-            torch.full_like(output, math.nan) if output.ndim == 4 else output for output in offer.program(image)
+            torch.full_like(output, math.nan) if output.ndim == 4 else output for output in candidate.program(image)
         ]
-        compilation.offer = dataclasses.replace(offer, program=lambda images: overflown)
+        compilation.candidate = dataclasses.replace(candidate, program=lambda images: overflown)
         answer = explainer.answer(image)
     assert torch.isfinite(answer.maps).all()
     assert explainer.precision == "fp32"

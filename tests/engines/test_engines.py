@@ -145,7 +145,7 @@ def test_a_precision_that_is_asked_for_is_computed_in(precision: str) -> None:
 @pytest.mark.parametrize(
     ("model", "options", "reason"),
     [
-        (Tiny, {"method": "scorecam", "layer": "features"}, "no single function"),
+        (Tiny, {"method": "scorecam", "layer": "features"}, "many times for each picture"),
         (Undecided, {}, "value out of a tracing tensor"),
     ],
 )
@@ -169,7 +169,7 @@ def test_without_openvino_it_stays_eager_and_says_what_to_install(
         explainer.answer(pictures())
     assert explainer.engine == "eager"
     assert [record.message for record in caplog.records] == [
-        "explained by the eager engine: OpenVINO is not installed, which is faster; install it with: "
+        "explained by the eager engine: OpenVINO, which is faster, is not installed; install it with: "
         "pip install openvino"
     ]
 

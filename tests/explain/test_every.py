@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from click.testing import Result
 
 from livecam import Explainer, Explanation, LivecamError, annotate
-from livecam.explain.motion import Carrier
+from livecam.explain.heat import Steadiness
+from livecam.explain.motion import Carrier, MotionFinder
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from livecam.render import overlay
@@ -177,6 +183,52 @@ def test_a_picture_without_contrast_is_no_cut_until_something_appears() -> None:
 def test_every_frame_is_explained_as_if_there_were_no_carrier() -> None:
     told: list[Explanation] = []
     assert Carrier(1).explanations(still(3), lambda frames: told) is told
+
+
+class Counted:
+    """Counts the calls of a method of something else."""
+
+    def __init__(self, whole: Any, name: str) -> None:
+        self.calls = 0
+        self._whole, self._name = whole, name
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += name == self._name
+        return getattr(self._whole, name)
+
+
+def test_whoever_follows_the_same_frames_shares_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The carrier needs the pairs 0-1, 0-2, 3-4, 3-5 and the steadiness each frame with the next: seven in all."""
+    scaler, search = Counted(VideoReformatter(), "reformat"), Counted(cv2.DISOpticalFlow.create(), "calc")
+    monkeypatch.setattr("livecam.explain.motion.VideoReformatter", lambda: scaler)
+    monkeypatch.setattr("livecam.explain.motion.cv2.DISOpticalFlow.create", lambda preset: search)
+    frames, finder = still(6), MotionFinder()
+    steady = Steadiness(finder=finder)
+    for frame, told in zip(frames, Carrier(3, finder).explanations(frames, Model()), strict=True):
+        steady(frame, told)
+    assert scaler.calls == len(frames)
+    assert search.calls == 7
+
+
+def test_what_is_found_goes_with_the_frames() -> None:
+    finder = MotionFinder()
+    first, second = still(2)
+    assert finder.motion(first, second) is not None
+    gone = [weakref.ref(first), weakref.ref(second)]
+    del first, second
+    gc.collect()
+    assert [frame() for frame in gone] == [None, None]
+
+
+def test_two_threads_may_share_a_finder() -> None:
+    frames = [frame_of(moved(3 * index, index), index) for index in range(12)]
+    expected = [MotionFinder().motion(frames[0], frame) for frame in frames]
+    finder = MotionFinder()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda frame: finder.motion(frames[0], frame), frames * 4))
+    for motion, alone in zip(found, expected * 4, strict=True):
+        assert motion is not None and alone is not None
+        np.testing.assert_array_equal(motion.flow, alone.flow)
 
 
 def run(livecam: Livecam, folder: Path, *options: object, source: object = DEMO) -> tuple[Result, list[dict], dict]:

@@ -223,6 +223,21 @@ def test_an_explainer_adds_the_next_best_class(options: dict[str, object], class
         assert alone.runner_up is None
 
 
+def test_heat_is_made_once() -> None:
+    """Maps without heat become as steady as those that had their own."""
+    frames = [Frame.from_rgb(Scene(12, 2, 320, 180).render(second)) for second in (3, 3.1)]
+    explainer = Explainer("shapes", **EXACT)
+    bare, own = explainer.explain(frames, heat=False), explainer.explain(frames)
+    assert not any(told.heatmap.any() for told in bare)
+    steady = [
+        [make(frame, told) for frame, told in zip(frames, each, strict=True)]
+        for each, make in ((bare, Steadiness()), (own, Steadiness()))
+    ]
+    for without, with_own in zip(*steady, strict=True):
+        assert without.heatmap.max() > 0
+        np.testing.assert_allclose(without.heatmap, with_own.heatmap, atol=1e-6)
+
+
 def test_maps_that_are_carried_along_stay_as_steady() -> None:
     frames = still(range(6))
     carried = Carrier(3).explanations(frames, lambda due: [of_best(0.5, 0.4)] * len(due))

@@ -1,1 +1,1 @@
-"""How a program is run: operation by operation, as a model of OpenVINO, or captured and compiled on a GPU."""
+"""Engines, the ways to run a program: by PyTorch, by OpenVINO, or captured and compiled on a GPU."""

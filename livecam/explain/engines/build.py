@@ -1,7 +1,7 @@
-"""Builds a traced program for its device: `python -m livecam.explain.engines.build JOB ENTRY`, a process of its own.
+"""The process that builds a traced program for its device: `python -m livecam.explain.engines.build JOB ENTRY`.
 
-Building is mostly Python, which in the program's own process would hold up every other thread. A crash, too, is of no
-consequence here: what does not run as it should is not taken over.
+Building is mostly Python code, which in the process of the run would hold up every other thread. And if it crashes, the
+run goes on with what it has.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from livecam.system import cores
 
 
 def main(job: Path, entry: Entry) -> None:
-    """Build each precision of a job, and add each to the entry as soon as it is done.
+    """Build each precision of a job, and move each to the entry as soon as it is done.
 
-    The job is a file with the graphs by precision, the likely fastest first; images of the shape to build for; and
-    whether to leave the processor to whoever else wants it. A precision that cannot be built is passed over; if there
-    is no other, its error is raised.
+    A precision that cannot be built is passed over; if none can, the error of the first is raised.
+
+    Args:
+        job: A file with the graphs by precision, the likely fastest first; pictures of the shape to build for; and True
+            if the processor is to be left to others.
+        entry: The place in the cache.
     """
     cores.spare_collector()
     graphs, images, is_patient = torch.load(job, weights_only=False)  # written by the run that started this process
@@ -50,21 +53,21 @@ def main(job: Path, entry: Entry) -> None:
 
 
 def _convert(graph: GraphModule, images: Tensor, folder: Path) -> list[Path]:
-    """Write OpenVINO's model, and give its files, the one that refers to the other last."""
+    """Write OpenVINO's model, and return its files, the one that refers to the other last."""
     model = folder / "model.xml"
     openvino().save_model(to_openvino(graph, images), model, compress_to_fp16=False)
     return [model.with_suffix(".bin"), model]
 
 
 def _compile(graph: GraphModule, images: Tensor, precision: str, folder: Path) -> list[Path]:
-    """Write a package of TorchInductor for a GPU."""
+    """Write a package of TorchInductor for a GPU, and return it."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # as large as the weights; gone with the job
     if home := cuda.toolkit():
         os.environ["CUDA_HOME"] = str(home)
     package = folder / f"{precision}.pt2"
     with torch.no_grad(), torch.cuda.device(images.device):
         exported = torch.export.export(graph, (images,))
-        # Freezing folds the weights into the code: normalisations into convolutions, layouts as the kernels want them.
+        # Freezing folds normalisations into convolutions, and lays the weights out as the kernels want them.
         torch._inductor.aoti_compile_and_package(
             exported, package_path=str(package), inductor_configs={"freezing": True}
         )

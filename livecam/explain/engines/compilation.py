@@ -1,4 +1,4 @@
-"""Finding a faster program while the run goes on: built in another process, loaded and tried in another thread."""
+"""Compilation beside the run: a faster form of a program is built in another process, and tried in another thread."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from livecam.system.cores import module_command, module_environment
 log = logging.getLogger("livecam")
 
 Compute = Callable[[Tensor], Sequence[Tensor]]
-"""Pictures (B, h, w, channels) uint8 -> what the program gives for them."""
+"""Takes pictures (B, h, w, channels) uint8; returns the tensors of an `Answer`."""
 
 _JOB, _LOG = "job.pt", "log.txt"
 _POLL_SECONDS = 0.1
 _ROUNDS = 5
 _SAMPLE_PICTURES = 4
-"""How many of the first pictures a program has to agree on."""
+"""How many of the first pictures a candidate has to agree on."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the eager engine says of some pictures, and how long it took for each of them."""
+    """Some pictures, the eager engine's answer to them, and how long it took for each of them."""
 
     images: Tensor
     answer: Answer
@@ -52,8 +52,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A program that agrees with the eager engine on the samples."""
+class Candidate:
+    """A form of the program that agrees with the eager engine on the samples, and may take its place."""
 
     program: Compute
     engine: str
@@ -63,20 +63,29 @@ class Offer:
 
 
 class _Ended(Exception):  # noqa: N818 - not an error
-    """The run is over: nobody waits for the program any more."""
+    """The run is over, and nobody waits for a candidate any more."""
 
 
 class _DamagedError(RuntimeError):
-    """A file of the cache cannot be loaded."""
+    """A file in the cache cannot be loaded."""
 
 
 class Compilation:
-    """The way from a traced graph to an `offer`, which a faster one may replace later.
+    """Makes a `candidate` of a traced graph, and replaces it when there is a faster one.
 
-    Of the `precisions` in which the maps agree with the samples the fastest is offered; unless it `may_be_slow`, only
-    if it is faster than they were. Unless it `may_build`, only what is on disk or can be captured is tried; if it
-    `is_patient`, it leaves the processor to others. `problem` says why there is no offer. `settled` is set when nothing
-    will change any more.
+    Args:
+        traced: The graph.
+        images: Pictures of the shape to compile for, (B, h, w, channels) uint8.
+        precisions: What to try; the fastest whose maps agree with the samples becomes the candidate.
+        device: The device to compile for.
+        may_build: Build what is not on disk. Else try only what is there or can be captured.
+        may_be_slow: Take a candidate that is slower than the eager engine as well.
+        is_patient: Leave the processor to others while building.
+
+    Attributes:
+        candidate: The form of the program to use from now on, None as long as there is none.
+        problem: Why there is no candidate.
+        settled: Set when nothing will change any more.
     """
 
     def __init__(
@@ -90,7 +99,7 @@ class Compilation:
         may_be_slow: bool,
         is_patient: bool,
     ) -> None:
-        self.offer: Offer | None = None
+        self.candidate: Candidate | None = None
         self.problem: str | None = None
         self.settled = threading.Event()
         self.may_build = may_build
@@ -102,22 +111,22 @@ class Compilation:
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread."""
+        """Start the thread that compiles."""
         self._thread.start()
 
     def wait_for_builder(self) -> None:
-        """Block until the process that builds has ended."""
+        """Wait until the process that builds has ended."""
         self._launched.wait()
         if self._builder is not None:
             self._builder.wait()
 
     def wait(self) -> None:
-        """Block until there is an offer, or it is settled that there will be none."""
-        while not (self.offer or self.settled.is_set()):
+        """Wait until there is a candidate, or it is clear that there will be none."""
+        while not (self.candidate or self.settled.is_set()):
             self.settled.wait(_POLL_SECONDS)
 
     def take(self, sample: Sample) -> None:
-        """Keep what the eager engine said of pictures of this run, of the first few."""
+        """Keep what the eager engine said of the first few pictures of this run."""
         if not self._sampled.is_set():
             self._samples.append(replace(sample, images=sample.images.clone()))  # the caller uses the memory again
         if self._may_be_slow or sum(len(each.images) for each in self._samples) >= _SAMPLE_PICTURES:
@@ -140,7 +149,7 @@ class Compilation:
             self.problem = str(exc)
         except OSError as exc:  # no place to keep what is built
             self.problem = f"the cache cannot be used ({exc.strerror}: {exc.filename}); LIVECAM_CACHE names another"
-        except Exception as exc:  # whatever a runtime raises; the run goes on as it is
+        except Exception as exc:  # whatever a runtime raises; the run goes on without
             log.debug("the compiled program cannot be used", exc_info=True)
             self.problem = f"the compiled program cannot be used ({first_line(exc)})"
         finally:
@@ -163,7 +172,7 @@ class Compilation:
                 _kill(self._builder)
 
     def _launch(self, entry: Entry, folder: Path) -> None:
-        """Start building where something is missing. To hand the weights over takes half a second."""
+        """Start building if something is missing. Handing the weights over takes half a second."""
         missing = [name for name in self._precisions if not entry.file(name, self._device).exists()]
         if missing and self.may_build:
             if self._device.type == "cpu":
@@ -186,7 +195,7 @@ class Compilation:
         self._launched.set()
 
     def _follow_builder(self, entry: Entry, folder: Path) -> None:
-        """Try each precision as it is built, or all that were built earlier."""
+        """Try each precision as soon as it is built, at once if it was built earlier."""
         untried, is_over = list(self._precisions), False
         while untried and not is_over:
             is_over = self._builder is None or self._builder.poll() is not None
@@ -202,8 +211,8 @@ class Compilation:
                 self._check_going_on()
         if self._builder is not None and self._builder.wait():
             self.problem = f"the model cannot be compiled ({_last_words(folder / _LOG)})"
-            if self.offer is not None:
-                log.warning("%s: going on with it %s", self.problem, self.offer.engine)
+            if self.candidate is not None:
+                log.warning("%s: going on with it %s", self.problem, self.candidate.engine)
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])
@@ -222,9 +231,9 @@ class Compilation:
         return cuda.CapturedProgram(package, self._images.to(self._device), self._device)
 
     def _compete(self, engine: str, precisions: Sequence[str], make: Callable[[str], Compute]) -> list[str]:
-        """Offer the fastest of the programs that are right, if it is faster than what explains now.
+        """Make the fastest of the forms that agree the candidate, if it is faster than what explains now.
 
-        Gives the precisions of those whose files are damaged.
+        Returns the precisions whose files are damaged.
         """
         programs: dict[str, tuple[Compute, Agreement]] = {}
         damaged: list[str] = []
@@ -246,23 +255,23 @@ class Compilation:
             seconds = self._picture_seconds({precision: program for precision, (program, _) in programs.items()})
             best = min(seconds, key=seconds.__getitem__)
             if seconds[best] < self._seconds_to_beat():
-                self.offer = Offer(programs[best][0], engine, best, programs[best][1], seconds[best])
+                self.candidate = Candidate(programs[best][0], engine, best, programs[best][1], seconds[best])
                 log.info("%s in %s: %.1f ms a picture", engine, best, 1000 * seconds[best])
             else:
                 self._note(f"{engine} code is no faster here")
         return damaged
 
     def _note(self, problem: str) -> None:
-        """Keep the first reason why there is no offer."""
+        """Keep the first reason why there is no candidate."""
         self.problem = self.problem or problem
 
     def _seconds_to_beat(self) -> float:
-        if self.offer is not None:
-            return self.offer.picture_seconds
+        if self.candidate is not None:
+            return self.candidate.picture_seconds
         return math.inf if self._may_be_slow else min(sample.picture_seconds for sample in self._samples)
 
     def _picture_seconds(self, programs: Mapping[str, Compute]) -> dict[str, float]:
-        """The best of a few interleaved calls of each, a picture. The run goes on, and is left half of the time."""
+        """Measure the seconds a picture of each, the best of a few interleaved calls, using half of the time."""
         images = self._samples[-1].images  # as many as the run really explains at once
         times: dict[str, list[float]] = {precision: [] for precision in programs}
         for _ in range(_ROUNDS):
@@ -280,7 +289,7 @@ class Compilation:
 
 
 def in_batches(program: Compute, batch: int) -> Compute:
-    """Make a program for exactly `batch` pictures one for any number: a batch is filled up, and cut off again."""
+    """Let a program for exactly `batch` pictures take any number: the last batch is filled up, and cut off again."""
 
     def compute(images: Tensor) -> Sequence[Tensor]:
         if len(images) == batch:
@@ -294,7 +303,7 @@ def in_batches(program: Compute, batch: int) -> Compute:
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
-    """Inside the block a GPU is the current one, which a thread begins without."""
+    """Make a GPU the current one inside the block: a thread begins without."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
@@ -303,7 +312,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _kill(builder: subprocess.Popen[bytes]) -> None:
-    """End it with what it has started, where that can be told."""
+    """End a process with all that it has started, as far as the system can tell."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
             os.killpg(builder.pid, signal.SIGKILL)
@@ -313,14 +322,14 @@ def _kill(builder: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(messages: Path) -> str:
-    """What a process said last, of errors if there are any."""
+    """The last line that a process printed, or its last error."""
     lines = messages.read_text(errors="replace").strip().splitlines()
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b|-- No conversion", line)]
     return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
 
 
 def first_line(exc: BaseException) -> str:
-    """What an error says, short enough for a line; of OpenVINO's not where in its source they were raised."""
+    """Return what an error says, short enough for a line, without the places in OpenVINO's source."""
     preamble = r"Exception from |Check '|FrontEnd API failed|Model wasn't fully|Summary:"
     lines = [line for line in str(exc).strip().splitlines() if not re.match(preamble, line)]
     return textwrap.shorten((lines or [type(exc).__name__])[0].removeprefix("-- "), 120, placeholder="...")

@@ -1,4 +1,4 @@
-"""The program on a GPU: recorded once and started as a whole. At batch 1 it is starting kernels that takes time."""
+"""CUDA graphs: a program is recorded once and started as a whole. At batch 1 most of the time is kernel launches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from livecam.errors import ModelError
 
 _WARM_UPS = 3
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "_linalg_eigh", "_linalg_svd", "equal")
-"""Operations that wait for the GPU. (A capture that fails makes PyTorch 2.11 leak memory: it is not even tried.)"""
+"""Operations that wait for the GPU. They are looked for first: a capture that fails leaks memory in PyTorch 2.11."""
 
 
 def check_capturable(graph: GraphModule) -> None:
-    """Raise ModelError where the graph has an operation that a CUDA graph cannot hold."""
+    """Raise ModelError if a CUDA graph cannot hold an operation of the graph."""
     for node in graph.graph.nodes:
         packet = getattr(node.target, "overloadpacket", None)
         if packet is not None and packet.__name__ in _WAITING:
@@ -27,10 +27,13 @@ def check_capturable(graph: GraphModule) -> None:
 
 
 class CapturedProgram:
-    """A program in a CUDA graph on a stream of its own; every buffer is made once and keeps its address.
+    """A program in a CUDA graph, on a stream of its own and with buffers of its own. Not for several threads at once.
 
-    `program` takes pictures (batch, h, w, channels) uint8 on the device, and gives tensors there; it may neither wait
-    for the device nor copy from it. `images` are such pictures. Not for use by several threads at once.
+    Args:
+        program: Takes pictures (batch, h, w, channels) uint8 on the device and returns tensors there. It may neither
+            wait for the device nor copy from it.
+        images: Such pictures, of the shape to capture for.
+        device: The GPU.
     """
 
     def __init__(self, program: Callable[[Tensor], Sequence[Tensor]], images: Tensor, device: torch.device) -> None:
@@ -49,8 +52,8 @@ class CapturedProgram:
         self._results = [torch.empty_like(output, device="cpu", pin_memory=True) for output in self._outputs]
 
     def _capture(self, program: Callable[[Tensor], Sequence[Tensor]]) -> None:
-        # Not by `torch.cuda.graph`, which first waits for all of the device and empties its cache: a live run would
-        # stand still. Other threads go on using the device; only what this one does is recorded.
+        # Not by `torch.cuda.graph`, which waits for the whole device and empties its cache first: a live run would
+        # stand still. Other threads go on using the device; only the work of this thread is recorded.
         self._graph.capture_begin(capture_error_mode="thread_local")
         try:
             self._outputs = tuple(program(self._input))
@@ -61,7 +64,7 @@ class CapturedProgram:
         self._graph.capture_end()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures as it was made for, on the CPU or there -> what it gives, on the CPU."""
+        """Return what the program returns, on the CPU, for pictures of the captured shape on the CPU or the device."""
         if images.device.type == "cpu":
             images = self._staging.copy_(images)
         before = torch.cuda.current_stream(self._input.device)
@@ -77,13 +80,13 @@ class CapturedProgram:
 
 
 def load_package(package: Path, device: torch.device) -> Callable[[Tensor], Sequence[Tensor]]:
-    """A package that was compiled for this device, as a function of pictures there. Raises RuntimeError."""
+    """Load a package of TorchInductor as a function of pictures on the device. Raises RuntimeError if it is damaged."""
     index = torch.cuda.current_device() if device.index is None else device.index
     return torch._inductor.aoti_load_package(str(package), run_single_threaded=True, device_index=index)
 
 
 def toolkit() -> Path | None:
-    """The folder of CUDA's headers, which compiling needs: a toolkit, or what pip installs with torch."""
+    """Return the folder with CUDA's headers, which compiling needs: a toolkit, or a package that pip installed."""
     packages = Path(torch.__file__).parent.parent / "nvidia"
     named = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
     places = [*named, Path("/usr/local/cuda"), *sorted(packages.glob("cu[0-9]*")), packages / "cuda_runtime"]

@@ -1,4 +1,4 @@
-"""Which program explains: the eager one at once, a faster one as soon as it is ready and known to agree."""
+"""The engine: runs a program eagerly at once, and a faster form of it as soon as that is ready and known to agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from livecam.errors import ModelError
 from livecam.explain.answer import Answer, Program
 from livecam.explain.device import DTYPES, likely_fast, precision_of
-from livecam.explain.engines.compilation import Compilation, Offer, Sample, first_line
+from livecam.explain.engines.compilation import Candidate, Compilation, Sample, first_line
 from livecam.explain.engines.eager import EagerEngine
 from livecam.explain.engines.graph import Graph, Weights, trace
 from livecam.explain.engines.openvino import HINTS
@@ -27,21 +27,28 @@ from livecam.names import ENGINES, PRECISIONS
 log = logging.getLogger("livecam")
 
 _GAIN = 0.5
-"""The share of the eager engine's time that compiled code is expected to save."""
+"""The fraction of the eager engine's time that compiled code is expected to save."""
 _WORTH_TRYING_SECONDS = {"cpu": 1.0, "cuda": 0.0}
-"""The gain that repays tracing a program and looking for it on disk; on a GPU it is captured at once."""
+"""The gain, by device, that repays tracing a program and looking for it on disk. On a GPU it is captured at once."""
 _WORTH_BUILDING_SECONDS = {"cpu": 4.0, "cuda": 30.0}
-"""The gain that repays building it."""
+"""The gain, by device, that repays building it."""
 _LONG_SECONDS = 4.0
-"""The gain from which on something is done for a caller who does not say how many pictures are to come."""
+"""The gain that repays it for a caller who does not tell how many pictures will follow."""
 
 
 class Engine:
-    """Explains pictures with whichever program is best by now, from call to call.
+    """Runs a program on pictures, in the form that is the fastest by now.
 
-    `make_program` gives the program of a dtype, with taps of its own; `own` is the model's dtype, `picture_shape`
-    (h, w, channels). `engine` and `precision` are as in `Explainer`; `traceable` says if the method is a function of
-    tensors. Raises ModelError for an engine or a precision that there is not.
+    Args:
+        classifier: The model, on the device.
+        make_program: Makes the program for a dtype.
+        own: The dtype of the model's weights.
+        device: The device that it runs on.
+        engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
+        traceable: The program is one function of tensors, which can be compiled.
+
+    Raises:
+        ModelError: There is no such engine or precision.
     """
 
     def __init__(
@@ -77,30 +84,30 @@ class Engine:
         self._weights: Weights | None = None
         self._told = False
         self.not_finite = 0
-        """How many pictures had to be explained again since a map in half precision was not finite."""
+        """How many pictures had to be explained again, because a map in half precision was not finite."""
 
     @property
     def engine(self) -> str:
-        """The one in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
-        return "eager" if self._offer is None else self._offer.engine
+        """The form in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
+        return "eager" if self._candidate is None else self._candidate.engine
 
     @property
     def precision(self) -> str:
-        """Precision in use, such as "bf16"."""
-        return precision_of(self.eager.program.dtype) if self._offer is None else self._offer.precision
+        """The precision in use, such as "bf16"."""
+        return precision_of(self.eager.program.dtype) if self._candidate is None else self._candidate.precision
 
     def report(self) -> dict[str, Any]:
-        """The choice and what it rests on, for JSON."""
+        """Return the choice and what it rests on, as plain data."""
         choice: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "not_finite": self.not_finite}
-        if (offer := self._offer) is not None:
+        if (candidate := self._candidate) is not None:
             choice["compiled"] = {
-                "cosine_to_eager": offer.agreement.cosine,
-                "picture_ms": 1000 * offer.picture_seconds,
+                "cosine_to_eager": candidate.agreement.cosine,
+                "picture_ms": 1000 * candidate.picture_seconds,
             }
         return choice
 
     def expect(self, pictures: float | None, batch: int) -> None:
-        """Tell how many pictures will follow (None: unknown, inf: live) and in what batch size."""
+        """Tell how many pictures will follow (None: unknown, inf: live), and how many are explained at once."""
         if batch != self._batch:
             self._drop_compilation()
         self._batch, self._pictures_to_come = batch, pictures
@@ -108,22 +115,22 @@ class Engine:
             self._consider(math.inf)  # now, while no picture waits
 
     def __call__(self, images: Tensor) -> Answer:
-        """Pictures (B, h, w, channels) uint8, on the CPU or the device -> their answer, on the CPU."""
+        """Return the answer, on the CPU, to pictures (B, h, w, channels) uint8 on the CPU or the device."""
         if self._wanted == "compiled":
             self._consider(math.inf)
-        if self._offer is None:
+        if self._candidate is None:
             answer = self._answer_eagerly(images)
             if self._wanted != "compiled" or self._compilation is None:
                 return self._finite(answer, images)
             self._compilation.wait()  # which was for this first answer to compare with
-        offer = self._offer
-        if offer is None:
+        candidate = self._candidate
+        if candidate is None:
             self._tell_of_problem()
             return self._finite(answer, images)
-        return self._finite(Answer(*offer.program(images)), images)
+        return self._finite(Answer(*candidate.program(images)), images)
 
     def check_weights(self) -> None:
-        """Drop compiled code, which has the weights of when it was traced, if they have changed."""
+        """Drop compiled code if weights have changed: it holds those of when it was traced."""
         if self._weights is not None and self._weights.have_changed():
             self._drop_compilation()
 
@@ -133,19 +140,19 @@ class Engine:
         self.eager.close()
 
     def settle(self) -> None:
-        """Wait until no other program is on its way."""
+        """Wait until nothing is being compiled any more."""
         if self._compilation is not None:
             self._compilation.settled.wait()
 
     @property
-    def _offer(self) -> Offer | None:
-        return self._compilation.offer if self._compilation else None
+    def _candidate(self) -> Candidate | None:
+        return self._compilation.candidate if self._compilation else None
 
     def _eager_engine(self, precision: str) -> EagerEngine:
         return EagerEngine(self.make_program(DTYPES[precision]), self._device)
 
     def _answer_eagerly(self, images: Tensor) -> Answer:
-        """Run eagerly, then decide if it would pay to compile."""
+        """Run eagerly, then decide if compiling would pay."""
         begin = time.perf_counter()
         answer = self.eager.within_memory(images)
         seconds = time.perf_counter() - begin
@@ -154,7 +161,7 @@ class Engine:
         if self._is_warm:
             self._spent_seconds += seconds
             self._picture_seconds = min(self._picture_seconds, seconds / len(images))
-            # Of a caller who does not say how much is to come it is taken that as much is as there was.
+            # If nobody told how many pictures will follow, expect as many as there were.
             to_come = self._pictures_to_come
             self._consider(self._spent_seconds if to_come is None else to_come * self._picture_seconds)
         if self._compilation is not None:
@@ -165,7 +172,7 @@ class Engine:
         return answer
 
     def _finite(self, answer: Answer, images: Tensor) -> Answer:
-        """An answer with finite maps; where half precision overflows, the model's own is used from here on."""
+        """Return the answer if its maps are finite. Else go on in the model's own precision, and answer again in it."""
         if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
             return answer
         self.not_finite += len(images)
@@ -179,7 +186,7 @@ class Engine:
         return self.eager.within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
-        """Begin to compile where that repays what it costs."""
+        """Begin to compile if that saves more time than it costs."""
         if self._wanted == "eager" or self._told:
             return
         gain_seconds, kind = _GAIN * eager_seconds_to_come, self._device.type
@@ -192,7 +199,7 @@ class Engine:
             self._compile(may_build=may_build)
 
     def _compile(self, *, may_build: bool) -> None:
-        """Trace the program, and go on from there beside the run; where it cannot be traced, say why."""
+        """Trace the program, then compile it beside the run. If it cannot be traced, say why."""
         try:
             self._check_compilable()
             images = noise(self._classifier.preprocessing, self._batch)
@@ -219,27 +226,27 @@ class Engine:
 
     def _check_compilable(self) -> None:
         if not self._is_traceable:
-            raise ModelError("the method is no single function of the picture")
+            raise ModelError("the method runs the model many times for each picture, which is not compiled")
         if self._device.type not in _WORTH_BUILDING_SECONDS:
             raise ModelError(f"nothing compiles for {self._device.type}, only for cpu and cuda")
         if self._device.type == "cpu" and self._precisions[0] not in HINTS:
             raise ModelError(f"OpenVINO does not compute in {self._precisions[0]}")
         if self._device.type == "cpu" and importlib.util.find_spec("openvino") is None:
-            raise ModelError("OpenVINO is not installed, which is faster; install it with: pip install openvino")
+            raise ModelError("OpenVINO, which is faster, is not installed; install it with: pip install openvino")
 
     def _graph(self, images: Tensor) -> Graph:
-        """Traced in single precision for OpenVINO; for a GPU in the shortest, from which single can be had as well."""
+        """Trace the program: in single precision for OpenVINO, else in the fastest, which serves single as well."""
         first, *others = ("fp32",) if self._device.type == "cpu" else self._precisions
         try:
             return trace(self.make_program(DTYPES[first]), self._classifier.module, images.to(self._device))
         except Exception:
             if not others:
                 raise
-            self._precisions = tuple(others)  # the model cannot be computed in the first
+            self._precisions = tuple(others)  # the model cannot run in the first
             return self._graph(images)
 
     def _drop_compilation(self) -> None:
-        """For other batches or weights everything begins anew."""
+        """Begin anew, for other batches or weights."""
         if self._compilation is not None:
             self._end_compilation()
         self._compilation = self._weights = None
@@ -248,7 +255,7 @@ class Engine:
 
     def _tell_of_problem(self) -> None:
         compilation = self._compilation
-        if compilation and compilation.settled.is_set() and compilation.offer is None and compilation.problem:
+        if compilation and compilation.settled.is_set() and compilation.candidate is None and compilation.problem:
             self._tell(compilation.problem)
 
     def _tell(self, problem: str) -> None:

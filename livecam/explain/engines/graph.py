@@ -1,4 +1,4 @@
-"""The traced program: plain tensor operations, without hooks, without autograd, without Python of the model's."""
+"""The traced program: plain tensor operations, without hooks, autograd, or the model's Python code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from livecam.explain.answer import Program
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced program, to be computed in the precision that it was traced in or in float32.
+    """A traced program, which can run in the precision that it was traced in and in float32.
 
-    `module` gives what the program gives, for inputs of one shape; its `weights` are those attributes that are tensors
-    of the model, in the model's own precision. `dtype` is what it was traced in.
+    Attributes:
+        module: Computes what the program computes, for pictures of one shape.
+        weights: The names of the attributes of `module` that are tensors of the model, in the model's own precision.
+        dtype: The precision that it was traced in.
     """
 
     module: GraphModule
@@ -32,7 +34,7 @@ class Graph:
     dtype: torch.dtype
 
     def digest(self) -> bytes:
-        """SHA-256 of the operations and the weights."""
+        """Return the SHA-256 of the operations and the weights."""
         digest = hashlib.sha256(self.module.code.encode())
         for name in self._attributes:
             tensor = getattr(self.module, name).detach().cpu().contiguous()
@@ -41,7 +43,7 @@ class Graph:
         return digest.digest()
 
     def in_precision(self, dtype: torch.dtype) -> GraphModule:
-        """The graph in this precision, float32 or the one of the trace; its weights are copies where they differ.
+        """Return the graph in float32 or in the precision of the trace; weights in another precision are copied.
 
         In the trace every change of precision is spelled out, so to get float32 it is enough to replace its name.
         """
@@ -63,11 +65,12 @@ class Graph:
 
 
 def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
-    """Record what the program does with images of this shape; nothing may be attached to the model meanwhile.
+    """Record the operations of a program on pictures of this shape.
 
-    Raises whatever a model raises that cannot be traced, or not in this precision.
+    Nothing else may be attached to the model meanwhile. Raises whatever a model raises that cannot be traced, or cannot
+    run in this precision.
     """
-    # Without one for all of the trace a mode is made for every operation, which takes as long as all the rest.
+    # Without one mode for the whole trace, one is made for every operation, which doubles the time.
     shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
     with program.prepared(), tracing(shared):
         module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
@@ -75,7 +78,7 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     graph = Graph(module, (), program.dtype)
     weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)
     for name in weights:
-        # Of their own, over the same memory: the model's are held in another precision while it is run eagerly.
+        # Tensors of their own over the same memory: the model's may be held in another precision by an eager engine.
         weight = getattr(module, name)
         is_parameter = isinstance(weight, nn.Parameter)
         setattr(module, name, nn.Parameter(weight.detach(), requires_grad=False) if is_parameter else weight.detach())
@@ -83,21 +86,21 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
 
 
 class Weights:
-    """Tells whether a model's weights are still those of now: replaced ones and changes in place are seen.
+    """Remembers the weights of a model, to see later if any was changed in place or replaced.
 
-    (Changes through `.data` are not: PyTorch does not count them.)
+    Changes through `.data` are not seen: PyTorch does not count them.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        # Walking through a model each time would take a tenth of a small one's answer.
+        # Kept, because walking through a small model takes a tenth of the time that it needs to explain a picture.
         self._modules = list(model.modules())
         self._parts = [each._modules for each in self._modules if each._modules]
         self._owners = [owner for each in self._modules for owner in (each._parameters, each._buffers) if owner]
-        self._held = [weight for owner in self._owners for weight in owner.values()]  # or others could get their ids
+        self._held = [weight for owner in self._owners for weight in owner.values()]  # nobody else gets their ids
         self._before = self._state()
 
     def have_changed(self) -> bool:
-        """True if a weight or a module was changed or replaced since this object was made."""
+        """Return True if a weight or a module was changed or replaced since this object was made."""
         return self._state() != self._before
 
     def _state(self) -> list[int]:

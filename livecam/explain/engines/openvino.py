@@ -1,4 +1,4 @@
-"""OpenVINO, which computes on CPUs: a traced graph becomes a model of its, which is loaded and run."""
+"""OpenVINO, which computes on CPUs: converts a traced graph to its model, and runs it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from livecam.system import cores
 aten = torch.ops.aten
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-"""What OpenVINO calls the precisions that it computes in."""
+"""OpenVINO's names of the precisions that it computes in."""
 
 
 @functools.cache
 def openvino() -> Any:
-    """The package `openvino`, imported so that it sends nothing anywhere. Raises ImportError where it is not installed.
+    """Import the package `openvino` in a way that it sends nothing anywhere. Raises ImportError if it is not installed.
 
-    On import it would report to its makers by `openvino_telemetry`, which is marked as missing for the whole process.
+    On import it would report to its makers by `openvino_telemetry`, which is marked as missing in this process.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -46,10 +46,15 @@ def _core() -> Any:
 
 
 class OpenVINOProgram:
-    """A converted program, in one precision. The interpreter lock is free while it computes.
+    """A converted program, in one precision. Not for several threads at once; others run while it computes.
 
-    `model` is the path of OpenVINO's .xml, with its .bin beside it. Not for use by several threads at once. Raises
-    RuntimeError where it is damaged, and ModelError where this processor does not compute in the precision.
+    Args:
+        model: The path of OpenVINO's .xml, with its .bin beside it.
+        precision: "fp32", "bf16" or "fp16".
+
+    Raises:
+        RuntimeError: The model is damaged.
+        ModelError: This processor does not compute in the precision.
     """
 
     def __init__(self, model: Path, precision: str) -> None:
@@ -65,7 +70,7 @@ class OpenVINOProgram:
         self._request = compiled.create_infer_request()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Pictures (batch, h, w, channels) uint8 on the CPU, contiguous -> what the program gives for them, there."""
+        """Return what the program returns for pictures (batch, h, w, channels) uint8, contiguous, on the CPU."""
         outputs = self._request.infer([images.numpy()], share_inputs=True, share_outputs=True)
         return tuple(torch.from_numpy(np.array(output)) for output in outputs.values())
 
@@ -73,15 +78,15 @@ class OpenVINOProgram:
 def to_openvino(graph: GraphModule, images: Tensor) -> Any:
     """Convert a traced graph, in float32, to an `openvino.Model` for inputs of the shape of `images`.
 
-    The graph is traced again without operations in place and in terms of the operations that OpenVINO's front end for
-    PyTorch knows. That takes a second where `torch.export` and `openvino.convert_model` take six.
+    The graph is traced again, without operations in place, in terms of the operations that OpenVINO's front end for
+    PyTorch knows. That takes a second; `torch.export` and `openvino.convert_model` would take six.
 
-    Raises RuntimeError or NotImplementedError where an operation cannot be converted.
+    Raises RuntimeError or NotImplementedError if an operation cannot be converted.
     """
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     for node in graph.graph.nodes:
-        if node.target is aten.view.default:  # what a replaced operation gives may lie differently in memory
+        if node.target is aten.view.default:  # the output of a replaced operation may lie differently in memory
             node.target = aten.reshape.default
     graph.recompile()
     pure = torch.func.functionalize(graph, remove="mutations")
@@ -98,8 +103,8 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
 def _turn_weights(graph: Any) -> None:
     """Store every weight matrix as (outputs, inputs), as a linear layer does, also where the gradient is taken.
 
-    Weights that lie otherwise are turned by OpenVINO (2026.4) when it loads the model; on processors without AVX-512 it
-    then takes those of one layer for those of another.
+    OpenVINO (2026.4) turns other weights when it loads the model, and on processors without AVX-512 then mistakes those
+    of one layer for those of another.
     """
     for node in graph.graph.nodes:
         if node.target not in (aten.mm.default, aten.addmm.default):
@@ -129,7 +134,7 @@ def _is_one_hot(node: Any) -> bool:
 
 
 def _rows(graph: GraphModule, weight: Node, one_hot: Any) -> Node:
-    """The product of one-hot rows and a matrix: rows of the matrix. That spares reading all of it."""
+    """The product of one-hot rows and a matrix as rows of the matrix, which spares reading all of it."""
     _, _, index, value = one_hot.args
     rows = graph.graph.call_function(aten.view.default, (index, [-1]))
     chosen = graph.graph.call_function(aten.index_select.default, (weight, 0, rows))
@@ -137,7 +142,7 @@ def _rows(graph: GraphModule, weight: Node, one_hot: Any) -> Node:
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    """PyTorch's decompositions of what OpenVINO does not know as a whole, and ours of what it does not know at all."""
+    """PyTorch's decompositions of operations that OpenVINO does not know as a whole, and our own of the rest."""
     from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
 
     known_as_a_whole = set(ops_to_not_decompose())
