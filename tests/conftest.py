@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
+from livecam.system.cores import before_torch_loads
 from tests.support.clips import make_clip
 
 if TYPE_CHECKING:
     from tests.support.cuda_stand_in import CudaStandIn
+
+before_torch_loads()  # as the program does: threads that spin while they wait take the cores from all others
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -91,7 +91,7 @@ RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is sh
 @click.argument("sources", type=FILE, metavar="[SOURCE...]", nargs=-1)
 @ends_well
 def live_command(sources: tuple[str, ...], **options: Any) -> None:
-    """Show what the model looks at in a camera, a stream or a file, live.
+    """Show live what the model looks at, in a window.
 
     SOURCE is the number of a camera (default: 0), a device such as /dev/video0, a URL (rtsp, rtmp, http, tcp, udp,
     srt), a video file, or demo: for a generated scene. Several sources are explained together and shown side by side.

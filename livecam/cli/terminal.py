@@ -23,10 +23,11 @@ def print_text(text: str) -> None:
     """
     try:
         click.echo(text)
-    except BrokenPipeError:  # what is still buffered is flushed at exit, into nothing
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as exc:
-        raise OutputError(f"cannot write to standard output: {exc.strerror}") from exc
+        # What is still buffered is written at exit, where it would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            raise OutputError(f"cannot write to standard output: {exc.strerror}") from exc
 
 
 def print_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> None:

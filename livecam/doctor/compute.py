@@ -50,7 +50,7 @@ def _cuda() -> Check:
     advice = (
         f"update the NVIDIA driver: torch {torch.__version__} needs one for CUDA {built_for}"
         if built_for
-        else "install a torch for CUDA, see https://pytorch.org/get-started"
+        else "install a torch built for CUDA, see https://pytorch.org/get-started"
     )
     return Check.problem("cuda", f"{', '.join(known)}, but torch cannot use it", advice)
 
