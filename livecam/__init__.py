@@ -1,9 +1,11 @@
-"""livecam shows, live, what an image classifier looks at: every frame explained, the heatmap bound to its own frame."""
+"""livecam shows what an image classifier looks at, live or in files: each frame with its own heatmap."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from livecam._version import __version__
 
 if TYPE_CHECKING:
     from livecam.errors import LivecamError
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from livecam.run.annotation import annotate
     from livecam.sources import open_source
 
-__all__ = ["Explainer", "Explanation", "LivecamError", "annotate", "open_source", "overlay", "watch"]
+__all__ = ["Explainer", "Explanation", "LivecamError", "__version__", "annotate", "open_source", "overlay", "watch"]
 
 _HOMES = {
     "Explainer": "livecam.explain.explainer",
@@ -28,7 +30,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: torch alone takes seconds, and `livecam --help` needs none of it."""
+    """Import a public name on first use: torch takes seconds to import, and `livecam --help` does without it."""
     if name not in _HOMES:
         raise AttributeError(f"module 'livecam' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

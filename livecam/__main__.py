@@ -1,4 +1,4 @@
-"""`python -m livecam`."""
+"""Runs the command line as `python -m livecam`."""
 
 from livecam.cli import main
 

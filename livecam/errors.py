@@ -1,7 +1,7 @@
-"""What can go wrong, as the user is told it.
+"""The exceptions that livecam raises on purpose.
 
-Each message is one line that says what is wrong and what to do about it. The command line prints it as it is and exits
-with 1; through the API the exception carries the cause (`raise ... from exc`).
+Each message is one line: "what is wrong; what to do". The command line prints it and exits with 1. In Python the
+exception carries its cause (`raise ... from exc`).
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 
 
 def some_of(names: Sequence[object], shown: int = 4) -> str:
-    """The first few names, and how many more there are."""
+    """Join the first few names with commas, and say how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(str(name) for name in names[:shown]) + more
 
 
 class LivecamError(Exception):
-    """Root of every error that livecam raises on purpose."""
+    """Base class of the errors that livecam raises on purpose."""
 
 
 class InputError(LivecamError):
-    """A source that cannot be opened or read: name another one, or mend the file."""
+    """A source cannot be opened or read."""
 
 
 class OutputError(LivecamError):
-    """An output that cannot be written: choose another place, name, codec, or free some space."""
+    """An output cannot be written, or a window cannot be opened."""
 
 
 class ModelError(LivecamError):
-    """A model, its weights, labels, layer, target or device that does not fit: the message lists what does."""
+    """A model cannot be loaded or used as asked: its name, weights, labels, layer, target, method or device."""

@@ -1,4 +1,4 @@
-"""What can be chosen by name, in a module that costs nothing to import."""
+"""The names that a user can type: methods, views, endings and the like. Importing this module imports nothing."""
 
 COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
 VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints")
@@ -7,7 +7,7 @@ METHODS = (
     *("eigencam", "eigengradcam", "fem", "scorecam", "ablationcam"),
 )
 LARGEST_BLUR_CELLS = 100
-"""The standard deviation up to which a map may be smoothed; beyond that it is the same all over."""
+"""Largest standard deviation by which a map may be smoothed; a larger one would leave it uniform."""
 ENGINES = ("auto", "eager", "compiled")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FITS = ("stretch", "crop", "pad")
@@ -18,8 +18,8 @@ READ_VIDEO_ENDINGS = (
     *(*VIDEO_ENDINGS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob"),
     *(".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".y4m"),
 )
-"""What is taken for a video in a folder; a file that is named may have any ending."""
+"""Endings of the files that count as videos in a folder; a file that is named itself may have any ending."""
 READ_PICTURE_ENDINGS = (
     *(*PICTURE_ENDINGS, ".gif", ".jfif", ".jp2", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".tga"),
 )
-"""What is taken for a picture. HEIC can not be read, but is told so rather than passed over."""
+"""Endings of the files that count as pictures. HEIC cannot be read, but gets an error rather than being skipped."""

@@ -18,7 +18,7 @@ from tests.support.clips import make_clip
 if TYPE_CHECKING:
     from tests.support.cuda_stand_in import CudaStandIn
 
-before_torch_loads()  # as the program does: threads that wait would take the cores from other tests
+before_torch_loads()  # as the program does: threads that spin while they wait take the cores from all others
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,7 +12,7 @@ import livecam
 
 PACKAGE = Path(livecam.__file__).parent
 FLOORS = (
-    {"errors", "names", "scene"},
+    {"_version", "errors", "names", "scene"},
     {"system"},
     {"picture"},
     {"explanation", "ledger"},

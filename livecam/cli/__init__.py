@@ -1,12 +1,13 @@
-"""The command line: parsing and assembly only, one file a command.
+"""The command line. Each command parses its options and calls the library.
 
-Nothing heavy is imported before a command runs, so that help comes at once.
+Nothing heavy is imported before a command runs, so that help appears at once.
 """
 
 from __future__ import annotations
 
 import click
 
+from livecam._version import __version__
 from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
@@ -14,23 +15,42 @@ from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
 from livecam.system.cores import before_torch_loads, spare_collector
 
+EPILOG = """\b
+Examples:
+  livecam annotate holiday.mp4
+  livecam annotate photos/ --model resnet50 --method layercam -o explained
+  livecam live 0 --model efficientnet_lite0 --record webcam.mp4
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="livecam")
+\b
+Tab completion, in ~/.bashrc (likewise zsh_source for zsh, fish_source for fish):
+  eval "$(_LIVECAM_COMPLETE=bash_source livecam)"
+"""
+
+
+class Commands(click.Group):
+    """The commands, listed in the order in which they are added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100},
+)
+@click.version_option(__version__, message="livecam %(version)s")
 def cli() -> None:
-    """Show what an image classifier looks at, on every frame of a video and on pictures."""
+    """Show what an image classifier looks at, in videos, in pictures and live."""
 
 
-cli.add_command(annotate_command)
-cli.add_command(bench_command)
-cli.add_command(doctor_command)
-cli.add_command(layers_command)
-cli.add_command(live_command)
-cli.add_command(models_command)
+for command in (annotate_command, live_command, models_command, layers_command, bench_command, doctor_command):
+    cli.add_command(command)
 
 
 def main() -> None:
-    """The program `livecam`."""
+    """Run the program `livecam`."""
     before_torch_loads()
     spare_collector()
     cli(prog_name="livecam")

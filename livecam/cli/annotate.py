@@ -11,14 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click import Option
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import (
+    BATCH,
+    DRAWING,
     DRAWING_OPTION_NAMES,
+    FILE,
     MODEL_OPTION_NAMES,
-    drawing_options,
-    model_options,
-    steady_option,
+    MODEL_SECTIONS,
+    OVERWRITE,
+    PREDICTIONS,
+    REPORT,
+    SPEED,
+    STEADY,
+    Command,
+    Seconds,
+    Section,
     taken,
 )
 from livecam.cli.terminal import Progress
@@ -30,58 +40,96 @@ if TYPE_CHECKING:
     from livecam.run.plan import Run
 
 
-@click.command("annotate")
-@click.argument("sources", metavar="INPUT...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="OUTPUT", help="A file, a folder for several, or null: to write nothing.")
-@model_options
-@drawing_options
-@click.option(
-    "--every",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Explain every Nth frame of a video; those between get its map, moved along with the picture, and its age.",
+OUTPUT = Option(
+    ["-o", "--output"],
+    type=FILE,
+    metavar="OUTPUT",
+    help="The output: a file, a folder for several inputs, or null: to write nothing.",
 )
-@steady_option
-@click.option("--codec", help="The video encoder.  [default: libx264; libvpx-vp9 for .webm]")
-@click.option("--preset", help="The encoder's speed.  [default: veryfast for libx264]")
-@click.option("--crf", type=float, help="The encoder's quality, lower is better.  [default: 23 for libx264]")
-@click.option("--overwrite", is_flag=True, help="Replace outputs where they exist.")
-@click.option(
-    "--start", "start_seconds", type=click.FloatRange(min=0), default=0.0, help="Begin a video there, in seconds."
+VIDEOS = Section(
+    "Videos",
+    (
+        Option(
+            ["--start", "start_seconds"],
+            type=Seconds(min=0),
+            default=0,
+            metavar="SECONDS",
+            help="Begin at this time of the video.",
+        ),
+        Option(
+            ["--duration", "duration_seconds"],
+            type=Seconds(min=0, min_open=True),
+            metavar="SECONDS",
+            show_default="to the end",
+            help="Take this much of the video.",
+        ),
+        Option(
+            ["--every"],
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            help="Explain every Nth frame; the frames between show its map, moved along with the picture, and its age.",
+        ),
+        STEADY,
+    ),
 )
-@click.option(
-    "--duration",
-    "duration_seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Take only so many seconds of a video.",
+ENCODER = Section(
+    "Video encoder",
+    (
+        Option(
+            ["--codec"],
+            metavar="NAME",
+            show_default="libx264; libvpx-vp9 for .webm",
+            help="The encoder, by the name that FFmpeg gives it.",
+        ),
+        Option(
+            ["--preset"],
+            metavar="NAME",
+            show_default="veryfast for libx264",
+            help="The encoder's preset: a faster one makes larger files.",
+        ),
+        Option(
+            ["--crf"],
+            type=float,
+            metavar="NUMBER",
+            show_default="23 for libx264",
+            help="The quality, as a constant rate factor; lower is better.",
+        ),
+    ),
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Explain so many frames at once.  [default: what is fastest on the device]",
+MAPS = Option(
+    ["--save-map"],
+    type=FILE,
+    metavar="FILE.npy",
+    help="Write the signed maps as a NumPy array; replaces an existing file.",
 )
-@click.option(
-    "--predictions",
-    metavar="FILE.jsonl",
-    help="Write what the model says, a JSON line a frame; replaced where it exists.",
+
+
+@click.command(
+    "annotate",
+    cls=Command,
+    sections=[
+        Section("Output", (OUTPUT, OVERWRITE)),
+        *MODEL_SECTIONS,
+        DRAWING,
+        VIDEOS,
+        ENCODER,
+        Section("Sidecar files", (PREDICTIONS, MAPS, REPORT)),
+        Section(SPEED.title, (*SPEED.options, BATCH)),
+    ],
 )
-@click.option(
-    "--save-map", metavar="FILE.npy", help="Write the signed maps, as NumPy reads them; replaced where it exists."
-)
-@click.option("--report", metavar="FILE.json", help="Write an account of the run; replaced where it exists.")
+@click.argument("sources", type=FILE, metavar="INPUT...", nargs=-1, required=True)
 @ends_well
 def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> None:
-    """Explain every frame of a video, or pictures, and write them again, heatmaps drawn in, all else as it was.
+    """Draw what the model looks at into videos and pictures.
 
-    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', a URL of a video, or
+    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video, or
     demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
 
-    One input becomes a file: a .jpg, .png, .webp, .tif or .bmp picture, a .mp4, .m4v, .mov, .mkv or .webm video. A
-    folder, a pattern or several inputs go to a folder, where they keep their names. Without -o the output is named
-    after the input: clip.mp4 becomes clip_livecam.mp4, photos/ becomes photos_livecam/, several go to livecam_output/.
+    One input becomes one file: a .jpg, .png, .webp, .tif or .bmp picture, or a .mp4, .m4v, .mov, .mkv or .webm video.
+    A folder, a pattern or several inputs become files of the same names in a folder. Without -o, clip.mp4 becomes
+    clip_livecam.mp4, photos/ becomes photos_livecam/, and several inputs go to livecam_output/. A video keeps its
+    sound, times, colours and all else.
     """
     from livecam.explain.explainer import Explainer
     from livecam.render import Style

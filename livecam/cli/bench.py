@@ -6,37 +6,64 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import Option
 
 from livecam.cli.errors import ends_well
-from livecam.cli.options import model_options
+from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size
 from livecam.cli.terminal import print_table, print_text
 
 PERCENTILES = ("p50", "p90", "p99")
 STAGES = ("capture", "explain", "render", "write")
 
 
-@click.command("bench")
-@model_options
-@click.option(
-    "--batch", type=click.IntRange(min=1), metavar="N", help="Beside 1.  [default: what is fastest on the device]"
+MEASUREMENT = Section(
+    "Measurement",
+    (
+        Option(
+            ["--size"],
+            type=Size(),
+            default="1280x720",
+            metavar="WIDTHxHEIGHT",
+            help="The size of the generated scene that is run end to end.",
+        ),
+        Option(
+            ["--seconds"],
+            type=Seconds(min=0.1, max=600),
+            default=4.0,
+            metavar="SECONDS",
+            help="The length of that scene, at 30 frames per second.",
+        ),
+        Option(
+            ["--rounds"],
+            type=click.IntRange(min=1),
+            default=20,
+            metavar="N",
+            help="How often each prediction and explanation is timed.",
+        ),
+        Option(
+            ["--json", "results"],
+            type=FILE,
+            metavar="FILE.json",
+            help="Write all figures; replaces an existing file.",
+        ),
+    ),
 )
-@click.option("--size", default="1280x720", show_default=True, metavar="WxH", help="Of the frames of whole runs.")
-@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True, help="Of timing.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0.1, max=600),
-    default=4.0,
-    show_default=True,
-    help="How long the generated scene of whole runs is, at 30 frames a second.",
-)
-@click.option("--json", "results", metavar="FILE.json", help="Write all figures; replaced where it exists.")
-@ends_well
-def bench_command(batch: int | None, size: str, rounds: int, seconds: float, results: str | None, **model: Any) -> None:
-    """Measure what explaining costs on this machine.
 
-    First the prediction alone and the explanation, by each engine in each precision that makes sense here (--engine and
-    --precision narrow that down), one picture at a time and in batches. Then, by the fastest of these, a file from end
-    to end, and frames that arrive 30 and 60 a second whether or not the one before is done. Takes a minute or two.
+
+@click.command(
+    "bench",
+    cls=Command,
+    sections=[*MODEL_SECTIONS, Section(SPEED.title, (*SPEED.options, BATCH)), MEASUREMENT],
+)
+@ends_well
+def bench_command(
+    batch: int | None, size: tuple[int, int], rounds: int, seconds: float, results: str | None, **model: Any
+) -> None:
+    """Measure how fast this machine explains.
+
+    First prediction and explanation are timed, with each engine and precision that makes sense here (--engine and
+    --precision choose one), one picture at a time and in batches. Then the fastest of them explains a file from end to
+    end, and a stream of 30 and 60 frames per second that does not wait. This takes a minute or two.
     """
     from livecam.bench import bench
     from livecam.bench.timing import write_json
@@ -54,7 +81,7 @@ def bench_command(batch: int | None, size: str, rounds: int, seconds: float, res
         device,
         **narrowing,
         batch=batch or usual_batch(device),
-        size=size,
+        size="x".join(map(str, size)),
         rounds=rounds,
         seconds=seconds,
         on_step=lambda step: click.echo(f"livecam: {step}", err=True),
@@ -68,7 +95,7 @@ def bench_command(batch: int | None, size: str, rounds: int, seconds: float, res
 
 
 def _print_overhead(figures: dict[str, Any]) -> None:
-    print_text(f"Milliseconds a batch, {figures['timed']}:\n")
+    print_text(f"Milliseconds per batch, {figures['timed']}:\n")
     headings = ["ENGINE", "PRECISION", "BATCH", "PREDICTION p50", "p90", "p99", "EXPLANATION p50", "p90", "p99"]
     rows = [
         [
@@ -80,11 +107,11 @@ def _print_overhead(figures: dict[str, Any]) -> None:
         for row in figures["overhead"]
     ]
     print_table([[*headings, "RATIO", "COSINE"], *rows], numbers=range(2, 11))
-    print_text("\nRATIO is of the medians; COSINE of the least similar map to that by the eager engine in fp32.\n")
+    print_text("\nRATIO: explanation to prediction, medians. COSINE: of the map that differs most from eager fp32.\n")
 
 
 def _print_runs(runs: dict[str, Any]) -> None:
-    print_text(f"A file of {runs['size']} end to end by {_how(runs)}, batches of {runs['batch']}; ms a frame, p50:\n")
+    print_text(f"A {runs['size']} file end to end, {_how(runs)}, batches of {runs['batch']}; ms per frame, p50:\n")
     rows = [
         [
             run["output"],

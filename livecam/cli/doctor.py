@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
+from livecam.cli.options import AS_JSON, Command
 from livecam.cli.terminal import print_text
 
 if TYPE_CHECKING:
@@ -24,14 +25,13 @@ _BROKEN = click.style("[XX]", fg="red", bold=True)
 _NAME_WIDTH = 13
 
 
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.command("doctor", cls=Command, params=[AS_JSON])
 @ends_well
 def doctor_command(as_json: bool) -> None:
-    """Look whether all is in place, and say what to do where it is not.
+    """Check this machine, and say how to fix what does not work.
 
-    [ok] works, [--] is something that this machine has not got, [!!] could be mended, and without [XX] nothing works:
-    then the exit code is 1.
+    [ok] works. [--] is not present on this machine. [!!] is optional and does not work. [XX] is required and does not
+    work; the exit code is then 1.
     """
     from livecam.doctor import examine
 
@@ -73,7 +73,7 @@ def _lines(check: Check, *, is_broken: bool) -> list[str]:
 
 def _verdict(findings: Sequence[Finding], broken: Sequence[str]) -> str:
     if broken:
-        return f"livecam does not work here before this is mended: {', '.join(broken)}."
+        return f"livecam does not work on this machine. Fix first: {', '.join(broken)}."
     problems = [check.name for finding in findings for check in finding.checks if check.state == "problem"]
-    rest = f" To be mended, where you need it: {', '.join(problems)}." if problems else ""
-    return f"All that annotating needs is in place.{rest}"
+    rest = f" Optional, not working: {', '.join(problems)}." if problems else ""
+    return f"Everything required works.{rest}"

@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, one line for a known error, and the notes on the way."""
+"""How a command ends: exit codes and error messages of one line; and the notes that it prints while it runs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ _ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if ha
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, or the terminal is gone; taken like Ctrl-C: finish what was begun, then end."""
+    """Raised on SIGTERM, or when the terminal closes; handled like Ctrl-C: open files are finished first."""
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number
 
 
 def ends_well(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command: an error is one line and exit code 1, Ctrl-C 130, SIGTERM 143; `--debug` shows tracebacks."""
+    """Decorate a command so that it ends with a message and an exit code, never with a traceback.
 
-    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    An error prints one line and exits with 1, Ctrl-C with 130, SIGTERM with 143. The command gets the option --debug,
+    which shows tracebacks.
+    """
+
+    @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
     @functools.wraps(command)
     def wrapped(*, debug: bool, **options: Any) -> None:
         with _notes_on_stderr(), _ending_signals_raised():
@@ -53,7 +57,7 @@ def ends_well(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:
-    """The interrupt that is this exception, or that it came of: what is being imported may wrap it in its own."""
+    """Return the interrupt among an exception and its causes: a module that is being imported may have wrapped it."""
     while exc is not None and not isinstance(exc, KeyboardInterrupt):
         exc = exc.__cause__ or exc.__context__
     return exc
@@ -76,7 +80,7 @@ def _notes_on_stderr() -> Iterator[None]:
     log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
-            # Pillow has much to say on files that it reads well all the same.
+            # Pillow warns about flaws of files that it reads correctly.
             warnings.filterwarnings("ignore", module="PIL")
             yield
     finally:

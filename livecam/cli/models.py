@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import Option
 
 from livecam.cli.errors import ends_well
+from livecam.cli.options import AS_JSON, FILE, LABELS, Command
 from livecam.cli.terminal import print_table, print_text
 
 if TYPE_CHECKING:
@@ -18,15 +20,14 @@ if TYPE_CHECKING:
 HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
 
 
-@click.command("models")
+@click.command("models", cls=Command, params=[AS_JSON])
 @click.argument("pattern", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @ends_well
 def models_command(pattern: str | None, as_json: bool) -> None:
     """List the models that --model can name.
 
-    PATTERN is a part of a name or a shell pattern, such as 'timm:*resnet*'; without it, timm's are left out. TOP-1 is
-    the accuracy on ImageNet-1k in percent; a - stands for what nobody tells before a model is built.
+    PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Without it the models of timm are left out.
+    TOP-1 is the accuracy on ImageNet-1k in percent; - stands for a figure that is unknown until the model is built.
     """
     from livecam.models.catalog import find_models, hints
 
@@ -50,21 +51,24 @@ def _model_cells(entry: Entry) -> tuple[str, ...]:
     )
 
 
-@click.command("layers")
-@click.argument("model", default="shapes")
-@click.option(
-    "--weights",
+WEIGHTS = Option(
+    ["--weights"],
+    type=FILE,
     metavar="default|none|FILE",
-    help="The model's weights.  [default: none, which has the same layers; what your own code makes]",
+    show_default="none, which have the same layers",
+    help="The weights: the published ones, random ones (none), or a file with a state dict.",
 )
-@click.option("--labels", metavar="FILE", help="The names of the classes, one a line.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+
+
+@click.command("layers", cls=Command, params=[WEIGHTS, LABELS, AS_JSON])
+@click.argument("model", default="shapes")
 @ends_well
 def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool) -> None:
-    """List the layers of MODEL in the order in which they run, and which of them can be explained.
+    """List the layers of a model, and which can be explained.
 
-    Those that can have a number, which --layer takes as well as the name; negative ones count from the end. The
-    automatic choice has a star; methods that are about features pass over a layer of class scores.
+    MODEL is named as for --model. Its layers are listed in the order in which they run. Those that can be explained
+    have a number; --layer takes the number or the name, and negative numbers count from the end. A star marks the
+    automatic choice; methods that need features rather than class scores choose an earlier layer.
     """
     from livecam.explain.explainer import Explainer
     from livecam.models import weights_without_download

@@ -1,29 +1,67 @@
-"""The options that commands share."""
+"""Options that several commands share, the types of their values, and a command whose help shows them in sections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import click
+from click import Option
 
 from livecam.names import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, VIEWS
 
-MODEL_OPTION_NAMES = (
-    *("model", "weights", "labels", "target", "top", "against", "negative", "method", "layer"),
-    *("threshold", "smooth", "scale", "device", "engine", "precision", "fit"),
-)
-DRAWING_OPTION_NAMES = ("view", "opacity", "colormap", "caption", "contour", "colorbar")
+
+@dataclass(frozen=True)
+class Section:
+    """Options that the help of a command shows under one heading."""
+
+    title: str
+    options: tuple[Option, ...]
+
+
+class Command(click.Command):
+    """A command whose help shows its options in sections, and which refuses values that are empty.
+
+    Args:
+        sections: The options in the order of the help; those without a section, such as --help, come last.
+    """
+
+    def __init__(
+        self, name: str | None, *, params: Sequence[click.Parameter], sections: Sequence[Section] = (), **more: Any
+    ) -> None:
+        in_sections = [option for section in sections for option in section.options]
+        super().__init__(name, params=[*params, *in_sections], **more)
+        self._sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a list of options for each section."""
+        placed = [option for section in self._sections for option in section.options]
+        rest = [param for param in self.get_params(ctx) if isinstance(param, Option) and param not in placed]
+        for section in (*self._sections, Section("Other options" if placed else "Options", tuple(rest))):
+            with formatter.section(section.title):
+                formatter.write_dl([record for option in section.options if (record := option.get_help_record(ctx))])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, unless a value is empty, as that of a shell variable that is not set."""
+        for param in self.params:
+            value = ctx.params.get(param.name)
+            if "" in (value if isinstance(value, tuple) else (value,)):
+                raise click.BadParameter("it is empty; give a value or leave it out", ctx, param)
+        return super().invoke(ctx)
 
 
 class NumberOr(click.ParamType):
-    """A number or one of a few words, which are taken as they are."""
+    """A number, or one of a few words."""
 
     def __init__(self, *words: str) -> None:
         self.name = "|".join((*words, "number"))
         self._words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return the word or the number."""
         if value in self._words:
             return str(value)
         try:
@@ -32,122 +70,220 @@ class NumberOr(click.ParamType):
             self.fail(f"{value!r} is neither a number nor {' or '.join(self._words)}", param, ctx)
 
 
-_MODEL_OPTIONS = (
-    click.option(
-        "--model",
-        default="shapes",
-        show_default=True,
-        help="'shapes' (ships with livecam), efficientnet_lite0 (real ImageNet weights, no download), a classifier of "
-        "torchvision, timm:NAME, or package.module:callable for your own; `livecam models` lists them.",
-    ),
-    click.option(
-        "--weights", default="default", show_default=True, metavar="default|none|FILE", help="The model's weights."
-    ),
-    click.option("--labels", metavar="FILE", help="The names of the classes, one a line."),
-    click.option(
-        "--target",
-        metavar="CLASS,...",
-        help="Explain these classes, by number, label or its beginning, or top1, top2...  [default: top1]",
-    ),
-    click.option("--top", type=int, metavar="K", help="Explain the K best classes of each frame."),
-    click.option(
-        "--against", metavar="CLASS", help="Contrast with this class: what speaks for one rather than the other."
-    ),
-    click.option("--negative", is_flag=True, help="Show what speaks against the class."),
-    click.option("--method", type=click.Choice(METHODS), default="gradcam", show_default=True, help="How to explain."),
-    click.option(
-        "--layer",
-        metavar="NAME,...",
-        help="Look at this layer, by name or number, or fuse several; livecam layers lists them.  [default: automatic]",
-    ),
-    click.option(
-        "--threshold",
-        type=NumberOr("auto", "min"),
-        default="0",
-        show_default=True,
-        help="Hide evidence below this fraction of full heat, -1 to 1; auto splits weak from strong, min hides none.",
-    ),
-    click.option(
-        "--smooth",
-        type=click.FloatRange(0, LARGEST_BLUR_CELLS),
-        default=0.0,
-        show_default=True,
-        help="Blur the map, in cells of its grid.",
-    ),
-    click.option(
-        "--scale",
-        type=NumberOr("auto"),
-        default="auto",
-        show_default=True,
-        help="What full heat is: a value of the map; auto: of a picture its maximum, in a video the highest of late.",
-    ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
-    click.option(
-        "--engine",
-        type=click.Choice(ENGINES),
-        default="auto",
-        show_default=True,
-        help="eager: PyTorch. compiled: OpenVINO, or on a GPU CUDA graphs and TorchInductor; built once, in seconds. "
-        "auto: start eager, switch when it pays.",
-    ),
-    click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        default="auto",
-        show_default=True,
-        help="What to compute in; auto takes the fastest in which maps and best classes stay the same.",
-    ),
-    click.option(
-        "--fit",
-        type=click.Choice(FITS),
-        default="stretch",
-        show_default=True,
-        help="How the picture gets the shape of the model's input.",
-    ),
-)
+class Seconds(click.FloatRange):
+    """A time in seconds; unlike click's own numbers it is neither NaN nor infinite."""
 
-_DRAWING_OPTIONS = (
-    click.option("--view", type=click.Choice(VIEWS), default="overlay", show_default=True, help="What is drawn."),
-    click.option(
-        "--colormap",
-        type=click.Choice(COLORMAPS),
-        default="jet",
-        show_default=True,
-        help="The colours of the heatmap.",
-    ),
-    click.option("--opacity", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the heatmap."),
-    click.option("--caption/--no-caption", default=True, help="The line with class and score."),
-    click.option("--contour", is_flag=True, help="Draw the border of the hottest region."),
-    click.option("--colorbar", is_flag=True, help="Draw what the colours mean."),
-)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
+class Size(click.ParamType):
+    """A size in pixels, typed as WIDTHxHEIGHT."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return width and height."""
+        width, _, height = str(value).partition("x")
+        if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            self.fail(f"{value!r} is not WIDTHxHEIGHT, such as 1280x720", param, ctx)
+        return int(width), int(height)
+
+
+class Rate(click.ParamType):
+    """An exact number of frames per second, typed as a number or a fraction."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Return the frames per second."""
+        try:
+            rate = Fraction(str(value)).limit_denominator(10_000)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate <= 1000:
+            self.fail(f"{value!r} is not a rate above 0, up to 1000, such as 30 or 30000/1001", param, ctx)
+        return rate
+
+
+FILE = click.Path(readable=False)
+"""Any path or URL, unchecked: livecam's own errors say more. The shell completes it as a file."""
 
 
 def taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Those of these names, which are no longer among the options then."""
+    """Remove the options with these names and return them."""
     return {name: options.pop(name) for name in names}
 
 
-steady_option = click.option(
-    "--steady",
+def _names_of(*sections: Section) -> tuple[str, ...]:
+    return tuple(option.name for section in sections for option in section.options)
+
+
+LABELS = Option(["--labels"], type=FILE, metavar="FILE", help="A text file with the names of the classes, one a line.")
+MODEL = Section(
+    "Model",
+    (
+        Option(
+            ["--model"],
+            default="shapes",
+            metavar="NAME",
+            help="The classifier: shapes (ships with livecam), efficientnet_lite0 (ImageNet, nothing to download), a "
+            "model of torchvision, timm:NAME, or package.module:callable for your own. `livecam models` lists names.",
+        ),
+        Option(
+            ["--weights"],
+            type=FILE,
+            default="default",
+            metavar="default|none|FILE",
+            help="The weights: the published ones, random ones (none), or a file with a state dict.",
+        ),
+        LABELS,
+        Option(
+            ["--fit"],
+            type=click.Choice(FITS),
+            default="stretch",
+            help="How a frame becomes the shape of the model's input: stretched, its middle cropped, or padded.",
+        ),
+    ),
+)
+EXPLANATION = Section(
+    "What is explained",
+    (
+        Option(
+            ["--target"],
+            metavar="CLASS,...",
+            show_default="top1",
+            help="The classes to explain, each by number, by name or its beginning, or by rank (top1, top2, ...).",
+        ),
+        Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
+        Option(
+            ["--against"],
+            metavar="CLASS",
+            help="Explain what speaks for the class rather than for this other one.",
+        ),
+        Option(["--negative"], is_flag=True, help="Explain what speaks against the class."),
+        Option(
+            ["--method"],
+            type=click.Choice(METHODS),
+            default="gradcam",
+            metavar="NAME",
+            help=f"The method that explains: {', '.join(METHODS)}.",
+        ),
+        Option(
+            ["--layer"],
+            metavar="NAME,...",
+            show_default="automatic",
+            help="The layer whose activations are explained, by name or number; several are fused. "
+            "`livecam layers` lists them.",
+        ),
+    ),
+)
+HEAT = Section(
+    "Heatmap",
+    (
+        Option(
+            ["--threshold"],
+            type=NumberOr("auto", "min"),
+            default="0",
+            help="Hide heat below this fraction of full heat, from -1 to 1. auto finds the border between weak and "
+            "strong heat; min hides nothing.",
+        ),
+        Option(
+            ["--smooth"],
+            type=click.FloatRange(0, LARGEST_BLUR_CELLS),
+            default=0,
+            metavar="CELLS",
+            help="Blur the map with a Gaussian of this standard deviation, in cells of the map.",
+        ),
+        Option(
+            ["--scale"],
+            type=NumberOr("auto"),
+            default="auto",
+            help="The map value drawn as full heat. auto: the map's maximum (pictures), the recent maximum (videos).",
+        ),
+    ),
+)
+DRAWING = Section(
+    "How it looks",
+    (
+        Option(
+            ["--view"],
+            type=click.Choice(VIEWS),
+            default="overlay",
+            metavar="NAME",
+            help=f"What is drawn: {', '.join(VIEWS)}.",
+        ),
+        Option(
+            ["--colormap"],
+            type=click.Choice(COLORMAPS),
+            default="jet",
+            metavar="NAME",
+            help=f"The colours of the heatmap: {', '.join(COLORMAPS)}.",
+        ),
+        Option(
+            ["--opacity"],
+            type=click.FloatRange(0, 1),
+            default=0.5,
+            metavar="NUMBER",
+            help="The opacity of the heatmap.",
+        ),
+        Option(["--caption/--no-caption"], default=True, help="Draw a line with class and score."),
+        Option(["--contour"], is_flag=True, help="Draw the outline of the hottest region."),
+        Option(["--colorbar"], is_flag=True, help="Draw a bar that shows which colour means how much heat."),
+    ),
+)
+SPEED = Section(
+    "Speed",
+    (
+        Option(["--device"], default="auto", metavar="NAME", help="Where to compute: auto, cpu, cuda, cuda:1 or mps."),
+        Option(
+            ["--engine"],
+            type=click.Choice(ENGINES),
+            default="auto",
+            help="eager runs PyTorch. compiled runs OpenVINO, or on a GPU CUDA graphs and TorchInductor, after seconds "
+            "of preparation. auto starts eager and switches when that pays off.",
+        ),
+        Option(
+            ["--precision"],
+            type=click.Choice(PRECISIONS),
+            default="auto",
+            help="The number format to compute in. auto takes the fastest that keeps maps and best classes the same.",
+        ),
+    ),
+)
+BATCH = Option(
+    ["--batch"],
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="what is fastest on the device",
+    help="Explain this many frames at once.",
+)
+STEADY = Option(
+    ["--steady"],
     type=bool,
     default="on",
-    show_default=True,
     metavar="on|off",
-    help="Keep a video's maps from flickering, their scale and class from jumping; off shows each frame by itself.",
+    help="Keep maps, scale and class of a video from flickering; off explains each frame by itself.",
 )
+OVERWRITE = Option(["--overwrite"], is_flag=True, help="Replace outputs that exist.")
+PREDICTIONS = Option(
+    ["--predictions"],
+    type=FILE,
+    metavar="FILE.jsonl",
+    help="Write the predictions, one JSON line a frame; replaces an existing file.",
+)
+REPORT = Option(
+    ["--report"],
+    type=FILE,
+    metavar="FILE.json",
+    help="Write counts, times and settings of the run; replaces an existing file.",
+)
+AS_JSON = Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 
-
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is explained, and how."""
-    return _with(command, _MODEL_OPTIONS)
-
-
-def drawing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How it looks."""
-    return _with(command, _DRAWING_OPTIONS)
-
-
-def _with(command: Callable[..., Any], options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
-    return command
+MODEL_SECTIONS = (MODEL, EXPLANATION, HEAT)
+MODEL_OPTION_NAMES = _names_of(*MODEL_SECTIONS, SPEED)
+DRAWING_OPTION_NAMES = _names_of(DRAWING)

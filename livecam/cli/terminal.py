@@ -1,4 +1,4 @@
-"""Text and tables on standard output."""
+"""Text and tables on standard output, and the progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from livecam.errors import OutputError
+
+if TYPE_CHECKING:
+    from livecam.ledger import Ledger
+
 
 def print_text(text: str) -> None:
-    """Print, as far as anyone reads it."""
+    """Print to standard output; a reader that has stopped reading, such as `head`, is no error.
+
+    Raises OutputError.
+    """
     try:
         click.echo(text)
-    except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere at exit
+    except OSError as exc:
+        # What is still buffered is written at exit, where it would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            raise OutputError(f"cannot write to standard output: {exc.strerror}") from exc
 
 
 def print_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> None:
-    """Print columns, the headings first; those of `numbers` end below each other."""
+    """Print rows as columns, the headings first. The columns whose indices are in `numbers` are aligned right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print_text("\n".join(_aligned(row, widths, numbers) for row in rows))
 
@@ -33,15 +44,11 @@ def _aligned(row: Sequence[str], widths: Sequence[int], numbers: Collection[int]
     return "  ".join(cells).rstrip()
 
 
-if TYPE_CHECKING:
-    from livecam.ledger import Ledger
-
-
 class Progress:
-    """Shows how far each run is, its speed and the time left on a terminal; nothing elsewhere.
+    """A progress bar for each run, with speed and time left; silent where standard error is no terminal.
 
-    Within `of` call it with the ledger as it grows. `on_forwards` takes the forward passes of a method that
-    needs many.
+    Within `of`, call it with the ledger of the run. `on_forwards` reports the forward passes of a method that needs
+    many of them for one picture.
     """
 
     def __init__(self) -> None:
@@ -54,17 +61,17 @@ class Progress:
 
     @contextmanager
     def of(self, unit: str) -> Iterator[None]:
-        """For one run, which counts these."""
+        """Show the progress of one run inside the block; `unit` is "frames" or "pictures"."""
         self.ledger, self._bar, self._shown, self._unit, self._forwards = None, None, 0, unit, ""
         with self._stack:
             yield
 
     def on_forwards(self, done: int, total: int) -> None:
-        """So many forward passes are done of those for what is being explained; shown with the next call."""
+        """Note how many forward passes are done for the current picture; the next call shows it."""
         self._forwards = f", {done} of {total} channels" if done < total else ""
 
     def __call__(self, ledger: Ledger, expected: int | None) -> None:
-        """Show how far it is; `ledger` is kept."""
+        """Show the ledger's counts; `expected` is the number of frames or pictures, None if unknown."""
         self.ledger = ledger
         if not sys.stderr.isatty():
             return

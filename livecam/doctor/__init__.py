@@ -1,4 +1,7 @@
-"""Whether all is in place: each part of the machine that livecam builds on is tried, and what is missing is told."""
+"""Checks of everything on the machine that livecam builds on, in sections that cannot disturb each other.
+
+Each section runs in a process of its own, so that one that crashes or hangs costs one line of the report.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from livecam.system.cores import module_command, module_environment
 
 @dataclass(frozen=True)
 class Check:
-    """One line: a fact, and where something is to be done about it the next step.
+    """One line of the report: a fact and, for a problem, what to do about it.
 
-    `state` is "ok", "absent" for what this machine simply has not got, such as a GPU, or "problem".
+    `state` is "ok", "absent" (not present on this machine, such as a GPU), or "problem".
     """
 
     name: str
@@ -29,22 +32,22 @@ class Check:
 
     @classmethod
     def ok(cls, name: str, fact: str) -> Check:
-        """It is there and works."""
+        """Make the check of something that works."""
         return cls(name, "ok", fact)
 
     @classmethod
     def absent(cls, name: str, fact: str) -> Check:
-        """It is not there, which is nothing to be mended."""
+        """Make the check of something that this machine does not have, and that needs no fixing."""
         return cls(name, "absent", fact)
 
     @classmethod
     def problem(cls, name: str, fact: str, next_step: str) -> Check:
-        """It should work and does not."""
+        """Make the check of something that should work and does not."""
         return cls(name, "problem", fact, next_step)
 
     @classmethod
     def of_message(cls, name: str, message: str) -> Check:
-        """The same as livecam's errors tell it: "what is wrong; what to do"."""
+        """Make the check of a problem from the message of a livecam error: "what is wrong; what to do"."""
         fact, _, next_step = message.partition("; ")
         return cls(name, "problem", fact, next_step)
 
@@ -54,15 +57,15 @@ _PROBE = "livecam.doctor.probe"
 
 @dataclass(frozen=True)
 class Section:
-    """Some checks; `probe` is the function that yields them, as "module:function"."""
+    """A group of checks; `probe` names the function that yields them, as "module:function"."""
 
     name: str
     title: str
     probe: str
     essential: tuple[str, ...] = ()
-    """The checks without which nothing can be annotated."""
+    """Names of the checks that have to be ok for annotating to work."""
     timeout_seconds: float = 120.0
-    """Most take one; importing torch takes long where the disk or the processor is busy."""
+    """Most sections take a second; importing torch takes long on a busy machine."""
 
 
 SECTIONS = (
@@ -78,28 +81,28 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a section."""
+    """The checks of a section."""
 
     section: Section
     checks: Sequence[Check]
 
     @property
     def broken(self) -> list[str]:
-        """The essential checks that are not ok."""
+        """Names of the essential checks that are not ok."""
         return [check.name for check in self.checks if check.name in self.section.essential and check.state != "ok"]
 
     def as_data(self) -> dict[str, dict[str, str | None]]:
-        """The checks by name, as plain data for JSON: `state`, `fact` and `next_step`."""
+        """Return the checks by name as plain data for JSON, each with `state`, `fact` and `next_step`."""
         return {
             check.name: {key: value for key, value in asdict(check).items() if key != "name"} for check in self.checks
         }
 
 
 def examine(sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
-    """All sections at once; the findings in their order, each as soon as it is there.
+    """Run all sections at the same time and yield their findings in order, each as soon as it is known.
 
-    What raises, crashes or hangs is told by the essential checks that it did not come to, or else by one with the name
-    of its section.
+    A section that raises, crashes or hangs yields a problem for each essential check that it did not reach, or, if it
+    reached them all, one problem with the name of the section.
     """
     begin = time.monotonic()
     with ExitStack() as children:
@@ -110,7 +113,7 @@ def examine(sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
 
 @contextmanager
 def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
-    """The process that looks at a section, which does not outlive the block."""
+    """Run a section in a process that is killed at the end of the block."""
     with subprocess.Popen(
         module_command(_PROBE, section.probe),
         stdin=subprocess.DEVNULL,
@@ -128,7 +131,7 @@ def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
 
 def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[Check]:
     try:
-        # A second at least: without any, one that has long ended is not read either.
+        # At least a second: with no time at all, the output of a process that has ended would not be read.
         told, messages = child.communicate(timeout=max(1.0, end - time.monotonic()))
         ending = _ending(child.returncode, messages)
     except subprocess.TimeoutExpired:
@@ -138,7 +141,7 @@ def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[
     checks = [Check(**json.loads(line)) for line in told.splitlines()]
     if ending is not None:
         after = f" after {checks[-1].name}" if checks else ""
-        advice = f"python -m {_PROBE} {section.probe} shows what it says"
+        advice = f"run python -m {_PROBE} {section.probe} to see the error"
         reached = {check.name for check in checks}
         missed = [name for name in section.essential if name not in reached] or [section.name]
         checks += [Check.problem(name, f"{ending}{after}", advice) for name in missed]
@@ -146,7 +149,7 @@ def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[
 
 
 def _ending(code: int, messages: str) -> str | None:
-    """How a process ended, None where it ended well: on POSIX negative codes are signals, else an exception's line."""
+    """Describe how a process failed, None if it did not; on POSIX a negative exit code is the number of a signal."""
     if code == 0:
         return None
     if code < 0:

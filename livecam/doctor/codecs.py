@@ -1,4 +1,4 @@
-"""Encoders and decoders: FFmpeg has many built in that do not open, so each is given a few frames."""
+"""Checks of encoders and decoders. FFmpeg lists many that do not open here, so each has to process a few frames."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from livecam.system.machine import nvidia_gpus
 
 ENCODERS = ("libx264", "libx265", "libvpx-vp9", "h264_nvenc", "hevc_nvenc")
 DECODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
-"""Formats, each with the encoder whose output is decoded."""
+"""Formats, each with the encoder that makes the frames to decode."""
 GPU_DECODERS = {"h264_cuvid": "libx264", "hevc_cuvid": "libx265"}
 _SCENE, _FRAMES = "demo:?size=320x240&fps=25&seconds=0.2", 5
 
 
 def encoders() -> Iterator[Check]:
-    """Those that are usual for files, and those of NVIDIA's GPUs."""
+    """Check the usual encoders for files, and those of NVIDIA GPUs."""
     for name in ENCODERS:
         yield _check(name, partial(_encode, name))
 
 
 def decoders() -> Iterator[Check]:
-    """What most files hold by the decoder that reads them, and the decoders of NVIDIA's GPUs."""
+    """Check the decoders of the usual formats, and those of NVIDIA GPUs."""
     for name, encoder in DECODERS.items():
         yield _check(name, partial(_decode, encoder))
     for name, encoder in GPU_DECODERS.items():
@@ -45,7 +45,7 @@ def _check(name: str, work: Callable[[], str]) -> Check:
         reason = _reason(exc)
     if name.endswith(("_nvenc", "_cuvid")):
         return _without_nvidia(name, reason)
-    advice = "pip install --force-reinstall --only-binary av av brings FFmpeg with the usual ones"
+    advice = "pip install --force-reinstall --only-binary av av, which brings a complete FFmpeg"
     return Check.problem(name, f"does not work ({reason})", advice)
 
 
@@ -53,7 +53,7 @@ def _without_nvidia(name: str, reason: str) -> Check:
     if not nvidia_gpus():
         return Check.absent(name, "no NVIDIA GPU")
     advice = (
-        "update NVIDIA's driver, or in a container set NVIDIA_DRIVER_CAPABILITIES=all (A100 and H100 have no encoder)"
+        "update the NVIDIA driver, or in a container set NVIDIA_DRIVER_CAPABILITIES=all (A100 and H100 have no encoder)"
     )
     return Check.problem(name, f"does not work ({reason})", advice)
 
@@ -64,7 +64,7 @@ def _encode(name: str) -> str:
 
 
 def _decode(encoder: str, decoder: str | None = None) -> str:
-    """By the decoder that FFmpeg takes unless one is named."""
+    """Decode the sample of an encoder, with FFmpeg's own choice of decoder unless one is named."""
     with av.open(io.BytesIO(_sample(encoder)), "r") as container:
         stream = container.streams.video[0]
         context = stream.codec_context
@@ -79,8 +79,8 @@ def _decode(encoder: str, decoder: str | None = None) -> str:
 
 @functools.cache
 def _sample(encoder: str) -> bytes:
-    """A short Matroska file by livecam's own settings. Raises OutputError, FFmpegError."""
-    av.logging.set_level(av.logging.ERROR)  # without it exceptions do not carry FFmpeg's words
+    """Encode a few frames with livecam's settings into a Matroska file. Raises OutputError, FFmpegError."""
+    av.logging.set_level(av.logging.ERROR)  # at lower levels exceptions do not carry FFmpeg's message
     file = io.BytesIO()
     with open_source(_SCENE) as source, av.open(file, "w", format="matroska") as container:
         stream = add_encoder(container, source.media, source.media.pixel_format, EncoderOptions(encoder), encoder)
@@ -91,7 +91,7 @@ def _sample(encoder: str) -> bytes:
 
 
 def _reason(exc: Exception) -> str:
-    """FFmpeg's own words, where there are any."""
+    """Return FFmpeg's own message if there is one."""
     cause = exc.__cause__ if isinstance(exc, OutputError) and exc.__cause__ else exc
     if isinstance(cause, av.FFmpegError) and cause.log:
         return str(cause.log[-1]).strip()

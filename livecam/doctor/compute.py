@@ -1,4 +1,4 @@
-"""What the model runs on, and what compiles it."""
+"""Checks of what models run on: processor, GPUs, the compiling runtimes and their cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from livecam.system.machine import gpu, nvidia_gpus, processor
 
 
 def compute() -> Iterator[Check]:
-    """The processor, the GPUs, the one of them that `--device auto` takes, and what `--engine compiled` needs."""
+    """Check processor and GPUs, the device that `--device auto` chooses, and what `--engine compiled` needs."""
     bf16 = "bf16 instructions" if "bf16" in likely_fast(torch.device("cpu")) else "no bf16 instructions"
     yield Check.ok("cpu", f"{processor()}, {os.cpu_count()} cores, {bf16}")
     yield _cuda()
@@ -29,11 +29,11 @@ def compute() -> Iterator[Check]:
         yield Check.absent("mps", "no Apple GPU")
     chosen = find_device("auto", "shapes")
     try:
-        find_device(str(chosen), "shapes")  # which computes something on it
+        find_device(str(chosen), "shapes")  # computes something on it
     except ModelError as exc:
         yield Check.of_message("chosen", str(exc))
     else:
-        yield Check.ok("chosen", f"{chosen}, by --device auto")
+        yield Check.ok("chosen", f"{chosen}, the choice of --device auto")
     yield _openvino()
     if torch.cuda.is_available():
         yield _toolkit()
@@ -48,11 +48,11 @@ def _cuda() -> Check:
         return Check.absent("cuda", "no NVIDIA GPU")
     built_for = torch.version.cuda
     advice = (
-        f"update NVIDIA's driver, torch {torch.__version__} wants one for CUDA {built_for}"
+        f"update the NVIDIA driver: torch {torch.__version__} needs one for CUDA {built_for}"
         if built_for
-        else "install a torch that is built for CUDA, as https://pytorch.org/get-started says"
+        else "install a torch built for CUDA, see https://pytorch.org/get-started"
     )
-    return Check.problem("cuda", f"{', '.join(known)}, which torch cannot use", advice)
+    return Check.problem("cuda", f"{', '.join(known)}, but torch cannot use it", advice)
 
 
 def _gpu_line() -> str:
@@ -69,7 +69,7 @@ def _gpu_line() -> str:
 
 
 def _openvino() -> Check:
-    """What compiles for the processor, tried on a sum of two numbers."""
+    """Check OpenVINO, which compiles for the processor, by adding two numbers."""
     if importlib.util.find_spec("openvino") is None:
         return Check.problem("openvino", "not installed: PyTorch explains, slower", "pip install openvino")
     try:
@@ -78,16 +78,16 @@ def _openvino() -> Check:
         (three,) = core.compile_model(openvino().Model([operations.add(two, two)], []), "CPU")([]).values()
         assert list(three) == [2.0, 2.0]
         known = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    except Exception as exc:  # whatever a runtime raises on a processor that it is not made for
-        return Check.problem("openvino", f"cannot compute ({exc})", "install it again, pip install --force openvino")
+    except Exception as exc:  # any error of a runtime on a processor that it does not support
+        return Check.problem("openvino", f"cannot compute ({exc})", "pip install --force-reinstall openvino")
     fast = [name for name in HINTS if name.upper() in known]
     return Check.ok("openvino", f"{openvino().__version__.split('-')[0]}, fast in {' '.join(fast)}")
 
 
 def _toolkit() -> Check:
-    """What compiling for a GPU needs."""
+    """Check the headers that compiling for a GPU needs."""
     if (home := cuda.toolkit()) is None:
-        return Check.problem("toolkit", "no cuda.h: captured, not compiled", "pip install nvidia-cuda-runtime")
+        return Check.problem("toolkit", "no cuda.h: CUDA graphs, uncompiled", "pip install nvidia-cuda-runtime")
     return Check.ok("toolkit", f"{home}")
 
 
@@ -98,8 +98,8 @@ def _cache() -> Check:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as exc:
         advice = f"check the permissions of {there} or set LIVECAM_CACHE"
-        return Check.problem("cache", f"{folder} cannot be written to ({exc.strerror})", advice)
-    return Check.ok("cache", f"{folder}, {_bytes_in(folder) / 1e9:.1f} GB, can be written to")
+        return Check.problem("cache", f"{folder} is not writable ({exc.strerror})", advice)
+    return Check.ok("cache", f"{folder}, {_bytes_in(folder) / 1e9:.1f} GB, writable")
 
 
 def _bytes_in(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""What `livecam live` looks with, and what it is watched on."""
+"""Checks of what `livecam live` needs: a window and cameras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from livecam.sources.devices import CameraFacts, Mode, find_cameras
 
 
 def window() -> Iterator[Check]:
-    """Whether one opens."""
+    """Check that a window opens."""
     try:
         check_window()
     except OutputError as exc:
@@ -19,11 +19,11 @@ def window() -> Iterator[Check]:
         return
     import cv2
 
-    yield Check.ok("window", f"opens, by OpenCV with {cv2.currentUIFramework()}")
+    yield Check.ok("window", f"opens, with OpenCV and {cv2.currentUIFramework()}")
 
 
 def cameras() -> Iterator[Check]:
-    """Each by its path."""
+    """Check each camera; the name of the check is the path of the camera."""
     found = find_cameras()
     if not found:
         yield Check.absent("camera", "none is connected")

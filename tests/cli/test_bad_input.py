@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
+import re
 import resource
 import shlex
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +26,18 @@ from click.testing import Result
 from PIL import Image
 from safetensors.torch import save_file
 
-from tests.support.clips import tone_packets
+from livecam import Explainer, annotate
+from livecam.errors import InputError
+from tests.support.clips import make_clip, tone_packets
 
-Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 
 
 class RunsCode:
-    """Unpickling this would make a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    """Unpickling this would make a folder."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, (str(self.path),))
+        return (os.mkdir, ("ran",))
 
 
 def resized_png(png: bytes, width: int, height: int) -> bytes:
@@ -45,48 +46,55 @@ def resized_png(png: bytes, width: int, height: int) -> bytes:
     return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, clip: Clip) -> Path:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of everything that can be wrong, and a good clip."""
-    clip("good.mp4", frames=5)
+    root = tmp_path_factory.mktemp("files")
+    make_clip(root / "good.mp4", frames=5)
     for name in ("folder", "texts", "taken", "taken2"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "texts" / "text.txt").touch()
-    (tmp_path / "taken" / "good.mp4").write_bytes(b"precious")
-    (tmp_path / "taken2" / "good.png").write_bytes(b"precious")
+        (root / name).mkdir()
+    (root / "texts" / "text.txt").touch()
+    (root / "taken" / "good.mp4").write_bytes(b"precious")
+    (root / "taken2" / "good.png").write_bytes(b"precious")
     picture = Image.effect_noise((64, 64), 50)
     for name in ("good.png", "good.gif", "good.jpg"):
-        picture.save(tmp_path / name)
-    whole = (tmp_path / "good.png").read_bytes()
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "text.jpg").write_text("This is no picture.\n" * 100)
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:1500])
-    (tmp_path / "corrupt.png").write_bytes(whole[:500] + bytes(500) + whole[1000:])
-    (tmp_path / "bomb.png").write_bytes(resized_png(whole, 20_000, 20_000))
-    (tmp_path / "exists.png").write_bytes(b"precious")
-    (tmp_path / "empty.mp4").touch()
-    (tmp_path / "text.mp4").write_text("This is no video.\n" * 100)
-    (tmp_path / "cut.mp4").write_bytes((tmp_path / "good.mp4").read_bytes()[:500])
-    (tmp_path / "exists.mp4").write_bytes(b"precious")
-    (tmp_path / "labels.txt").write_text("one\ntwo\n")
-    (tmp_path / "empty.txt").touch()
-    (tmp_path / "latin.txt").write_bytes(b"\xe4\xff\n")
-    (tmp_path / "link.mp4").symlink_to(tmp_path / "good.mp4")
-    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
-    torch.save([1, 2], tmp_path / "list.pt")
-    torch.save({"features.0.weight": torch.full((2,), torch.nan)}, tmp_path / "nan.pt")
-    save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
-    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "other.safetensors").read_bytes()[:-5])
-    (tmp_path / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
-    (tmp_path / "users_nets.py").write_text("import torch\nFIVE = 5\ndef fails():\n    raise ValueError('no\\nway')\n")
-    (tmp_path / "users_broken.py").write_text("import nonesuch\n")
-    (tmp_path / "users_exit.py").write_text("import sys\nsys.exit()\n")
-    (tmp_path / "code.pt").write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
-    (tmp_path / "noise.pt").write_bytes(bytes(range(256)) * 8)
-    with av.open(str(tmp_path / "audio.mp4"), "w") as container:
+        picture.save(root / name)
+    whole = (root / "good.png").read_bytes()
+    (root / "empty.png").touch()
+    (root / "text.jpg").write_text("This is no picture.\n" * 100)
+    (root / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (root / "cut.jpg").write_bytes((root / "good.jpg").read_bytes()[:1500])
+    (root / "corrupt.png").write_bytes(whole[:500] + bytes(500) + whole[1000:])
+    (root / "bomb.png").write_bytes(resized_png(whole, 20_000, 20_000))
+    (root / "exists.png").write_bytes(b"precious")
+    (root / "empty.mp4").touch()
+    (root / "text.mp4").write_text("This is no video.\n" * 100)
+    (root / "cut.mp4").write_bytes((root / "good.mp4").read_bytes()[:500])
+    (root / "exists.mp4").write_bytes(b"precious")
+    (root / "labels.txt").write_text("one\ntwo\n")
+    (root / "empty.txt").touch()
+    (root / "latin.txt").write_bytes(b"\xe4\xff\n")
+    (root / "link.mp4").symlink_to("good.mp4")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, root / "other.pt")
+    torch.save([1, 2], root / "list.pt")
+    torch.save({"features.0.weight": torch.full((2,), torch.nan)}, root / "nan.pt")
+    save_file({"fc.weight": torch.zeros(2, 2)}, root / "other.safetensors")
+    (root / "cut.safetensors").write_bytes((root / "other.safetensors").read_bytes()[:-5])
+    (root / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
+    (root / "users_nets.py").write_text("import torch\nFIVE = 5\ndef fails():\n    raise ValueError('no\\nway')\n")
+    (root / "users_broken.py").write_text("import nonesuch\n")
+    (root / "users_exit.py").write_text("import sys\nsys.exit()\n")
+    (root / "code.pt").write_bytes(pickle.dumps(RunsCode()))
+    (root / "noise.pt").write_bytes(bytes(range(256)) * 8)
+    with av.open(str(root / "audio.mp4"), "w") as container:
         container.mux(tone_packets(container.add_stream("aac", rate=48000), 440, 0.2))
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def folder(made_once: Path, tmp_path: Path) -> Path:
+    """The same files for each test, which may do with them as it likes."""
+    return Path(shutil.copytree(made_once, tmp_path, symlinks=True, dirs_exist_ok=True))
 
 
 # What is typed after `livecam annotate`, in the folder above, and a part of the line that answers.
@@ -96,7 +104,6 @@ BAD: dict[str, tuple[str, str]] = {
     "folder without pictures or videos": ("texts -o out", "the folder texts holds no pictures and no videos"),
     "pattern without match": ("*.bmp -o out", "nothing is named like *.bmp"),
     "pattern that matches no picture": ("*.txt -o out", "no picture and no video is named like *.txt"),
-    "no name": ("'' -o out.png", "the input has no name"),
     "missing picture": ("missing.jpg -o out.png", "missing.jpg does not exist"),
     "empty picture": ("empty.png -o out.png", "empty.png is empty"),
     "text named jpg": ("text.jpg -o out.png", "text.jpg is not a picture that can be read"),
@@ -203,7 +210,6 @@ BAD: dict[str, tuple[str, str]] = {
     "demo seconds": ("demo:?seconds=0 -o out.mp4", "seconds=0 is not a time above 0"),
     "demo seconds endless": ("demo:?seconds=inf -o out.mp4", "seconds=inf"),
     "demo number": ("demo:?seconds=ten -o out.mp4", "seconds=ten is not a number"),
-    "start that is no number": ("good.mp4 -o out.mp4 --start nan", "no part from nan s"),
     "opacity that is no number": ("good.mp4 -o out.mp4 --opacity nan", "opacity is from 0 to 1"),
     "output is a URL": ("good.mp4 -o http://127.0.0.1:9/out.mp4", "is a URL, and livecam writes files"),
     "output with a long name": (f"good.mp4 -o {'x' * 250}.mp4", "is too long"),
@@ -245,6 +251,8 @@ WRONG_USAGE = [
     "a.mp4 --fit squash",
     "a.mp4 --colormap mud",
     "a.mp4 --start -1",
+    "a.mp4 --start nan",
+    "a.mp4 --duration inf",
     "a.mp4 --every 0",
     "a.mp4 --every 1.5",
     "a.mp4 --no",
@@ -256,6 +264,39 @@ def test_wrong_usage_is_clicks_own(livecam: Livecam, arguments: str) -> None:
     result = livecam("annotate", *arguments.split())
     assert result.exit_code == 2
     assert "Error: " in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("annotate '' -o out.png", "annotate a.mp4 '' -o out", "annotate a.mp4 -o ''", "annotate a.mp4 --codec ''"),
+        *("annotate a.mp4 --report ''", "live ''", "bench --json ''", "layers ''", "models ''"),
+    ],
+)
+def test_an_empty_value_is_wrong_usage(livecam: Livecam, arguments: str) -> None:
+    """As that of a variable of the shell that is not set: taken for left out, it would go to another file."""
+    result = livecam(*shlex.split(arguments))
+    assert result.exit_code == 2
+    assert "it is empty; give a value or leave it out" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", ["live demo: --duration nan", "live demo: --max-age nan", "bench --seconds nan", "bench --size big"]
+)
+def test_what_is_no_number_is_wrong_usage_of_other_commands(livecam: Livecam, arguments: str) -> None:
+    result = livecam(*arguments.split())
+    assert result.exit_code == 2
+    assert "Error: Invalid value for " in result.output
+
+
+def test_through_the_api_too_an_input_has_a_name_and_a_part_begins(folder: Path) -> None:
+    def no_model() -> Explainer:
+        raise AssertionError("the input comes first")
+
+    with pytest.raises(InputError, match="the input has no name"):
+        annotate("", folder / "out.mp4", no_model)
+    with pytest.raises(InputError, match="no part from nan s"):
+        annotate(folder / "good.mp4", folder / "out.mp4", no_model, start_seconds=math.nan)
 
 
 def test_what_an_earlier_run_left_is_not_taken_away(livecam: Livecam, folder: Path) -> None:
@@ -302,52 +343,50 @@ def unprivileged() -> Iterator[dict[str, Any]]:
     yield {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def annotate_as(user: dict[str, Any], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # The interpreter may lie where others may not look, so a fresh fork gives up its rights after it has loaded all.
+def annotate_as(user: dict[str, Any], folder: Path, *runs: str) -> list[tuple[int, str]]:
+    """Run `livecam annotate` with each of these arguments, as this user; return the exit codes and what was told."""
+    # The interpreter may lie where others may not look, so the process gives up its rights after it has loaded all.
     script = (
-        "import os, sys, torch, livecam.run.annotation, livecam.explain.explainer, livecam.cli\n"
-        f"user = {user!r}\n"
-        "if user: os.setgroups([]); os.setgid(user['group']); os.setuid(user['user'])\n"
-        "sys.argv = ['livecam', 'annotate', *sys.argv[1:]]\n"
-        "livecam.cli.main()\n"
+        "import os, sys, livecam.run.annotation, livecam.explain.explainer\n"
+        "from livecam.cli import cli\n"
+        "user, *runs = sys.argv[1:]\n"
+        "if user: os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))\n"
+        "for run in runs:\n"
+        "    try: cli(['annotate', *run.split()], prog_name='livecam')\n"
+        "    except SystemExit as exc: print('exit', exc.code, file=sys.stderr)\n"
     )
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", script, str(user.get("user", "")), *runs]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
+    told = re.findall(r"(.*?)exit (\d+)\n", result.stderr, re.DOTALL)
+    assert len(told) == len(runs), result.stderr
+    return [(int(code), lines) for lines, code in told]
 
 
 def test_no_permission_to_read_or_write(folder: Path, unprivileged: dict[str, Any]) -> None:
     for parent in [folder, *folder.parents][:3]:
         parent.chmod(0o755)
-    (folder / "good.mp4").chmod(0)
-    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "null:")
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
-    assert "good.mp4 may not be read" in result.stderr
-    (folder / "good.mp4").chmod(0o644)
+    shutil.copy(folder / "good.mp4", folder / "secret.mp4")
+    (folder / "secret.mp4").chmod(0)
     (folder / "folder").chmod(0o555)
-    result = annotate_as(unprivileged, folder, "good.mp4", "-o", "folder/out.mp4", "--weights", "none")
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
-    assert "the folder folder may not be written to" in result.stderr
+    for (code, told), expected in zip(
+        annotate_as(unprivileged, folder, "secret.mp4 -o null:", "good.mp4 -o folder/out.mp4 --weights none"),
+        ("secret.mp4 may not be read", "the folder folder may not be written to"),
+        strict=True,
+    ):
+        assert (code, told.count("\n")) == (1, 1), told
+        assert expected in told
 
 
-def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
+def test_a_full_disk_is_named_and_what_was_written_plays(
+    livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A limit on file sizes stands in for the disk: writing fails in the same place, in the middle of the run."""
-
-    def limit_file_size() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
-
-    result = subprocess.run(
-        [sys.executable, "-m", "livecam", "annotate", "demo:?size=640x360&seconds=20", "-o", "full.mp4", "--crf", "10"]
-        + ["--engine", "eager"],  # which has nothing to write but the video
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        preexec_fn=limit_file_size,
-    )
-    assert result.returncode == 1
+    monkeypatch.chdir(folder)
+    with largest_file(400_000):
+        # The eager engine has nothing to write but the video.
+        arguments = "demo:?size=640x360&seconds=20 -o full.mp4 --crf 10 --engine eager"
+        result = livecam("annotate", *arguments.split())
+    assert result.exit_code == 1
     assert result.stderr.count("\n") == 1, result.stderr
     assert "cannot write full.mp4: File too large; full.mp4.part plays up to there" in result.stderr
     assert not (folder / "full.mp4").exists()
@@ -356,3 +395,16 @@ def test_a_full_disk_is_named_and_what_was_written_plays(folder: Path) -> None:
         for _ in container.decode(video=0):
             frames += 1
     assert frames > 5
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file grows beyond this inside the block."""
+    signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, signals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,17 @@ from pathlib import Path
 
 import av
 import pytest
+from click.testing import Result
 
-from tests.support.clips import facts_of, number_in
+from tests.support.clips import facts_of, make_clip, number_in
 
 Clip = Callable[..., Path]
 MOST_B_FRAMES = 3
 """In a row, by x264's own choice."""
+SLOW = ("--model", "resnet18")
+"""Still at work when a signal comes."""
+EAGER = ("--engine", "eager")
+"""With nothing compiled beside."""
 
 
 @contextmanager
@@ -39,18 +45,23 @@ def annotating(source: Path, output: Path, *options: str) -> Iterator[subprocess
         process.communicate()
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=250, size=(640, 360), audio=["aac"])
+
+
 @pytest.fixture
-def long_clip(clip: Clip) -> Path:
-    return clip(frames=250, size=(640, 360), audio=["aac"], pts=list(range(250)))
+def long_clip(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made_once, tmp_path))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize(("ending", "engine"), [("mp4", "auto"), ("mkv", "eager")])
 def test_a_signal_finishes_a_shorter_file_with_its_audio(
-    long_clip: Path, number: signal.Signals, code: int, ending: str
+    long_clip: Path, number: signal.Signals, code: int, ending: str, engine: str
 ) -> None:
     output = long_clip.with_name(f"out.{ending}")
-    with annotating(long_clip, output, "--model", "resnet18") as process:
+    with annotating(long_clip, output, *SLOW, "--engine", engine) as process:
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code
@@ -69,7 +80,7 @@ def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip
     output.write_bytes(b"precious")
     moments = random.Random(1)
     for _ in range(3):
-        with annotating(long_clip, output, "--model", "resnet18", "--overwrite") as process:
+        with annotating(long_clip, output, *SLOW, "--overwrite") as process:
             time.sleep(moments.uniform(0, 2))
             process.kill()
             process.wait(timeout=60)
@@ -83,12 +94,13 @@ def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip
         assert numbers[:-MOST_B_FRAMES] == list(range(len(numbers) - MOST_B_FRAMES))
 
 
-def test_a_second_run_at_the_same_output_is_refused(long_clip: Path) -> None:
+def test_a_second_run_at_the_same_output_is_refused(livecam: Callable[..., Result], long_clip: Path) -> None:
     output = long_clip.with_name("out.mp4")
-    with annotating(long_clip, output, "--model", "resnet18") as first:
-        command = [sys.executable, "-m", "livecam", "annotate", str(long_clip), "-o", str(output)]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert second.returncode == 1
+    with annotating(long_clip, output, *EAGER) as first:
+        first.send_signal(signal.SIGSTOP)  # until the second has looked
+        second = livecam("annotate", long_clip, "-o", output)
+        first.send_signal(signal.SIGCONT)
+        assert second.exit_code == 1
         assert "another run is writing" in second.stderr
         first.communicate(timeout=60)
         assert first.returncode == 0
@@ -113,7 +125,7 @@ def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
 
 def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
     output = long_clip.with_name("out.mkv")
-    with annotating(long_clip, output, "--model", "resnet18"):
+    with annotating(long_clip, output, *EAGER):
         pass
     with av.open(str(output.with_name("out.mkv.part"))) as container:
         assert sum(1 for _ in container.decode(video=0)) > 0
