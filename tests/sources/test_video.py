@@ -12,7 +12,7 @@ import pytest
 from livecam.errors import InputError
 from livecam.sources import open_source
 from livecam.sources.video import VideoSource
-from tests.support.frames import frames_of, number_of
+from tests.support.reading import frames_of, number_of
 
 Clip = Callable[..., Path]
 
