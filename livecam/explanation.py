@@ -29,7 +29,7 @@ class ClassMap:
         title: What the map shows, in words: the label, or more than that.
         score: The probability of the class, 0..1.
         cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
-        heatmap: What is shown of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
+        heatmap: The heat of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
             evidence, and before heat is made of the map (`livecam.explain.heat`).
         cutoff: The value of the map up to which the heat is 0; it is 0 unless a threshold was asked for.
     """
@@ -97,7 +97,7 @@ class Explanation:
 
     @property
     def heatmap(self) -> np.ndarray:
-        """What is shown of the map, (h, w) float32 in [0, 1]."""
+        """The heat of the map, (h, w) float32 in [0, 1]."""
         return self.classes[0].heatmap
 
     @property

@@ -284,7 +284,7 @@ def _class_scores(output: object) -> Tensor:
 
 
 def _described(output: object) -> str:
-    """What a model gave, in words."""
+    """Describe an output in words."""
     kind = f"a {type(output).__name__}"
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"

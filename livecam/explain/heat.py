@@ -1,4 +1,4 @@
-"""From signed maps to heat, what is shown of them: of each map by itself, or steadily over the frames of a video."""
+"""Heat, the part of a signed map that is shown: made of each map by itself, or steadily over the frames of a video."""
 
 from __future__ import annotations
 

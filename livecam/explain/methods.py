@@ -96,7 +96,7 @@ def eigencam(activation: Tensor) -> Tensor:
 
 
 def eigengradcam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """The same of g A.
+    """The centred g A's projection on its first principal component over the channels, its sign as in Eigen-CAM.
 
     Gildenblat and contributors, "PyTorch library for CAM methods", 2021.
     """

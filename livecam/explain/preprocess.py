@@ -1,4 +1,4 @@
-"""From a frame to the model's input: scaled straight to the input's size, turned upright, as 8-bit RGB."""
+"""Preprocessing: a frame becomes a model's input, scaled straight to its size, turned upright, as 8-bit RGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine runs: from 8-bit pictures to maps and scores, one function of tensors alone."""
+"""The program that engines run: one function of tensors alone, from 8-bit pictures to maps and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam between what a model's output means and everything that explains it.
+"""The task: the seam between the meaning of a model's output and everything that explains it.
 
 `livecam.explain.classification` is the one implementation. Another is a file beside it, and `Explainer` chooses.
 """
@@ -39,7 +39,7 @@ class Selection(Protocol):
 
 
 class Task(Protocol):
-    """What the output of one model means.
+    """The meaning of one model's output.
 
     The output is a tensor whose first axis counts the pictures of a batch; only the task knows more about it. All that
     takes or returns tensors has to be made of operations that can be traced.
