@@ -39,6 +39,22 @@ def test_a_finished_file_has_its_name_and_nothing_beside_it(clip: Clip, tmp_path
     assert [number_in(picture) for picture in facts_of(tmp_path / f"out.{ending}").pictures] == list(range(30))
 
 
+def test_packets_that_come_after_the_last_picture_are_kept(clip: Clip, tmp_path: Path) -> None:
+    source = clip(frames=30, audio=["aac"])
+    packets: list[av.Packet] = []
+    with open_source(source) as frames:
+        sink = open_sink(tmp_path / "out.mkv", frames.media)
+        for frame in frames.frames(packets.append):
+            sink.write(frame.picture, frame)
+        for packet in packets:
+            sink.copy(packet)
+        assert sink.finish()
+    assert sink.report()["output"]["copied_packets"] == {"1": len(packets)}
+    assert [data for _, data in facts_of(tmp_path / "out.mkv").copied[0][1]] == [
+        data for _, data in facts_of(source).copied[0][1]
+    ]
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_file_that_lost_frames_on_the_disk_is_not_finished(clip: Clip, tmp_path: Path, ending: str) -> None:
     sink = filled(clip(frames=60), tmp_path / f"out.{ending}")

@@ -33,7 +33,7 @@ def test_what_piled_up_before_it_is_read_is_passed_over(server: StreamServer) ->
 
 
 def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> None:
-    path = clip("clip.ts", frames=40, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
+    path = clip("clip.ts", frames=40, rate=1, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
     data = path.read_bytes()
     path.write_bytes(data[len(data) // 5 // 188 * 188 :])
     connections = recordings(path, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from livecam import open_source
 from tests.support.frames import frames_of
@@ -57,6 +57,14 @@ def test_grey_alpha_palette_and_inks(tmp_path: Path) -> None:
     hidden.putpalette([0] * 768)
     hidden.save(tmp_path / "glass.gif", transparency=3)
     assert (rgb_of(tmp_path / "glass.gif") == 255).all()
+
+
+def test_only_a_profile_of_rgb_is_one_of_what_is_read(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    scene().save(tmp_path / "colours.png", icc_profile=srgb)
+    scene().convert("L").save(tmp_path / "grey.png", icc_profile=srgb[:16] + b"GRAY" + srgb[20:])
+    colours, grey = frames_of(open_source([tmp_path / "colours.png", tmp_path / "grey.png"]))
+    assert (colours.color_profile, grey.color_profile) == (srgb, None)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
