@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.codec.context import ThreadType
 
 from livecam.errors import InputError
 from livecam.sources.connection import Connection, NoSignal
@@ -51,6 +52,19 @@ def test_a_stream_of_sound_alone_is_lost(clip: Clip) -> None:
     connection = Connection(av.open(str(path)), join_seconds=0)
     with pytest.raises(InputError, match="cannot open it: no picture for 0 s"):
         ReconnectingSource("it", connection, lambda: connection)
+
+
+def test_decoding_keeps_no_picture_back(clip: Clip) -> None:
+    connection = Connection(av.open(str(clip())))
+    assert connection.stream.codec_context.thread_type == ThreadType.SLICE
+    connection.close()
+
+
+@pytest.mark.parametrize(("rate", "told"), [(25, 25), (1000, 1000), (2000, None)])
+def test_a_rate_that_no_camera_has_is_that_of_a_clock(clip: Clip, rate: int, told: int | None) -> None:
+    connection = Connection(av.open(str(clip("clip.mp4", rate=rate))))
+    assert connection.rate == told
+    connection.close()
 
 
 def test_nobody_answers() -> None:

@@ -59,6 +59,13 @@ def test_grey_alpha_palette_and_inks(tmp_path: Path) -> None:
     assert (rgb_of(tmp_path / "glass.gif") == 255).all()
 
 
+def test_the_previews_of_a_phone_are_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene(1).save(tmp_path / "phone.mpo", save_all=True, append_images=[scene(2, 80, 48)])
+    (tmp_path / "phone.mpo").rename(tmp_path / "phone.jpg")
+    assert rgb_of(tmp_path / "phone.jpg").shape == (96, 160, 3)
+    assert caplog.messages == []
+
+
 def test_only_a_profile_of_rgb_is_one_of_what_is_read(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     scene().save(tmp_path / "colours.png", icc_profile=srgb)
