@@ -126,15 +126,12 @@ def check_outputs(
 
 
 def _run(source: Input, output: str, options: Options) -> Run:
-    kind = source.kind
+    kind, first = source.kind, source.names[0]
     sink = sink_kind_of(output, stills=kind.is_still)
-    if not sink.is_file:
-        return Run(source, output, sink, {}, options)
-    if source.many or (kind.is_still and Path(output).is_dir()):
+    if sink.is_file and (source.many or (kind.is_still and Path(output).is_dir())):
         files = {name: Path(output) / kind.output_name(name) for name in source.names}
-    else:
-        files = {source.names[0]: Path(output)}
-    return Run(source, output if kind.is_still else str(files[source.names[0]]), sink, files, options)
+        return Run(source, output if kind.is_still else str(files[first]), sink, files, options)
+    return Run(source, output, sink, {first: Path(output)} if sink.is_file else {}, options)
 
 
 def _check_options(inputs: Sequence[Input], options: Options) -> None:

@@ -55,7 +55,6 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
             copy = streams[stream.index] = plain.add_stream_from_template(stream, opaque=True)
             describe_stream(copy, stream.metadata, int(stream.disposition))
             if isinstance(copy, av.VideoStream):
-                copy.set_display_matrix(media.display_matrix)
                 # Not in the template, and from what else would the muxer know the rate of a time code track?
                 copy.codec_context.framerate = media.rate or Fraction(0)
         for packet in fragmented.demux(*(fragmented.streams[index] for index in streams)):

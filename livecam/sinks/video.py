@@ -205,7 +205,7 @@ def _is_adts(stream: av.stream.Stream) -> bool:
 
 def _plain_copy_of(path: Path) -> Path:
     """Return where a fragmented part is copied to at the end, to become a plain file."""
-    return path.with_name(f"{path.name}.part.faststart")
+    return path.parent / f"{path.name}.part.faststart"
 
 
 def _check(path: Path, overwrite: bool) -> None:

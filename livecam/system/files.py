@@ -55,7 +55,7 @@ def _identity(path: str | Path) -> object:
 
 def part_of(path: Path) -> Path:
     """Return where a file grows until it is whole: NAME.part, beside it."""
-    return path.with_name(f"{path.name}.part")
+    return path.parent / f"{path.name}.part"
 
 
 class AtomicFile:

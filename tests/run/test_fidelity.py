@@ -35,6 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "full range": {"color": FULL},
     "BT.709": {"color": BT709},
     "BT.601": {"color": BT601},
+    "mixed colours": {"color": (2, 6, 5, 1)},
     "odd size": {"size": (321, 181), "pixel_format": "yuv444p"},
     "audio": {"audio": ["aac"]},
     "two audio tracks": {"audio": ["aac", "aac"]},

@@ -46,6 +46,14 @@ def test_a_picture_goes_to_a_file_or_into_a_folder_that_exists(folder: Path) -> 
     assert plan("in/b.gif", "in")[0].files == {"in/b.gif": Path("in/b.png")}
 
 
+@pytest.mark.parametrize("output", [".", "/", "in"])
+def test_a_folder_is_no_file(folder: Path, output: str) -> None:
+    with pytest.raises(OutputError, match="the ending of a video has to be one of"):
+        plan("in/clip.mp4", output)
+    with pytest.raises(OutputError, match="is a folder; name a file"):
+        plan("in/clip.mp4", "out.mp4", report=output)
+
+
 def test_null_is_no_folder_and_no_file(folder: Path) -> None:
     assert [(run.output, run.files) for run in plan("in", "null:")] == [("null:", {})] * 3
     assert sorted(path.name for path in folder.iterdir()) == ["in"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 from livecam.errors import OutputError
 from livecam.sinks import EncoderOptions, Sink, open_sink
@@ -30,6 +32,11 @@ def filled(source: Path, output: Path, codec: str = "mpeg4") -> Sink:
     return sink
 
 
+def copied(source: Path, output: Path, codec: str = "mpeg4") -> Path:
+    filled(source, output, codec).finish()
+    return output
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_finished_file_has_its_name_and_nothing_beside_it(clip: Clip, tmp_path: Path, ending: str) -> None:
     sink = filled(clip(frames=30, audio=["aac"]), tmp_path / f"out.{ending}")
@@ -37,6 +44,22 @@ def test_a_finished_file_has_its_name_and_nothing_beside_it(clip: Clip, tmp_path
     assert sink.finish() is True
     assert names(tmp_path) == ["clip.mp4", f"out.{ending}"]
     assert [number_in(picture) for picture in facts_of(tmp_path / f"out.{ending}").pictures] == list(range(30))
+
+
+def test_packets_that_come_after_the_last_picture_are_kept(clip: Clip, tmp_path: Path) -> None:
+    source = clip(frames=30, audio=["aac"])
+    packets: list[av.Packet] = []
+    with open_source(source) as frames:
+        sink = open_sink(tmp_path / "out.mkv", frames.media)
+        for frame in frames.frames(packets.append):
+            sink.write(frame.picture, frame)
+        for packet in packets:
+            sink.copy(packet)
+        assert sink.finish()
+    assert sink.report()["output"]["copied_packets"] == {"1": len(packets)}
+    assert [data for _, data in facts_of(tmp_path / "out.mkv").copied[0][1]] == [
+        data for _, data in facts_of(source).copied[0][1]
+    ]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -72,3 +95,66 @@ def test_a_file_beside_two_runs_is_of_the_first(clip: Clip, tmp_path: Path) -> N
         filled(clip(frames=2), tmp_path / "out.mkv")
     assert first.finish()
     assert len(facts_of(tmp_path / "out.mkv").times) == 30
+
+
+def test_the_first_time_is_exact(clip: Clip, tmp_path: Path) -> None:
+    """Also where it is no whole number of milliseconds, in which MP4 would keep it."""
+    source = clip("clip.ts", time_base=Fraction(1, 90000), pts=[210003 + 3003 * n for n in range(12)])
+    assert facts_of(copied(source, tmp_path / "out.mp4", "libx264")).times == facts_of(source).times
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_the_last_picture_is_shown_for_as_long(clip: Clip, tmp_path: Path, ending: str) -> None:
+    """As it says itself, not as pictures last on average."""
+    output = copied(clip(frames=6, pts=[0, 1, 2, 10, 11, 12]), tmp_path / f"out.{ending}")
+    with av.open(str(output)) as container:
+        assert container.duration == 13 * av.time_base // 25
+
+
+def test_players_find_the_index_of_an_mp4_in_front(clip: Clip, tmp_path: Path) -> None:
+    content = copied(clip(), tmp_path / "out.mp4").read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")
+    assert b"moof" not in content
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_stream_keeps_its_tags_but_not_those_that_are_no_longer_true(clip: Clip, tmp_path: Path, ending: str) -> None:
+    source, disposition = tmp_path / "tagged.mkv", Disposition.default | Disposition.hearing_impaired
+    with av.open(str(clip(audio=["aac"]))) as plain, av.open(str(source), "w") as tagged:
+        streams = [tagged.add_stream_from_template(stream, opaque=True) for stream in plain.streams]
+        for stream in streams:
+            stream.metadata.update(
+                {"language": "fra", "BPS": "123", "_STATISTICS_TAGS": "BPS", "NUMBER_OF_FRAMES": "7"}
+            )
+            stream.disposition = disposition
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                tagged.mux(packet)
+    with av.open(str(copied(source, tmp_path / f"out.{ending}"))) as container:
+        for stream in container.streams:
+            assert stream.metadata["language"] == "fra"
+            assert not {"BPS", "_STATISTICS_TAGS", "NUMBER_OF_FRAMES"} & stream.metadata.keys()
+            assert stream.disposition & disposition == disposition
+
+
+def test_lines_of_text_with_nothing_between_them_are_kept(clip: Clip, tmp_path: Path) -> None:
+    """The muxer of MP4 fills that with packets of its own, which are no error."""
+    source, lines = tmp_path / "text.mp4", [(100, b"first"), (600, b"second")]
+    with av.open(str(clip(frames=25))) as plain, av.open(str(source), "w") as told:
+        video = told.add_stream_from_template(plain.streams.video[0], opaque=True)
+        text = told.add_mux_stream("mov_text")
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = video
+                told.mux(packet)
+        for begin_ms, line in lines:
+            packet = av.Packet(len(line).to_bytes(2, "big") + line)
+            packet.stream, packet.time_base, packet.duration = text, Fraction(1, 1000), 200
+            packet.pts = packet.dts = begin_ms
+            told.mux(packet)
+    sink = filled(source, tmp_path / "out.mp4")
+    assert sink.finish()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        kept = [(float(p.pts * p.time_base), bytes(p)[2:]) for p in container.demux(subtitles=0) if p.size > 2]
+    assert kept == [(begin_ms / 1000, line) for begin_ms, line in lines]

@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import pytest
+from av.container.core import Flags
 
 from livecam.errors import InputError
 from livecam.sources.camera import connect_camera
@@ -21,22 +22,24 @@ from tests.support.streams import QUICK
 class Camera:
     """Stands in for `av.open` of a device: FFmpeg's generated pictures, some reads without one, then unplugged."""
 
-    def __init__(self, *, lasts: int = 8, refuses: Callable[[], Exception | None] = lambda: None) -> None:
+    def __init__(
+        self, *, lasts: int = 8, freezes: bool = False, refuses: Callable[[], Exception | None] = lambda: None
+    ) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self._lasts, self._refuses = lasts, refuses
+        self._lasts, self._freezes, self._refuses = lasts, freezes, refuses
 
     def open(self, device: str, **facts: Any) -> Any:
         self.asked.append((device, facts))
         error = self._refuses()
         if error is not None:
             raise error
-        return Opened(av.open("testsrc=size=64x48:rate=25", format="lavfi"), self._lasts)
+        return Opened(av.open("testsrc=size=64x48:rate=25", format="lavfi"), self._lasts, self._freezes)
 
 
 class Opened:
-    def __init__(self, container: Any, lasts: int) -> None:
+    def __init__(self, container: Any, lasts: int, freezes: bool) -> None:
         self._container = container
-        self._left = lasts
+        self._left, self._freezes = lasts, freezes
         self._turn = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -44,7 +47,7 @@ class Opened:
 
     def demux(self) -> Iterator[av.Packet]:
         self._turn += 1
-        if self._turn % 2:
+        if self._turn % 2 or (self._freezes and not self._left):
             raise av.BlockingIOError(11, "Resource temporarily unavailable")
         if not self._left:
             raise av.OSError(19, "No such device")
@@ -64,8 +67,9 @@ def test_a_camera_is_asked_for_what_is_wanted() -> None:
         assert source.facts == "64x48, 25 fps, wrapped_avframe, lavfi"
     ((device, facts),) = fake.asked
     assert (device, facts["format"]) == ("/dev/video0", "v4l2")
-    asked = {"video_size": "1280x720", "framerate": "30", "input_format": "mjpeg"}
-    assert asked.items() <= facts["options"].items()
+    non_blocking = f"+{Flags.non_block.value}"  # a read that waits in a driver cannot be interrupted
+    asked = {"video_size": "1280x720", "framerate": "30", "input_format": "mjpeg", "fflags": non_blocking}
+    assert facts["options"] == asked
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,17 @@ def test_a_camera_that_is_unplugged_comes_back() -> None:
     assert [gap.problem for gap in source.signal.gaps] == ["no such device"] * 2
 
 
+def test_a_camera_that_freezes_is_lost() -> None:
+    connect = camera(Camera(lasts=3, freezes=True), stall_seconds=0.05)
+    with ReconnectingSource("camera 0", connect(), connect, **QUICK) as source:
+        for _ in source.frames(ignore):
+            if source.signal.gaps:
+                source.stop()
+    assert [gap.problem for gap in source.signal.gaps] == ["no picture for 0.05 s"]
+
+
 def test_a_camera_that_gives_nothing_is_no_camera() -> None:
-    fake = Camera()
-    fake._lasts = 0
+    fake = Camera(lasts=0)
     with pytest.raises(InputError, match="cannot open it: no such device"):
         ReconnectingSource("it", camera(fake)(), camera(fake))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.codec.context import ThreadType
 
 from livecam.errors import InputError
 from livecam.sources.connection import Connection, NoSignal
@@ -33,7 +34,7 @@ def test_what_piled_up_before_it_is_read_is_passed_over(server: StreamServer) ->
 
 
 def test_who_joins_in_the_middle_sees_nothing_before_a_key_frame(clip: Clip) -> None:
-    path = clip("clip.ts", frames=40, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
+    path = clip("clip.ts", frames=40, rate=1, codec="mpeg4")  # a key frame each 12; its decoder begins anywhere
     data = path.read_bytes()
     path.write_bytes(data[len(data) // 5 // 188 * 188 :])
     connections = recordings(path, path)
@@ -51,6 +52,19 @@ def test_a_stream_of_sound_alone_is_lost(clip: Clip) -> None:
     connection = Connection(av.open(str(path)), join_seconds=0)
     with pytest.raises(InputError, match="cannot open it: no picture for 0 s"):
         ReconnectingSource("it", connection, lambda: connection)
+
+
+def test_decoding_keeps_no_picture_back(clip: Clip) -> None:
+    connection = Connection(av.open(str(clip())))
+    assert connection.stream.codec_context.thread_type == ThreadType.SLICE
+    connection.close()
+
+
+@pytest.mark.parametrize(("rate", "told"), [(25, 25), (1000, 1000), (2000, None)])
+def test_a_rate_that_no_camera_has_is_that_of_a_clock(clip: Clip, rate: int, told: int | None) -> None:
+    connection = Connection(av.open(str(clip("clip.mp4", rate=rate))))
+    assert connection.rate == told
+    connection.close()
 
 
 def test_nobody_answers() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from livecam import open_source
 from tests.support.reading import frames_of
@@ -57,6 +57,21 @@ def test_grey_alpha_palette_and_inks(tmp_path: Path) -> None:
     hidden.putpalette([0] * 768)
     hidden.save(tmp_path / "glass.gif", transparency=3)
     assert (rgb_of(tmp_path / "glass.gif") == 255).all()
+
+
+def test_the_previews_of_a_phone_are_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scene(1).save(tmp_path / "phone.mpo", save_all=True, append_images=[scene(2, 80, 48)])
+    (tmp_path / "phone.mpo").rename(tmp_path / "phone.jpg")
+    assert rgb_of(tmp_path / "phone.jpg").shape == (96, 160, 3)
+    assert caplog.messages == []
+
+
+def test_only_a_profile_of_rgb_is_one_of_what_is_read(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    scene().save(tmp_path / "colours.png", icc_profile=srgb)
+    scene().convert("L").save(tmp_path / "grey.png", icc_profile=srgb[:16] + b"GRAY" + srgb[20:])
+    colours, grey = frames_of(open_source([tmp_path / "colours.png", tmp_path / "grey.png"]))
+    assert (colours.color_profile, grey.color_profile) == (srgb, None)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

@@ -89,7 +89,7 @@ def test_stopping_ends_the_wait_for_a_lost_stream(server: StreamServer) -> None:
 
 def test_another_size_is_scaled_to_the_first(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
     sizes = [(160, 90), (320, 180), (64, 48), (160, 90)]
-    connections = recordings(*(clip(f"{n}.ts", frames=3, size=size) for n, size in enumerate(sizes)))
+    connections = recordings(*(clip(f"{n}.ts", frames=3, rate=1, size=size) for n, size in enumerate(sizes)))
     with ReconnectingSource("it", next(connections), connections.__next__, **QUICK) as source:
         frames = first_of(source, 10)
     assert {frame.upright_size for frame in frames} == {(160, 90)}
@@ -121,7 +121,7 @@ def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.Monk
             source.stop()
         raise NoSignal("connection refused")
 
-    first, again = recordings(clip("clip.ts", frames=3)), recordings(clip("clip.ts", frames=3))
+    first, again = recordings(clip("clip.ts", frames=3, rate=1)), recordings(clip("clip.ts", frames=3, rate=1))
     with ReconnectingSource("it", next(first), reconnect) as source:
         assert len(list(source.frames(ignore))) == 2 + 3
     assert waits == [0.25, 0.5, 1, 2, 2, 2, 0.25, 0.5, 1]

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 from livecam.errors import InputError
-from livecam.sources import open_source
+from livecam.sources import LiveOptions, open_live, open_source
 from livecam.sources.video import VideoSource
-from tests.support.reading import frames_of, number_of
+from tests.support.clips import numbered_picture, tone_packets
+from tests.support.reading import first_of, frames_of, number_of
 
 Clip = Callable[..., Path]
 
@@ -55,6 +57,41 @@ def test_packets_that_begin_in_a_part_are_copied(clip: Clip) -> None:
         list(source.frames(copied.append))
     assert [bytes(packet) for packet in copied] == [bytes(packet) for packet in there]
     assert [packet.pts for packet in copied] == [1024 * n for n in range(24)]
+
+
+def with_cover(source: Path | None, target: Path) -> Path:
+    """A cover picture as the first stream, before those of a source, or a tone."""
+    with av.open(str(target), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 160, 90, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(numbered_picture(200, 160, 90), format="rgb24")
+        packets = [*cover.encode(picture), *cover.encode(None)]
+        if source is None:
+            packets += tone_packets(container.add_stream("aac", rate=48000), 440, 0.2)
+        else:
+            with av.open(str(source)) as plain:
+                stream = container.add_stream_from_template(plain.streams.video[0], opaque=True)
+                packets += [packet for packet in plain.demux(video=0) if packet.size]
+                for packet in packets[1:]:
+                    packet.stream = stream
+        container.mux(packets)
+    return target
+
+
+def test_a_cover_is_no_video(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = with_cover(clip("plain.mp4", frames=5), tmp_path / "clip.mp4")
+    assert [number_of(frame) for frame in frames_of(open_source(path))] == [0, 1, 2, 3, 4]
+    assert any("not carried over" in line for line in caplog.messages)
+    with pytest.raises(InputError, match=r"no video stream \(it holds a cover picture, audio\)"):
+        open_source(with_cover(None, tmp_path / "song.mp4"))
+
+
+def test_what_is_left_out_of_a_loop_is_not_told(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = with_cover(clip("plain.mp4", frames=2), tmp_path / "clip.mp4")
+    with open_live(str(path), LiveOptions(loop=True)) as source:
+        assert len(first_of(source, 6)) == 6
+    assert caplog.messages == []
 
 
 def test_chapters_are_those_of_the_whole_video(clip: Clip) -> None:
