@@ -116,7 +116,7 @@ _LARGEST_ERROR = 0.3
 """How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
 least 0.95. A larger change is shown at once."""
 _MARGIN = 1.25
-"""A class takes the place of another when it is so many times as probable."""
+"""A class takes the place of another when it is this many times as probable."""
 
 
 class Steadiness:
@@ -128,11 +128,11 @@ class Steadiness:
     never applies to maps that are positive everywhere, such as those of `gradcam++` and `fem`.
 
     Heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs less if
-        the mean would differ from the frame's own heat by more than 0.3 of it, so that heat that appears or disappears
-        suddenly does so on the screen as well. Only the scale is kept across a cut.
+    the mean would differ from the frame's own heat by more than 0.3 of it, so that heat that appears or disappears
+    suddenly does so on the screen as well. Only the scale is kept across a cut.
 
     Class: the classes shown so far stay, in the same order, until another is 1.25 times as probable. This needs
-        explanations with a `runner_up`. The map is always this frame's map of the class that is named.
+    explanations with a `runner_up`. The map is always this frame's map of the class that is named.
 
     For one run, in the order of the frames; not thread-safe.
 
