@@ -1,3 +1,3 @@
-"""The version of livecam: the one place where it stands, for the package, the program and the distribution."""
+"""The version of livecam: the package, the program and the distribution all read it from here."""
 
 __version__ = "0.1.0"

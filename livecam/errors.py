@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def some_of(names: Sequence[object], shown: int = 4) -> str:
-    """Join the first few names with commas, and say how many more there are."""
+    """Join the first few names with commas, then add how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(str(name) for name in names[:shown]) + more
 

@@ -26,7 +26,7 @@ class ClassMap:
     Attributes:
         index: The number of the class.
         label: Its name.
-        title: What the map shows, in words: the label, or more than that.
+        title: A description of what the map shows: the label, and what it is contrasted with, if anything.
         score: The probability of the class, 0..1.
         cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
         heatmap: The heat of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
@@ -44,25 +44,25 @@ class ClassMap:
 
     @property
     def has_evidence(self) -> bool:
-        """True if there is any heat to be shown."""
+        """True if any cell of the heatmap is above 0."""
         return bool(self.heatmap.any())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why the model said what it said of one frame.
+    """The explanation of one frame: the evidence for the classes, and the prediction.
 
     `index`, `label`, `score`, `cam` and `heatmap` are those of the first of the classes.
 
     Attributes:
         classes: A map for each class that was asked for, in that order.
-        predictions: The model's best classes, the best first, whichever are explained.
+        predictions: The model's best classes, the best first, explained or not.
         runner_up: The map of the next best class, which is not shown; None unless it was asked for.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
-        age_frames: 0 if the model saw this very frame. Else everything is of the frame so many earlier, and the maps
-            are moved along with the picture by optical flow (`livecam.explain.motion`).
-        age_seconds: The age by the frames' times; None if they have none.
+        age_frames: 0 if the model saw this frame. Otherwise everything comes from the frame this many earlier, and the
+            maps were moved along with the picture by optical flow (`livecam.explain.motion`).
+        age_seconds: The age in seconds, by the frames' timestamps; None if they have none.
         explained_seconds: When the maps were ready, on the clock of `time.perf_counter`.
     """
 
@@ -106,7 +106,7 @@ class Explanation:
         return self.peak_of(self.classes[0])
 
     def peak_of(self, one: ClassMap) -> tuple[float, float] | None:
-        """Return the peak of one of `classes`, as `peak` is that of the first."""
+        """Return the peak of one of `classes`; `peak` is that of the first."""
         if not one.has_evidence:
             return None
         rows, columns = one.heatmap.shape

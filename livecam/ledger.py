@@ -1,4 +1,4 @@
-"""The account of a run: what became of each frame of a source, and how long each stage took."""
+"""The ledger of a run: counts what happened to each frame of a source, and how long each stage took."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
 
 
 class Durations:
-    """Keeps the last `capacity` durations in memory that is allocated once, and the longest of all."""
+    """Stores the last `capacity` durations in a fixed buffer, and the maximum of all durations."""
 
     def __init__(self, capacity: int = 65536) -> None:
         self.count = 0
@@ -57,7 +57,7 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time without frames: from the last frame before it to the first one after it, and why it began.
+    """A time without frames, from the last frame before it to the first one after it, with its reason.
 
     Seconds count from the source's first frame. A gap that no frame ended lasts until the source was stopped.
     """
@@ -91,13 +91,13 @@ class Ledger:
         explained: Frames that went through the model.
         delivered: Frames that were written to the output or shown on the screen.
         carried: Those of them that were drawn with the map of an earlier frame.
-        dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" where a
-            newer frame took their place, "pause" while the picture stood still, "end" where the run ended first.
-        unreadable: Frames that the source promised but that could not be decoded.
+        dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
+            frame replaced them, "pause" if the picture was paused, "end" if the run ended first.
+        unreadable: Frames that the source should contain but that could not be decoded.
         damaged: Frames that were decoded with parts missing, which the decoder painted over.
         unreadable_files: Pictures that could not be read, of a source of several files.
         gaps: The times without a signal.
-        verified: True once the finished file was found to hold all that was written; None if there is nothing to check.
+        verified: True once the finished file was checked to contain all frames; None if there is nothing to check.
         stages: The duration of each stage for each frame.
         latency: The time from captured to delivered of each delivered frame.
 
@@ -139,7 +139,7 @@ class Ledger:
         self.latency.add(time.perf_counter() - captured_seconds)
 
     def end(self, *, on_their_way: int = 0) -> None:
-        """Stop the clock of the run; so many frames were still on their way and are dropped."""
+        """Stop the clock of the run, and count the frames that were still in progress as dropped."""
         self._end_seconds = time.perf_counter()
         if on_their_way:
             self.dropped["end"] += on_their_way
@@ -158,16 +158,16 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """True if every frame that the source promised was read whole."""
+        """True if every frame that the source should contain was read without damage."""
         return not (self.unreadable or self.damaged)
 
     @property
     def is_balanced(self) -> bool:
-        """True if every frame that was read is accounted for; false while frames are on their way."""
+        """True if every frame that was read has been delivered or dropped; false while frames are in progress."""
         return self.read == self.delivered + self.dropped.total()
 
     def line(self) -> str:
-        """Return the account in one line for people."""
+        """Return the ledger as one line of text."""
         by_step = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()))
         counts = [
             f"{self.read} {self._kind.read}",
@@ -183,17 +183,17 @@ class Ledger:
         return f"{', '.join(counts)} in {self.seconds:.1f} s{self._pace()}"
 
     def _pace(self) -> str:
-        """Return what counts beside the frames: of a live run how late they were, of a file how fast it went."""
+        """Return the pace as text: the latency of a live run, the speed of a run over a file."""
         latency = self.latency.percentiles_ms()
         if self._kind is FILE:
             return f" ({self.fps:.1f} fps)"
         return f", latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else ""
 
     def report(self) -> dict[str, Any]:
-        """Return the account as plain data for JSON.
+        """Return the ledger as plain data for JSON.
 
-        `frames` has the counts under the words of the kind of run: read and written, or captured and shown. What was
-        dropped is one number for a file, from which nothing is ever dropped, and by step for a live run.
+        The counts in `frames` are named after the kind of run: read and written for a file, captured and shown live.
+        `dropped` is a single number for a file, which never drops frames, and a count per step for a live run.
         """
         return {
             "source": self.source,

@@ -40,15 +40,15 @@ def bench(
     """Measure the overhead of explaining, then whole runs over a generated scene with the fastest variant.
 
     Args:
-        make: Makes an explainer of a variant.
+        make: Called with a variant; returns an explainer for it.
         device: Where it computes.
         engine: The engine to measure; "auto" for all.
         precision: The precision to measure; "auto" for all.
-        batch: How many pictures are explained at once, besides one.
+        batch: The batch size to measure, in addition to single pictures.
         rounds: How often each variant is timed.
         size: The size of the scene, such as "1280x720".
         seconds: How long the scene is, at 30 frames a second.
-        on_step: Told what is about to be done.
+        on_step: Called with a line of text before each step.
 
     Returns:
         All figures, as plain data for JSON.
@@ -109,10 +109,10 @@ def end_to_end(clip: Path, output: Path | str, explainer: Explainer, batch: int)
 
 
 def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
-    """Run as `livecam live --no-window` does over a clip whose frames arrive so many a second, ready or not.
+    """Run a live session without a window over a clip whose frames arrive at a fixed rate, ready or not.
 
     A closed loop, which asks for a frame when the one before is done, has no queue: it measures how long the work
-    takes, not how late it comes. What is too slow for its arrivals shows here as frames dropped.
+    takes, not how late a frame is shown. In an open loop, a run that is too slow for its arrivals drops frames.
 
     Returns:
         `fps`, the frames `shown` and `dropped`, and `latency_ms`, the percentiles from arrival to shown.
@@ -139,7 +139,7 @@ def make_clip(path: Path, size: str, frames: int) -> None:
         frames: How many frames.
 
     Raises:
-        InputError: The size is not one.
+        InputError: `size` is not a valid size.
     """
     with (
         open_source(f"demo:?size={size}&fps={FPS}&seconds={frames / FPS}&seed={SEED}") as source,

@@ -1,6 +1,6 @@
-"""The overhead: the time of an explanation beside that of the prediction alone, by engine and precision.
+"""The overhead: the time of an explanation compared with that of a prediction, by engine and precision.
 
-Timed is all from uint8 input on the CPU to maps and scores on the CPU.
+The time runs from uint8 input on the CPU to maps and scores on the CPU.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def measure_overhead(
     """Measure variants in the same interleaved rounds.
 
     Args:
-        make: Makes an explainer of a variant.
-        wanted: The variants. Those that the model cannot be computed by here are left out.
+        make: Called with a variant; returns an explainer for it.
+        wanted: The variants. Those that cannot run the model on this machine are left out.
         batch: How many pictures are explained at once.
         rounds: How often each is timed.
-        on_step: Told what is about to be done, since compiling takes long.
+        on_step: Called with a line of text before each step, since compiling takes long.
         beside: Functions by name, timed in the same rounds.
 
     Returns:
@@ -84,7 +84,7 @@ def measure_overhead(
         engine in fp32, and under `beside_ms` the times of the functions.
 
     Raises:
-        ModelError: None of the variants can be computed here.
+        ModelError: None of the variants works on this machine.
     """
     with ExitStack() as stack:
         prepared: dict[Variant, tuple[Explainer, float]] = {}
@@ -94,7 +94,7 @@ def measure_overhead(
             try:
                 explainer = stack.enter_context(warm(partial(make, variant), batch))
                 explainer.predict(pictures(explainer, batch))
-            except (RuntimeError, NotImplementedError) as exc:  # a model that cannot be computed in a precision
+            except (RuntimeError, NotImplementedError) as exc:  # the model does not run in this precision
                 on_step(f"{variant} is left out: {first_line(exc)}")
                 continue
             if (explainer.engine == "eager") == (variant.engine == "eager"):
@@ -121,14 +121,14 @@ def measure_overhead(
 
 
 def fastest(rows: Sequence[dict[str, Any]]) -> Variant:
-    """Return the variant that explains fastest: of those whose maps agree with the model's own, if there are any."""
+    """Return the fastest variant among those whose maps agree with the model's own, or among all if none agrees."""
     same = [row for row in rows if row["cosine"] >= LEAST_COSINE] or rows
     best = min(same, key=lambda row: float(row["explanation_ms"]["p50"]))
     return Variant(best["engine"], best["precision"])
 
 
 def pictures(explainer: Explainer, count: int) -> Tensor:
-    """Return generated scenes as the model gets them, (count, h, w, channels) uint8; always the same ones."""
+    """Return generated scenes as model inputs, (count, h, w, channels) uint8; every call returns the same ones."""
     preprocessing = explainer.classifier.preprocessing
     height, width = preprocessing.size
     prepare = Preprocessor(preprocessing)

@@ -1,4 +1,4 @@
-"""Taking times in interleaved rounds, and writing results down."""
+"""Timing in interleaved rounds, and writing the results as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def interleaved(
 
     Args:
         works: The functions, by name.
-        rounds: How many rounds are timed; a few to warm up come before.
+        rounds: How many rounds are timed, after a few that warm up.
         clock: Calls a function and returns its milliseconds.
 
     Returns:
@@ -46,14 +46,14 @@ def interleaved(
 
 
 def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Write results as JSON, with the machine and the command beside them. Raises OutputError."""
+    """Write results as JSON, together with the machine and the command. Raises OutputError."""
     facts = {"machine": machine(), "command": typed_command()}
     write_whole(path, json.dumps({**facts, **results}, indent=2).encode() + b"\n")
 
 
 def typed_command() -> str:
-    """Return the command of this process as it was typed, without the place of the interpreter or the script."""
+    """Return the command of this process as it was typed, without the paths of the interpreter and the script."""
     program, *arguments = sys.orig_argv
-    if arguments and arguments[0].endswith("bin/livecam"):  # a script that the interpreter was started with
+    if arguments and arguments[0].endswith("bin/livecam"):  # the interpreter was started with a script
         program, *arguments = arguments
     return shlex.join([Path(program).name, *arguments])

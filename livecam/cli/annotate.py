@@ -129,7 +129,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     One input becomes one file: a .jpg, .png, .webp, .tif or .bmp picture, or a .mp4, .m4v, .mov, .mkv or .webm video.
     A folder, a pattern or several inputs become files of the same names in a folder. Without -o, clip.mp4 becomes
     clip_livecam.mp4, photos/ becomes photos_livecam/, and several inputs go to livecam_output/. A video keeps its
-    sound, times, colours and all else.
+    sound, timestamps, colours and metadata.
     """
     from livecam.explain.explainer import Explainer
     from livecam.render import Style
@@ -175,14 +175,14 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """What came of a run: whether all went well, and which inputs came to nothing."""
+    """The outcome of a run: did everything succeed, and which inputs could not be read."""
 
     complete: bool
     failed: Sequence[str] = ()
 
 
 def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool) -> Outcome:
-    """Do a run and tell of it; an input that cannot be read only ends everything where there is nothing else."""
+    """Do a run and print its result. An input that cannot be read ends the command only if it is the only one."""
     try:
         ledger = annotated(run)
     except InputError as exc:

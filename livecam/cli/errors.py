@@ -1,4 +1,4 @@
-"""How a command ends: exit codes and error messages of one line; and the notes that it prints while it runs."""
+"""Exit codes and one-line error messages of the commands, and the notes that they print while they run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ends_well(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:
-    """Return the interrupt among an exception and its causes: a module that is being imported may have wrapped it."""
+    """Return the interrupt that caused an exception, if one did: an import that is interrupted may wrap it."""
     while exc is not None and not isinstance(exc, KeyboardInterrupt):
         exc = exc.__cause__ or exc.__context__
     return exc

@@ -45,7 +45,7 @@ class Command(click.Command):
                 formatter.write_dl([record for option in section.options if (record := option.get_help_record(ctx))])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, unless a value is empty, as that of a shell variable that is not set."""
+        """Run the command, but refuse an empty value, such as that of an unset shell variable."""
         for param in self.params:
             value = ctx.params.get(param.name)
             if "" in (value if isinstance(value, tuple) else (value,)):
@@ -61,7 +61,7 @@ class NumberOr(click.ParamType):
         self._words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """Return the word or the number."""
+        """Convert the text to a number unless it is one of the words."""
         if value in self._words:
             return str(value)
         try:
@@ -71,7 +71,7 @@ class NumberOr(click.ParamType):
 
 
 class Seconds(click.FloatRange):
-    """A time in seconds; unlike click's own numbers it is neither NaN nor infinite."""
+    """A time in seconds. Unlike click's own number type it refuses NaN and infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds."""
@@ -163,7 +163,7 @@ EXPLANATION = Section(
         Option(
             ["--against"],
             metavar="CLASS",
-            help="Explain what speaks for the class rather than for this other one.",
+            help="Explain what speaks for the class rather than for this other class.",
         ),
         Option(["--negative"], is_flag=True, help="Explain what speaks against the class."),
         Option(

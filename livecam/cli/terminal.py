@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_text(text: str) -> None:
-    """Print to standard output; a reader that has stopped reading, such as `head`, is no error.
+    """Print to standard output. It is no error if the reader, such as `head`, has stopped reading.
 
     Raises OutputError.
     """
@@ -45,7 +45,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int], numbers: Collection[int]
 
 
 class Progress:
-    """A progress bar for each run, with speed and time left; silent where standard error is no terminal.
+    """A progress bar for each run, with speed and time left; shows nothing if standard error is not a terminal.
 
     Within `of`, call it with the ledger of the run. `on_forwards` reports the forward passes of a method that needs
     many of them for one picture.
@@ -67,7 +67,7 @@ class Progress:
             yield
 
     def on_forwards(self, done: int, total: int) -> None:
-        """Note how many forward passes are done for the current picture; the next call shows it."""
+        """Store how many forward passes are done for the current picture; the next update of the bar shows it."""
         self._forwards = f", {done} of {total} channels" if done < total else ""
 
     def __call__(self, ledger: Ledger, expected: int | None) -> None:
@@ -82,7 +82,7 @@ class Progress:
                 show_eta=expected is not None,
                 show_percent=expected is not None,
                 item_show_func=lambda text: text or "",
-                update_min_steps=0,  # the text also changes where the bar does not
+                update_min_steps=0,  # the text may change although the bar does not
             )
             self._bar = self._stack.enter_context(bar)
         of = f" of {expected}" if expected else ""

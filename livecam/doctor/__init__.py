@@ -1,4 +1,4 @@
-"""Checks of everything on the machine that livecam builds on, in sections that cannot disturb each other.
+"""Checks of everything on the machine that livecam depends on, in sections that are isolated from each other.
 
 Each section runs in a process of its own, so that one that crashes or hangs costs one line of the report.
 """
@@ -32,22 +32,22 @@ class Check:
 
     @classmethod
     def ok(cls, name: str, fact: str) -> Check:
-        """Make the check of something that works."""
+        """Create a check with the state "ok"."""
         return cls(name, "ok", fact)
 
     @classmethod
     def absent(cls, name: str, fact: str) -> Check:
-        """Make the check of something that this machine does not have, and that needs no fixing."""
+        """Create a check with the state "absent", for something that this machine does not have and does not need."""
         return cls(name, "absent", fact)
 
     @classmethod
     def problem(cls, name: str, fact: str, next_step: str) -> Check:
-        """Make the check of something that should work and does not."""
+        """Create a check with the state "problem"."""
         return cls(name, "problem", fact, next_step)
 
     @classmethod
     def of_message(cls, name: str, message: str) -> Check:
-        """Make the check of a problem from the message of a livecam error: "what is wrong; what to do"."""
+        """Create a check with the state "problem" from the message of a livecam error: "what is wrong; what to do"."""
         fact, _, next_step = message.partition("; ")
         return cls(name, "problem", fact, next_step)
 
@@ -81,18 +81,18 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """The checks of a section."""
+    """A section together with the results of its checks."""
 
     section: Section
     checks: Sequence[Check]
 
     @property
     def broken(self) -> list[str]:
-        """Names of the essential checks that are not ok."""
+        """The names of the essential checks that are not ok."""
         return [check.name for check in self.checks if check.name in self.section.essential and check.state != "ok"]
 
     def as_data(self) -> dict[str, dict[str, str | None]]:
-        """Return the checks by name as plain data for JSON, each with `state`, `fact` and `next_step`."""
+        """Return the checks as plain data for JSON: a dict by name, each with `state`, `fact` and `next_step`."""
         return {
             check.name: {key: value for key, value in asdict(check).items() if key != "name"} for check in self.checks
         }
@@ -113,7 +113,7 @@ def examine(sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
 
 @contextmanager
 def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
-    """Run a section in a process that is killed at the end of the block."""
+    """A context manager that runs a section in a child process and kills it at the end of the block."""
     with subprocess.Popen(
         module_command(_PROBE, section.probe),
         stdin=subprocess.DEVNULL,
@@ -131,7 +131,7 @@ def _child(section: Section) -> Iterator[subprocess.Popen[str]]:
 
 def _checks(section: Section, child: subprocess.Popen[str], end: float) -> list[Check]:
     try:
-        # At least a second: with no time at all, the output of a process that has ended would not be read.
+        # At least a second: with a timeout of 0 the output of a process that has ended would not be read.
         told, messages = child.communicate(timeout=max(1.0, end - time.monotonic()))
         ending = _ending(child.returncode, messages)
     except subprocess.TimeoutExpired:

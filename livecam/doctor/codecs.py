@@ -1,4 +1,4 @@
-"""Checks of encoders and decoders. FFmpeg lists many that do not open here, so each has to process a few frames."""
+"""Checks of encoders and decoders, each by processing a few frames: FFmpeg also lists some that fail here."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SCENE, _FRAMES = "demo:?size=320x240&fps=25&seconds=0.2", 5
 
 
 def encoders() -> Iterator[Check]:
-    """Check the usual encoders for files, and those of NVIDIA GPUs."""
+    """Check the common file encoders, and those of NVIDIA GPUs."""
     for name in ENCODERS:
         yield _check(name, partial(_encode, name))
 
 
 def decoders() -> Iterator[Check]:
-    """Check the decoders of the usual formats, and those of NVIDIA GPUs."""
+    """Check the decoders of common formats, and those of NVIDIA GPUs."""
     for name, encoder in DECODERS.items():
         yield _check(name, partial(_decode, encoder))
     for name, encoder in GPU_DECODERS.items():
@@ -73,7 +73,7 @@ def _decode(encoder: str, decoder: str | None = None) -> str:
             context.extradata = stream.codec_context.extradata
         frames = sum(len(context.decode(packet)) for packet in container.demux(stream))
     if frames != _FRAMES:
-        raise LivecamError(f"gives {frames} of {_FRAMES} frames")
+        raise LivecamError(f"returns only {frames} of {_FRAMES} frames")
     return f"{context.codec.name}, {frames} frames decoded"
 
 

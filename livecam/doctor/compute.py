@@ -1,4 +1,4 @@
-"""Checks of what models run on: processor, GPUs, the compiling runtimes and their cache."""
+"""Checks of the hardware and runtimes that models run on: processor, GPUs, compilers and their cache."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compute() -> Iterator[Check]:
         yield Check.absent("mps", "no Apple GPU")
     chosen = find_device("auto", "shapes")
     try:
-        find_device(str(chosen), "shapes")  # computes something on it
+        find_device(str(chosen), "shapes")  # runs a small computation on it
     except ModelError as exc:
         yield Check.of_message("chosen", str(exc))
     else:
@@ -69,7 +69,7 @@ def _gpu_line() -> str:
 
 
 def _openvino() -> Check:
-    """Check OpenVINO, which compiles for the processor, by adding two numbers."""
+    """Check OpenVINO, the compiler for the processor, by adding two numbers."""
     if importlib.util.find_spec("openvino") is None:
         return Check.problem("openvino", "not installed: PyTorch explains, slower", "pip install openvino")
     try:
@@ -85,7 +85,7 @@ def _openvino() -> Check:
 
 
 def _toolkit() -> Check:
-    """Check the headers that compiling for a GPU needs."""
+    """Check for the CUDA headers, which compiling for a GPU needs."""
     if (home := cuda.toolkit()) is None:
         return Check.problem("toolkit", "no cuda.h: CUDA graphs, uncompiled", "pip install nvidia-cuda-runtime")
     return Check.ok("toolkit", f"{home}")

@@ -23,7 +23,7 @@ def window() -> Iterator[Check]:
 
 
 def cameras() -> Iterator[Check]:
-    """Check each camera; the name of the check is the path of the camera."""
+    """Check each camera; each check is named after the camera's path."""
     found = find_cameras()
     if not found:
         yield Check.absent("camera", "none is connected")

@@ -48,7 +48,7 @@ def _ffmpeg() -> Check:
 
 
 def weights() -> Iterator[Check]:
-    """Check the models that need no download, and count those of torchvision that are downloaded already."""
+    """Check the models that need no download, and count the torchvision models that have been downloaded."""
     from livecam.models import efficientnet_lite, load_model, shapes, torchvision_models
     from livecam.models.catalog import find_models, hub_folder
 

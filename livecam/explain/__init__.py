@@ -1,1 +1,1 @@
-"""Explaining: from a frame to a map of what the model looked at. Knows nothing of files or drawing."""
+"""Explaining: from a frame to a map of what the model looked at. Files and drawing are not handled here."""

@@ -23,10 +23,10 @@ class Answer(NamedTuple):
 
     Attributes:
         maps: Signed maps of the targets, (B, K, h, w) float32.
-        targets: The targets, numbers that mean something to the task, (B, K) int64.
+        targets: The targets as numbers that the task defines, such as class indices, (B, K) int64.
         scores: The scores of the targets, (B, K) float32 in 0..1.
         best: The targets with the highest scores, explained or not, the best first, (B, N) int64.
-        best_scores: The scores of these, (B, N) float32 in 0..1.
+        best_scores: The scores of `best`, (B, N) float32 in 0..1.
     """
 
     maps: Tensor
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     best_scores: Tensor
 
     def by_picture(self) -> Iterator[PictureAnswer]:
-        """Yield the answer to each picture; the tensors have to be on the CPU."""
+        """Split the answer of the batch: yield one for each picture. The tensors must be on the CPU."""
         rest = (each.tolist() for each in self[1:])
         yield from itertools.starmap(PictureAnswer, zip(self.maps.numpy(), *rest, strict=True))
 
@@ -56,17 +56,17 @@ Select = Callable[[Tensor], Tensor]
 
 
 class Program(Protocol):
-    """A function of tensors that engines run, in one precision; a model has to be prepared for it."""
+    """A function of tensors that an engine runs in one precision. The model must be `prepared` first."""
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision."""
 
     def prepared(self) -> AbstractContextManager[None]:
-        """Prepare the model inside the block; afterwards it is as before."""
+        """Prepare the model inside the block, and restore it afterwards."""
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
-        """Answer to pictures (B, h, w, channels) uint8, all on the device; `select` chooses other targets for once."""
+        """Return the answer to pictures (B, h, w, channels) uint8 on the device; `select` overrides the targets."""
 
     def maps(self, inputs: Tensor, select: Select) -> Tensor:
         """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""
@@ -76,8 +76,9 @@ class Agreement(NamedTuple):
     """How far two answers agree.
 
     Attributes:
-        cosine: That of the least similar maps; 1 if nothing is explained, 0 if no two maps are of the same target.
-        same_best: The best of every picture is the same, or as good.
+        cosine: The cosine similarity of the least similar pair of maps; 1 if nothing is explained, 0 if no target is in
+            both answers.
+        same_best: For every picture both answers rank the same target first, or one with an equal score.
     """
 
     cosine: float
@@ -90,7 +91,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreement:
-    """Compare answers to the same batches of pictures; they have to be on the CPU."""
+    """Compare two lists of answers to the same batches of pictures; the tensors must be on the CPU."""
     pairs = [
         pair
         for batch in zip(answers, references, strict=True)
@@ -114,9 +115,9 @@ def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """The cosine of two signed maps (h, w): 1 if both are 0 all over, 0 if only one is."""
+    """The cosine similarity of two signed maps (h, w): 1 if both are all zero, 0 if only one is."""
     # In double precision: the squares of small evidence are beyond the range of float32.
     one, other = (each.astype(np.float64).ravel() for each in (one, other))
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
     cosine = float(one @ other) / lengths if lengths else float(not one.any() and not other.any())
-    return cosine if math.isfinite(cosine) else 0.0  # what is no number agrees with nothing
+    return cosine if math.isfinite(cosine) else 0.0  # NaN agrees with nothing

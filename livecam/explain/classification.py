@@ -1,6 +1,6 @@
 """Classification: the model's output is (B, classes), a score for each class.
 
-Which classes are explained, by which score, and what they are called. Nothing outside of this file knows of it.
+This module chooses the classes to explain, their scores and their names; no other module depends on classes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     Zhang et al., "Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation", CVPR 2025; alpha 1.
     """
     own = class_score(logits, target)[:, None]
-    distance = (logits - own).abs().scatter(1, target[:, None], -1)  # the class itself is nearest, whatever ties it
+    distance = (logits - own).abs().scatter(1, target[:, None], -1)  # even if another class is equal
     count = min(SIMILAR_CLASSES, logits.shape[1] - 1)
     similar = logits.gather(1, distance.topk(count + 1, dim=1, largest=False).indices[:, 1:])
     # p_d / sum_d p_d is the softmax over these classes alone, which cannot vanish.
@@ -56,11 +56,11 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
     """Return a number or a name for each class that is asked for.
 
     Args:
-        target: As in `Target`; None stands for the best class.
-        top: Stands for the best so many classes.
+        target: A class or several, as in `Target`; None is the best class.
+        top: In place of `target`: the number of best classes.
 
     Raises:
-        ModelError: Both are given, or nothing is named.
+        ModelError: Both are given, or `target` is empty.
     """
     if target is not None and top is not None:
         raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
@@ -78,7 +78,7 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
 
 
 def one_for_each(wanted: tuple[int | str, ...], pictures: int) -> tuple[int | str, ...]:
-    """Return a class for each picture: those that are wanted, or the only one for all. Raises ModelError."""
+    """Return one class for each picture; a single class is used for all pictures. Raises ModelError."""
     if len(wanted) == 1:
         wanted *= pictures
     if len(wanted) != pictures or not pictures:
@@ -87,7 +87,7 @@ def one_for_each(wanted: tuple[int | str, ...], pictures: int) -> tuple[int | st
 
 
 def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
-    """Raise ModelError where a class is named, or with `contrast` contrasted, to a method whose map is of no class."""
+    """Raise ModelError if a class (or with `contrast`, a contrast) is asked of a method that ignores the class."""
     if method.needs_target:
         return
     if contrast:
@@ -101,13 +101,13 @@ class Classification:
 
     Args:
         classifier: The model, for its name, its labels, and whether its classes exclude each other.
-        output: What it gave for a picture.
+        output: Its output for one picture.
         device: The device that it runs on.
         against: A class to contrast every explained class with.
         negative: Explain what speaks against a class instead of for it.
 
     Raises:
-        ModelError: The output is no row of finite scores, the labels are not as many, or there is no class `against`.
+        ModelError: The output is not a row of finite scores, the number of labels differs, or `against` is unknown.
     """
 
     def __init__(
@@ -131,7 +131,8 @@ class Classification:
     def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
         """Choose classes by number, label or rank, as `parse_target` returns them.
 
-        A `runner_up` is added where the best so many classes are wanted, and there are more. Raises ModelError.
+        With `runner_up`, the next best class is added if the best classes are explained and the model has another one.
+        Raises ModelError.
         """
         check_askable(method, wanted, contrast=self._against is not None or self._negative)
         ranks = [_rank_of(name) for name in wanted]
@@ -144,22 +145,22 @@ class Classification:
         indices = [None if rank else self._index_of(name) for rank, name in zip(ranks, wanted, strict=True)]
         if self._against is not None and self._against in indices:
             raise ModelError(f"{self.label(self._against)} cannot be contrasted with itself; name another class")
-        # At least as many as are told besides: of equal logits both then take the same for the best.
+        # At least as many as are reported: then both agree on the order of equal logits.
         ranked = min(max(deepest, SHOWN_PREDICTIONS), self.classes)
-        # A class is looked up in what is known beforehand, by its place, or in the ranking that follows, by its rank.
+        # A class is looked up by its place among the fixed classes, or by its rank among the best, which follow them.
         places = [shown_at if not rank else len(ranks) + rank - 1 for shown_at, rank in enumerate(ranks)]
         fixed = torch.tensor([index or 0 for index in indices], device=self._device)
         return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
 
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probabilities in 0..1: of the targets (B, K), and the best classes (B, N) with theirs (B, N)."""
+        """Return the targets' probabilities (B, K), the best classes (B, N) and their probabilities (B, N), in 0..1."""
         logits = output.float()
         probabilities = self.probabilities(logits)
         best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
         return probabilities.gather(1, targets), best, probabilities.gather(1, best)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return logits (B, classes) as probabilities; they exclude each other unless the model says otherwise."""
+        """Convert logits (B, classes) to probabilities: by softmax, or by sigmoid for a multi-label model."""
         is_exclusive = not self._classifier.multi_label and logits.shape[1] > 1
         return logits.softmax(dim=1) if is_exclusive else logits.sigmoid()
 
@@ -168,11 +169,11 @@ class Classification:
         return output.max()
 
     def holds_scores(self, channels: int) -> bool:
-        """Return True for as many channels as classes."""
+        """Return True if the number of channels equals the number of classes."""
         return channels == self.classes
 
     def objective(self, method: Method) -> Objective:
-        """Return the score that a method explains, contrasted or turned around as was asked for."""
+        """Return the score that a method explains, contrasted or negated if that was asked for."""
         score = against_similar_classes if method.against_similar else class_score
 
         def objective(output: Tensor, target: Tensor) -> Tensor:
@@ -185,19 +186,19 @@ class Classification:
         return objective
 
     def label(self, index: int) -> str:
-        """Return the name of a class, "class 7" where it has none."""
+        """Return the name of a class, such as "class 7" if it has none."""
         labels = self._classifier.labels
         return labels[index] if labels else f"class {index}"
 
     def title(self, index: int, method: Method) -> str:
-        """Return in words what a map shows."""
+        """Return a description of what a map shows, such as the name of its class."""
         if not method.needs_target:
-            return f"{method.name}; {self.label(index)}"  # the map is of no class
+            return f"{method.name}; {self.label(index)}"  # the map does not depend on a class
         rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
         return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
 
     def _index_of(self, target: int | str) -> int:
-        """The class that a number, a label or its unique beginning means, in capitals or not. Raises ModelError."""
+        """Return the index of a class given its number, label or unique prefix; case is ignored. Raises ModelError."""
         name, text = self._classifier.name, str(target).strip()
         if re.fullmatch("-?[0-9]+", text):
             if 0 <= int(text) < self.classes:
@@ -221,12 +222,12 @@ class ClassSelection:
     """Picks the classes to explain from the logits, as `livecam.explain.task.Selection` describes it.
 
     Args:
-        task: What the classes are called, and how they are scored.
+        task: Names and scores the classes.
         method: The method that explains them.
-        shown: How many are shown of each picture; a runner-up comes after them.
-        fixed: For each class its number where it is known beforehand, else 0, (K,) int64.
-        ranked: How many of the best classes are looked for.
-        places: For each class its place in `fixed` followed by the best, (K,) int64.
+        shown: How many classes are shown for each picture; a runner-up comes after them.
+        fixed: The number of each class if it was given, 0 if it is chosen by rank, (K,) int64.
+        ranked: How many of the best classes are determined.
+        places: The index of each class in `fixed` followed by the best classes, (K,) int64.
     """
 
     def __init__(
@@ -249,7 +250,7 @@ class ClassSelection:
         return self(output).diagonal()[:, None]
 
     def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int) -> Explanation:
-        """Name the classes of a picture's answer; the heatmaps are dark until heat is made of the maps."""
+        """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them."""
         classes = [
             ClassMap(
                 index=index,
@@ -272,7 +273,7 @@ class ClassSelection:
 
 
 def _class_scores(output: object) -> Tensor:
-    """The output, if it is (B, classes) and finite. Raises ModelError."""
+    """Return the output, which must be (B, classes) and finite. Raises ModelError."""
     if not isinstance(output, Tensor) or output.ndim != 2:
         raise ModelError(
             f"the model gives {_described(output)} instead of class scores (B, classes); "
@@ -284,7 +285,7 @@ def _class_scores(output: object) -> Tensor:
 
 
 def _described(output: object) -> str:
-    """Describe an output in words."""
+    """Describe an output in words, for an error message."""
     kind = f"a {type(output).__name__}"
     if isinstance(output, Tensor):
         return f"a tensor of shape {tuple(output.shape)}"
@@ -296,13 +297,13 @@ def _described(output: object) -> str:
 
 
 def _rank_of(name: int | str) -> int:
-    """3 of "top3", 0 of anything else."""
+    """Return the rank in a name, 3 for "top3"; 0 for any other name."""
     match = re.fullmatch("top([1-9][0-9]{0,5})", name, re.IGNORECASE) if isinstance(name, str) else None
     return int(match[1]) if match else 0
 
 
 def _as_list(target: Any) -> list[Any]:
-    plain = target.tolist() if hasattr(target, "tolist") else target  # of NumPy and torch
+    plain = target.tolist() if hasattr(target, "tolist") else target  # integers of NumPy and torch
     return list(plain) if isinstance(plain, Sequence) else [plain]
 
 

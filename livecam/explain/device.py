@@ -1,4 +1,4 @@
-"""Where the model runs."""
+"""The device and the precision that a model runs on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from livecam.errors import ModelError
 
 
 def find_device(name: str, model: str | nn.Module) -> torch.device:
-    """Return the device of this name; "auto" is where a module is, or the fastest there is. Raises ModelError."""
+    """Return the device of this name; "auto" is where the module is, or the fastest available. Raises ModelError."""
     if name == "auto":
         if isinstance(model, nn.Module):
             return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
@@ -27,14 +27,14 @@ def find_device(name: str, model: str | nn.Module) -> torch.device:
 def usual_batch(device: torch.device) -> int:
     """Return how many frames of a file are best explained at once.
 
-    On two cores a batch of four takes 0.4 (MobileNetV3) to 0.9 (ResNet-50) of the time of single frames, and one of
-    eight hardly less.
+    On two cores a batch of four takes 0.4 (MobileNetV3) to 0.9 (ResNet-50) of the time of four single frames. A batch
+    of eight saves hardly more.
     """
     return 16 if device.type == "cuda" else 4
 
 
 def _available_devices() -> list[str]:
-    """The devices that there are, from slow to fast."""
+    """The available devices, from slow to fast."""
     devices = ["cpu"]
     if torch.backends.mps.is_available():
         devices.append("mps")
@@ -48,12 +48,12 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, 
 
 
 def at_least_single(tensor: Tensor) -> Tensor:
-    """Return half precision as float32, in which sums over a whole map do not overflow, and anything else as it is."""
+    """Return half precision as float32, so that sums over a map do not overflow; other dtypes are kept."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def precision_of(dtype: torch.dtype) -> str:
-    """Return the name of a dtype as it is shown: "bf16" for torch.bfloat16."""
+    """Return the short name of a dtype: "bf16" for torch.bfloat16."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 
@@ -61,5 +61,5 @@ def likely_fast(device: torch.device) -> tuple[str, ...]:
     """Return the precisions worth measuring on a device, the likely fastest first."""
     if device.type == "cuda":
         return ("fp16", "bf16", "fp32")
-    # Hardly any processor computes float16 by oneDNN, and bfloat16 only those with instructions for it.
+    # oneDNN computes float16 on hardly any processor, and bfloat16 only on those with instructions for it.
     return ("bf16", "fp32") if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ("fp32",)

@@ -1,4 +1,4 @@
-"""The explainer: a model, a layer and a method, and what they say of a picture, a frame or a batch."""
+"""The explainer: explains pictures and frames with a model, a layer and a method."""
 
 from __future__ import annotations
 
@@ -32,31 +32,32 @@ from livecam.system.machine import uses_tf32
 class Explainer:
     """Explains what a classifier looks at.
 
-    A call leaves the module as it found it: mode, gradients, hooks. Within `with explainer:` it stays prepared from
-    call to call, its weights are not to change, and it is given back at the end. Not for several threads at once.
+    Each call restores the module's mode, gradients and hooks. Within `with explainer:` the module stays prepared
+    between calls, its weights must not change, and it is restored at the end. Not thread-safe.
 
     Args:
-        model: A name, as in `livecam.models.load_model`, or a module that gives a score for each class. Its input is
-            (B, 3, h, w) floats, or (B, 1, h, w) if it sees in grey.
+        model: A name, as in `livecam.models.load_model`, or a module that returns a score for each class. Its input is
+            (B, 3, h, w) floats, or (B, 1, h, w) for a model of grey pictures.
         method: The name of a method, one of `livecam.names.METHODS`.
         layer: A dotted module name, or the number of a layer that can be explained (negative ones count from the end),
             or several, whose maps are fused. None chooses one.
         target: A class by number, by label or its unique beginning, or "top1" for the best class of each picture; or
             several of these. None is "top1".
-        top: In place of `target`, the best so many classes.
-        runner_up: Explain the next best class as well, from which `livecam.explain.heat.Steadiness` may choose.
-        against: A class to contrast with. Where it is the picture's best itself, there is no evidence.
+        top: In place of `target`: explain this many of the best classes.
+        runner_up: Explain the next best class as well; `livecam.explain.heat.Steadiness` needs it.
+        against: A class to contrast with: the map shows what speaks for the target rather than for it. There is no
+            evidence if it is the explained class itself.
         negative: Show what speaks against the class.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
-        weights: Of a named model, as in `load_model`.
+        weights: The weights of a named model, as in `load_model`.
         labels: The names of the classes: a text file, or for a module also a sequence.
-        preprocessing: How inputs of a module are made. None is ImageNet's.
+        preprocessing: How pictures become inputs of a module; None for ImageNet's preprocessing.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
-        engine: "eager" runs PyTorch operation by operation; "compiled" builds a model of OpenVINO on a CPU, or code of
-            TorchInductor on a GPU, first; "auto" begins eagerly and changes to compiled where that pays.
+        engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
+            TorchInductor code on a GPU; "auto" starts eagerly and switches to compiled when that pays off.
         precision: "fp32", "bf16", "fp16", or "auto" for the fastest whose maps and best classes are the model's own.
-        fit: How a picture gets the input's shape: "stretch", "crop" or "pad".
-        on_forwards: Called by methods that take many forward passes, with how many of how many are done.
+        fit: How a picture is made to fit the input's shape: "stretch", "crop" or "pad".
+        on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
 
     Attributes:
         survey: The layers of the model.
@@ -65,10 +66,10 @@ class Explainer:
         heat_options: How maps become heat.
 
     Raises:
-        LivecamError: Something does not fit; the message says what does.
+        LivecamError: An argument is invalid; the message says what is valid.
     """
 
-    # Tensors made in a caller's inference mode could not be differentiated, then or later.
+    # Tensors made in a caller's inference mode could never be differentiated.
     @torch.inference_mode(False)
     def __init__(
         self,
@@ -111,7 +112,7 @@ class Explainer:
         self._aim(method, layer, self._wanted)
 
     def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[int | str]) -> None:
-        """Explain these classes by this method at this layer; nothing has changed where they do not fit."""
+        """Explain these classes by this method at this layer. If they are invalid, nothing changes."""
         found = find_method(method)
         selection = self.task.selection(wanted, found, runner_up=self._runner_up)
         layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
@@ -122,17 +123,17 @@ class Explainer:
 
     @property
     def engine(self) -> str:
-        """The engine in use by now: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
+        """The engine in use now: "eager", "compiled", or "captured" for a CUDA graph without compiled code."""
         return self._runtime.engine.engine
 
     @property
     def precision(self) -> str:
-        """The precision in use by now: "fp32", "bf16", "fp16", or "fp64" for a model that comes so."""
+        """The precision in use now: "fp32", "bf16", "fp16", or "fp64" for a model in double precision."""
         return self._runtime.engine.precision
 
     @property
     def usual_batch(self) -> int:
-        """How many frames of a file are best explained at once on this device."""
+        """The default batch size for files on this device."""
         return usual_batch(self.device)
 
     @torch.inference_mode(False)
@@ -145,15 +146,16 @@ class Explainer:
 
     @torch.inference_mode(False)
     def change(self, method: str, layer: LayerChoice = None, target: Target | None = None) -> None:
-        """Go on by another method, at another layer or for other classes, with the same model.
+        """Switch to another method, layer or target with the same model.
 
-        All are as for a new explainer, but a target of None is the one that this explainer was made for. It explains
-        eagerly until `expect` is called. Raises ModelError for what does not fit; then nothing has changed.
+        The arguments are those of a new explainer, except that a target of None restores the original one. The
+        explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
+        changes.
         """
         self._aim(method, layer, self._wanted if target is None else parse_target(target))
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
-        """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` is used in place of the explainer's own."""
+        """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` overrides the explainer's own."""
         return self.explain([image], target=target)[0]
 
     @torch.inference_mode(False)
@@ -169,9 +171,9 @@ class Explainer:
 
         Args:
             images: Pictures (H, W, 3) uint8 RGB or frames, of any sizes.
-            target: Used in place of the explainer's own.
+            target: Overrides the explainer's own target.
             uploaded: The planes of each frame on the device, None for a frame that was not uploaded.
-            heat: Make heat of each map by itself. False leaves the heatmaps dark, for `Steadiness` to make them.
+            heat: Convert each map to heat by itself. False leaves the heatmaps at 0, for `Steadiness` to fill.
         """
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         if not frames:
@@ -195,17 +197,17 @@ class Explainer:
 
     @torch.inference_mode(False)
     def predict(self, images: Tensor) -> Answer:
-        """Predict without explaining, against which the cost of explaining is measured; `images` as in `answer`.
+        """Predict without explaining, to measure what explaining costs; `images` as in `answer`.
 
-        Engine, precision and size of the batches are those that the first such call finds in use.
+        Engine, precision and batch size are those in use at the first such call.
         """
         return self._runtime.predict(images)
 
     @torch.inference_mode(False)
     def expect(self, pictures: float | None, *, batch: int = 1) -> None:
-        """Tell the engine what will follow, by which "auto" decides if compiling pays; "compiled" compiles here.
+        """Tell the engine how much work will follow: "auto" decides if compiling pays off, "compiled" compiles now.
 
-        If nothing is told, "auto" waits until it has taken so long that compiling would have paid.
+        Without this call, "auto" compiles once it has run for so long that compiling would have paid off.
 
         Args:
             pictures: How many pictures will follow; None: unknown, inf: a live source.
@@ -214,13 +216,13 @@ class Explainer:
         self._runtime.engine.expect(pictures, batch)
 
     def settle(self) -> None:
-        """Wait until the engine will not change any more. Something has to be explained before."""
+        """Wait until the engine will not change any more. At least one picture must have been explained before."""
         self._runtime.engine.settle()
 
     def report(self) -> dict[str, Any]:
-        """Return model, layer, method, device, and the engine with what its choice rests on, as plain data.
+        """Return model, layer, method, device, and the engine with the reasons for its choice, as plain data.
 
-        On CUDA `tf32` says if float32 is computed in TF32, as in `livecam.system.machine.uses_tf32`.
+        On CUDA, `tf32` is True if float32 is computed in TF32 (`livecam.system.machine.uses_tf32`).
         """
         return {
             "model": self.classifier.name,
@@ -240,7 +242,7 @@ class Explainer:
             target: One class for all pictures, or a sequence with one for each; None is the explainer's own first.
 
         Raises:
-            ModelError: The inputs are of another kind, or the targets are not as many as the pictures.
+            ModelError: The inputs have another shape or dtype, or there is not one target for each picture.
         """
         check_inputs(batch, self.classifier.preprocessing)
         wanted = one_for_each(self._wanted[:1] if target is None else parse_target(target), len(batch))

@@ -1,4 +1,4 @@
-"""A forward pass through a tapped model, and what a method can ask of it: activations, gradients, further passes."""
+"""A forward pass through a tapped model, from which methods get activations, gradients and further passes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LOSS_SCALE = 1024.0
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardPass:
-    """A batch of B pictures that went through a tapped model.
+    """The forward pass of a batch of B pictures through a tapped model.
 
     Args:
         module: The model, with `taps` attached to its `layers`, one to each.
-        inputs: What it was given, (B, channels, height, width).
-        output: What it gave: a tensor whose first axis counts the pictures; the task knows what else it is.
-        targets: What is explained of each picture, (B, K); the numbers mean something to the task.
-        objective: The score of a target, which gradients and further passes are about.
-        on_forwards: Told of the progress of methods that take many forward passes.
+        inputs: The inputs of the pass, (B, channels, height, width).
+        output: The model's output: a tensor whose first axis counts the pictures; only the task interprets it.
+        targets: The targets to explain of each picture, (B, K), as numbers that the task defines.
+        objective: The score of a target, which is differentiated and measured in further passes.
+        on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """
 
     module: nn.Module
@@ -56,14 +56,14 @@ class ForwardPass:
     def gradients(self) -> Iterator[list[Tensor]]:
         """Yield for each of the K targets the gradient of its score at each layer, (B, C, h, w).
 
-        The network behind the first of the layers is run through backwards once for each target.
+        Each target takes one backward pass, from the output to the first of the layers.
         """
         points = [tap.point for tap in self.taps]
         # Small gradients are 0 in float16 unless the score is made larger first, as in mixed-precision training.
         loss_scale = _LOSS_SCALE if points[0].dtype == torch.float16 else 1.0
         for number, target in enumerate(self.targets.unbind(dim=1)):
             with torch.enable_grad():
-                # The pictures of a batch do not depend on each other, so the gradient of the sum is that of each.
+                # Pictures of a batch are independent: the gradient of the summed scores holds each picture's own.
                 score = self.objective(self.output, target).sum() * loss_scale
             more = number + 1 < self.targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more)
@@ -73,14 +73,14 @@ class ForwardPass:
             ]
 
     def probes(self) -> list[LayerProbe]:
-        """Return a probe of each layer. Further passes write over what the taps hold, so take all probes first."""
+        """Return a probe of each layer. Further passes overwrite the taps' buffers, so create all probes first."""
         return [LayerProbe(self, tap, layer) for tap, layer in zip(self.taps, self.layers, strict=True)]
 
 
 class LayerProbe:
-    """Runs a model again after a forward pass, with other inputs or without a channel of one layer.
+    """Runs a model again after a forward pass, with other inputs or with one channel of a layer set to 0.
 
-    `pictures` says, in all of its methods, to which picture of the batch each of N rows belongs: (N,) int64.
+    In all methods `pictures`, (N,) int64, holds the index in the batch of the picture that each of N rows belongs to.
     """
 
     def __init__(self, passed: ForwardPass, tap: Tap, layer: TargetLayer) -> None:
@@ -88,7 +88,7 @@ class LayerProbe:
         self._passed = passed
         self._tap = tap
         self._grid = layer.grid
-        self._layer_output = tap.point.detach().clone()  # the tap writes over its own at the next pass
+        self._layer_output = tap.point.detach().clone()  # a copy, since the next pass overwrites the tap's buffer
 
     @property
     def activation(self) -> Tensor:
@@ -96,7 +96,7 @@ class LayerProbe:
         return at_least_single(self._grid.fold(self._layer_output))
 
     def progress(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` channels have been tried, of all pictures together."""
+        """Report that `done` of `total` channels have been tried, counted over all pictures."""
         if self._passed.on_forwards is not None:
             self._passed.on_forwards(done, total)
 
@@ -109,7 +109,7 @@ class LayerProbe:
         return self._scored(self._passed.module(inputs), self._passed.targets[pictures])
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
-        """Return the scores (N, K) with one channel of the layer set to 0 in each row; `channels` (N,) numbers it."""
+        """Return the scores (N, K) with one channel of the layer, `channels` (N,), set to 0 in each row."""
         rows, axis = self._layer_output[pictures], self._grid.channel_axis
         dropped = functional.one_hot(channels, self._layer_output.shape[axis]).bool()
         dropped = dropped.reshape([size if place in (0, axis) else 1 for place, size in enumerate(rows.shape)])
@@ -120,14 +120,15 @@ class LayerProbe:
 
     @cached_property
     def _layer_decides(self) -> bool:
-        """True if nothing leads around the layer: then one blank input will do to get to what comes after it.
+        """True if the output depends on the input only through this layer, so that a blank input can stand for any.
 
-        That makes the passes as cheap as the layer is late. Within a residual or a dense block it is not so.
+        Then a single blank input serves all rows, and later layers get cheaper passes. A shortcut around the layer, as
+        in a residual or dense block, makes it False.
         """
         try:
             with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=0)):
                 output = self._passed.module(torch.zeros_like(self.inputs[:1]))
-        except RuntimeError:  # so many rows do not fit to one
+        except RuntimeError:  # the batch sizes do not match
             return False
         expected = self._passed.output.repeat_interleave(2, dim=0)
         tolerance = max(1e-3, 4 * torch.finfo(expected.dtype).eps) * expected.abs().max()

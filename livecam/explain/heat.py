@@ -1,4 +1,4 @@
-"""Heat, the part of a signed map that is shown: made of each map by itself, or steadily over the frames of a video."""
+"""Heat, the part of a signed map that is shown: computed for each map alone, or steadily over a video's frames."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class HeatOptions:
 
 
 class Heat:
-    """Makes heat of maps, each by itself."""
+    """Converts maps to heat, each independently of the others."""
 
     def __init__(self, options: HeatOptions) -> None:
         self._options = options
 
     def of_explanation(self, explanation: Explanation) -> Explanation:
-        """Return an explanation with the heat of its maps."""
+        """Return the explanation with its heatmaps computed."""
         return dataclasses.replace(
             explanation,
             classes=tuple(map(self._of_class, explanation.classes)),
@@ -66,12 +66,12 @@ class Heat:
         return dataclasses.replace(one, heatmap=heatmap, cutoff=cutoff)
 
     def __call__(self, cam: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return the heat of a signed map (h, w) float32, in [0, 1], and the value of the map that became 0."""
+        """Return the heat of a signed map (h, w) float32, in [0, 1], and the map value that corresponds to heat 0."""
         cam = self.smoothed(cam)
         return self.scaled(cam, float(cam.max()))
 
     def smoothed(self, cam: np.ndarray) -> np.ndarray:
-        """Return the map blurred, if that was asked for."""
+        """Return the map, blurred if `smooth` is set."""
         if not self._options.smooth:
             return cam
         return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
@@ -94,17 +94,17 @@ class Heat:
 
 
 def _otsu(evidence: np.ndarray) -> float:
-    """The value that splits a map of evidence, all 0 or above, into weak and strong with the least spread inside."""
+    """Return Otsu's threshold of a map (all values >= 0): the split with the least variance within both parts."""
     peak = float(evidence.max())
     if peak <= 0:
         return 0.0
     levels = np.round(evidence / peak * 255).astype(np.uint8)
     level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return (level + 0.5) / 255 * peak  # what rounds to the level is still weak
+    return (level + 0.5) / 255 * peak  # values that round to the level count as weak
 
 
 def _lies_in(value: object, least: float, end: float) -> bool:
-    """True for a number from `least` to below `end`."""
+    """Return True if the value is a number with least <= value < end."""
     return isinstance(value, int | float) and least <= value < end
 
 
@@ -116,30 +116,30 @@ _LARGEST_ERROR = 0.3
 """How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
 least 0.95. A larger change is shown at once."""
 _MARGIN = 1.25
-"""A class takes the place of another when it is so many times as probable."""
+"""A class takes the place of another when it is this many times as probable."""
 
 
 class Steadiness:
-    """Makes steady heat of the maps of one video, and keeps to a class while another is hardly more probable.
+    """Keeps the heat of one video's maps, and the classes shown, from flickering between frames.
 
     Scale: full heat is the recent maximum of the evidence for any of the classes: up at once, down by half in 2 s. It
     is never below the map's mean magnitude. Where the picture as a whole speaks more against a class than its strongest
-    cell speaks for it, nothing lights up. That has no unit, so it holds for any model, layer and method; but maps that
-    are positive all over, such as those of `gradcam++` and `fem`, never say no.
+    cell speaks for it, nothing lights up. This rule has no unit, so it works for any model, layer and method; but it
+    never applies to maps that are positive everywhere, such as those of `gradcam++` and `fem`.
 
-    Heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs less as
-    soon as the mean would differ from the frame's own heat by more than 0.3 of it: what appears suddenly is shown at
-    once, what goes out is dark at once. Nothing but the scale is kept across a cut.
+    Heat: an exponential mean over 0.3 s, the past moved along with the picture by optical flow. The past weighs less if
+    the mean would differ from the frame's own heat by more than 0.3 of it, so that heat that appears or disappears
+    suddenly does so on the screen as well. Only the scale is kept across a cut.
 
-    Class: of the best classes those that were shown before stay, in the same order, until another is 1.25 times as
-    probable. The explanations need a `runner_up` for it. The map is always that of the class named, in this frame.
+    Class: the classes shown so far stay, in the same order, until another is 1.25 times as probable. This needs
+    explanations with a `runner_up`. The map is always this frame's map of the class that is named.
 
-    For one run, in the order of the frames; not for several threads at once.
+    For one run, in the order of the frames; not thread-safe.
 
     Args:
-        options: Those of the explainer, whose maps are taken: threshold, blur and a scale that is a number mean the
-            same as for a map by itself.
-        finder: The motion finder of the source, shared with whoever follows the same frames.
+        options: The heat options of the explainer. Threshold, blur and a numeric scale mean the same as for single
+            maps.
+        finder: The motion finder of the source, which others that process the same frames may share.
     """
 
     def __init__(self, options: HeatOptions | None = None, finder: MotionFinder | None = None) -> None:
@@ -150,7 +150,7 @@ class Steadiness:
         self._shown: dict[int, np.ndarray] = {}
 
     def __call__(self, frame: Frame, explanation: Explanation) -> Explanation:
-        """Return what to show of the next frame, with steady heat in place of any other; `runner_up` is used up."""
+        """Return the explanation to show for the next frame, with steady heat and without `runner_up`."""
         seconds, motion = self._since_last(frame)
         classes = _chosen(explanation, list(self._shown))
         cams = [self._heat.smoothed(one.cam) for one in classes]
@@ -167,7 +167,7 @@ class Steadiness:
         return dataclasses.replace(explanation, classes=tuple(steady), runner_up=None)
 
     def _since_last(self, frame: Frame) -> tuple[float, Motion | None]:
-        """The time in seconds and the motion since the last frame; no motion across a cut, or from nothing."""
+        """Return the seconds and the motion since the last frame; no motion after a cut or for the first frame."""
         last, self._last = self._last, frame
         if last is None:
             return 0.0, None
@@ -175,7 +175,7 @@ class Steadiness:
 
 
 def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
-    """The classes to show: as they were `before`, by index, but that one goes ahead of those that it clearly beats."""
+    """Return the classes to show: ordered as `before` (indices), except that a clearly more probable class moves up."""
     if explanation.runner_up is None:
         return list(explanation.classes)
     ranks = {index: rank for rank, index in enumerate(before)}
@@ -189,19 +189,19 @@ def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
 
 
 def _strength(cam: np.ndarray) -> float:
-    """The strongest evidence in a signed map, and at least its mean magnitude."""
+    """Return the maximum of a signed map, or its mean magnitude if that is larger."""
     return max(float(cam.max()), float(np.abs(cam).mean()))
 
 
 def _mean(heat: np.ndarray, past: np.ndarray, weight: float) -> np.ndarray:
-    """The mean of both, the past having this weight, or so much less that the mean is not too far from the heat."""
+    """Return the weighted mean of past and heat, with less weight for the past where it differs too much."""
     most, far = _LARGEST_ERROR * float(np.linalg.norm(heat)), float(np.linalg.norm(past - heat))
     weight = weight if weight * far <= most else most / far
     return heat + weight * (past - heat)
 
 
 def _seconds_between(before: Frame, now: Frame) -> float:
-    """Seconds by the frames' times in the source, or else by when they arrived."""
+    """Return the seconds between frames by their timestamps in the source, else by their times of arrival."""
     then, later = before.pts_seconds, now.pts_seconds
     if then is None or later is None:
         then, later = before.captured_seconds, now.captured_seconds

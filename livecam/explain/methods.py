@@ -1,9 +1,9 @@
-"""The methods: their maths as pure functions on tensors, and the registry of them with what each needs.
+"""The methods: their maths as pure functions on tensors, and a registry that says what each method needs.
 
 A is the target layer's activation, g the gradient of the explained score (of the raw output) with respect to it, both
 (B, C, h, w) of the same float dtype; sums without bounds are over all cells, S_c is the sum of A_c. Functions of A and
 g return the signed map (B, h, w), batched and without loops; functions of a probe, which runs the model again, return
-the weights of the channels (B, K, C). Cutting off and scaling come later, where a map is shown.
+the weights of the channels (B, K, C). Maps are clipped and scaled later, when they are shown.
 
 A new method is a function here and a line in `METHODS`, and its name in `livecam.names.METHODS`.
 """
@@ -39,7 +39,7 @@ def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 def gradcam_plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
     """sum_c w_c A_c with w_c = sum(a_c relu(g_c)) and a_c = g_c^2 / (2 g_c^2 + S_c g_c^3), 0 where g_c is 0.
 
-    Divided by g^2, a is 1 / (2 + S g): the same, but small gradients neither vanish nor need an epsilon.
+    Computed as a = 1 / (2 + S g), which is equal but does not underflow for small gradients and needs no epsilon.
 
     Chattopadhyay et al., "Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks",
     WACV 2018, equation 19.
@@ -85,10 +85,11 @@ def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def eigencam(activation: Tensor) -> Tensor:
-    """The centred activations' projection on their first principal component over the channels; of no class.
+    """Projection of the centred activations on their first principal component over channels; ignores the class.
 
     The sign, which the decomposition leaves open, is the one that makes the map high where its strongest channels are:
-    sum_c v_c^3 > 0, v the component. It changes only where that sum would pass through 0, not from frame to frame.
+    sum_c v_c^3 > 0, v the component. The sign flips only when that sum crosses 0, so it does not flicker from frame to
+    frame.
 
     Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
     """
@@ -96,7 +97,7 @@ def eigencam(activation: Tensor) -> Tensor:
 
 
 def eigengradcam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """The centred g A's projection on its first principal component over the channels, its sign as in Eigen-CAM.
+    """Projection of the centred g A on its first principal component over channels, with the sign as in Eigen-CAM.
 
     Gildenblat and contributors, "PyTorch library for CAM methods", 2021.
     """
@@ -104,7 +105,7 @@ def eigengradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def fem(activation: Tensor) -> Tensor:
-    """sum_c w_c A_c, w_c the share of cells where A_c is above its mean by two standard deviations; of no class.
+    """sum_c w_c A_c, w_c the share of cells where A_c exceeds its mean by two standard deviations; ignores the class.
 
     Fuad et al., "Features Understanding in 3D CNNs for Actions Recognition in Video", IPTA 2020.
     """
@@ -117,7 +118,7 @@ def scorecam(probe: LayerProbe) -> Tensor:
     """w = softmax over the channels of y(x s(up(A_c))), s the min-max scaling, up bilinear to the input's size.
 
     Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", CVPRW 2020. (The
-    score of the blank input, which the paper subtracts, falls out of the softmax.)
+    score of the blank input, which the paper subtracts, cancels in the softmax.)
     """
     activation = probe.activation
     size = probe.inputs.shape[2:]
@@ -164,20 +165,20 @@ def _first_principal_map(features: Tensor) -> Tensor:
 def _first_eigenvector(gram: Tensor) -> Tensor:
     """Positive semidefinite matrices (B, n, n) -> (B, n, 1), of length 1: power iteration by squaring the matrix.
 
-    Sixteen squarings are 65,536 iterations: of two eigenvalues that differ by a thousandth the second is gone by then.
-    Unlike `torch.linalg.eigh` this is plain matrix products, which every engine can compile.
+    Sixteen squarings equal 65,536 iterations, enough to separate eigenvalues that differ by a thousandth. Unlike
+    `torch.linalg.eigh` this is plain matrix products, which every engine can compile.
     """
     for _ in range(_SQUARINGS):
         largest = gram.abs().amax(dim=(1, 2), keepdim=True)
         gram = torch.where(largest > 0, gram / largest, gram)
         gram = gram @ gram
-    # By now every column is a multiple of it; the longest one is not 0.
+    # Every column is now a multiple of the eigenvector; the longest one is not 0.
     strongest = gram.square().sum(dim=1).argmax(dim=1)
     return functional.normalize(gram.gather(2, strongest[:, None, None].expand(-1, gram.shape[1], 1)), dim=1)
 
 
 def _for_each_channel(probe: LayerProbe, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """`score` of pictures (N,) and channels (N,) -> (N, K), asked for each channel of each picture: (B, K, C)."""
+    """Call `score(pictures (N,), channels (N,)) -> (N, K)` for each channel of each picture; returns (B, K, C)."""
     pictures, channels = probe.activation.shape[:2]
     total = pictures * channels
     scores = []
@@ -194,13 +195,13 @@ class Method(ABC):
     """A method: its name, its maths, and what it needs.
 
     Attributes:
-        name: How it is named on the command line.
-        compute: The maths; what it takes and returns depends on the kind of method.
-        features_only: It takes the activation for features, 0 where they are not there. A layer whose channels are the
-            scores themselves is then not chosen by itself.
-        against_similar: The score it explains is by how much the target is ahead of those most like it.
+        name: Its name on the command line.
+        compute: The maths; its arguments and result depend on the kind of method.
+        features_only: It interprets activations as features that are 0 when absent, so the automatic choice avoids a
+            layer whose channels are the class scores.
+        against_similar: It explains the lead of the target's logit over those of the most similar classes.
         needs_gradient: The score is differentiated.
-        needs_target: The map is of a target, not the same whatever is asked for.
+        needs_target: The map depends on the target.
         is_traceable: It is one function of tensors, which can be compiled.
     """
 

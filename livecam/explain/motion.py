@@ -1,4 +1,4 @@
-"""Optical flow from frame to frame: how a picture moves, where it is cut, and where its map goes with it."""
+"""Optical flow between frames: finds motion and cuts, and moves maps along with the picture."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _NOISE_LEVELS = 4
 class Motion(NamedTuple):
     """The motion of a picture `since` an earlier frame.
 
-    `flow`, (H, W, 2) float32, is how far away, in x and y, each pixel of a small upright picture was then.
+    `flow`, (H, W, 2) float32, is the x, y offset from each pixel of a small upright picture to where it was then.
     """
 
     since: Frame
     flow: np.ndarray
 
     def origins(self, region: Region, columns: int, rows: int) -> np.ndarray:
-        """Return where the content of each cell of a map was then, (rows, columns, 2) float32 x, y in cells.
+        """Return the former position of the content of each map cell, (rows, columns, 2) float32 x, y in cells.
 
-        `region` is the part of the upright picture that the map covers. Beyond the picture, all moves as its edge does.
+        `region` is the part of the upright picture that the map covers. Cells beyond the picture move like its edge.
         """
         height, width = self.flow.shape[:2]
         left, top, right, bottom = region
@@ -50,7 +50,7 @@ class Motion(NamedTuple):
         return cells + _sampled(self.flow, centres, cv2.INTER_LINEAR) / cell
 
     def moved(self, cells: np.ndarray, region: Region) -> np.ndarray:
-        """Return a map of then, (h, w) float32, as it lies now; a heatmap has to be clipped to 0..1 again."""
+        """Move a map (h, w) float32 of the earlier frame to this frame; clip a heatmap to 0..1 afterwards."""
         rows, columns = cells.shape
         # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
         return _sampled(cells, self.origins(region, columns, rows), cv2.INTER_CUBIC)
@@ -59,8 +59,8 @@ class Motion(NamedTuple):
 class MotionFinder:
     """Finds the motion between frames of one source by dense inverse search at its fastest.
 
-    Everybody who follows the same frames shares one finder, also from several threads: each frame is scaled once, each
-    pair of frames searched once. What was found is kept as long as the frames are.
+    Thread-safe. All users of the same frames should share one finder, so that each frame is scaled once and each pair
+    of frames is searched once. Results are cached for as long as the frames exist.
 
     Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016.
     """
@@ -88,7 +88,7 @@ class MotionFinder:
         return None if _is_cut(since, now, flow) else flow
 
     def _grey(self, frame: Frame) -> np.ndarray:
-        """The small upright picture that motion is found in, (H, W) uint8."""
+        """Return the small upright grey picture in which motion is searched, (H, W) uint8."""
         if frame not in self._greys:
             scale = _LONGER_SIDE / max(frame.picture.width, frame.picture.height)
             width, height = (
@@ -102,7 +102,7 @@ class MotionFinder:
 
 
 def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
-    """Return True if a picture (H, W) uint8 is not the one before, moved, but another."""
+    """Return True if motion cannot explain the difference between two consecutive pictures (H, W) uint8."""
     height, width = now.shape
     unexplained = _distance(_sampled(before, _grid(width, height) + flow, cv2.INTER_LINEAR), now)
     contrast = _distance(now, np.full_like(now, round(now.mean())))
@@ -110,12 +110,12 @@ def _is_cut(before: np.ndarray, now: np.ndarray, flow: np.ndarray) -> bool:
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """The mean absolute difference."""
+    """Return the mean absolute difference."""
     return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
 def _sampled(picture: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
-    """Sample a picture (H, W, ...) at x, y, (h, w, 2) float32; beyond its border as at its border. (h, w, ...)"""
+    """Sample a picture (H, W, ...) at x, y, (h, w, 2) float32, repeating its border; returns (h, w, ...)."""
     return cv2.remap(picture, at[:, :, 0], at[:, :, 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -126,13 +126,12 @@ def _grid(width: int, height: int) -> np.ndarray:
 
 
 class Carrier:
-    """Chooses the frames of a video that are explained, and carries their maps along to those between.
+    """Chooses the frames of a video that are explained, and moves their maps along to the frames between.
 
-    Explained is each frame whose `index` is `every` or more after that of the last one explained, and the first after
-    a cut. A map is always moved from where it was computed, by the motion between that frame and this: moved again
-    from frame to frame it would blur.
+    A frame is explained if it comes `every` or more frames after the last explained one, or first after a cut. A map is
+    always moved in one step from the frame that it was computed for, because repeated steps would blur it.
 
-    For one run; not for several threads at once. Raises LivecamError where `every` is no whole number from 1 on.
+    For one run; not thread-safe. Raises LivecamError if `every` is not a whole number of at least 1.
     """
 
     def __init__(self, every: int = 1, finder: MotionFinder | None = None) -> None:
@@ -146,7 +145,7 @@ class Carrier:
     def explanations(
         self, frames: Sequence[Frame], explain: Callable[[Sequence[Frame]], Sequence[Explanation]]
     ) -> Sequence[Explanation]:
-        """Return an explanation of each of the next frames; `explain` is called once, with those that are due.
+        """Return an explanation of each of the next frames; `explain` is called once, with the frames to explain.
 
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
         and `heatmap` moved on their own grid, and its age.
@@ -161,12 +160,12 @@ class Carrier:
                 self._explanation = next(explained)
                 explanations.append(self._explanation)
             else:
-                assert self._explanation is not None  # nothing has moved since a frame that there was not
+                assert self._explanation is not None  # before the first frame there is no motion
                 explanations.append(carried(self._explanation, motion, frame))
         return explanations
 
     def _motion(self, frame: Frame) -> Motion | None:
-        """Since the last frame that was due; None where this one is."""
+        """Return the motion since the last explained frame; None if this frame is to be explained."""
         if self._last is not None and frame.index - self._last.index < self.every:
             motion = self._finder.motion(self._last, frame)
             if motion is not None:
@@ -176,7 +175,7 @@ class Carrier:
 
 
 def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanation:
-    """Return an explanation of the frame that the motion is since for this later one, its maps moved along."""
+    """Move an explanation along with `motion` from its own frame to this later one."""
     return dataclasses.replace(
         aged(explanation, motion.since, frame),
         classes=tuple(_moved(one, motion, explanation.region) for one in explanation.classes),
@@ -185,7 +184,7 @@ def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanati
 
 
 def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
-    """Return an explanation of an earlier frame for this one, its maps where they were."""
+    """Return an explanation of an earlier frame as one for this frame, without moving its maps."""
     then, now = since.pts_seconds, frame.pts_seconds
     return dataclasses.replace(
         explanation,

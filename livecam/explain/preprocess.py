@@ -1,4 +1,4 @@
-"""Preprocessing: a frame becomes a model's input, scaled straight to its size, turned upright, as 8-bit RGB."""
+"""Preprocessing: scales a frame directly to the size of the model's input, upright, as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class _Kind(NamedTuple):
 
 
 class Preprocessor:
-    """Makes inputs of one size. Not for several threads at once: it keeps its scaler.
+    """Converts frames to inputs of one size. Not thread-safe, because it reuses its scaler.
 
     Args:
         preprocessing: Size and colours of the inputs.
-        fit: How a picture gets the input's shape: "stretch" scales both axes to it, "crop" takes its middle, as the
-            transforms of the weights do, "pad" adds bars in the mean colour.
+        fit: How a picture is made to fit the input's shape: "stretch" scales both axes to it, "crop" takes its middle,
+            as the transforms of the weights do, "pad" adds bars in the mean colour.
 
     Raises:
-        ModelError: There is no such fit.
+        ModelError: `fit` is unknown.
     """
 
     def __init__(self, preprocessing: Preprocessing, fit: str = "stretch") -> None:
@@ -56,7 +56,7 @@ class Preprocessor:
         self._memory: np.ndarray | None = None
 
     def __call__(self, frame: Frame) -> tuple[np.ndarray, Region]:
-        """Return the input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture in it."""
+        """Return the input, (h, w, 3) uint8 RGB or (h, w, 1) luma, and the region of the upright picture it shows."""
         height, width = self._preprocessing.size
         if self._fit == "stretch":
             return self._scaled(frame, width, height), Region()
@@ -85,14 +85,14 @@ class Preprocessor:
     def batch(
         self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None] | None = None
     ) -> tuple[Tensor, Sequence[Region]]:
-        """Make the inputs of several frames together.
+        """Convert several frames to one batch of inputs.
 
         Args:
             frames: Frames of any sizes.
             uploaded: The planes of each on the device, None for a frame that was not uploaded.
 
         Returns:
-            The inputs, (B, h, w, channels) uint8, on the device or in memory that the next call uses again; and the
+            The inputs, (B, h, w, channels) uint8, on the device or in memory that the next call overwrites; and the
             region of each upright picture that they show.
         """
         if uploaded is not None and (on_device := self.from_planes(frames, uploaded)) is not None:
@@ -103,9 +103,10 @@ class Preprocessor:
         return torch.from_numpy(np.stack(images, out=self._memory[: len(images)])), regions
 
     def from_planes(self, frames: Sequence[Frame], uploaded: Sequence[DevicePlanes | None]) -> Tensor | None:
-        """Return inputs (B, h, w, 3) uint8 RGB made of planes on the device, each of the whole picture.
+        """Return inputs (B, h, w, 3) uint8 RGB computed from planes on the device, each showing the whole picture.
 
-        Returns None if one has to be made on the host: it is not uploaded, or has to be turned, cut, or seen in grey.
+        Returns None if the host has to do it: a frame is not uploaded, or must be rotated, cropped or converted to
+        grey.
         """
         if self._fit != "stretch" or self._preprocessing.channels != 3:
             return None
@@ -122,7 +123,7 @@ class Preprocessor:
         return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
-        """The whole upright picture at (width, height), (h, w, channels) uint8, possibly a view with strides."""
+        """Scale the whole upright picture to (width, height); returns (h, w, channels) uint8, perhaps strided."""
         coded_width, coded_height = frame.orientation.swap(width, height)
         if frame.picture.format.name == "rgb24":
             small = _scaled_rgb(frame.picture, coded_width, coded_height)
@@ -164,7 +165,7 @@ def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:
 
 
 def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
-    """Packed RGB, scaled by the filter of `_scaled_video`: torch takes a fifth of swscale's time."""
+    """Scale packed RGB with the same filter as `_scaled_video`, in a fifth of swscale's time."""
     (plane,) = picture.planes
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
     image = torch.from_numpy(lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3))
@@ -174,7 +175,7 @@ def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
 
 
 def _shape_as_seen(frame: Frame) -> tuple[float, float]:
-    """(width, height) of the upright picture in square pixels; only their proportion counts."""
+    """Return (width, height) of the upright picture in square pixels; only their ratio is meaningful."""
     width = frame.picture.width * float(frame.sample_aspect_ratio)
     return frame.orientation.swap(width, float(frame.picture.height))
 
@@ -190,8 +191,9 @@ def input_from_planes(
 ) -> Tensor:
     """Scale pictures of one size to inputs, (B, height, width, 3) uint8 RGB, on their device.
 
-    They look as `Preprocessor` makes them of stretched upright frames, but without the errors of swscale's last step to
-    RGB: it leaves white of limited range at 253 and everything else as much too dark, and halves the width of chroma.
+    The result equals that of `Preprocessor` for upright frames with fit="stretch", but without the errors of swscale's
+    conversion to RGB: it maps limited-range white to 253, darkens everything else in proportion, and halves the width
+    of chroma.
 
     Args:
         pictures: The planes of B pictures.
@@ -214,9 +216,9 @@ def input_from_planes(
 
 @functools.lru_cache(maxsize=16)
 def _to_rgb(pixel_format: str, color: Color, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(3, 3) and (3,) float32 on the device: planes @ matrix + offset is RGB in 0..255, to be rounded down.
+    """Return a matrix (3, 3) and an offset (3,) on the device: floor(planes @ matrix + offset) is RGB in 0..255.
 
-    They are kept, because the host has to wait for the device to bring them there.
+    Cached, because the host has to wait for the upload.
     """
     if pixel_format == "gbrp":
         matrix, offset = np.eye(3)[[2, 0, 1]], np.zeros(3)

@@ -1,4 +1,4 @@
-"""The program that engines run: one function of tensors alone, from 8-bit pictures to maps and scores."""
+"""The program that engines run: a function of tensors, from 8-bit pictures to maps and scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from livecam.models.layers import TargetLayer
 
 
 class CamProgram:
-    """Explains pictures (B, h, w, channels) uint8 on the device, in one precision. Not for several threads at once.
+    """Explains pictures (B, h, w, channels) uint8 on the device, in one precision. Not thread-safe.
 
     Args:
         classifier: The model, on the device.
@@ -27,9 +27,9 @@ class CamProgram:
         task: What the model's output means.
         selection: What is explained of each picture.
         layers: Where it is explained; the maps of several layers are fused.
-        method: How it is explained. None: not at all, the model predicts and that is it.
+        method: How it is explained; None to predict only.
         dtype: The precision.
-        on_forwards: Told of the progress of methods that take many forward passes.
+        on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CamProgram:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """The module is frozen, tapped and in the precision inside the block, and as before afterwards."""
+        """Freeze and tap the module and convert it to the precision inside the block; restore it afterwards."""
         with ExitStack() as stack:
             stack.enter_context(frozen(self._module))
             stack.enter_context(held_in(self._module, self.dtype))
@@ -63,7 +63,7 @@ class CamProgram:
             yield
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
-        """Return the answer to pictures, on the device; `select` takes the place of the selection for once."""
+        """Return the answer to pictures, on the device; `select` replaces the selection for this call."""
         maps, targets, output = self._explained(self._normalisation(images), select or self._selection)
         return Answer(maps.float(), targets, *self._task.scores(output, targets))
 
@@ -72,7 +72,7 @@ class CamProgram:
         return self._explained(inputs, select)[0]
 
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (B, K, h, w), targets (B, K) and the model's output."""
+        """Return maps (B, K, h, w), targets (B, K) and the model's output."""
         method = self._method
         with torch.set_grad_enabled(method is not None and method.needs_gradient):
             output = self._module(inputs)
@@ -93,7 +93,7 @@ class CamProgram:
 
 
 class Normalisation:
-    """Makes inputs (B, channels, h, w) of pictures (B, h, w, channels) uint8, as the model was trained with."""
+    """Normalises pictures (B, h, w, channels) uint8 to inputs (B, channels, h, w), as the model was trained."""
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
         mean = torch.tensor(preprocessing.mean, device=device).view(-1, 1, 1)
@@ -106,7 +106,7 @@ class Normalisation:
 
 
 def _fused(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (B, K, h, w) of several layers -> their mean on the finest of the grids.
+    """Return the mean of the maps (B, K, h, w) of several layers, on the finest of their grids.
 
     Each is divided by its largest absolute value first: their units differ by orders of magnitude from layer to layer.
     """

@@ -1,4 +1,4 @@
-"""The engines that run one model: the one that explains, and one that predicts alone."""
+"""The two engines of one model: one explains, the other only predicts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from livecam.names import PRECISIONS
 
 
 class Runtime:
-    """Runs one model: explains what it was last aimed at, and predicts. It stays prepared within `with runtime:`.
+    """Runs one model, to explain the targets of the last `aim` or to predict. Within `with runtime:` it stays prepared.
 
     Args:
         classifier: The model, on the device.
         device: The device that it runs on.
         dtype: The precision of its weights.
-        task: What its output means.
+        task: The meaning of its output.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
-        on_forwards: Told of the progress of methods that take many forward passes.
+        on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class Runtime:
     @property
     def engine(self) -> Engine:
         """The engine that explains."""
-        assert self._engine is not None  # it is aimed first
+        assert self._engine is not None  # `aim` was called before
         return self._engine
 
     def aim(self, selection: Selection, layers: Sequence[TargetLayer], method: Method) -> None:
-        """Explain these targets at these layers by this method from now on; eagerly at first, unless it is the first.
+        """From now on, explain these targets at these layers by this method. After the first call, starts eagerly.
 
-        Raises ModelError for an engine or a precision that there is not.
+        Raises ModelError if the engine or the precision does not exist.
         """
         before, wanted = self._engine, self._wanted_engine
-        # Not the first, it is compiled only when it is told what will follow, and beside the run: nobody waits for it.
+        # Later methods are compiled only after `expect`, and in the background, so that the run does not wait.
         engine = "auto" if before is not None and wanted == "compiled" else wanted
         self._engine = self._engine_for(selection, layers, method, engine, self._wanted_precision)
         if before is not None:
@@ -71,7 +71,7 @@ class Runtime:
 
     def __enter__(self) -> Runtime:
         for engine in (self._engine, self._predictor):
-            if engine is not None and not self._sessions:  # once a session: to look at all weights takes a while
+            if engine is not None and not self._sessions:  # once a session, since checking all weights takes a while
                 engine.check_weights()
         self._make_ready()
         self._sessions += 1
@@ -85,7 +85,7 @@ class Runtime:
             self.engine.eager.close()
 
     def predict(self, images: Tensor) -> Answer:
-        """Predict without explaining, by the engine and in the precision that the first call finds in use."""
+        """Predict without explaining, with the engine and the precision that were in use at the first call."""
         if self._predictor is None:
             engine = "eager" if self.engine.engine == "eager" else "compiled"
             precision = self.engine.precision if self.engine.precision in PRECISIONS else "auto"
@@ -98,7 +98,7 @@ class Runtime:
             return self._predictor(images)
 
     def _make_ready(self) -> None:
-        """Prepare for explaining, also after a prediction that held the weights in another precision."""
+        """Prepare for explaining, also after a prediction that needed the weights in another precision."""
         eager = self.engine.eager
         if self._predictor is not None and self._predictor.eager.program.dtype != eager.program.dtype:
             self._predictor.eager.close()
@@ -107,7 +107,7 @@ class Runtime:
     def _engine_for(
         self, selection: Selection, layers: Sequence[TargetLayer], method: Method | None, engine: str, precision: str
     ) -> Engine:
-        # Of parts, not of this object: it is to be gone, and its compiler stopped, once nobody holds it.
+        # Refers to parts instead of this object, so that it can be collected and its compiler stopped.
         parts = self._classifier, self._device, self._task, selection, layers, method
         return Engine(
             self._classifier,

@@ -1,4 +1,4 @@
-"""Taps record what a layer of a module gives; afterwards the module is given back as it was."""
+"""Taps, which record the output of a module's layer; afterwards the module is restored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Set a module to evaluation mode without parameter gradients inside the block; afterwards it is as before.
+    """Set a module to evaluation mode without parameter gradients inside the block; restore it afterwards.
 
-    Its recurrent layers do without cuDNN meanwhile, which refuses to go back through them in evaluation mode.
+    Recurrent layers run without cuDNN meanwhile, because it refuses their backward pass in evaluation mode.
     """
     training = [(child, child.training) for child in module.modules()]
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -35,7 +35,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_cudnn(layer: nn.RNNBase) -> Iterator[None]:
-    """Switch cuDNN off for each call of the layer, and only for it: convolutions are far slower without."""
+    """Switch cuDNN off during calls of this layer only, since convolutions are far slower without it."""
     before: list[bool] = []
 
     def switch_off(layer: nn.Module, inputs: object) -> None:
@@ -58,7 +58,7 @@ def _without_cudnn(layer: nn.RNNBase) -> Iterator[None]:
 
 @contextmanager
 def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Hold weights and buffers in this dtype inside the block; afterwards they have the very data of before."""
+    """Convert weights and buffers to this dtype inside the block; afterwards put the original tensors back."""
     tensors = [*module.parameters(), *module.buffers()]
     kept = [(each, each.data) for each in tensors if each.is_floating_point() and each.dtype != dtype]
     try:
@@ -73,10 +73,10 @@ def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
 class Tap:
     """Records the output of one layer, and cuts the autograd tape there: a backward pass ends at the layer.
 
-    The layer's output is copied into a buffer that is kept from call to call, and the network goes on from a leaf over
-    that buffer. It goes on with a clone of the leaf: an in-place ReLU right behind the layer would be refused on a
-    leaf, and would overwrite the activation that the map needs. An output that is on the tape already, because it comes
-    after another tapped layer, stays there.
+    The layer's output is copied into a buffer that is reused by every call. A leaf tensor over that buffer starts a new
+    tape, and the network continues with a clone of the leaf: PyTorch forbids in-place operations on a leaf, such as a
+    ReLU right behind the layer, and they would overwrite the activation that the map needs. An output that is on the
+    tape already, because it comes after another tapped layer, stays there.
 
     A layer that the network runs several times for an input, `calls`, is tapped at the last call.
     """
@@ -102,7 +102,7 @@ class Tap:
 
     @contextmanager
     def substituting(self, output: Tensor) -> Iterator[None]:
-        """Let the network go on with this output inside the block, whatever the layer gives."""
+        """Replace the layer's output by this one inside the block."""
         self._substitute = output
         try:
             yield
@@ -134,7 +134,7 @@ class Tap:
         return self._point.clone()
 
     def _buffer_for(self, output: Tensor) -> Tensor:
-        """Memory for an output: the beginning of what is kept, or new if that is too small or of another kind."""
+        """Return a buffer for an output: part of the existing one, or a new one if that is too small or unsuitable."""
         kept = self._buffer
         if (
             kept is None

@@ -1,6 +1,6 @@
-"""The task: the seam between the meaning of a model's output and everything that explains it.
+"""The task: an interface that hides the meaning of a model's output from the code that explains it.
 
-`livecam.explain.classification` is the one implementation. Another is a file beside it, and `Explainer` chooses.
+`livecam.explain.classification` is the only implementation so far; `Explainer` creates it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from livecam.picture.media import Region
 
 
 class Selection(Protocol):
-    """Picks what is explained of each picture, and puts the answer into words."""
+    """Chooses the targets to explain for each picture, and names them in the explanation."""
 
     @property
     def shown(self) -> int:
-        """How many targets are shown of each picture, without a runner-up."""
+        """The number of targets shown for each picture, without a runner-up."""
 
     @property
     def objective(self) -> Objective:
@@ -35,27 +35,27 @@ class Selection(Protocol):
         """Return the first target for the first picture, the second for the second, and so on: (B, 1)."""
 
     def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int) -> Explanation:
-        """Name what a picture's answer says; the heatmaps are dark until heat is made of the maps."""
+        """Convert a picture's answer to an explanation with names; the heatmaps are 0 until `Heat` fills them."""
 
 
 class Task(Protocol):
     """The meaning of one model's output.
 
-    The output is a tensor whose first axis counts the pictures of a batch; only the task knows more about it. All that
-    takes or returns tensors has to be made of operations that can be traced.
+    The output is a tensor whose first axis counts the pictures of a batch; only the task knows more about it. Methods
+    that take or return tensors must use only operations that can be traced.
     """
 
     def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> Selection:
-        """Choose what is explained: `wanted` as the user named it, and the next best thing with `runner_up`.
+        """Create the selection of the targets that the user `wanted`; `runner_up` adds the next best one.
 
-        Raises ModelError for what does not fit the model or the method.
+        Raises ModelError if they do not fit the model or the method.
         """
 
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `scores`, `best` and `best_scores` of `Answer` for a model's output and the targets explained."""
 
     def strongest(self, output: Tensor) -> Tensor:
-        """Return one number of a model's output, differentiable: what its gradient reaches can be explained."""
+        """Reduce a model's output to one differentiable number; layers that its gradient reaches can be explained."""
 
     def holds_scores(self, channels: int) -> bool:
-        """Return True if a layer of so many channels holds the scores themselves."""
+        """Return True if a layer with this number of channels holds the scores themselves."""

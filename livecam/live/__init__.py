@@ -1,1 +1,1 @@
-"""The live run: cameras, streams and files in, a window out. The newest frame is explained; every other is counted."""
+"""The live run: shows cameras, streams and files in a window. The newest frame is explained; others are dropped."""

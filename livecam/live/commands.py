@@ -19,7 +19,7 @@ Choice = TypeVar("Choice")
 
 
 class Commands:
-    """Does what the keys are for: each command tells its owner what to do, at once. For the main thread only."""
+    """Executes the commands of the keys. For the main thread only."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Commands:
         self._method = explaining.question.method
 
     def press(self, key: str) -> None:
-        """Do what a key is for; one that is not in the table does nothing."""
+        """Execute the command of a key; unknown keys do nothing."""
         for entry in KEYS:
             if key in entry.keys:
                 entry.command(self)
@@ -47,13 +47,13 @@ class Commands:
         self._quit_run()
 
     def pause(self) -> None:
-        """Let the pictures stand still, or go on."""
+        """Pause the pictures, or resume."""
         is_paused = not self._feeds[0].is_paused
         for feed in self._feeds:
             feed.pause(is_paused)
 
     def step(self) -> None:
-        """Show one more frame of each source, then let it stand still."""
+        """Show one more frame of each source, then pause."""
         for feed in self._feeds:
             feed.step()
 
@@ -70,7 +70,7 @@ class Commands:
 
     def next_method(self, step: int = 1) -> None:
         """Explain by the next method, at the layer and for the class that were chosen."""
-        # Counted from the last one asked for, even if it was refused: there may be others behind it.
+        # The next after the last one asked for, even if that was refused, so that the methods after it can be reached.
         self._method = _next(METHODS, self._method, step)
         self._ask(method=self._method)
 
@@ -79,11 +79,11 @@ class Commands:
         self._ask(layer=_next((None, *self._explaining.layers), self._explaining.question.layer, step))
 
     def next_class(self, step: int = 1) -> None:
-        """Explain the model's next best class, of the first five."""
+        """Explain the next of the model's five best classes."""
         self._ask(target=_next(_RANKS, self._explaining.question.target, step))
 
     def lock_class(self) -> None:
-        """Keep to the class on the screen, whichever is best; or, if one is kept to, let it go."""
+        """Lock the class on the screen, so that it is explained whichever is best; or unlock it."""
         is_locked = isinstance(self._explaining.question.target, int)
         self._ask(target=None if is_locked else self._screen.shown_class())
 
@@ -100,7 +100,7 @@ class Commands:
         self._restyle(view=_next(VIEWS, self._screen.style.view, step))
 
     def mirror(self) -> None:
-        """Exchange left and right, for the model as well."""
+        """Mirror the picture, for the model as well."""
         for feed in self._feeds:
             feed.is_mirrored = not feed.is_mirrored
 
@@ -113,7 +113,7 @@ class Commands:
         self._screen.shows_figures = not self._screen.shows_figures
 
     def help(self) -> None:
-        """Show or hide what the keys do."""
+        """Show or hide the help on keys."""
         self._screen.help = () if self._screen.help else [(entry.name, entry.help) for entry in KEYS]
 
     def _ask(self, **changes: Any) -> None:
@@ -129,7 +129,7 @@ def _next(choices: Sequence[Choice], current: Choice, step: int) -> Choice:
 
 
 class Key(NamedTuple):
-    """An entry of the table: `keys` as a display gives them, their name and what they do in words, and the command."""
+    """An entry of the key table: the characters that a display returns, their name, a description and the command."""
 
     keys: tuple[str, ...]
     name: str

@@ -1,4 +1,4 @@
-"""Where a live run shows its picture and gets its keys from: a window, or nowhere."""
+"""Displays: a window that shows the picture of a live run and reads the keys, or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST_SIDE = 1280
 
 
 class Display(Protocol):
-    """What a live run shows its picture on. All calls come from the main thread."""
+    """The interface of a display. All calls come from the main thread."""
 
     has_screen: bool
     """False if nobody sees what is shown; then nothing is shown, and an error that would be told there is raised."""
@@ -27,7 +27,7 @@ class Display(Protocol):
         """Show the next picture, (H, W, 3) uint8 BGR; sizes may change from picture to picture."""
 
     def keys(self) -> list[str]:
-        """Return the keys that were pressed since the last call, a character each, once the picture can be seen."""
+        """Wait until the picture is visible, then return the keys pressed since the last call, one character each."""
 
     @property
     def is_closed(self) -> bool:
@@ -37,11 +37,11 @@ class Display(Protocol):
         """Fill the whole screen, or go back to a window."""
 
     def close(self) -> None:
-        """Take the display away; may be called more than once."""
+        """Close the display; may be called more than once."""
 
 
 class NoWindow:
-    """The display of a run that nobody watches."""
+    """A display that shows nothing."""
 
     has_screen = is_closed = False
 
@@ -59,7 +59,7 @@ class NoWindow:
 
 
 class Window:
-    """A window on the desktop, by OpenCV; it can be resized and keeps the picture's aspect."""
+    """A window on the desktop, opened with OpenCV; it can be resized and keeps the picture's aspect."""
 
     has_screen = True
 
@@ -106,7 +106,7 @@ class Window:
         self._is_open = False
 
     def _fit(self, bgr: np.ndarray) -> None:
-        """Resize the window to a picture whose shape is not that of the one before."""
+        """Resize the window if the picture has another shape than the previous one."""
         height, width = self._shape = bgr.shape[:2]
         scale = min(_LARGEST_SIDE / max(width, height), 1)
         cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
@@ -126,10 +126,10 @@ _OPEN_A_WINDOW = "import cv2; cv2.namedWindow('livecam'); cv2.destroyAllWindows(
 
 
 def check_window(timeout_seconds: float = 10.0) -> None:
-    """Check that a window can be opened, by opening one in a process of its own; it takes a fifth of a second.
+    """Check that a window can be opened, by opening one in a child process; it takes a fifth of a second.
 
-    Qt, which OpenCV draws windows with on Linux, aborts the whole process if the display does not answer, refuses the
-    program, or lacks a library. To connect to the display's socket would not find the last.
+    Qt, which OpenCV draws windows with on Linux, aborts the whole process if the display does not answer or refuses the
+    program, or if a library is missing. Connecting to the display's socket would not detect a missing library.
 
     Raises:
         OutputError: No window can be opened.
@@ -164,6 +164,6 @@ def _refusal(problem: str) -> str:
 
 
 def _reason(messages: str) -> str:
-    """Return the line that names the cause: lines on fonts or the session's type may come before it."""
+    """Return the line that names the cause, which lines about fonts or the session type may precede."""
     lines = messages.strip().splitlines() or ["it crashed"]
     return next((line for line in lines if "could not" in line.lower()), lines[-1]).strip()

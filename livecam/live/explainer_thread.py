@@ -24,12 +24,12 @@ _SETTLING_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Question:
-    """What the model is asked.
+    """What to explain: the method, the layer and the class that the user chose.
 
     Attributes:
         method: The method that explains.
         layer: The layer whose maps are shown; None for the automatic choice.
-        target: The class that is explained; None for the one that the explainer was made for.
+        target: The class that is explained; None for the explainer's original target.
     """
 
     method: str
@@ -38,13 +38,13 @@ class Question:
 
 
 class ExplainerThread:
-    """Explains the frames that wait in the feeds until it is stopped; `run` is the work of its thread.
+    """Explains the frames that wait in the feeds until it is stopped; its thread executes `run`.
 
     Args:
-        feeds: Where frames come from and explained ones go.
+        feeds: Supply the frames and take back the explained ones.
         changed: The condition that the feeds share.
-        explainer: Explains; no other thread may use it meanwhile.
-        tell: Called with a line for the user where a question cannot be answered.
+        explainer: Explains the frames; no other thread may use it meanwhile.
+        tell: Called with a line for the user if a question cannot be answered.
         is_steady: Make the heatmaps steady from frame to frame.
         shows_every: Have the feeds show every frame, not only explained ones.
         settling_seconds: How long a question must stay before its method is compiled.
@@ -80,20 +80,20 @@ class ExplainerThread:
         self._set_shows_every()
 
     def ask(self, question: Question) -> None:
-        """Answer this question from the next frame on, instead of any other; for any thread."""
+        """Switch to this question from the next frame on. Thread-safe."""
         with self._changed:
             self.question = question
             self._set_shows_every()
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Make the thread end; for any thread."""
+        """Make the thread end. Thread-safe."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Explain until stopped, also when the sources have ended: a paused picture may be asked about again."""
+        """Explain until stopped, even after the sources have ended: the user may change the question while paused."""
         while self._waited_for_work():
             self._follow_question()
             if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
@@ -125,14 +125,14 @@ class ExplainerThread:
             self._prepare()
 
     def _change(self) -> None:
-        """Answer the question from here on. If it does not fit, say why and stay with the one before."""
+        """Switch to another question. If it does not fit the model, tell the user why and keep the previous one."""
         question = self.question
         try:
             self._explainer.change(question.method, question.layer, question.target)
         except LivecamError as exc:
             self._tell(str(exc))
             with self._changed:
-                if self.question is question:  # and nothing else was asked meanwhile
+                if self.question is question:  # and no other question was asked meanwhile
                     self.question = self._answered
         else:
             self._answered = question
@@ -143,7 +143,7 @@ class ExplainerThread:
             self._changed.notify_all()
 
     def _prepare(self) -> None:
-        """Have the explainer compile the method that it goes on with."""
+        """Let the explainer compile the method in use."""
         with self._changed:
             self._is_preparing = True
             self._set_shows_every()
@@ -153,7 +153,7 @@ class ExplainerThread:
             self._set_shows_every()
 
     def _set_shows_every(self) -> None:
-        """Show every frame while the explainer is busy with itself: the picture goes on, the last map moved along."""
+        """Have the feeds show every frame, with the last map, while the explainer is busy compiling or switching."""
         for feed in self._feeds:
             feed.shows_every = self._shows_every or self._is_preparing or self._is_asked
 
@@ -167,7 +167,7 @@ class ExplainerThread:
             feed.put_explained(each)
 
     def _explain_again(self) -> None:
-        """Explain the pictures that stand still on the screen."""
+        """Explain the paused pictures on the screen again."""
         for feed in self._feeds:
             shown = feed.on_screen
             if feed.is_paused and shown is not None:
@@ -175,7 +175,7 @@ class ExplainerThread:
                 feed.revise(explained)
 
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
-        """Explain a frame of each of these feeds; on a GPU by its planes there, which are then drawn on as well."""
+        """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
         explanations = self._explainer.explain(frames, uploaded=there, heat=not self._is_steady)
         if self._is_steady:
@@ -188,6 +188,6 @@ class ExplainerThread:
         ]
 
     def _reset_steadiness(self) -> None:
-        """Begin with a new scale and without maps of before: each question has its own."""
+        """Forget scale and maps, which belong to the previous question."""
         options = self._explainer.heat_options
         self._steadiness = {feed: Steadiness(options, feed.finder) for feed in self._feeds}

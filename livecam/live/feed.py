@@ -1,4 +1,4 @@
-"""One source of a live run: where its frames wait between the reader, the explainer and the screen."""
+"""The feed: holds the frames of one source of a live run between the reader, the explainer and the screen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from livecam.sources.base import Source
 class Explained:
     """A frame that went through the model.
 
-    `facts` tell how it was explained, as in `Explainer.report`. `uploaded` are the frame's planes if they are on a GPU.
+    `facts` says how it was explained, as in `Explainer.report`. `uploaded` holds the frame's planes if they are on a
+    GPU.
     """
 
     frame: Frame
@@ -33,7 +34,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A frame for the screen and the newest explanation there was: of this frame, or of an earlier one."""
+    """A frame for the screen with the newest explanation, which may be of an earlier frame."""
 
     frame: Frame
     explained: Explained
@@ -44,8 +45,8 @@ class Feed:
 
     One frame may wait before each step. The newest frame of a live source takes the place of one that waits, which
     counts as dropped; the reader of a file waits until the screen has room. While `shows_every` is set, every frame
-    goes to the screen at once, and the newest to the explainer as well. The screen gets frames in their order: one that
-    was explained too late for that is dropped.
+    goes to the screen at once, and the newest to the explainer as well. The screen gets frames in order: a frame that
+    was explained too late is dropped.
 
     All feeds of a run share the condition `changed`. Any thread may call the methods, but only one each `read`s, takes
     frames to explain, and takes frames to show.
@@ -60,7 +61,7 @@ class Feed:
         self.shows_every = False
         self.on_screen: Shown | None = None
         self._changed = changed
-        self._steps = 0  # frames that are still to be shown although it is paused
+        self._steps = 0  # frames to show although it is paused
         self._to_explain: Frame | None = None
         self._in_flight: Frame | None = None  # at the explainer
         self._is_in_flight_unsent = False
@@ -79,13 +80,13 @@ class Feed:
 
     @property
     def waits_for_screen(self) -> bool:
-        """True if a frame waits to be shown and may be. A file's frame waits for the first explanation."""
+        """True if a frame can be shown now. The first frame of a file waits for its explanation."""
         has_map = self.source.is_live or self._newest is not None
         return self._to_show is not None and has_map and not self._stands_still
 
     @property
     def is_revised(self) -> bool:
-        """True if the frame on the screen was given another explanation, which is not drawn yet."""
+        """True if the frame on the screen has a new explanation that is not drawn yet."""
         return self._is_revised
 
     @property
@@ -102,7 +103,7 @@ class Feed:
     def read(self) -> None:
         """Read the source to its end: the work of the reader's thread."""
         try:
-            # Closed at once, so that the source knows its last gap to be over.
+            # Closed at once, so that the source ends its last gap.
             with closing(self.source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
                 for frame in frames:
                     self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
@@ -112,7 +113,7 @@ class Feed:
                 self._changed.notify_all()
 
     def put(self, frame: Frame) -> None:
-        """Take in the next frame of the source; one of a file when there is room. Raises GivenUp."""
+        """Take the next frame from the source; waits for room if it is a file's frame. Raises GivenUp."""
         with self._changed:
             if not self.source.is_live:
                 self._changed.wait_for(lambda: self._is_stopped or self._has_room())
@@ -131,7 +132,7 @@ class Feed:
             self._changed.notify_all()
 
     def pause(self, is_paused: bool) -> None:
-        """Let the picture stand still, or go on. A live source's frames are dropped meanwhile, a file waits."""
+        """Pause or resume. While paused, frames of a live source are dropped, and a file waits."""
         with self._changed:
             self.is_paused, self._steps = is_paused, 0
             if is_paused and self.source.is_live and self._to_show is not None:
@@ -140,7 +141,7 @@ class Feed:
             self._changed.notify_all()
 
     def step(self) -> None:
-        """Let one more frame be shown, then let the picture stand still."""
+        """Show one more frame, then pause."""
         with self._changed:
             self.is_paused, self._steps = True, self._steps + 1
             self._changed.notify_all()
@@ -168,7 +169,7 @@ class Feed:
             self._changed.notify_all()
 
     def revise(self, explained: Explained) -> None:
-        """Give the frame on the screen another explanation; nothing happens if another frame is there by now."""
+        """Replace the explanation of the frame on the screen; does nothing if another frame is shown by now."""
         with self._changed:
             if self.on_screen is not None and self.on_screen.frame is explained.frame:
                 self._newest = explained
@@ -192,13 +193,13 @@ class Feed:
             return self.on_screen
 
     def take_revised(self) -> bool:
-        """Return True if the frame on the screen was given another explanation since the last call."""
+        """Return True if the frame on the screen got a new explanation since the last call."""
         with self._changed:
             is_revised, self._is_revised = self._is_revised, False
             return is_revised
 
     def stop(self) -> None:
-        """Make the reader end, also while it waits."""
+        """Make the reader end, even while it waits."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
@@ -224,7 +225,7 @@ class Feed:
         return frame.index > self._last_sent
 
     def _send(self, frame: Frame) -> None:
-        """Let a frame wait for the screen."""
+        """Put a frame into the slot for the screen."""
         self._last_sent = frame.index
         if self._stands_still and self.source.is_live:
             self._drop("pause")

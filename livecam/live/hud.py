@@ -1,4 +1,4 @@
-"""The text over the picture in the window: figures, bars of classes, notices, help. It is in no recording."""
+"""The text over the picture in the window: figures, bars of classes, notices, help. It is not recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Bar = tuple[str, float, bool]
 
 
 class Notice:
-    """A line for the user, on the screen for some seconds. Any thread may `tell` another one."""
+    """A line for the user, shown for some seconds. Any thread may set a new one with `tell`."""
 
     def __init__(self) -> None:
         self._told = "", -math.inf
@@ -49,14 +49,14 @@ class Notice:
 
 
 class Rate:
-    """Finds how many frames a second come, over about the last two seconds, from their growing count."""
+    """Measures frames per second from a running count, over about the last two seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._counts: deque[tuple[float, int]] = deque()
 
     def fps(self, count: int) -> float:
-        """Return the rate at which the count has grown to this."""
+        """Return the recent growth of the count per second; call it with the current count."""
         now = self._clock()
         self._counts.append((now, count))
         while len(self._counts) > 2 and now - self._counts[1][0] >= _RATE_SECONDS:
@@ -66,7 +66,7 @@ class Rate:
 
 
 class Figures:
-    """Tells in a few lines how a source is explained, how fast and how late, by its ledger."""
+    """Describes in a few lines how a source is explained, with frame rate and latency from its ledger."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.perf_counter) -> None:
         self._ledger = ledger
@@ -103,7 +103,7 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
 
     Args:
         bgr: The picture, (H, W, 3) uint8 BGR, which is drawn into.
-        lines: The text; lines for which there is no room are left out, the last first.
+        lines: The text; if there is no room for all lines, the last ones are left out.
         bars: Classes and their scores.
         top: The row at which the first line begins.
     """
@@ -140,7 +140,7 @@ def draw_help(bgr: np.ndarray, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def _write(bgr: np.ndarray, letters: np.ndarray, x: int, y: int) -> None:
-    """Put letters, (h, w) uint8 coverage, with their top left corner at (x, y), as far as there is room."""
+    """Draw letters, (h, w) uint8 coverage, with their top left corner at (x, y), clipped to the picture."""
     part = bgr[y : y + letters.shape[0], x : x + letters.shape[1]]
     np.maximum(part, letters[: part.shape[0], : part.shape[1], None], out=part)
 

@@ -1,4 +1,4 @@
-"""One source's pane of the screen: its picture with the heatmap, and what is written over it."""
+"""The pane of one source: its picture with the heatmap, and the text over it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHORTEST_SIDE = 480
 class Follower:
     """Moves the last explanation along with the picture to frames that the model has not seen.
 
-    Maps older than `max_age_seconds` are hidden, as across a cut. For one source, and one thread.
+    Maps older than `max_age_seconds` and maps from before a cut are hidden. For one source and one thread.
     """
 
     def __init__(self, max_age_seconds: float, finder: MotionFinder) -> None:
@@ -43,7 +43,7 @@ class Follower:
         self._finder = finder
 
     def __call__(self, shown: Shown) -> Explanation:
-        """Return the explanation for a frame, which tells its age: its own, or an earlier one moved along."""
+        """Return the explanation for a frame: its own, or an earlier one moved along, with its age."""
         frame, since = shown.frame, shown.explained.frame
         if frame.index == since.index:
             return shown.explained.explanation
@@ -63,9 +63,9 @@ def _dark(explanation: Explanation) -> Explanation:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What a pane has drawn of a frame.
+    """A frame as a pane has drawn it.
 
-    `picture` is upright, with the heatmap; `aspect` is the width of its pixels by their height. `facts` tell how the
+    `picture` is upright, with the heatmap; `aspect` is the width of its pixels by their height. `facts` says how the
     frame was explained, as in `Explainer.report`.
     """
 
@@ -90,7 +90,7 @@ class Pane:
         self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
 
     def draw(self, shown: Shown, style: Style) -> Drawn:
-        """Draw a frame in a style, with the newest explanation there is."""
+        """Draw a frame in a style, with the newest explanation."""
         if self._render is None or self.is_out_of_style(style):
             self._render = Renderer(_PIXEL_FORMAT, style, largest_side=LARGEST_VIDEO_SIDE)
         frame, explained = shown.frame, shown.explained
@@ -104,11 +104,11 @@ class Pane:
         return self.drawn
 
     def is_out_of_style(self, style: Style) -> bool:
-        """Return True if a frame was drawn, in another style."""
+        """Return True if the drawn frame has another style than this."""
         return self.drawn is not None and self.drawn.style is not style
 
     def media(self) -> Media:
-        """Return the facts of the drawn picture, for a file that it is written to."""
+        """Return the facts of the drawn picture, to open a file for it."""
         assert self.drawn is not None
         picture = self.drawn.picture
         assert picture.time_base is not None
@@ -158,7 +158,7 @@ class Pane:
         return bgr
 
     def _first_size(self) -> tuple[int, int]:
-        """Return (width, height) on the screen of the picture that is to come."""
+        """Return the (width, height) that the first picture will have on the screen."""
         media = self.feed.source.media
         orientation = Orientation.of(media.display_matrix)
         aspect = upright_aspect(media.sample_aspect_ratio or Fraction(1), orientation)
@@ -166,7 +166,7 @@ class Pane:
 
 
 def _caption_height(drawn: Drawn, height: int) -> int:
-    """Return how far down the captions in the picture itself reach, once it is shown so many pixels high."""
+    """Return the height of the captions in the picture if it is shown at this height in pixels."""
     if not drawn.style.caption:
         return 0
     picture = drawn.picture
@@ -207,7 +207,7 @@ class ToScreen:
         return width * scale, height * scale
 
     def __call__(self, picture: av.VideoFrame, aspect: Fraction, *, enlarged: bool = True) -> np.ndarray:
-        """Convert a picture whose pixels have this aspect; `enlarged` if it is too small to be written on."""
+        """Convert a picture whose pixels have this aspect; `enlarged` scales up pictures too small for text."""
         size = max(round(picture.width * aspect), 1), picture.height
         if enlarged:
             size = self.size(picture.width, picture.height, aspect)

@@ -1,4 +1,4 @@
-"""What is kept of a live run: recordings, encoded in a thread of their own, and snapshots."""
+"""Recordings of a live run, which are encoded in a thread of their own, and snapshots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.1
 
 
 class Recording:
-    """A file of pictures, which begins with its first one at 0.
+    """A video file of what is shown; its first picture has the time 0.
 
     `written` pictures are in it; `left_out` ones came faster than they could be encoded.
     """
@@ -39,7 +39,7 @@ class Recording:
         self.size = size
         self.written = 0
         self.left_out = 0
-        self._sink: Sink | None = sink  # as long as it is open: it holds on to an encoder
+        self._sink: Sink | None = sink  # only while it is open, since it holds an encoder
         self._first_pts: int | None = None
 
     def set_time(self, picture: av.VideoFrame) -> None:
@@ -73,13 +73,13 @@ class Recording:
 
 
 class Recorder:
-    """Records what is shown, each source to a file; `run` is the work of its thread.
+    """Records what is shown, each source to its own file; the recorder's thread executes `run`.
 
-    `run` encodes and completes the files. All other methods are for the main thread, which goes on meanwhile.
+    `run` encodes and completes the files. All other methods are for the main thread and do not wait for the encoder.
 
     Args:
-        paths: The first file of each source, recorded from the first picture on. All other files are named after the
-            time at which they begin. Without any, nothing is recorded until `start`.
+        paths: The first file of each source, recorded from the first picture on; if empty, nothing is recorded until
+            `start`. Later files are named after the time at which they begin.
         overwrite: Replace files that exist.
         tell: Called with a line for the user.
     """
@@ -105,7 +105,7 @@ class Recorder:
         self.is_on = True
 
     def stop(self) -> None:
-        """Record nothing more, and have the files completed."""
+        """Stop recording; the thread completes the files."""
         self.is_on = False
         for source in list(self._current):
             self._end(source)
@@ -113,14 +113,14 @@ class Recorder:
     def add(self, source: int, picture: av.VideoFrame, frame: Frame, media: Media, *, can_wait: bool) -> None:
         """Record a picture; recording must be on.
 
-        A picture of another size than those before goes to a new file, as does the first one.
+        The first picture, and each one whose size differs from the previous one, begins a new file.
 
         Args:
             source: The number of the source.
-            picture: What was drawn of the frame, upright; its time is moved to that of the file.
+            picture: The drawn frame, upright; its time is changed to the time in the file.
             frame: The frame.
             media: The facts of the picture, for a new file.
-            can_wait: If too many pictures wait to be encoded, wait with them instead of leaving this one out.
+            can_wait: If the queue of the encoder is full, wait instead of leaving this picture out.
 
         Raises:
             OutputError: A new file cannot be opened.
@@ -144,7 +144,7 @@ class Recorder:
             self._is_closed = True
 
     def give_up(self) -> None:
-        """Let the thread end now, whatever is not written yet; for any thread."""
+        """Make the thread end now, without writing what is queued. Thread-safe."""
         self._is_over = True
 
     def run(self) -> None:
@@ -184,7 +184,7 @@ class Recorder:
         self._tell(f"{recording.path.name} is being completed")
 
     def _put(self, job: Callable[[], None] | None) -> None:
-        """Hand a job to the thread, unless it takes no more."""
+        """Queue a job for the thread, unless the thread has ended."""
         while not self._is_over:
             with suppress(Full):
                 self._jobs.put(job, timeout=_POLL_SECONDS)

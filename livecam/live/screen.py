@@ -1,4 +1,4 @@
-"""The screen: the panes of all sources in one picture, on the display, and into recordings and snapshots."""
+"""The screen: draws the panes of all sources as one picture for the display, recordings and snapshots."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ OnShown = Callable[[int, Frame, Explanation], None]
 
 
 class Screen:
-    """Draws what the feeds have to show, records it, and puts it on the display. For the main thread only.
+    """Draws the next frames of the feeds, records them and shows them on the display. For the main thread only.
 
     Args:
-        feeds: The sources, a pane each.
+        feeds: The sources; each gets a pane.
         display: Where the picture is shown.
         recorder: Records the panes while it is on.
         notice: A line for the user, which is shown.
@@ -64,7 +64,7 @@ class Screen:
         self._refreshed_seconds = -math.inf
 
     def present(self) -> list[str]:
-        """Draw and show what there is to be shown. Return the keys that were pressed meanwhile."""
+        """Draw and show the frames that wait. Return the keys that were pressed meanwhile."""
         shown = {number: drawn for number, pane in enumerate(self._panes) if (drawn := self._draw_next(number, pane))}
         begin = time.perf_counter()
         is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
@@ -79,7 +79,7 @@ class Screen:
         return pressed
 
     def refresh(self) -> None:
-        """Put the panes, as they are drawn, on the display."""
+        """Show the panes on the display without drawing them again."""
         self._refreshed_seconds = time.perf_counter()
         if not self._display.has_screen:
             return
@@ -98,7 +98,7 @@ class Screen:
         return drawn.explanation.index if drawn else None
 
     def snapshot(self) -> None:
-        """Write the panes to files, and tell their names."""
+        """Write the panes to files, and show the file names to the user."""
         drawn = [(number, pane) for number, pane in enumerate(self._panes) if pane.drawn is not None]
         try:
             names = [write_snapshot(number, *pane.snapshot()).name for number, pane in drawn]
@@ -133,7 +133,7 @@ class Screen:
             self._notice.tell(str(exc))
 
     def _redraw(self) -> bool:
-        """Draw frames again that are on the screen in another style or with another explanation."""
+        """Draw the frames on the screen again if the style or their explanation has changed."""
         stale = [pane for pane in self._panes if pane.feed.take_revised() or pane.is_out_of_style(self.style)]
         for pane in stale:
             if pane.feed.on_screen is not None:
@@ -141,7 +141,7 @@ class Screen:
         return bool(stale)
 
     def _notices(self, number: int, pane: Pane) -> list[str]:
-        """Return what the user has to know, also if the figures are hidden."""
+        """Return the lines that the user must see even if the figures are hidden."""
         recording = self._recorder.current_name(number)
         return [
             *(["paused"] if pane.feed.is_paused else []),
@@ -154,7 +154,7 @@ def arranged(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Arrange pictures as panes of a grid, in reading order; a single one is returned as it is.
 
     The panes are as large as the first picture, made smaller so that the grid's sides are at most half as long again as
-    the first's. A picture of another shape is fitted into the middle of its pane.
+    the first's. Pictures of another shape are centred in their panes.
 
     Args:
         pictures: (H, W, 3) uint8 each.

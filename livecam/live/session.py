@@ -1,4 +1,4 @@
-"""The live run: a reader for each source, one explainer for all, a recorder, and the screen in the main thread."""
+"""The threads of a live run: a reader per source, an explainer, a recorder, and the screen in the main thread."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _TICK_SECONDS = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
-    """How a live run shows its sources, and what it records; see `livecam.live.watch.watch`.
+    """Options of a live run for showing and recording; see `livecam.live.watch.watch`.
 
-    `recordings` are the files that the sources are recorded to from their first picture on, one for each; without any,
-    recording begins by key.
+    `recordings` has a file for each source, which is recorded from its first picture on; if empty, recording starts
+    when the user presses the key.
     """
 
     style: Style = Style()
@@ -47,7 +47,7 @@ class SessionOptions:
 
 
 class Session:
-    """One live run. The main thread draws, shows and hears the keys; every other step has a thread of its own.
+    """One live run. The main thread draws, shows and handles keys; every other step has a thread of its own.
 
     Args:
         sources: Open sources; whoever opened them closes them.
@@ -58,8 +58,8 @@ class Session:
 
     Attributes:
         ledgers: The account of each source.
-        recorder: Knows what was recorded.
-        notice: The line that the user is told on the screen.
+        recorder: The recorder of the run.
+        notice: The line for the user on the screen.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class Session:
     def run(self) -> None:
         """Run until the sources end, the display is closed, the user quits or the time is over.
 
-        Whatever ends the run, recordings are completed, unless theirs is the thread that failed. A second
-        KeyboardInterrupt does not wait for them.
+        However the run ends, recordings are completed, unless the recorder's thread failed. A second KeyboardInterrupt
+        abandons them.
 
         Raises:
             BaseException: What the first thread to fail raised; or KeyboardInterrupt, once everything is completed.
@@ -128,7 +128,7 @@ class Session:
                 self.recorder.abort()
 
     def _warm_up(self) -> None:
-        """Do what takes longer the first time before a frame has to wait for it: open the window, explain."""
+        """Open the window and explain once before the first frame, since both take longer the first time."""
         self._screen.refresh()
         media = self._feeds[0].source.media
         self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
@@ -156,7 +156,7 @@ class Session:
         return self._is_stopped or is_late or is_all_shown
 
     def _stop(self) -> None:
-        """Make the readers and the explainer end, and with them the run; for any thread."""
+        """Make the readers and the explainer end, and with them the run. Thread-safe."""
         self._is_stopped = True
         self._explaining.stop()
         for feed in self._feeds:

@@ -1,4 +1,4 @@
-"""Sources in, a window out: what `livecam live` does."""
+"""The function behind `livecam live`: explains sources and shows them in a window."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def watch(
     predictions: str | Path | None = None,
     report: str | Path | None = None,
 ) -> list[Ledger]:
-    """Explain what cameras, streams and files show, as it comes, and show it in a window.
+    """Explain cameras, streams and files live, and show them in a window.
 
     The newest frames of all sources are explained together; each source has a pane in the window. The run ends when all
     sources have ended, when the user quits or closes the window, or after `duration_seconds`.
@@ -50,29 +50,29 @@ def watch(
     Args:
         sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
             video file, or "demo:".
-        explainer: Explains the frames. A function that makes one is called once the sources are open and the window is
-            known to be possible, since loading a model takes long.
+        explainer: Explains the frames; or a function that creates it. Since loading a model takes long, the function is
+            called only after the sources have been opened and the window has been checked.
         options: How the sources are read.
         style: What is drawn; by default the heatmap over the frame.
         window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
             Without a window one of `record`, `predictions` and `report` is needed.
-        display: "explained" shows the frames that are explained, each with its own map; "every" shows each frame that
-            comes, with the last map moved along to it.
+        display: "explained" shows the frames that are explained, each with its own map; "every" shows every frame, with
+            the last map moved along with the picture.
         max_age_seconds: With display="every", a map that is older is hidden.
-        steady: Make the heatmaps steady from frame to frame; else each is shown by itself.
+        steady: Keep the heatmaps from flickering; False shows each frame's map by itself.
         duration_seconds: How long the run lasts; None for no limit.
-        record: The video to which what is shown is written. Several sources get one each: out-1.mp4, out-2.mp4, ...
+        record: The video file to record to. Several sources get one each: out-1.mp4, out-2.mp4, ...
         overwrite: Replace that video if it exists.
-        predictions: A file for a JSON line per frame shown, as `annotate` writes it, with the number of the `source`
-            from 0 and the `latency_seconds` from captured to shown.
+        predictions: A file with one JSON line per frame shown, as written by `annotate`, plus the number of the
+            `source` (from 0) and `latency_seconds`, the time from captured to shown.
         report: A JSON file for the account of the run.
 
     Returns:
         The ledger of each source: every frame that was read was delivered, that is shown, or dropped.
 
     Raises:
-        LivecamError: A source, an option or an output does not fit, or a source or a recording failed later on. What
-            was recorded until then is completed.
+        LivecamError: A source, an option or an output is invalid, or a source or a recording failed later. The
+            recordings so far are completed.
         KeyboardInterrupt: The run was interrupted; raised once everything is completed.
     """
     sources = [sources] if isinstance(sources, str) else sources
@@ -109,7 +109,7 @@ def watch(
         try:
             session.run()
         finally:
-            # What was shown was shown, also where a source has failed after hours.
+            # Written even if a source failed: the frames before that were shown.
             sidecars.keep = any(ledger.delivered for ledger in session.ledgers)
             for ledger in session.ledgers:
                 log.info("%s: %s", ledger.source.rstrip(":"), ledger.line())
@@ -129,7 +129,7 @@ def _display(window: bool | Display) -> Display:
 
 
 def _recordings(record: str | Path | None, sources: int) -> list[Path]:
-    """Name the file of each source."""
+    """Return the file to record each source to."""
     if record is None:
         return []
     path = Path(record)

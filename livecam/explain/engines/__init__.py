@@ -1,1 +1,1 @@
-"""Engines, the ways to run a program: by PyTorch, by OpenVINO, or captured and compiled on a GPU."""
+"""Engines, the ways to run a program: with PyTorch, with OpenVINO, or as a CUDA graph or compiled code on a GPU."""

@@ -1,7 +1,7 @@
 """The process that builds a traced program for its device: `python -m livecam.explain.engines.build JOB ENTRY`.
 
-Building is mostly Python code, which in the process of the run would hold up every other thread. And if it crashes, the
-run goes on with what it has.
+Building is mostly Python code, which would hold up every other thread if it ran in the process of the run. If the build
+crashes, the run continues with the engine that it has.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from livecam.system import cores
 
 
 def main(job: Path, entry: Entry) -> None:
-    """Build each precision of a job, and move each to the entry as soon as it is done.
+    """Build a program in each precision of a job, and move each result to the cache entry as soon as it is done.
 
-    A precision that cannot be built is passed over; if none can, the error of the first is raised.
+    A precision that cannot be built is skipped; if none can be built, the error of the first is raised.
 
     Args:
         job: A file with the graphs by precision, the likely fastest first; pictures of the shape to build for; and True
-            if the processor is to be left to others.
-        entry: The place in the cache.
+            to run at low priority.
+        entry: The folder of the program in the cache.
     """
     cores.spare_collector()
-    graphs, images, is_patient = torch.load(job, weights_only=False)  # written by the run that started this process
+    graphs, images, is_patient = torch.load(job, weights_only=False)  # written by our parent process
     job.unlink()  # it is as large as the weights
     if is_patient:
         cores.give_way()
@@ -53,7 +53,7 @@ def main(job: Path, entry: Entry) -> None:
 
 
 def _convert(graph: GraphModule, images: Tensor, folder: Path) -> list[Path]:
-    """Write OpenVINO's model, and return its files, the one that refers to the other last."""
+    """Write OpenVINO's model and return its files: the .bin first, then the .xml that refers to it."""
     model = folder / "model.xml"
     openvino().save_model(to_openvino(graph, images), model, compress_to_fp16=False)
     return [model.with_suffix(".bin"), model]
@@ -61,7 +61,7 @@ def _convert(graph: GraphModule, images: Tensor, folder: Path) -> list[Path]:
 
 def _compile(graph: GraphModule, images: Tensor, precision: str, folder: Path) -> list[Path]:
     """Write a package of TorchInductor for a GPU, and return it."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # as large as the weights; gone with the job
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # large, so deleted with the job
     if home := cuda.toolkit():
         os.environ["CUDA_HOME"] = str(home)
     package = folder / f"{precision}.pt2"

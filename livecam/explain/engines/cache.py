@@ -1,4 +1,4 @@
-"""The cache on disk of programs that earlier runs built."""
+"""The cache on disk of programs that were built in earlier runs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _FORMAT = "3"
 
 
 def folder() -> Path:
-    """Return the folder of everything that livecam caches: LIVECAM_CACHE, or `livecam` in the user's cache."""
+    """Return the cache folder of livecam: LIVECAM_CACHE if it is set, else `livecam` in the user's cache folder."""
     if named := os.environ.get("LIVECAM_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "livecam"  # noqa: PTH111
 
 
 class Entry:
-    """A folder with what was built of one program: a model of OpenVINO, or for a GPU a package for each precision."""
+    """The cache folder of one program: holds an OpenVINO model or, for a GPU, a package for each precision."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, graph_digest: bytes, shape: Sequence[int], device: torch.device) -> Entry:
-        """Return the entry for a graph by its digest, for inputs of this shape on this device and runtime."""
+        """Return the entry for the graph with a digest, for inputs of this shape on this device and runtime."""
         runtime = [version("livecam"), version("openvino")]
         if device.type == "cuda":
             runtime += [torch.__version__, platform.platform(), torch.cuda.get_device_name(device), str(device)]
@@ -45,11 +45,11 @@ class Entry:
         return cls(folder() / "engines" / digest.hexdigest()[:32])
 
     def file(self, precision: str, device: torch.device) -> Path:
-        """Return the path of OpenVINO's .xml, which serves every precision, or of the package in this precision."""
+        """Return the path of OpenVINO's .xml, one for all precisions, or of the GPU package for this precision."""
         return self.path / ("model.xml" if device.type == "cpu" else f"{precision}.pt2")
 
     def make(self) -> None:
-        """Make the folder, with access for the user alone."""
+        """Create the folder so that only the user can access it."""
         for path in (self.path.parent, self.path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -61,7 +61,7 @@ class Entry:
                 raise LivecamError(f"others can write to the cache {path}; delete it, or set LIVECAM_CACHE")
 
     def take(self, draft: Path) -> None:
-        """Move a file here, also from another disk; nobody ever sees half of it."""
+        """Move a file into the entry atomically, also from another disk."""
         beside = self.path / f"{draft.name}.{os.getpid()}"
         try:
             shutil.move(draft, beside)
@@ -70,15 +70,15 @@ class Entry:
             beside.unlink(missing_ok=True)
 
     def touch(self) -> None:
-        """Note that the entry has been used."""
-        with suppress(OSError):  # of a cache that can only be read
+        """Mark the entry as used now."""
+        with suppress(OSError):  # the cache is read-only
             os.utime(self.path)
 
 
 def prune(kept_bytes: int = _KEPT_BYTES) -> None:
-    """Remove the least recently used entries until the rest takes no more than this."""
+    """Remove the least recently used entries until the cache is no larger than its limit."""
     total = 0
-    with suppress(OSError):  # another process is at it as well
+    with suppress(OSError):  # another process may be pruning as well
         for path in sorted((folder() / "engines").glob("*/"), key=lambda each: each.stat().st_mtime, reverse=True):
             total += sum(file.stat().st_size for file in path.iterdir())
             if total > kept_bytes:

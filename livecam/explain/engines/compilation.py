@@ -1,4 +1,4 @@
-"""Compilation beside the run: a faster form of a program is built in another process, and tried in another thread."""
+"""Background compilation: a faster form of a program is built in another process and tested in another thread."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SAMPLE_PICTURES = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """Some pictures, the eager engine's answer to them, and how long it took for each of them."""
+    """Some pictures, the eager engine's answer to them, and the time that it took per picture."""
 
     images: Tensor
     answer: Answer
@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A form of the program that agrees with the eager engine on the samples, and may take its place."""
+    """A form of the program that agrees with the eager engine on the samples and can replace it."""
 
     program: Compute
     engine: str
@@ -63,7 +63,7 @@ class Candidate:
 
 
 class _Ended(Exception):  # noqa: N818 - not an error
-    """The run is over, and nobody waits for a candidate any more."""
+    """Raised when the run is over, so that no candidate is needed any more."""
 
 
 class _DamagedError(RuntimeError):
@@ -71,21 +71,21 @@ class _DamagedError(RuntimeError):
 
 
 class Compilation:
-    """Makes a `candidate` of a traced graph, and replaces it when there is a faster one.
+    """Compiles a traced graph into a `candidate`, and replaces it whenever a faster one is found.
 
     Args:
         traced: The graph.
         images: Pictures of the shape to compile for, (B, h, w, channels) uint8.
-        precisions: What to try; the fastest whose maps agree with the samples becomes the candidate.
+        precisions: The precisions to try; the fastest whose maps agree with the samples becomes the candidate.
         device: The device to compile for.
-        may_build: Build what is not on disk. Else try only what is there or can be captured.
-        may_be_slow: Take a candidate that is slower than the eager engine as well.
-        is_patient: Leave the processor to others while building.
+        may_build: Build programs that are not in the cache. False: try only those in the cache and CUDA graphs.
+        may_be_slow: Accept a candidate that is slower than the eager engine.
+        is_patient: Build at low priority.
 
     Attributes:
         candidate: The form of the program to use from now on, None as long as there is none.
         problem: Why there is no candidate.
-        settled: Set when nothing will change any more.
+        settled: Set when candidate and problem will not change any more.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Compilation:
         self._thread.start()
 
     def wait_for_builder(self) -> None:
-        """Wait until the process that builds has ended."""
+        """Wait until the builder process has ended."""
         self._launched.wait()
         if self._builder is not None:
             self._builder.wait()
@@ -126,9 +126,9 @@ class Compilation:
             self.settled.wait(_POLL_SECONDS)
 
     def take(self, sample: Sample) -> None:
-        """Keep what the eager engine said of the first few pictures of this run."""
+        """Store the eager engine's answers to the first few pictures of this run as samples."""
         if not self._sampled.is_set():
-            self._samples.append(replace(sample, images=sample.images.clone()))  # the caller uses the memory again
+            self._samples.append(replace(sample, images=sample.images.clone()))  # the caller reuses the memory
         if self._may_be_slow or sum(len(each.images) for each in self._samples) >= _SAMPLE_PICTURES:
             self._sampled.set()
 
@@ -147,9 +147,9 @@ class Compilation:
             pass
         except LivecamError as exc:
             self.problem = str(exc)
-        except OSError as exc:  # no place to keep what is built
+        except OSError as exc:  # the cache cannot be written to
             self.problem = f"the cache cannot be used ({exc.strerror}: {exc.filename}); LIVECAM_CACHE names another"
-        except Exception as exc:  # whatever a runtime raises; the run goes on without
+        except Exception as exc:  # a runtime may raise anything; the run goes on without it
             log.debug("the compiled program cannot be used", exc_info=True)
             self.problem = f"the compiled program cannot be used ({first_line(exc)})"
         finally:
@@ -172,7 +172,7 @@ class Compilation:
                 _kill(self._builder)
 
     def _launch(self, entry: Entry, folder: Path) -> None:
-        """Start building if something is missing. Handing the weights over takes half a second."""
+        """Start the builder process if a program is not in the cache. Passing the weights takes half a second."""
         missing = [name for name in self._precisions if not entry.file(name, self._device).exists()]
         if missing and self.may_build:
             if self._device.type == "cpu":
@@ -190,12 +190,12 @@ class Compilation:
                     stdout=messages,
                     stderr=messages,
                     env=module_environment(TMPDIR=str(folder)),
-                    start_new_session=True,  # Ctrl-C is for the run, which then ends this one
+                    start_new_session=True,  # Ctrl-C is handled by the run, which then ends this process
                 )
         self._launched.set()
 
     def _follow_builder(self, entry: Entry, folder: Path) -> None:
-        """Try each precision as soon as it is built, at once if it was built earlier."""
+        """Try each precision as soon as it is built, or at once if it is in the cache."""
         untried, is_over = list(self._precisions), False
         while untried and not is_over:
             is_over = self._builder is None or self._builder.poll() is not None
@@ -203,7 +203,7 @@ class Compilation:
             if ready:
                 entry.check_is_ours()
                 entry.touch()
-                if self._compete("compiled", ready, partial(self._loaded, entry)) == ready:  # all of it is damaged
+                if self._compete("compiled", ready, partial(self._loaded, entry)) == ready:  # all files are damaged
                     entry.file(ready[0], self._device).unlink(missing_ok=True)
                 untried = [name for name in untried if name not in ready]
             elif not is_over:
@@ -231,7 +231,7 @@ class Compilation:
         return cuda.CapturedProgram(package, self._images.to(self._device), self._device)
 
     def _compete(self, engine: str, precisions: Sequence[str], make: Callable[[str], Compute]) -> list[str]:
-        """Make the fastest of the forms that agree the candidate, if it is faster than what explains now.
+        """Make the fastest form that agrees with the samples the candidate, if it is faster than the one in use.
 
         Returns the precisions whose files are damaged.
         """
@@ -262,7 +262,7 @@ class Compilation:
         return damaged
 
     def _note(self, problem: str) -> None:
-        """Keep the first reason why there is no candidate."""
+        """Store the reason why there is no candidate, unless one is stored already."""
         self.problem = self.problem or problem
 
     def _seconds_to_beat(self) -> float:
@@ -271,8 +271,8 @@ class Compilation:
         return math.inf if self._may_be_slow else min(sample.picture_seconds for sample in self._samples)
 
     def _picture_seconds(self, programs: Mapping[str, Compute]) -> dict[str, float]:
-        """Measure the seconds a picture of each, the best of a few interleaved calls, using half of the time."""
-        images = self._samples[-1].images  # as many as the run really explains at once
+        """Return the seconds per picture of each form: the best of a few interleaved calls, at a duty cycle of 50 %."""
+        images = self._samples[-1].images  # the batch size that the run really uses
         times: dict[str, list[float]] = {precision: [] for precision in programs}
         for _ in range(_ROUNDS):
             for precision, program in programs.items():
@@ -289,7 +289,7 @@ class Compilation:
 
 
 def in_batches(program: Compute, batch: int) -> Compute:
-    """Let a program for exactly `batch` pictures take any number: the last batch is filled up, and cut off again."""
+    """Let a program for exactly `batch` pictures take any number, by padding the last batch."""
 
     def compute(images: Tensor) -> Sequence[Tensor]:
         if len(images) == batch:
@@ -303,7 +303,7 @@ def in_batches(program: Compute, batch: int) -> Compute:
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
-    """Make a GPU the current one inside the block: a thread begins without."""
+    """Make a GPU the current device inside the block, since each thread starts with the default device."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
@@ -312,7 +312,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _kill(builder: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it has started, as far as the system can tell."""
+    """Kill a process and, where the system supports it, its child processes."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
             os.killpg(builder.pid, signal.SIGKILL)
@@ -322,14 +322,14 @@ def _kill(builder: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(messages: Path) -> str:
-    """The last line that a process printed, or its last error."""
+    """Return the last line that a process printed, or its last line on standard error."""
     lines = messages.read_text(errors="replace").strip().splitlines()
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b|-- No conversion", line)]
     return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
 
 
 def first_line(exc: BaseException) -> str:
-    """Return what an error says, short enough for a line, without the places in OpenVINO's source."""
+    """Return the message of an error in one short line, without OpenVINO's source locations."""
     preamble = r"Exception from |Check '|FrontEnd API failed|Model wasn't fully|Summary:"
     lines = [line for line in str(exc).strip().splitlines() if not re.match(preamble, line)]
     return textwrap.shorten((lines or [type(exc).__name__])[0].removeprefix("-- "), 120, placeholder="...")

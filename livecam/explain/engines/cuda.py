@@ -1,4 +1,4 @@
-"""CUDA graphs: a program is recorded once and started as a whole. At batch 1 most of the time is kernel launches."""
+"""CUDA graphs: a program is recorded once and launched as a whole, since at batch 1 kernel launches dominate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "_lin
 
 
 def check_capturable(graph: GraphModule) -> None:
-    """Raise ModelError if a CUDA graph cannot hold an operation of the graph."""
+    """Raise ModelError if an operation of the traced graph cannot be captured in a CUDA graph."""
     for node in graph.graph.nodes:
         packet = getattr(node.target, "overloadpacket", None)
         if packet is not None and packet.__name__ in _WAITING:
@@ -27,12 +27,12 @@ def check_capturable(graph: GraphModule) -> None:
 
 
 class CapturedProgram:
-    """A program in a CUDA graph, on a stream of its own and with buffers of its own. Not for several threads at once.
+    """A program captured in a CUDA graph, with its own stream and buffers. Not thread-safe.
 
     Args:
-        program: Takes pictures (batch, h, w, channels) uint8 on the device and returns tensors there. It may neither
-            wait for the device nor copy from it.
-        images: Such pictures, of the shape to capture for.
+        program: A function of pictures (batch, h, w, channels) uint8 on the device that returns tensors there. It may
+            neither wait for the device nor copy from it.
+        images: Example pictures of the shape to capture for.
         device: The GPU.
     """
 
@@ -40,7 +40,7 @@ class CapturedProgram:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._staging = torch.empty_like(images, device="cpu", pin_memory=True)
-        self._input = torch.empty_like(images, device=device)  # its own: another program may be at work meanwhile
+        self._input = torch.empty_like(images, device=device)  # a pool of its own: another program may run meanwhile
         self._graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream(device)
         with torch.no_grad(), torch.cuda.stream(self._stream):
@@ -58,13 +58,13 @@ class CapturedProgram:
         try:
             self._outputs = tuple(program(self._input))
         except BaseException:
-            with suppress(RuntimeError):  # that the capture has failed
+            with suppress(RuntimeError):  # the error that the failed capture left behind
                 self._graph.capture_end()
             raise
         self._graph.capture_end()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what the program returns, on the CPU, for pictures of the captured shape on the CPU or the device."""
+        """Run the program on pictures of the captured shape, on the CPU or the device; the results are on the CPU."""
         if images.device.type == "cpu":
             images = self._staging.copy_(images)
         before = torch.cuda.current_stream(self._input.device)
@@ -75,7 +75,7 @@ class CapturedProgram:
             for result, output in zip(self._results, self._outputs, strict=True):
                 result.copy_(output, non_blocking=True)
             self._done.record()
-        self._done.synchronize()  # the one wait
+        self._done.synchronize()  # the only wait
         return tuple(result.clone() for result in self._results)
 
 
@@ -86,7 +86,7 @@ def load_package(package: Path, device: torch.device) -> Callable[[Tensor], Sequ
 
 
 def toolkit() -> Path | None:
-    """Return the folder with CUDA's headers, which compiling needs: a toolkit, or a package that pip installed."""
+    """Return the folder with CUDA's headers, which compiling needs: from a toolkit or a pip package."""
     packages = Path(torch.__file__).parent.parent / "nvidia"
     named = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
     places = [*named, Path("/usr/local/cuda"), *sorted(packages.glob("cu[0-9]*")), packages / "cuda_runtime"]

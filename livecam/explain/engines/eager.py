@@ -16,7 +16,7 @@ log = logging.getLogger("livecam")
 
 
 class EagerEngine:
-    """Runs a program with nothing but the model, which it keeps prepared between `open` and `close`."""
+    """Runs a program in PyTorch; the model stays prepared between `open` and `close`."""
 
     def __init__(self, program: Program, device: torch.device) -> None:
         self.program = program
@@ -25,13 +25,13 @@ class EagerEngine:
         self._session: ExitStack | None = None
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
-        """Explain pictures (B, h, w, channels) uint8 in one go; the answer is on the CPU. `select` as in `Program`."""
+        """Explain pictures (B, h, w, channels) uint8 in one batch; returns CPU tensors. `select` as in `Program`."""
         return Answer(*(output.cpu() for output in self.program(images.to(self._device), select)))
 
     def within_memory(self, images: Tensor) -> Answer:
-        """Explain pictures in as large batches as the GPU's memory holds.
+        """Explain pictures in batches as large as fit into the GPU's memory.
 
-        Raises ModelError where it does not hold one picture.
+        Raises ModelError if a single picture does not fit.
         """
         answers: list[Answer] = []
         begin = 0
@@ -52,7 +52,7 @@ class EagerEngine:
         return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
 
     def open(self) -> None:
-        """Prepare the model, unless it is prepared."""
+        """Prepare the model unless it is prepared already."""
         if self._session is not None:
             return
         with ExitStack() as stack:
@@ -60,14 +60,14 @@ class EagerEngine:
             self._session = stack.pop_all()
 
     def close(self) -> None:
-        """Give the model back."""
+        """Restore the model."""
         if self._session is not None:
             self._session.close()
             self._session = None
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """The model is given back inside the block, if it was prepared."""
+        """Restore the model inside the block if it was prepared, and prepare it again afterwards."""
         was_open = self._session is not None
         self.close()
         try:

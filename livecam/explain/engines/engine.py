@@ -1,4 +1,4 @@
-"""The engine: runs a program eagerly at once, and a faster form of it as soon as that is ready and known to agree."""
+"""The engine: runs a program eagerly at first, then in a compiled form once that is ready and verified."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _LONG_SECONDS = 4.0
 
 
 class Engine:
-    """Runs a program on pictures, in the form that is the fastest by now.
+    """Runs a program on pictures, in the fastest form that is ready.
 
     Args:
         classifier: The model, on the device.
-        make_program: Makes the program for a dtype.
+        make_program: Called with a dtype; returns the program in it.
         own: The dtype of the model's weights.
         device: The device that it runs on.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
-        traceable: The program is one function of tensors, which can be compiled.
+        traceable: True if the program is one function of tensors, which can be compiled.
 
     Raises:
-        ModelError: There is no such engine or precision.
+        ModelError: The engine or the precision does not exist.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def engine(self) -> str:
-        """The form in use: "eager", "compiled", or "captured" for a CUDA graph of what is not compiled."""
+        """The form in use: "eager", "compiled", or "captured" for a CUDA graph without compiled code."""
         return "eager" if self._candidate is None else self._candidate.engine
 
     @property
@@ -97,7 +97,7 @@ class Engine:
         return precision_of(self.eager.program.dtype) if self._candidate is None else self._candidate.precision
 
     def report(self) -> dict[str, Any]:
-        """Return the choice and what it rests on, as plain data."""
+        """Return the engine in use and the reasons for it, as plain data for JSON."""
         choice: dict[str, Any] = {"engine": self.engine, "precision": self.precision, "not_finite": self.not_finite}
         if (candidate := self._candidate) is not None:
             choice["compiled"] = {
@@ -122,7 +122,7 @@ class Engine:
             answer = self._answer_eagerly(images)
             if self._wanted != "compiled" or self._compilation is None:
                 return self._finite(answer, images)
-            self._compilation.wait()  # which was for this first answer to compare with
+            self._compilation.wait()  # needed only to compare with this first answer
         candidate = self._candidate
         if candidate is None:
             self._tell_of_problem()
@@ -130,7 +130,7 @@ class Engine:
         return self._finite(Answer(*candidate.program(images)), images)
 
     def check_weights(self) -> None:
-        """Drop compiled code if weights have changed: it holds those of when it was traced."""
+        """Drop compiled code if weights have changed since it was traced, because it contains them."""
         if self._weights is not None and self._weights.have_changed():
             self._drop_compilation()
 
@@ -152,7 +152,7 @@ class Engine:
         return EagerEngine(self.make_program(DTYPES[precision]), self._device)
 
     def _answer_eagerly(self, images: Tensor) -> Answer:
-        """Run eagerly, then decide if compiling would pay."""
+        """Run eagerly, then decide if compiling would pay off."""
         begin = time.perf_counter()
         answer = self.eager.within_memory(images)
         seconds = time.perf_counter() - begin
@@ -161,7 +161,7 @@ class Engine:
         if self._is_warm:
             self._spent_seconds += seconds
             self._picture_seconds = min(self._picture_seconds, seconds / len(images))
-            # If nobody told how many pictures will follow, expect as many as there were.
+            # If the number of pictures to follow is unknown, expect as many as there have been.
             to_come = self._pictures_to_come
             self._consider(self._spent_seconds if to_come is None else to_come * self._picture_seconds)
         if self._compilation is not None:
@@ -172,7 +172,7 @@ class Engine:
         return answer
 
     def _finite(self, answer: Answer, images: Tensor) -> Answer:
-        """Return the answer if its maps are finite. Else go on in the model's own precision, and answer again in it."""
+        """Return the answer if its maps are finite; else switch to the model's own precision and compute it again."""
         if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
             return answer
         self.not_finite += len(images)
@@ -186,7 +186,7 @@ class Engine:
         return self.eager.within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
-        """Begin to compile if that saves more time than it costs."""
+        """Start to compile if that saves more time than it costs."""
         if self._wanted == "eager" or self._told:
             return
         gain_seconds, kind = _GAIN * eager_seconds_to_come, self._device.type
@@ -199,13 +199,13 @@ class Engine:
             self._compile(may_build=may_build)
 
     def _compile(self, *, may_build: bool) -> None:
-        """Trace the program, then compile it beside the run. If it cannot be traced, say why."""
+        """Trace the program and compile it in the background. If it cannot be traced, log the reason."""
         try:
             self._check_compilable()
             images = noise(self._classifier.preprocessing, self._batch)
             with self.eager.suspended():
                 graph = self._graph(images)
-        except Exception as exc:  # whatever a model raises that cannot be traced
+        except Exception as exc:  # a model that cannot be traced may raise anything
             self._tell(str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})")
             return
         self._weights = Weights(self._classifier.module)
@@ -235,18 +235,18 @@ class Engine:
             raise ModelError("OpenVINO, which is faster, is not installed; install it with: pip install openvino")
 
     def _graph(self, images: Tensor) -> Graph:
-        """Trace the program: in single precision for OpenVINO, else in the fastest, which serves single as well."""
+        """Trace the program: in fp32 for OpenVINO, else in the fastest precision, from which fp32 can be derived."""
         first, *others = ("fp32",) if self._device.type == "cpu" else self._precisions
         try:
             return trace(self.make_program(DTYPES[first]), self._classifier.module, images.to(self._device))
         except Exception:
             if not others:
                 raise
-            self._precisions = tuple(others)  # the model cannot run in the first
+            self._precisions = tuple(others)  # the model does not run in the fastest precision
             return self._graph(images)
 
     def _drop_compilation(self) -> None:
-        """Begin anew, for other batches or weights."""
+        """Drop the compiled program, which does not fit other batches or weights."""
         if self._compilation is not None:
             self._end_compilation()
         self._compilation = self._weights = None

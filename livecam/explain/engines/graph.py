@@ -21,11 +21,11 @@ from livecam.explain.answer import Program
 
 @dataclass(frozen=True)
 class Graph:
-    """A traced program, which can run in the precision that it was traced in and in float32.
+    """A traced program, which can run in the precision of the trace and in float32.
 
     Attributes:
-        module: Computes what the program computes, for pictures of one shape.
-        weights: The names of the attributes of `module` that are tensors of the model, in the model's own precision.
+        module: The program as a module, for pictures of one shape.
+        weights: The names of the attributes of `module` that hold the model's weights, in the model's own precision.
         dtype: The precision that it was traced in.
     """
 
@@ -45,13 +45,13 @@ class Graph:
     def in_precision(self, dtype: torch.dtype) -> GraphModule:
         """Return the graph in float32 or in the precision of the trace; weights in another precision are copied.
 
-        In the trace every change of precision is spelled out, so to get float32 it is enough to replace its name.
+        Every cast is an explicit operation in the trace, so replacing its dtype by float32 is enough.
         """
         attributes = {name: getattr(self.module, name) for name in self._attributes}
         for name in self.weights:
             if attributes[name].is_floating_point():
                 cast = attributes[name].detach().to(dtype)
-                # What was a parameter stays one: of buffers TorchInductor takes some for others when it freezes them.
+                # Parameters must stay parameters: when TorchInductor freezes buffers, it confuses some with others.
                 is_parameter = isinstance(attributes[name], nn.Parameter)
                 attributes[name] = nn.Parameter(cast, requires_grad=False) if is_parameter else cast
         graph = copy.deepcopy(self.module.graph)
@@ -67,8 +67,8 @@ class Graph:
 def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     """Record the operations of a program on pictures of this shape.
 
-    Nothing else may be attached to the model meanwhile. Raises whatever a model raises that cannot be traced, or cannot
-    run in this precision.
+    No other hooks may be attached to the model meanwhile. Any exception that the model raises while it is traced is
+    passed on.
     """
     # Without one mode for the whole trace, one is made for every operation, which doubles the time.
     shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
@@ -86,7 +86,7 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
 
 
 class Weights:
-    """Remembers the weights of a model, to see later if any was changed in place or replaced.
+    """Detects if weights of a model were changed in place or replaced.
 
     Changes through `.data` are not seen: PyTorch does not count them.
     """
@@ -96,7 +96,7 @@ class Weights:
         self._modules = list(model.modules())
         self._parts = [each._modules for each in self._modules if each._modules]
         self._owners = [owner for each in self._modules for owner in (each._parameters, each._buffers) if owner]
-        self._held = [weight for owner in self._owners for weight in owner.values()]  # nobody else gets their ids
+        self._held = [weight for owner in self._owners for weight in owner.values()]  # so that ids stay unique
         self._before = self._state()
 
     def have_changed(self) -> bool:

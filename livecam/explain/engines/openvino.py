@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._higher_order_ops.triton_kernel_wrap  # make_fx uses it, and does not import it
+import torch._higher_order_ops.triton_kernel_wrap  # make_fx uses it without importing it
 from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch._guards import TracingContext, tracing
@@ -30,9 +30,9 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 @functools.cache
 def openvino() -> Any:
-    """Import the package `openvino` in a way that it sends nothing anywhere. Raises ImportError if it is not installed.
+    """Import the package `openvino` with its telemetry disabled. Raises ImportError if it is not installed.
 
-    On import it would report to its makers by `openvino_telemetry`, which is marked as missing in this process.
+    The import would send telemetry through `openvino_telemetry`, which is therefore marked as missing in this process.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -46,7 +46,7 @@ def _core() -> Any:
 
 
 class OpenVINOProgram:
-    """A converted program, in one precision. Not for several threads at once; others run while it computes.
+    """A converted program in one precision. Not thread-safe; releases the GIL while it computes.
 
     Args:
         model: The path of OpenVINO's .xml, with its .bin beside it.
@@ -70,16 +70,16 @@ class OpenVINOProgram:
         self._request = compiled.create_infer_request()
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what the program returns for pictures (batch, h, w, channels) uint8, contiguous, on the CPU."""
+        """Run the program on pictures (batch, h, w, channels) uint8, contiguous, on the CPU."""
         outputs = self._request.infer([images.numpy()], share_inputs=True, share_outputs=True)
         return tuple(torch.from_numpy(np.array(output)) for output in outputs.values())
 
 
 def to_openvino(graph: GraphModule, images: Tensor) -> Any:
-    """Convert a traced graph, in float32, to an `openvino.Model` for inputs of the shape of `images`.
+    """Convert a traced float32 graph to an `openvino.Model` for inputs of the shape of `images`.
 
-    The graph is traced again, without operations in place, in terms of the operations that OpenVINO's front end for
-    PyTorch knows. That takes a second; `torch.export` and `openvino.convert_model` would take six.
+    The graph is traced again, without in-place operations, into the operations that OpenVINO's front end for PyTorch
+    supports. That takes a second; `torch.export` and `openvino.convert_model` would take six.
 
     Raises RuntimeError or NotImplementedError if an operation cannot be converted.
     """
@@ -96,15 +96,15 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
     known.graph.eliminate_dead_code()
     known.recompile()
     front_end = openvino().frontend.FrontEndManager().load_by_framework("pytorch")
-    decoder = TorchFXPythonDecoder(known)  # it has to outlive the loading
+    decoder = TorchFXPythonDecoder(known)  # must stay alive while the model is loaded
     return front_end.convert(front_end.load(decoder))
 
 
 def _turn_weights(graph: Any) -> None:
-    """Store every weight matrix as (outputs, inputs), as a linear layer does, also where the gradient is taken.
+    """Store every weight matrix as (outputs, inputs), as a linear layer does, including those of backward passes.
 
-    OpenVINO (2026.4) turns other weights when it loads the model, and on processors without AVX-512 then mistakes those
-    of one layer for those of another.
+    OpenVINO (2026.4) transposes other weights when it loads the model, and on processors without AVX-512 then confuses
+    the weights of different layers.
     """
     for node in graph.graph.nodes:
         if node.target not in (aten.mm.default, aten.addmm.default):
@@ -125,7 +125,7 @@ def _turn_weights(graph: Any) -> None:
 
 
 def _is_one_hot(node: Any) -> bool:
-    """True for rows of zeros with one number each, such as the gradient of one class's score to all scores."""
+    """True if each row has a single nonzero entry, as in the gradient of one class's score by all scores."""
     if node.target is not aten.scatter_add.default:
         return False
     zeros, axis, index, _ = node.args
@@ -134,7 +134,7 @@ def _is_one_hot(node: Any) -> bool:
 
 
 def _rows(graph: GraphModule, weight: Node, one_hot: Any) -> Node:
-    """The product of one-hot rows and a matrix as rows of the matrix, which spares reading all of it."""
+    """Multiply one-hot rows by a matrix by picking rows of the matrix, which avoids reading all of it."""
     _, _, index, value = one_hot.args
     rows = graph.graph.call_function(aten.view.default, (index, [-1]))
     chosen = graph.graph.call_function(aten.index_select.default, (weight, 0, rows))
@@ -142,7 +142,7 @@ def _rows(graph: GraphModule, weight: Node, one_hot: Any) -> Node:
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    """PyTorch's decompositions of operations that OpenVINO does not know as a whole, and our own of the rest."""
+    """Return decompositions of the operations that OpenVINO does not support: PyTorch's, and our own for the rest."""
     from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
 
     known_as_a_whole = set(ops_to_not_decompose())
@@ -158,7 +158,7 @@ def _empty_permuted(size: Sequence[int], physical_layout: Sequence[int], **optio
 def _as_strided(
     source: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
-    """A view of all of a contiguous tensor in its own order, which is what backward passes make of it."""
+    """Replace `as_strided` by a reshape, for views of a whole contiguous tensor: backward passes use no others."""
     _check_is_whole(source, size, stride, storage_offset)
     return source.reshape(size)
 
@@ -173,7 +173,7 @@ def _as_strided_scatter(
 def _slice_scatter(
     source: Tensor, new: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
-    """Writing over all of a tensor, as taps do with their buffers, gives what is written."""
+    """Return the source of a write that covers the whole tensor, as when a tap fills its buffer."""
     is_whole = not start and step == 1 and (end is None or end >= source.shape[dim])
     return new.clone() if is_whole else NotImplemented
 
@@ -188,7 +188,7 @@ def _check_is_whole(source: Tensor, size: Sequence[int], stride: Sequence[int], 
 def _layer_norm(
     inputs: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Written out, since a backward pass also wants mean and deviation; OpenVINO makes one operation of it again."""
+    """Compute layer normalisation with its mean and deviation, which a backward pass needs; OpenVINO fuses it again."""
     axes = list(range(inputs.ndim - len(shape), inputs.ndim))
     mean = inputs.mean(axes, keepdim=True)
     centred = inputs - mean
@@ -202,7 +202,7 @@ def _layer_norm(
 def _attention_backward(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *rest: Any, **options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of softmax(q k^T s + mask) v with respect to q, k and v."""
+    """Return the gradient of softmax(q k^T s + mask) v with respect to q, k and v."""
     _, _, dropout, is_causal = rest
     scale, mask = options.get("scale"), options.get("attn_mask")
     if is_causal or dropout:
@@ -218,7 +218,7 @@ def _attention_backward(
 def _convolution_backward(
     gradient: Tensor, inputs: Tensor, weight: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The gradient with respect to the inputs: weights are never trained here."""
+    """Return the gradient with respect to the inputs only: weights are never trained here."""
     _, stride, padding, dilation, is_transposed, _, groups, wanted = rest
     if is_transposed or any(wanted[1:]):
         raise NotImplementedError("the gradient of a transposed convolution, or of weights")
@@ -232,7 +232,7 @@ def _convolution_backward(
 
 
 def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:
-    """Each gradient goes to where the maximum was; the last argument has the places."""
+    """Scatter each gradient to the position of its maximum, which the last argument holds."""
     places = rest[-1].flatten(-2)
     return torch.zeros_like(inputs).flatten(-2).scatter_add(-1, places, gradient.flatten(-2)).reshape(inputs.shape)
 
