@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 PEERS := .peers
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench gpu clean
+.PHONY: help install demo check test test-all lint bench gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -16,6 +16,15 @@ install: $(INSTALLED) ## set up .venv with livecam and what its tests need (abou
 demo: $(INSTALLED) ## explain a generated scene and write demo.mp4
 	$(BIN)/livecam annotate 'demo:?size=1280x720&fps=30&seconds=10&seed=12' -o demo.mp4 --overwrite
 	@echo "demo.mp4 is ready: open it in any player"
+
+# `make check` leaves out the tests that mostly wait or compute: those that start processes, lose streams, compile,
+# measure, or go through many models, methods and pictures. All others run, also new ones.
+SLOWER := bench cli/test_demo.py cli/test_interrupt.py docs doctor engines explain/test_explainer.py \
+	explain/test_methods.py explain/test_targets.py live/test_window.py models run/test_pictures.py \
+	sources/test_reconnecting.py
+
+check: lint ## check style and types, and run the quick tests: under a minute, to run while you work
+	$(BIN)/pytest -q $(SLOWER:%=--ignore=tests/%)
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest -q
