@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
@@ -40,13 +41,29 @@ def decoders() -> Iterator[Check]:
 
 def _check(name: str, work: Callable[[], str]) -> Check:
     try:
-        return Check.ok(name, work())
+        with _messages():
+            return Check.ok(name, work())
     except (LivecamError, av.FFmpegError, ValueError) as exc:  # PyAV's UnknownCodecError is a ValueError
         reason = _reason(exc)
     if name.endswith(("_nvenc", "_cuvid")):
         return _without_nvidia(name, reason)
     advice = "pip install --force-reinstall --only-binary av av, which brings a complete FFmpeg"
     return Check.problem(name, f"does not work ({reason})", advice)
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Let exceptions carry FFmpeg's message inside of the block.
+
+    No longer than that: a message from one of FFmpeg's threads waits for the interpreter, which may be closing the very
+    decoder and waiting for that thread.
+    """
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        yield
+    finally:
+        av.logging.set_level(before)
 
 
 def _without_nvidia(name: str, reason: str) -> Check:
@@ -80,7 +97,6 @@ def _decode(encoder: str, decoder: str | None = None) -> str:
 @functools.cache
 def _sample(encoder: str) -> bytes:
     """Encode a few frames with livecam's settings into a Matroska file. Raises OutputError, FFmpegError."""
-    av.logging.set_level(av.logging.ERROR)  # at lower levels exceptions do not carry FFmpeg's message
     file = io.BytesIO()
     with open_source(_SCENE) as source, av.open(file, "w", format="matroska") as container:
         stream = add_encoder(container, source.media, source.media.pixel_format, EncoderOptions(encoder), encoder)
