@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS := .peers
+PARALLEL := --numprocesses 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-all lint bench gpu clean
+.PHONY: help install demo test-long check test test-all lint bench gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,10 +25,13 @@ SLOWER := bench cli/test_demo.py cli/test_interrupt.py docs doctor engines expla
 	sources/test_reconnecting.py
 
 check: lint ## check style and types, and run the quick tests: under a minute, to run while you work
-	$(BIN)/pytest -q $(SLOWER:%=--ignore=tests/%)
+	$(BIN)/pytest -q $(PARALLEL) $(SLOWER:%=--ignore=tests/%)
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(PARALLEL)
+
+test-long: $(INSTALLED) ## run the tests that `make test` leaves out since they take long
+	$(BIN)/pytest -q $(PARALLEL) -m long
 
 test-all: $(INSTALLED) $(PEERS) ## run all tests, also the slow ones and those against pytorch-grad-cam
 	PYTHONPATH=$(PEERS) $(BIN)/pytest -q -m ''

@@ -167,10 +167,7 @@ class Pane:
 
 def _caption_height(drawn: Drawn, height: int) -> int:
     """Return the height of the captions in the picture if it is shown at this height in pixels."""
-    if not drawn.style.caption:
-        return 0
-    picture = drawn.picture
-    lines = len(drawn.explanation.classes) if drawn.style.view == "tints" else 1
+    picture, lines = drawn.picture, drawn.style.caption_lines(len(drawn.explanation.classes))
     line = render_line("", letter_size(picture.width, picture.height), picture.width)
     return round(lines * len(line) * height / picture.height)
 

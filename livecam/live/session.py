@@ -119,7 +119,6 @@ class Session:
             stack.enter_context(self._explainer)
             self._explainer.expect(math.inf, batch=len(self._feeds))
             self._warm_up()
-            self._end_seconds = time.perf_counter() + self._duration_seconds
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
@@ -134,6 +133,8 @@ class Session:
         self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
 
     def _tick(self) -> None:
+        if self._end_seconds == math.inf and any(ledger.read for ledger in self.ledgers):
+            self._end_seconds = time.perf_counter() + self._duration_seconds
         if self._is_over():
             self._stop()
             self.recorder.close()

@@ -63,6 +63,10 @@ class Style:
         """True if every class of an explanation is drawn, not the first alone."""
         return VIEWS[self.view].classes != "first"
 
+    def caption_lines(self, classes: int) -> int:
+        """Return the number of lines at the top of a panel, for an explanation of so many classes."""
+        return (classes if VIEWS[self.view].classes == "all" else 1) if self.caption else 0
+
     @functools.cached_property
     def without_caption(self) -> Style:
         """This style with `caption` off."""

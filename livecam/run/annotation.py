@@ -12,6 +12,7 @@ from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
+from livecam.names import VIEWS
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.pipeline import Pipeline
@@ -113,7 +114,8 @@ def carry_out(
         made = explainer if isinstance(explainer, Explainer) else explainer()
         sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))
         if made.explained_classes > 1 and not options.style.shows_all_classes:
-            log.warning("the view %s shows the first of the classes; classes and tints show all", options.style.view)
+            all_classes = " and ".join(name for name in VIEWS if Style(name).shows_all_classes)
+            log.warning("the view %s shows only the first class; %s show all", options.style.view, all_classes)
         pipeline = Pipeline(
             source,
             made,

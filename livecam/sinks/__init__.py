@@ -12,14 +12,16 @@ from livecam.sinks.video import VIDEO
 
 __all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of", "open_sink"]
 
-KINDS: tuple[SinkKind, ...] = (NULL, PICTURES, VIDEO)
-"""All kinds of sinks; an output is of the first that recognises it and takes what is to be written."""
+KINDS: tuple[SinkKind, ...] = (VIDEO, PICTURES, NULL)
+"""All kinds of sinks, the general ones first; an output is of the last kind that recognises it and takes the pictures."""
 
 
 def kind_of(output: str | Path, *, stills: bool = False) -> SinkKind:
     """Return the kind of sink that an output names, for still pictures or for a video."""
     return next(
-        kind for kind in KINDS if (kind.takes_stills if stills else kind.takes_videos) and kind.recognises(str(output))
+        kind
+        for kind in reversed(KINDS)
+        if (kind.takes_stills if stills else kind.takes_videos) and kind.recognises(str(output))
     )
 
 

@@ -35,13 +35,13 @@ __all__ = [
 
 log = logging.getLogger("livecam")
 
-KINDS: tuple[SourceKind, ...] = (DEMO, CAMERA, STREAM, PICTURE, VIDEO)
-"""All kinds of sources; a name is of the first that recognises it, and the last takes whatever is left."""
+KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, STREAM, CAMERA, DEMO)
+"""All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
 
 
 def kind_of(name: str, *, live: bool = False) -> SourceKind:
     """Return the kind of source that a name stands for, to be read to its end or to be watched live."""
-    return next(kind for kind in KINDS if (live or kind.open is not None) and kind.recognises(name))
+    return next(kind for kind in reversed(KINDS) if (live or kind.open is not None) and kind.recognises(name))
 
 
 @dataclass(frozen=True)

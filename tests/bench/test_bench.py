@@ -53,7 +53,7 @@ def test_bench_prints_its_tables_and_writes_all_figures(livecam: Livecam, tmp_pa
         (("--model", "resnet51"), "did you mean resnet"),
         (("--device", "cuda:99"), "the device 'cuda:99' cannot be used here"),
         (("--layer", "nowhere"), "nowhere"),
-        (("--size", "huge"), "size=huge is not WIDTHxHEIGHT"),
+        (("--size", "9999x9999"), "size=9999x9999 is not WIDTHxHEIGHT"),
         (("--json", "nowhere/bench.json"), "the folder nowhere does not exist"),
         (("--method", "scorecam", "--engine", "compiled"), "cannot be explained here by compiled fp32"),
     ],

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [

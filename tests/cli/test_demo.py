@@ -102,6 +102,7 @@ def test_a_scene_without_shapes_stays_dark() -> None:
     assert np.mean(heats) >= 0.5
 
 
+@pytest.mark.long
 def test_memory_does_not_grow(clip: Callable[..., Path]) -> None:
     """Resident memory, in kilobytes, after 200 frames and at the end of 2,000; by a model that costs little time."""
     script = (

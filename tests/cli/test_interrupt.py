@@ -55,8 +55,10 @@ def long_clip(made_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(made_once, tmp_path))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize(("ending", "engine"), [("mp4", "auto"), ("mkv", "eager")])
+@pytest.mark.parametrize(
+    ("number", "code", "ending", "engine"),
+    [(signal.SIGINT, 130, "mp4", "auto"), (signal.SIGTERM, 143, "mkv", "eager")],
+)
 def test_a_signal_finishes_a_shorter_file_with_its_audio(
     long_clip: Path, number: signal.Signals, code: int, ending: str, engine: str
 ) -> None:
@@ -123,6 +125,7 @@ def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
     assert sorted(path.name for path in source.parent.iterdir()) == ["clip.mp4"]
 
 
+@pytest.mark.long
 def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
     output = long_clip.with_name("out.mkv")
     with annotating(long_clip, output, *EAGER):
@@ -131,7 +134,7 @@ def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
         assert sum(1 for _ in container.decode(video=0)) > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_second_signal_gives_up_without_a_crash(long_clip: Path, number: signal.Signals) -> None:
     """At once, while all stages are at work: whether the run is given up or finished, it ends by its exit code."""
     output = long_clip.with_name("out.mp4")

@@ -34,7 +34,11 @@ def test_the_traced_graph_gives_what_the_program_gives(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "swin_t", "vit_b_16", "efficientnet_lite0"]
+    "name",
+    [
+        *("resnet18", "mobilenet_v3_small", "efficientnet_lite0"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("convnext_tiny", "swin_t", "vit_b_16")),
+    ],
 )
 def test_architectures_can_be_traced(name: str) -> None:
     explainer = Explainer(name, weights="none", target="top2")
@@ -93,7 +97,14 @@ def test_every_question_is_answered_by_openvino_as_by_pytorch(options: dict[str,
         torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "swin_t", "timm:vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v3_small",
+        "timm:vit_tiny_patch16_224",
+        *(pytest.param("resnet18", marks=pytest.mark.long), pytest.param("swin_t", marks=pytest.mark.long)),
+    ],
+)
 def test_architectures_give_in_openvino_what_they_give_in_pytorch(name: str, tmp_path: Path) -> None:
     """Of the ViT the gradient goes back through a whole block: attention, layer norms, weights used both ways."""
     explainer = Explainer(name, weights="none", engine="eager", precision="fp32")

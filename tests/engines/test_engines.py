@@ -385,6 +385,7 @@ def test_a_builder_at_work_ends_with_its_explainer() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.long
 def test_what_was_handed_to_the_builder_is_gone_while_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,6 +470,7 @@ def test_weights_that_change_while_they_are_handed_over_do_not_get_into_the_cach
     assert not list(cache_folder.glob("engines/*/*"))
 
 
+@pytest.mark.long
 def test_half_an_entry_is_built_again(cache_folder: Path) -> None:
     """Of a builder that was killed between its two files."""
     tiny(engine="compiled").answer(pictures(1))
@@ -527,6 +529,7 @@ def test_a_captured_program_gives_what_the_eager_engine_gives_from_the_same_buff
     assert torch.cuda.memory_allocated() == allocated
 
 
+@pytest.mark.long
 def test_a_prediction_sees_changed_weights_as_well() -> None:
     explainer = tiny(engine="compiled", precision="fp32")
     explainer.answer(pictures(1))

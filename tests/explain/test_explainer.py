@@ -126,7 +126,7 @@ def test_a_layer_that_is_called_twice_is_explained_at_its_last_call() -> None:
     torch.testing.assert_close(maps, expected)
 
 
-@pytest.mark.parametrize("method", ["gradcam", "ablationcam"])
+@pytest.mark.parametrize("method", ["gradcam", pytest.param("ablationcam", marks=pytest.mark.long)])
 def test_a_relu_that_every_block_calls_again_is_explained_at_its_last_call(method: str) -> None:
     """ResNet-50's blocks run one ReLU three times, on different channels; the last run gives the block's output."""
     model = load_model("resnet50", weights="none").module
@@ -144,7 +144,7 @@ def test_a_relu_that_every_block_calls_again_is_explained_at_its_last_call(metho
         ("mobilenet_v3_small", "features", (7, 7)),
         ("swin_t", "permute", (7, 7)),
         ("vit_b_16", "encoder.layers.encoder_layer_11.ln_1", (14, 14)),
-        ("inception_v3", "Mixed_7c", (8, 8)),
+        pytest.param("inception_v3", "Mixed_7c", (8, 8), marks=pytest.mark.long),
     ],
 )
 def test_the_layer_is_chosen_by_itself(name: str, layer: str, shape: tuple[int, int]) -> None:

@@ -15,8 +15,14 @@ from livecam.explain.methods import METHODS, eigencam, gradcam_plus_plus
 from livecam.models import Preprocessing, load_model
 from livecam.names import METHODS as NAMES
 
+LONG = ("vgg16", "densenet121", "vit_b_16")
+"""Architectures that take seconds a method; the others stand for their kinds."""
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in ARCHITECTURES],
+)
 def witnessed(request: pytest.FixtureRequest) -> Witnessed:
     return witness(request.param)
 

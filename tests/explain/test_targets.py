@@ -110,7 +110,7 @@ def test_titles_say_what_the_map_shows() -> None:
 def test_a_view_of_one_class_says_that_there_are_more(livecam: Callable[..., Result], view: str, told: bool) -> None:
     result = livecam("annotate", "demo:?size=64x48&seconds=0.1", "-o", "null:", "--top", 2, "--view", view)
     assert result.exit_code == 0
-    assert ("shows the first of the classes" in result.output) == told
+    assert ("shows only the first class; classes and tints show all" in result.output) == told
 
 
 def two_shapes(seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -35,6 +35,11 @@ def test_each_frame_of_a_file_is_shown_with_its_own_map() -> None:
     assert run.ledger.gaps == []
 
 
+def test_the_duration_counts_from_the_first_frame() -> None:
+    source = camera(before=lambda index: threading.Event().wait(0.01 if index else 0.4))
+    assert LiveRun(source, duration_seconds=0.3)().ledger.delivered > 1
+
+
 def test_of_a_camera_the_newest_frame_is_shown_and_every_other_one_is_accounted_for() -> None:
     captured = threading.Event()
     source = camera(60, before=lambda index: index == 50 and captured.set())

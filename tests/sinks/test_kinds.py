@@ -66,7 +66,7 @@ ARRAYS = SinkKind(recognises=lambda output: output.endswith(".npy"), open=Arrays
 @pytest.fixture(autouse=True)
 def with_new_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line."""
-    monkeypatch.setattr(sinks, "KINDS", (NUMBERS, ARRAYS, *sinks.KINDS))
+    monkeypatch.setattr(sinks, "KINDS", (*sinks.KINDS, NUMBERS, ARRAYS))
     kept.clear()
     formats.clear()
 

@@ -81,7 +81,7 @@ NOTES = SourceKind(
 @pytest.fixture(autouse=True)
 def with_new_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line."""
-    monkeypatch.setattr(sources, "KINDS", (COUNTER, NOTES, *sources.KINDS))
+    monkeypatch.setattr(sources, "KINDS", (*sources.KINDS, COUNTER, NOTES))
 
 
 @pytest.fixture
