@@ -25,13 +25,12 @@ from livecam.models.classifier import Classifier
 from livecam.picture.media import Region
 
 SHOWN_PREDICTIONS = 5
-"""How many of the best classes are told of every picture."""
+"""How many of the best classes are reported for every picture."""
 SIMILAR_CLASSES = 3
 _SUGGESTIONS = 3
 
 Target = int | str | Sequence[int | str]
-"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma, as a sequence, an array or
-a tensor. A name with a comma in it can only stand in a sequence."""
+"""Classes by number, by name, or by rank ("top1" is each picture's best); several as a comma-separated string, a sequence, an array or a tensor. A name that contains a comma must be in a sequence."""
 
 
 def class_score(logits: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where pictures go: a video, picture files, or nowhere. A new kind of sink is one file, and one line in `KINDS`."""
+"""Sinks, which write a video, picture files, or nothing. A new kind of sink is one file, and one line in `KINDS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livecam.sinks.video import VIDEO
 __all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of", "open_sink"]
 
 KINDS: tuple[SinkKind, ...] = (NULL, PICTURES, VIDEO)
-"""All kinds of sinks; an output is of the first that recognises it and takes what is to be written."""
+"""All kinds of sinks; an output belongs to the first that recognises it and can write the pictures."""
 
 
 def kind_of(output: str | Path, *, stills: bool = False) -> SinkKind:

@@ -1,4 +1,4 @@
-"""`demo:` - a generated scene of moving shapes, for trying things without a camera or a file."""
+"""`demo:`, a generated scene of moving shapes, for trying livecam without a camera or a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DemoOptions:
 
     @classmethod
     def parse(cls, uri: str, *, endless: bool = False) -> DemoOptions:
-        """Parse a whole URI; where it does not say how long, it may be `endless`. Raises InputError."""
+        """Parse a whole URI; without `seconds` it may be `endless`. Raises InputError."""
         options: dict[str, object] = {"seconds": math.inf} if endless else {}
         kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
         for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
@@ -75,7 +75,7 @@ class DemoOptions:
 class DemoSource(Source):
     """Draws the scene as 8-bit BT.709 video. The same URI gives the same pixels.
 
-    Where the URI does not say how long, it lasts for the default time, or is `endless`.
+    If the URI has no `seconds`, the scene has the default duration or is `endless`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Streams over a network: RTSP, RTMP, HTTP, MPEG-TS over TCP and UDP, and whatever else FFmpeg opens by a URL."""
+"""Streams over a network: RTSP, RTMP, HTTP, MPEG-TS over TCP and UDP, and any other URL that FFmpeg can open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPTIONS = {
 
 
 def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_seconds: float = STALL_SECONDS) -> Connection:
-    """Join a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
+    """Connect to a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
     asked_seconds = time.perf_counter()
     try:
         container = av.open(uri, options=_OPTIONS, metadata_errors="replace", timeout=(open_seconds, stall_seconds))
@@ -44,7 +44,7 @@ def _cannot_join(problem: str) -> NoSignal:
 
 
 def open_stream(url: str, options: LiveOptions) -> Source:
-    """Open a stream to be watched; a recording is read as a file is. Raises InputError."""
+    """Open a stream for watching live; a recording is read like a file. Raises InputError."""
     name, connect = redacted(url), partial(connect_stream, url)
     connection = connected(name, connect)
     if url.startswith("http") and connection.has_an_end:

@@ -33,7 +33,7 @@ from livecam.system.cores import module_command, module_environment
 log = logging.getLogger("livecam")
 
 Compute = Callable[[Tensor], Sequence[Tensor]]
-"""Takes pictures (B, h, w, channels) uint8; returns the tensors of an `Answer`."""
+"""A function of pictures (B, h, w, channels) uint8 that returns the tensors of an `Answer`."""
 
 _JOB, _LOG = "job.pt", "log.txt"
 _POLL_SECONDS = 0.1

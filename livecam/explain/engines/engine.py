@@ -29,11 +29,11 @@ log = logging.getLogger("livecam")
 _GAIN = 0.5
 """The fraction of the eager engine's time that compiled code is expected to save."""
 _WORTH_TRYING_SECONDS = {"cpu": 1.0, "cuda": 0.0}
-"""The gain, by device, that repays tracing a program and looking for it on disk. On a GPU it is captured at once."""
+"""The gain, by device, that justifies tracing a program and looking it up on disk; on a GPU it is also captured."""
 _WORTH_BUILDING_SECONDS = {"cpu": 4.0, "cuda": 30.0}
-"""The gain, by device, that repays building it."""
+"""The gain, by device, that justifies building the program."""
 _LONG_SECONDS = 4.0
-"""The gain that repays it for a caller who does not tell how many pictures will follow."""
+"""The gain that justifies building if the number of pictures to follow is unknown."""
 
 
 class Engine:
