@@ -39,7 +39,7 @@ def load(name: str) -> Classifier:
     if isinstance(model, nn.Module):
         return Classifier(name, model, preprocessing=usual_preprocessing(model))
     raise ModelError(
-        f"{name} gives {_described(model)}; it has to give a torch.nn.Module or a livecam.models.Classifier"
+        f"{name} returns {_described(model)}; it must return a torch.nn.Module or a livecam.models.Classifier"
     )
 
 

@@ -118,7 +118,7 @@ class Survey:
                 raise ModelError("a layer is a name or a number, or several of these")
             found = [self._find_one(model, str(name).strip()) for name in names]
         if not found:
-            raise ModelError("no layer is named; leave it out for the automatic choice")
+            raise ModelError("the layer is empty; leave it out for the automatic choice")
         return [
             TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.calls)
             for layer in found

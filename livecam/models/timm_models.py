@@ -52,7 +52,7 @@ def load(name: str) -> Classifier:
     timm, known = _timm(), config(name)
     if not known.has_weights:
         raise ModelError(
-            f"nobody has published weights of {name}; give --weights FILE, or --weights none to measure the speed"
+            f"there are no published weights of {name}; give --weights FILE, or --weights none to measure the speed"
         )
     if not known.num_classes:
         raise ModelError(

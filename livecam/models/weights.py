@@ -84,7 +84,9 @@ def read_state(path: Path) -> State:
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
         content = {str(name).removeprefix("module."): value for name, value in content.items()}  # from DataParallel
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"the weights {path} hold no state dict; save them with torch.save(model.state_dict(), FILE)")
+        raise ModelError(
+            f"the weights {path} contain no state dict; save them with torch.save(model.state_dict(), FILE)"
+        )
     for name, value in content.items():
         # Converted to float32 as the model does: larger values become infinite.
         if value.is_floating_point() and not value.float().isfinite().all():
@@ -100,7 +102,7 @@ def _safetensors(path: Path) -> State:
         return load_file(path)
     except SafetensorError as exc:
         raise ModelError(
-            f"the weights {path} are no safetensors file, or not all of one ({exc}); fetch or save them again"
+            f"the weights {path} are not a complete safetensors file ({exc}); fetch or save them again"
         ) from exc
 
 

@@ -22,7 +22,8 @@ _SMOOTHING = 8
 _HOT = 128
 """The level that the contour follows: half of full heat."""
 _FAINT = 0.5
-"""Below this peak, a fraction of full heat, the colours fade with it, so that they do not appear and disappear abruptly."""
+"""Below this peak, a fraction of full heat, the colours fade with it, so that they do not appear and disappear
+abruptly."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 """How the heat fades in above a cutoff, by level."""
 

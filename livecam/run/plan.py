@@ -141,16 +141,16 @@ def _check_options(inputs: Sequence[Input], options: Options) -> None:
     """Check that options fit together, and fit the inputs. Raises LivecamError."""
     if len(inputs) > 1 and options.sidecars:
         raise LivecamError(
-            f"--predictions, --save-map and --report are about one run, and here are {len(inputs)}: "
-            "all pictures together are one, and each video is; give them one by one"
+            f"--predictions, --save-map and --report describe one run, but these inputs make {len(inputs)} "
+            "(one for all pictures, one for each video); annotate them one by one"
         )
     if options.save_map is not None and Path(options.save_map).suffix.lower() != ".npy":
-        raise OutputError(f"{options.save_map}: the ending of a file of maps has to be .npy")
+        raise OutputError(f"{options.save_map}: the file of --save-map must end in .npy")
     if _are_all_still(inputs):  # options for videos are allowed if there are videos among the inputs
         if options.encoder != EncoderOptions():
             raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
         if options.every > 1:
-            raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
+            raise LivecamError("every is for videos, since each picture is explained; leave it out for pictures")
 
 
 def _are_all_still(inputs: Sequence[Input]) -> bool:
@@ -173,7 +173,7 @@ def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
         yield
         return
     if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
-        raise OutputError(f"{folder} is named like a file, and a folder is needed for what may be several outputs")
+        raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
     check_parent(folder)
     try:
         folder.mkdir()

@@ -95,7 +95,7 @@ def _find_codec(name: str) -> av.Codec:
         codec = av.Codec(name, "w")
     except ValueError as exc:  # PyAV's UnknownCodecError
         raise OutputError(
-            f"there is no encoder {name!r} here; libx264 and libx265 usually are, libvpx-vp9 for .webm"
+            f"the encoder {name!r} is not available here; libx264 and libx265 usually are, and libvpx-vp9 for .webm"
         ) from exc
     if codec.type != "video":
         raise OutputError(f"{name} is not a video encoder; choose one such as libx264")

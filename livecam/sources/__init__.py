@@ -58,7 +58,7 @@ class Input:
     def open(self, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
         """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
-            raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
+            raise InputError(f"a part cannot start at {start_seconds:g} s and last {duration_seconds or 0:g} s")
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
             return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds)
@@ -140,7 +140,7 @@ def one_input(source: str | Path | Sequence[str | Path]) -> Input:
     alone = [each.names[0] for each in inputs if each.many and not each.kind.is_still]
     if alone or len(inputs) > 1:
         names = some_of(alone or inputs[-1].names)
-        raise InputError(f"several inputs can only be pictures here; {names} would be a source alone")
+        raise InputError(f"a folder, a pattern or a list can only hold pictures here; open {names} by itself")
     return inputs[0]
 
 

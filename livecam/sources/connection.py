@@ -66,7 +66,7 @@ class Connection:
         self._since_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
-            raise NoSignal("there is no video in it that can be decoded", "name a stream with video")
+            raise NoSignal("it contains no video that can be decoded", "name a stream with video")
         self.stream = container.streams.video[0]
         # Frame threads would delay the video by a picture each.
         self.stream.codec_context.thread_type = ThreadType.SLICE

@@ -92,7 +92,7 @@ class DemoSource(Source):
         self._first_index = round(start_seconds * rate)
         self._end_index = math.inf if is_endless else round(end_seconds * rate)
         if self._first_index >= self._end_index:
-            raise InputError(f"{uri}: there is no frame in the part that was asked for; it lasts {options.seconds:g} s")
+            raise InputError(f"{uri}: there is no frame in the requested part; it lasts {options.seconds:g} s")
         if options.seed < 0:
             raise InputError(f"{uri}: seed={options.seed} is not a number from 0 on")
         if not 0 <= options.shapes <= len(SHAPES):

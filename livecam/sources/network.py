@@ -31,9 +31,9 @@ def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_second
     except av.ExitError as exc:
         raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
     except av.InvalidDataError as exc:
-        raise _cannot_join("what comes is no video") from without_credentials(exc)
+        raise _cannot_join("the address does not send a video") from without_credentials(exc)
     except av.EOFError as exc:
-        raise _cannot_join("it is closed without having sent anything") from without_credentials(exc)
+        raise _cannot_join("the server closed the connection without sending anything") from without_credentials(exc)
     except av.FFmpegError as exc:
         raise _cannot_join(problem_of(exc)) from without_credentials(exc)
     return Connection(container, stall_seconds=stall_seconds, asked_seconds=asked_seconds)

@@ -67,7 +67,7 @@ class PacedSource(Source):
                 begin_seconds -= early_seconds
                 due_seconds -= early_seconds
                 if not is_told:
-                    log.warning("%s cannot be read as fast as it should be played: it is played more slowly", self.name)
+                    log.warning("%s cannot be read fast enough: it is played more slowly", self.name)
                 is_told = True
             if self._stopping.is_set():
                 break

@@ -110,7 +110,7 @@ def _read_picture(path: Path) -> tuple[Frame, int]:
             rgb = _turned_upright(_in_rgb(image), image)
             profile = image.info.get("icc_profile")
     except Image.DecompressionBombError as exc:
-        raise InputError(f"{path} has too many pixels, as files do that are made to fill the memory") from exc
+        raise InputError(f"{path} has too many pixels, like files made to exhaust the memory") from exc
     except MemoryError:
         raise
     except Exception as exc:  # Pillow's decoders may raise anything for a damaged file

@@ -118,7 +118,7 @@ class ReconnectingSource(Source):
 
     def _lost(self, problem: str) -> None:
         if self.signal.lost_seconds() is None:
-            log.warning("%s is lost (%s); it is tried again until it is back", self.name, problem)
+            log.warning("%s is lost (%s); reconnecting until it is back", self.name, problem)
         self.signal.lose(problem)
 
     def _found(self, now_seconds: float) -> None:

@@ -150,7 +150,7 @@ class VideoSource(Source):
             if isinstance(event, av.VideoFrame):
                 return event, ahead
         if self._part.is_part:
-            raise InputError(f"{self.name} has no frame in the part that was asked for; it lasts {self._duration()}")
+            raise InputError(f"{self.name} has no frame in the requested part; it lasts {self._duration()}")
         raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:

@@ -16,7 +16,8 @@ DRAWING = 1
 """OpenCV's threads: it is called many times a frame, each time for less than waking up more threads would take."""
 DECODER = 0
 ENCODER = 0
-"""The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead, in the time that the other threads leave."""
+"""The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead, in the time that the other threads
+leave."""
 
 
 def inference_threads() -> int:

@@ -176,7 +176,7 @@ def test_cam_takes_one_target_for_all_or_one_for_each(resnet: Explainer) -> None
 
 
 def test_what_is_refused_to_an_explainer_is_refused_to_a_call() -> None:
-    with pytest.raises(LivecamError, match="of no class"):
+    with pytest.raises(LivecamError, match="does not explain a class"):
         Explainer("shapes", method="eigencam")(PHOTO, target=3)
     with pytest.raises(LivecamError, match="contrasted with itself"):
         Explainer("shapes", against="circle")(PHOTO, target="circle")

@@ -73,5 +73,5 @@ def test_frames_are_expected_as_the_file_tells(clip: Clip) -> None:
 
 
 def test_a_part_beyond_the_end_tells_how_long_the_video_is(clip: Clip) -> None:
-    with pytest.raises(InputError, match="no frame in the part that was asked for; it lasts 2.0 s"):
+    with pytest.raises(InputError, match="no frame in the requested part; it lasts 2.0 s"):
         open_source(clip(frames=50), start_seconds=3)

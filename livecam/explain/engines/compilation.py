@@ -212,7 +212,7 @@ class Compilation:
         if self._builder is not None and self._builder.wait():
             self.problem = f"the model cannot be compiled ({_last_words(folder / _LOG)})"
             if self.candidate is not None:
-                log.warning("%s: going on with it %s", self.problem, self.candidate.engine)
+                log.warning("%s: continuing with it %s", self.problem, self.candidate.engine)
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])

@@ -176,7 +176,7 @@ class Engine:
         if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
             return answer
         self.not_finite += len(images)
-        log.warning("maps in %s are not finite: going on in %s", self.precision, self._own)
+        log.warning("maps in %s are not finite: switching to %s", self.precision, self._own)
         self._precisions = (self._own,)
         self._drop_compilation()
         if self.eager.program.dtype != DTYPES[self._own]:
@@ -228,7 +228,7 @@ class Engine:
         if not self._is_traceable:
             raise ModelError("the method runs the model many times for each picture, which is not compiled")
         if self._device.type not in _WORTH_BUILDING_SECONDS:
-            raise ModelError(f"nothing compiles for {self._device.type}, only for cpu and cuda")
+            raise ModelError(f"compiling is not supported on {self._device.type}, only on cpu and cuda")
         if self._device.type == "cpu" and self._precisions[0] not in HINTS:
             raise ModelError(f"OpenVINO does not compute in {self._precisions[0]}")
         if self._device.type == "cpu" and importlib.util.find_spec("openvino") is None:
