@@ -73,7 +73,7 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
     names = target.split(",") if isinstance(target, str) else _as_list(target)
     wanted = tuple(_as_number_or_name(name) for name in names)
     if not wanted or "" in wanted:
-        raise ModelError("the target is empty; give a number, a name, or top1")
+        raise ModelError("the target is empty or has an empty part; give a number, a name, or top1")
     return wanted
 
 

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong is told in one line, and nothing appears under the output's name."""
+"""User errors are reported in one line, and nothing appears under the output's name."""
 
 from __future__ import annotations
 

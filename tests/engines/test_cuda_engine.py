@@ -1,4 +1,4 @@
-"""The engines on a GPU, driven by a stand-in for torch.cuda: which map a frame gets, and in which precision."""
+"""The engines on a GPU, tested with a stand-in for torch.cuda: each frame gets its own map, in the right precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maths of the methods against independent witnesses."""
+"""The maths of the methods against independent references."""
 
 from __future__ import annotations
 

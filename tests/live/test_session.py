@@ -1,4 +1,4 @@
-"""The live run: the newest frame is shown with its own map, and what became of every other one is known."""
+"""The live run: the newest frame is shown with its own map, and every other frame is accounted for."""
 
 from __future__ import annotations
 

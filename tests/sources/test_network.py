@@ -1,4 +1,4 @@
-"""Streams by their URLs: what is told of them, what cannot be opened, and that no credentials are shown."""
+"""Streams by their URLs: their facts, errors on opening, and that no credentials are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video file, read: every picture with its own time, parts cut where they were asked for, the sound beside them."""
+"""The video source: each picture has its own time, parts are exact, and sound is passed on."""
 
 from __future__ import annotations
 

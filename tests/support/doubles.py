@@ -1,4 +1,4 @@
-"""Doubles for runs: a source whose frames spell their number, an explainer that reads it, a display that keeps all."""
+"""Doubles for runs: a source whose frames show their number, an explainer that reads it, a recording display."""
 
 from __future__ import annotations
 
