@@ -1,7 +1,7 @@
 """What do ten classes cost against one? `python -m benchmarks.classes --model resnet50 --top 10 --json FILE`.
 
-The model has random weights, the batch is one picture of noise; rounds are interleaved. Each of the maps is compared
-with the one of a run of its own, too: several classes at once are only cheaper, not different.
+The model has random weights, the batch is one picture of noise; rounds are interleaved. Each map is also compared with
+the map of a run for its class alone, to show that explaining several classes at once is only cheaper, not different.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAME = 1e-6
 
 
 def largest_difference(several: Explainer, one: Explainer, picture: np.ndarray) -> float:
-    """Between each map of several classes and the one of its own run, relative to the largest value of that."""
+    """Return the largest difference between maps of a run with several classes and of one per class, relative."""
     differences = []
     for found in several(picture).classes:
         alone = one(picture, target=found.index).cam

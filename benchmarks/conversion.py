@@ -1,9 +1,8 @@
 """Which models does OpenVINO compute, and as PyTorch does? `python -m benchmarks.conversion [MODEL...] --json FILE`.
 
 The whole step, Grad-CAM of the best class, is traced, converted and loaded in float32, and given a picture of noise.
-Printed are the cosine of its map to that by the eager engine, whether the best class is the same, and the seconds that
-each part took. Without names all classifiers of torchvision are tried. efficientnet_lite0 and `shapes` have real
-weights.
+The table has the cosine of its map to that of the eager engine, if the best class is the same, and the seconds of each
+part. Without names all classifiers of torchvision are tried. efficientnet_lite0 and `shapes` have real weights.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from livecam.models import torchvision_models
 
 
 def convert(model: str) -> dict[str, Any]:
-    """What came of one model; `problem` where it cannot be converted."""
+    """Return the results of one model, or only a `problem` if it cannot be converted."""
     explainer = Explainer(model, weights=weights_of(model), engine="eager", precision="fp32", device="cpu")
     preprocessing, engine = explainer.classifier.preprocessing, explainer._runtime.engine
     shape = (2, 1, *preprocessing.size, preprocessing.channels)

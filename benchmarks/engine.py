@@ -1,15 +1,15 @@
-"""What does an explanation cost beside the prediction alone? `python -m benchmarks.engine --batch 1 --json FILE`.
+"""What does an explanation cost compared with a prediction? `python -m benchmarks.engine --batch 1 --json FILE`.
 
 Each model is measured by each engine in each precision, prediction and explanation interleaved, from uint8 input on the
 CPU to maps and scores on the CPU; and beside them OpenVINO's own plain prediction, from float input to scores, as its
 documentation converts a model. The cosine is that of the least similar map to the one by the eager engine in fp32.
-efficientnet_lite0 has real weights, the others random ones: here the architecture is all that matters.
+efficientnet_lite0 has real weights, the others random ones, since only the architecture matters here.
 
 The floor is what the operations of a batch of ResNet-50s would take at the rate of this machine's own matrix product,
 in the fastest precision that it computes in.
 
-With `--clip FILE` efficientnet_lite0 explains every frame of a video besides, by every method in each precision: how
-many best classes are those of the eager engine in fp32, and how similar the maps are where they are of the same class.
+With `--clip FILE` efficientnet_lite0 also explains every frame of a video, by every method in each precision. Counted
+are the best classes that equal those of the eager engine in fp32; for these, the maps are compared.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def plain_prediction(model: str, batch: int, precision: str) -> Callable[[], obj
 
 
 def product_seconds(precision: str, rounds: int) -> float:
-    """Seconds for one operation at the rate of this machine's matrix product, by OpenVINO."""
+    """Return the seconds per operation of a large matrix product in OpenVINO on this machine."""
     operations = openvino().opset13
     left = operations.parameter([SIDE, SIDE], np.float32)
     right = operations.constant(np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32))
@@ -79,14 +79,14 @@ def product_seconds(precision: str, rounds: int) -> float:
 
 
 def frames_of(clip: Path, explainer: Explainer) -> Tensor:
-    """Every frame of a video as the model gets it: (frames, h, w, channels) uint8."""
+    """Return every frame of a video as model input: (frames, h, w, channels) uint8."""
     prepare = Preprocessor(explainer.classifier.preprocessing)
     with open_source(clip) as source:
         return torch.from_numpy(np.stack([prepare(frame)[0] for frame in source.frames(lambda packet: None)]))
 
 
 def agreement_over(clip: Path, wanted: Sequence[Variant]) -> dict[str, dict[str, Any]]:
-    """Each method and variant against the reference: equal best classes, and the cosines of the maps."""
+    """Compare each method and variant with the reference: equal best classes, and the cosines of the maps."""
     results = {}
     batch = usual_batch(torch.device("cpu"))
     for method in (name for name, each in METHODS.items() if each.is_traceable):
@@ -112,7 +112,7 @@ def agreement_over(clip: Path, wanted: Sequence[Variant]) -> dict[str, dict[str,
 
 
 def _answers(explainer: Explainer, images: Sequence[Tensor]) -> list[Answer]:
-    """The answer for each picture, as a batch of one."""
+    """Yield the answer for each picture, as a batch of one."""
     with explainer:
         batches = [explainer.answer(part) for part in images]
     return [
@@ -125,7 +125,7 @@ def _answers(explainer: Explainer, images: Sequence[Tensor]) -> list[Answer]:
 def main() -> None:
     """Print the tables, and write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS), help="by comma")
+    parser.add_argument("--models", default=",".join(MODELS), help="comma-separated")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="auto for all")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="auto for all")
     parser.add_argument("--batch", type=int, default=1)

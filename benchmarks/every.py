@@ -1,12 +1,12 @@
-"""What does it save to explain every Nth frame, and how right are the maps of those between?
+"""How much does explaining every Nth frame save, and how accurate are the maps of the frames between?
 
     python -m benchmarks.every [CLIP...] [--every 2,3,5] [--seconds 4] [--rounds 5] [--json FILE]
 
-Speed: whole runs into `null:`, rounds interleaved, by the first of the models. Truth: every frame is explained, and
-what would have been carried to it is compared with that by the cosine of the signed maps, for all frames of an age;
-`held` is the same for the earlier map left where it was. Frames of which the model has meanwhile changed its mind count
-like the others. efficientnet_lite0 and `shapes` have real weights. Random ones, of other models, give maps that hardly
-move whatever the picture does: by them the speed can be judged and not the truth.
+Speed: whole runs into `null:`, rounds interleaved, by the first of the models. Accuracy: every frame is explained, and
+its signed map is compared, by the cosine, with the earlier map moved along to it, by age in frames; `held` is the
+cosine to the earlier map without moving it. Frames for which the best class has changed count as well.
+efficientnet_lite0 and `shapes` have real weights. The random weights of other models give maps that hardly move with
+the picture: they show the speed, not the accuracy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEMO = "demo:?size=1280x720&fps=30&seed=1"
 def measure_speed(
     clip: str, explainer: Explainer, spacings: list[int], seconds: float, rounds: int
 ) -> dict[str, dict[str, Any]]:
-    """By spacing, frames a second of each round and their ratio to those with every frame explained."""
+    """Return by spacing the frames per second of each round, and their ratio to explaining every frame."""
     run = partial(annotate, clip, "null:", explainer, duration_seconds=seconds)
     with explainer:
         frames = run().delivered
@@ -46,7 +46,7 @@ def measure_speed(
 
 
 def measure_truth(clip: str, explainer: Explainer, spacings: list[int], seconds: float) -> dict[str, dict[str, Any]]:
-    """By spacing, how many were explained, and the cosines to each frame's own map by age in frames."""
+    """Return by spacing how many frames were explained, and the cosines to each frame's own map by age in frames."""
     carriers = {every: Carrier(every) for every in spacings}
     results: dict[str, dict[str, Any]] = {str(every): {"explained": 0, "carried": {}, "held": {}} for every in carriers}
     sources = {}
@@ -66,13 +66,13 @@ def measure_truth(clip: str, explainer: Explainer, spacings: list[int], seconds:
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two maps; two that are all 0 are the same."""
+    """Return the cosine similarity of two maps; 1 if both are all 0."""
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float((one * other).sum()) / lengths if lengths else float(not one.any() and not other.any())
 
 
 def print_truth(clip: str, model: str, results: dict[str, dict[str, Any]]) -> None:
-    """A table, with a row for each spacing and one for each age in it."""
+    """Print a table with a row for each spacing and age."""
     rows: list[list[object]] = []
     for every, result in results.items():
         ages = {f"{age} old": (values, result["held"][age]) for age, values in sorted(result["carried"].items())}

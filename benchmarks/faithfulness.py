@@ -11,11 +11,11 @@ drop, increase  only what is hot is left, the heatmap being the opacity: by how 
                 and in which share of the scenes it rises. Chattopadhyay et al., "Grad-CAM++", WACV 2018
 
 Blotted out means the picture's mean colour. Maps are interpolated to the input's size, 160 x 160, first. The score is
-the probability of the class. What the figures are worth is told by a map of chance, a map of the distance from the
-centre, and the visible shape itself.
+the probability of the class. A random map, a map of the distance from the centre, and the visible shape itself serve as
+baselines.
 
-A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as the program
-livecam does for itself: threads that spin while they wait make the times those of the other programs.
+A star marks the layer that livecam chooses by itself. On a busy machine set OMP_WAIT_POLICY=PASSIVE, as livecam does
+for itself: with busy-waiting threads the times would depend on other programs.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Judge:
 
 
 def judged(judge: Judge, drawn: Drawn, explanation: Explanation) -> dict[str, float]:
-    """The figures of one map."""
+    """Return the figures of one map."""
     picture = judge.input_of(drawn.frame)
     blotted = np.broadcast_to(picture.mean(axis=(0, 1)), picture.shape)
     height, width = picture.shape[:2]
@@ -119,12 +119,12 @@ def _resized(cam: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _area(curve: np.ndarray) -> float:
-    """Under a curve over 0..1, by trapezoids."""
+    """Return the area under a curve over 0..1, by trapezoids."""
     return float((curve[1:] + curve[:-1]).mean() / 2)
 
 
 def made_up(seed: int) -> dict[str, Explain]:
-    """Maps of chance, of the distance from the centre, and of the visible shape."""
+    """Return the baselines: a random map, the distance from the centre, and the visible shape."""
     rng = default_rng(seed)
     offset = np.linspace(-1, 1, CELLS)
     centre = 1 - np.hypot(offset, offset[:, None]) / np.sqrt(2)
@@ -143,12 +143,12 @@ def made_up(seed: int) -> dict[str, Explain]:
 
 
 def explained_by(explainer: Explainer, drawn: Drawn) -> Explanation:
-    """For the shape's class, where the method has classes."""
+    """Return the map of the shape's class, or of no class if the method ignores classes."""
     return explainer(drawn.frame, target=drawn.target if has_class(explainer.method) else None)
 
 
 def scenes(count: int, seed: int) -> Iterator[Drawn]:
-    """Of one shape each, unseen in training."""
+    """Yield scenes of one shape each, unseen in training."""
     rng = default_rng(seed)
     for _ in range(count):
         frame, masks, (target,) = draw(rng, 1, FRAME_SIZE)
@@ -156,7 +156,7 @@ def scenes(count: int, seed: int) -> Iterator[Drawn]:
 
 
 def measure(rows: dict[str, Explain], count: int, seed: int) -> dict[str, dict[str, float]]:
-    """The mean of each figure over the scenes, for each row."""
+    """Return the mean of each figure over the scenes, for each row."""
     judge = Judge(load_model(MODEL))
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
     for drawn in scenes(count, seed):
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=20, help="of the timing")
-    parser.add_argument("--methods", default=",".join(METHODS), help="of these, by comma")
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated, from this list")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -191,7 +191,7 @@ def main() -> None:
 
 
 def report(figures: dict[str, dict[str, float]], median_ms: dict[str, float], options: argparse.Namespace) -> None:
-    """Print the table, and write the JSON where it was asked for."""
+    """Print the table, and write the JSON if asked to."""
     print_machine()
     width, height = FRAME_SIZE
     print(f"{MODEL}, {options.scenes} scenes of one shape, {width}x{height}, seed {options.seed}\n")

@@ -1,8 +1,8 @@
 """The papers' formulas written down word for word in float64, as a witness for `livecam.explain.methods`.
 
-One picture at a time, by plain autograd through the whole model, in NumPy from there on; nothing here is shared with
-livecam but the name of the layer and its grid. The two methods on forward passes take one channel at a time besides, in
-the module's own precision.
+One picture at a time, by plain autograd through the whole model, in NumPy from there on; only the name of the layer and
+its grid are shared with livecam. The two methods based on forward passes take one channel at a time, in the module's
+own precision.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def xgradcam(a: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def _principal(features: np.ndarray) -> np.ndarray:
-    """By the singular value decomposition of the whole matrix; the component's cubes have a positive sum."""
+    """Return the first principal map by a singular value decomposition, signed so that the cubes' sum is positive."""
     matrix = features.reshape(len(features), -1).T
     centred = matrix - matrix.mean(axis=0)
     component = np.linalg.svd(centred, full_matrices=False)[2][0]
@@ -89,7 +89,7 @@ def class_score(logits: Tensor, target: int) -> Tensor:
 
 
 def score_against_similar(logits: Tensor, target: int) -> Tensor:
-    """Finer-CAM's: the weighted mean of the leads over the three nearest classes."""
+    """Return Finer-CAM's score: the weighted mean of the leads over the three nearest classes."""
     others = [index for index in range(len(logits)) if index != target]
     similar = sorted(others, key=lambda index: abs(logits[index] - logits[target]).item())[:3]
     probability = logits.softmax(dim=0)
@@ -100,7 +100,7 @@ def score_against_similar(logits: Tensor, target: int) -> Tensor:
 def capture(
     method: str, module: nn.Module, layer: str, grid: tuple[int, int], image: Tensor, target: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Activation and gradient, (C, h, w) float64, of one input (channels, height, width); the module is float64."""
+    """Return activation and gradient, (C, h, w) float64, of one input (channels, height, width) of a float64 module."""
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def capture(
 
 
 def scorecam(module: nn.Module, layer: str, image: Tensor, target: int, *, align_corners: bool = False) -> np.ndarray:
-    """Score-CAM (h, w), one channel at a time; `align_corners` is for whoever interpolates otherwise."""
+    """Score-CAM (h, w), one channel at a time; `align_corners` as in `torch.nn.functional.interpolate`."""
     activation, _ = _run(module, layer, image)
     scores = []
     for channel in activation:
@@ -137,7 +137,7 @@ def ablationcam(
     *,
     absent: Callable[[Tensor], float] = lambda output: 0,
 ) -> np.ndarray:
-    """Ablation-CAM (h, w), one channel at a time; `absent` is the value of one that is dropped."""
+    """Ablation-CAM (h, w), one channel at a time; `absent` is the value of a dropped channel."""
 
     def score_without(channel: int) -> float:
         def drop(output: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def ablationcam(
 def _run(
     module: nn.Module, layer: str, image: Tensor, change: Callable[[Tensor], Tensor] = lambda output: output
 ) -> tuple[Tensor, Tensor]:
-    """The layer's output (C, h, w) of one input and the logits (classes,), after a change of that output."""
+    """Return the layer's output (C, h, w) for one input, and the logits (classes,) after changing that output."""
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:

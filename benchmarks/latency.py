@@ -1,13 +1,13 @@
-"""How late is a frame of a live source? `python -m benchmarks.latency --swap resnet50 --json FILE`.
+"""How high is the latency of a live source? `python -m benchmarks.latency --swap resnet50 --json FILE`.
 
 Generated frames of 640x360 arrive on a schedule of their own and run as in `livecam live --no-window`; the newest is
 explained. Latency is from captured to shown. Each run is a process of its own, and its first frame is timed from the
 end of its imports on: model, layer, engine and all.
 
-The engine "auto" changes over to compiled code while the run goes on; frames before and after are told apart. For the
-models of `--swap` this is done with an empty cache, so that it compiles during the run, which ends so many seconds
-after the change, and the eager engine alone then gets a run of as many frames. efficientnet_lite0 and `shapes` have
-real weights, other models random ones.
+The engine "auto" changes over to compiled code while the run goes on; frames before and after are reported separately.
+For the models of `--swap` the cache is empty, so that compiling takes place during the run, which ends some seconds
+after the change; the eager engine alone then runs over as many frames. efficientnet_lite0 and `shapes` have real
+weights, other models random ones.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LONGEST_SECONDS = 600.0
 
 
 class Ending(Source):
-    """A live source that ends at the first frame of another one that is not wanted any more."""
+    """A live source that passes on the frames of another one until a condition ends it."""
 
     is_live = True
 
@@ -70,7 +70,7 @@ class Log:
         self._dropped: dict[str, int] = {}
 
     def add(self, source: int, frame: Frame, explanation: Explanation) -> None:
-        """Note a frame that has just been shown."""
+        """Record a frame that has just been shown."""
         now = time.perf_counter()
         engine = self._explainer.engine
         if self.first_seconds is None:
@@ -94,7 +94,7 @@ class Log:
 
 
 def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: bool) -> dict[str, Any]:
-    """Run over so many frames, counted from the change of engines if `until_changed`."""
+    """Run over a number of frames, counted from the change of engines if `until_changed`."""
     begin = time.perf_counter()
     explainer = Explainer(model, weights=weights_of(model), engine=engine)
     log = Log(explainer)
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def report(runs: list[dict[str, Any]], swapped: dict[str, Any], options: argparse.Namespace) -> None:
-    """Print the tables, and write the JSON where it was asked for."""
+    """Print the tables, and write the JSON if asked to."""
     header = ["", "explained by", "p50 ms", "p99 ms", "shown", "dropped", "first frame, s"]
     print_machine()
     print(f"{options.fps} frames of 640x360 a second for {options.seconds:g} s\n")

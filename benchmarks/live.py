@@ -1,10 +1,10 @@
-"""How late is what `livecam live` shows, and does it stay so? `python -m benchmarks.live --seconds 300 --json FILE`.
+"""How high is the latency of `livecam live`, and is it constant? `python -m benchmarks.live --seconds 300 --json FILE`.
 
-Each run is the command itself over the generated scene as a camera of 1280x720, in a window where there is a display
-and else without. A run of ten seconds, which is not counted, goes ahead of each, so that its engine is on disk. Latency
-is from captured to shown, where the window has drawn the picture; `stages` is the sum of the medians of explaining,
-drawing and showing. Memory and threads are those of the process, sampled every second, the first tenth of the run left
-out; the first and the last sixth are told apart, of an hour ten minutes each.
+Each run is the command itself over the generated scene as a camera of 1280x720, in a window if there is a display. Each
+is preceded by a run of ten seconds that is not counted, so that its engine is on disk. Latency is from captured to
+shown, where the window has drawn the picture; `stages` is the sum of the medians of explaining, drawing and showing.
+Memory and threads are those of the process, sampled every second, the first tenth of the run left out; the first and
+the last sixth are told apart, of an hour ten minutes each.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def agreement(witnessed: Witnessed) -> dict[str, dict[str, float]]:
-    """For each method with a formula: relative errors of the whole way in float32, and of the maths in float64."""
+    """Return for each method with a formula the relative errors of the full float32 path and of the float64 maths."""
     return {
         method: {
             "float32": relative_error(witnessed.whole_way(method)[:WITNESSED], expected),
@@ -36,7 +36,7 @@ def agreement(witnessed: Witnessed) -> dict[str, dict[str, float]]:
 
 
 def print_agreement(errors: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Errors by architecture and method."""
+    """Print the errors by architecture and method."""
     print(
         "Largest error relative to the largest value of a map: the whole way in float32 / the maths alone in float64.\n"
     )
@@ -54,7 +54,7 @@ def print_agreement(errors: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def print_comparisons(comparisons: Sequence[Comparison]) -> None:
-    """First how far the two are from each other, then why."""
+    """Print how far the two are from each other, then why."""
     found = {(one.method, one.place): one for one in comparisons}
     places = list(dict.fromkeys(one.place for one in comparisons))
     print(f"livecam against pytorch-grad-cam {version('grad-cam')}, both in [0, 1] as it scales: largest difference.\n")
@@ -84,7 +84,7 @@ def print_comparisons(comparisons: Sequence[Comparison]) -> None:
 def main() -> None:
     """Print the tables, and write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architectures", default=",".join(ARCHITECTURES), help="of these, by comma")
+    parser.add_argument("--architectures", default=",".join(ARCHITECTURES), help="comma-separated, from this list")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="compare with them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The same maps by pytorch-grad-cam, both brought to [0, 1] in its way, and why they differ where they do.
+"""Comparison with the maps of pytorch-grad-cam, both scaled to [0, 1] in its way, and the causes of differences.
 
-`make bench` brings it. Whatever differs from the papers' formulas is tried with the causes that are known, until it
-agrees: each cause is shown to be one by the difference that is left without it.
+`make bench` brings it. Where a map differs from the paper's formula, the known causes are applied to the formula until
+both agree; each cause is verified by the difference that remains without it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def compare(architecture: str, witnessed: Witnessed, method: str) -> Comparison:
-    """A method on activation and gradient, at the layer that the witness saw."""
+    """Compare a method based on activation and gradient, at the witness's layer."""
     side, batch, targets = witnessed.batch.shape[-1], witnessed.batch[:WITNESSED], TARGETS[:WITNESSED]
     reshape = vit_reshape_transform if architecture.startswith("vit") else None
 
@@ -99,7 +99,7 @@ def compare(architecture: str, witnessed: Witnessed, method: str) -> Comparison:
 
 
 def compare_forward_passes(method: str, layer: str, side: int = 64) -> Comparison:
-    """Score-CAM or Ablation-CAM at a layer of ResNet-18, for a picture's best class and for another's worst."""
+    """Compare Score-CAM or Ablation-CAM at a layer of ResNet-18, for a picture's best class and for another's worst."""
     module = load_model("resnet18", weights="none").module.eval()
     batch = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -157,7 +157,7 @@ def peer_maps(
     targets: Sequence[int],
     reshape: Callable[[Tensor], Tensor] | None = None,
 ) -> Maps:
-    """The maps of pytorch-grad-cam's class of this name."""
+    """Return the maps of pytorch-grad-cam's class of this name."""
     layers = [module.get_submodule(layer)]
     with getattr(pytorch_grad_cam, name)(module, layers, reshape_transform=reshape) as cam, redirect_stderr(StringIO()):
         if name == "FinerCAM":  # its own choice of the similar classes takes one target for all pictures
@@ -168,7 +168,7 @@ def peer_maps(
 
 
 def formula_with_epsilon(witnessed: Witnessed) -> np.ndarray:
-    """Grad-CAM++ as the peer has it, (WITNESSED, h, w) in float64."""
+    """Return Grad-CAM++ as implemented by the peer, (WITNESSED, h, w) in float64."""
     maps = []
     for a, g in witnessed.of_class:
         total = a.sum(axis=(1, 2), keepdims=True)
@@ -185,13 +185,13 @@ def scaled(maps: np.ndarray, side: int) -> Maps:
 
 
 def distance(maps: Maps, candidates: Sequence[Maps]) -> float:
-    """The largest absolute difference; each picture is measured by the candidate that is nearest to it."""
+    """Return the largest absolute difference; each picture is compared with its nearest candidate."""
     differences = np.stack([np.abs(maps - candidate).max(axis=(1, 2)) for candidate in candidates])
     return float(differences.min(axis=0).max())
 
 
 def _not_in_place(module: nn.Module) -> nn.Module:
-    """A copy whose ReLUs write into tensors of their own."""
+    """Return a copy of the model whose ReLUs are not in place."""
     module = copy.deepcopy(module)
     for child in module.modules():
         if isinstance(child, nn.ReLU):

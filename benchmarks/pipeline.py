@@ -1,11 +1,11 @@
-"""Whole files: a plain transcode, livecam with several models, and the loops that people write.
+"""Whole files: a plain transcode, livecam with several models, and typical hand-written loops.
 
     python -m benchmarks.pipeline [--clip FILE] [--frames 90] [--size 1920x1080] [--rounds 3] [--works NAME,...]
 
 All take the same H.264 file with audio, one that is given or the generated scene, and encode with the same codec,
 preset and quality where they can choose (OpenCV's writer cannot: it writes MPEG-4 Part 2, without audio). The last loop
 needs pytorch-grad-cam, which `make bench` brings. Each run is a process of its own, the runs are interleaved, and
-medians are quoted. The clock inside a process starts after imports and after the model is loaded, compiled where it is,
+medians are quoted. The clock inside a process starts after imports, when the model is loaded, compiled (if it will be)
 and warm, and ends when the file is closed.
 
 efficientnet_lite0 and `shapes` have real weights. ResNet-50's are random: its maps jump from frame to frame, and that
@@ -36,7 +36,7 @@ from livecam.bench.timing import write_json
 
 
 def transcode(clip: Path, output: Path) -> dict[str, Any]:
-    """Decode and encode with PyAV, audio copied: the least that any annotating costs."""
+    """Decode and encode with PyAV, audio copied: a lower bound for annotating."""
     import av
 
     with Clock() as clock, av.open(str(clip)) as source, av.open(str(output), "w") as out:
@@ -60,7 +60,7 @@ def transcode(clip: Path, output: Path) -> dict[str, Any]:
 
 
 def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable[[Path, Path], dict[str, Any]]:
-    """Return a run of livecam as it is, or, if not `is_drawn`, one that explains but leaves the picture as it is."""
+    """Return a run of livecam; if not `is_drawn`, one that explains without drawing."""
 
     def run(clip: Path, output: Path) -> dict[str, Any]:
         from livecam import Explainer, annotate
@@ -81,7 +81,7 @@ def annotate_with(model: str, engine: str, *, is_drawn: bool = True) -> Callable
 
 
 def loop_by_hand(clip: Path, output: Path) -> dict[str, Any]:
-    """One loop: hooks, a full backward pass through ResNet-50, the overlay in NumPy."""
+    """Run a hand-written loop: hooks, a full backward pass through ResNet-50, the overlay in NumPy."""
     import cv2
     import numpy as np
     import torch
@@ -109,7 +109,7 @@ def loop_by_hand(clip: Path, output: Path) -> dict[str, Any]:
 
 
 def loop_with_grad_cam(clip: Path, output: Path) -> dict[str, Any]:
-    """One loop with pytorch-grad-cam and its own overlay, as its README shows."""
+    """Run a loop with pytorch-grad-cam and its own overlay, as in its README."""
     import cv2
     import numpy as np
     from pytorch_grad_cam import GradCAM
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--works", default=",".join(WORK), help="of these, by comma")
+    parser.add_argument("--works", default=",".join(WORK), help="comma-separated, from this list")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--clip", type=Path, help="a video with audio instead of the generated scene")
     parser.add_argument("--only", choices=WORK, help=argparse.SUPPRESS)
@@ -249,7 +249,7 @@ def main() -> None:
 
 
 def report(runs: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
-    """Print the table, and write the JSON where it was asked for."""
+    """Print the table, and write the JSON if asked to."""
     figures = {
         work: {name: median([run[name] for run in done]) for name in ("fps", "cpu_ms_per_frame", "overlap")}
         for work, done in runs.items()

@@ -23,7 +23,7 @@ SCENE_SECONDS = 60.0
 
 
 def points_at(peak: tuple[float, float] | None, mask: np.ndarray) -> bool:
-    """Whether a peak, in fractions of the picture, lies on a mask, ``(H, W)`` bool; a dark map has none and misses."""
+    """Return True if a peak, in fractions of the picture, lies on a mask, ``(H, W)`` bool; False without a peak."""
     if peak is None:
         return False
     height, width = mask.shape
@@ -32,7 +32,7 @@ def points_at(peak: tuple[float, float] | None, mask: np.ndarray) -> bool:
 
 
 def draw(rng: Generator, shapes: int, frame_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """A frame ``(H, W, 3)`` uint8 RGB of a random scene, its shapes' masks ``(n, H, W)`` bool, and their classes."""
+    """Draw a random scene: a frame ``(H, W, 3)`` uint8 RGB, its shapes' masks ``(n, H, W)`` bool, and their classes."""
     targets = rng.permutation(len(SHAPES))[:shapes].tolist()
     seed = int(rng.integers(UNSEEN, 2 * UNSEEN))
     scene = Scene(seed, tuple(SHAPES[target] for target in targets), *frame_size)
@@ -41,7 +41,7 @@ def draw(rng: Generator, shapes: int, frame_size: tuple[int, int]) -> tuple[np.n
 
 
 def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed: int) -> dict[str, float]:
-    """Shares in [0, 1] for frames of a size, width and height in pixels."""
+    """Return the shares in [0, 1] for frames of a size, width and height in pixels."""
     rng = default_rng(seed)
     right, alone, paired = [], [], []
     for _ in range(scenes):

@@ -1,4 +1,4 @@
-"""Put what was measured into the documentation: `python -m benchmarks.report results docs`.
+"""Insert the results into the documentation: `python -m benchmarks.report results docs`.
 
 Each benchmark leaves NAME.json in the first folder, and NAME.txt with what it printed. In the Markdown files of the
 second folder, everything between the lines `<!-- measured: NAME -->` and `<!-- end -->` is replaced by the command and
@@ -71,7 +71,7 @@ def _text(x: float, y: float, text: str, size: int, weight: str = "normal") -> s
 
 
 def main() -> None:
-    """Update the pages and the chart. A result that no page has a place for is an error."""
+    """Update the pages and the chart. A result that no page shows is an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("docs", type=Path)

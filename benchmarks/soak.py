@@ -1,8 +1,8 @@
-"""Does a long run grow? `python -m benchmarks.soak --frames 10000 --json FILE`. Needs Linux's /proc.
+"""Does the memory of a long run grow? `python -m benchmarks.soak --frames 10000 --json FILE`. Needs Linux's /proc.
 
-Generated frames of 320x180 into the null sink, explained by the eager engine, which has all of the buffers. Every so
-many frames: the memory that the process holds (RSS), its threads, and where the explainer's input and the copy of the
-layer's activation lie, which has to stay the same.
+Generated frames of 320x180 into the null sink, explained by the eager engine, which uses all buffers. At every sample:
+the resident memory of the process, its threads, and the addresses of the explainer's input and of the copy of the
+layer's activation, which must not change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SAMPLES = 10
 
 
 def sample(explainer: Explainer, frame: int) -> dict[str, Any]:
-    """Return what the process holds now."""
+    """Return the current memory, threads and addresses."""
     status = Path("/proc/self/status").read_text()
     rss_kb, threads = (int(re.findall(rf"^{name}:\s+(\d+)", status, re.M)[0]) for name in ("VmRSS", "Threads"))
     return {"frame": frame, "rss_mb": rss_kb / 1024, "threads": threads, "buffers": addresses(explainer)}
 
 
 def addresses(explainer: Explainer) -> dict[str, str]:
-    """Return where the buffers lie that are kept from frame to frame."""
+    """Return the addresses of the buffers that are reused for every frame."""
     buffer = explainer._runtime.engine.eager.program._taps[0]._buffer  # type: ignore[attr-defined]
     memory = explainer._preprocess._memory
     assert memory is not None and buffer is not None

@@ -1,13 +1,13 @@
-"""How fast is livecam beside its peers? `python -m benchmarks.speed --size 1920x1080 --json FILE`.
+"""How fast is livecam compared with its peers? `python -m benchmarks.speed --size 1920x1080 --json FILE`.
 
 Grad-CAM of each frame's best class, same weights, layer and frames, on the CPU, by livecam, torch-cam, captum and
 pytorch-grad-cam: from a frame, (H, W, 3) uint8 RGB, to the heatmap in [0, 1], and on to the overlay in the frame's
 size. Resizing and normalising are inside the timer. `make bench` brings them.
 
-Each is used as its documentation shows, made once and kept. captum has to be told the class, for which it gets a
-prediction before; it has no overlay and no way for transformers. pytorch-grad-cam always gives the heatmap in the
-input's size, all others on the layer's grid. Before anything is timed, the maps of the same input are compared, each
-brought to [0, 1]; they have to be the same.
+Each is used as its documentation shows, created once and reused. captum needs the class, so a prediction comes first;
+it has no overlay and does not support transformers. pytorch-grad-cam always gives the heatmap in the input's size, all
+others on the layer's grid. Before anything is timed, the maps of the same input are compared, each brought to [0, 1];
+they have to be the same.
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ def normalised(classifier: Classifier, picture: np.ndarray) -> Tensor:
 
 
 def resized(classifier: Classifier, frame: np.ndarray) -> Tensor:
-    """The same of a frame of any size, as most people do it."""
+    """Convert a frame of any size to the input, in the usual way."""
     height, width = classifier.preprocessing.size
     return normalised(classifier, cv2.resize(frame, (width, height)))
 
 
 def pytorch_grad_cam(module: nn.Module, layer: str) -> Heatmap:
-    """Its class GradCAM at its default."""
+    """Run pytorch-grad-cam's GradCAM with its defaults."""
     cam = GradCAM(module, [module.get_submodule(layer)], reshape_transform=_reshape(layer))
     return lambda batch: cam(batch, targets=None)[0]
 
 
 def torch_cam(module: nn.Module, layer: str) -> Heatmap:
-    """Its class GradCAM: a forward pass of one's own, then the extractor."""
+    """Run torch-cam's GradCAM: a forward pass by the caller, then the extractor."""
     extractor = TorchCam(module, layer, reshape_transform=_reshape(layer))
 
     def heatmap(batch: Tensor) -> np.ndarray:
@@ -88,7 +88,7 @@ def torch_cam(module: nn.Module, layer: str) -> Heatmap:
 
 
 def captum(module: nn.Module, layer: str) -> Heatmap:
-    """Its class LayerGradCam, and a prediction before to know the class."""
+    """Run captum's LayerGradCam, after a prediction that determines the class."""
     attribution = LayerGradCam(module, module.get_submodule(layer))
 
     def heatmap(batch: Tensor) -> np.ndarray:
@@ -100,13 +100,13 @@ def captum(module: nn.Module, layer: str) -> Heatmap:
 
 
 def draw_by_pytorch_grad_cam(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-    """Its show_cam_on_image."""
+    """Draw with pytorch-grad-cam's show_cam_on_image."""
     size = (frame.shape[1], frame.shape[0])
     return show_cam_on_image(np.float32(frame) / 255, cv2.resize(heatmap, size), use_rgb=True)
 
 
 def draw_by_torch_cam(frame: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
-    """Its overlay_mask."""
+    """Draw with torch-cam's overlay_mask."""
     return np.asarray(overlay_mask(Image.fromarray(frame), Image.fromarray(heatmap), alpha=0.5))
 
 
@@ -118,20 +118,20 @@ PEERS: dict[str, tuple[Callable[[nn.Module, str], Heatmap], Overlay | None]] = {
 
 
 def in_unit_range(heatmap: np.ndarray) -> np.ndarray:
-    """From 0 to 1, as all of them end."""
+    """Scale a map to 0..1, as all of the libraries do in the end."""
     shifted = heatmap - heatmap.min()
     return shifted / max(float(shifted.max()), 1e-12)
 
 
 def cosine_of(heatmap: np.ndarray, reference: np.ndarray) -> float:
-    """Of two heatmaps, the reference brought to the other's size; both are brought to [0, 1]."""
+    """Return the cosine of two heatmaps, the reference resized to the other's size, both scaled to [0, 1]."""
     size = (heatmap.shape[1], heatmap.shape[0])
     one, other = (in_unit_range(each).ravel() for each in (heatmap, cv2.resize(in_unit_range(reference), size)))
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def measure(model: str, engines: Sequence[str], frames: Sequence[np.ndarray], rounds: int) -> dict[str, Any]:
-    """Cosines to livecam's eager maps, frame by frame, and milliseconds of both ways, for each that can do it."""
+    """Return the cosines to livecam's eager maps by frame, and the milliseconds of heatmap and overlay, by library."""
     classifier = load_model(model, weights="none")
     with ExitStack() as stack:
         explainers = {}
@@ -176,10 +176,10 @@ def _cosines(
     peers: dict[str, Heatmap],
     frames: Sequence[np.ndarray],
 ) -> dict[str, list[float]]:
-    """Of each frame's maps, from the very input that livecam makes of it. Fails if they are not the same.
+    """Return the cosines of each frame's maps, computed from livecam's own input. Fails if the maps differ.
 
-    With random weights classes are next to equal, and in half precision another one may be the best: such frames are
-    left out, and there has to be another.
+    With random weights classes are nearly equal, and in half precision another one may be the best: such frames are
+    left out, but at least one frame must remain.
     """
     prepare = Preprocessor(classifier.preprocessing)
     cosines: dict[str, list[float]] = {name: [] for name in (*explainers, *peers)}
@@ -233,8 +233,8 @@ def _reshape(layer: str) -> Callable[[Tensor], Tensor] | None:
 def main() -> None:
     """Print the tables, and write them as JSON if asked to. Fails if the maps differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(MODELS), help="of torchvision, by comma")
-    parser.add_argument("--engines", default="compiled,eager", help="of livecam, by comma; eager has to be among them")
+    parser.add_argument("--models", default=",".join(MODELS), help="of torchvision, comma-separated")
+    parser.add_argument("--engines", default="compiled,eager", help="of livecam, comma-separated; must include eager")
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", type=Path)

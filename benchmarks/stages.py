@@ -2,7 +2,7 @@
 
 Processor time of all threads, in milliseconds a frame, medians of some rounds. The stages run one after the other over
 all frames of the file, or of the generated scene: decoding, explaining in batches, making the heatmaps steady, drawing,
-and encoding by x264 veryfast, once the pictures as they came and once those that were drawn on. The difference of the
+and encoding by x264 veryfast, once the original pictures and once the drawn ones. The difference of the
 last two is what the overlay costs the encoder. efficientnet_lite0 and `shapes` have real weights, other models random
 ones.
 """
@@ -33,7 +33,7 @@ from livecam.render import Renderer, Style
 
 
 class Clock:
-    """Processor time by stage, of calls that give a list with an entry for each frame."""
+    """Measures processor time by stage, of calls that return a list with an entry for each frame."""
 
     def __init__(self) -> None:
         self.times_ms: dict[str, list[float]] = {}
@@ -68,7 +68,7 @@ def _explained(explainer: Explainer, frames: Sequence[Frame], batch: int) -> lis
 
 
 def _encoded(pictures: Sequence[av.VideoFrame]) -> Sequence[av.VideoFrame]:
-    """Encode pictures into nothing, then return them."""
+    """Encode pictures without writing a file, then return them."""
     with av.open(os.devnull, "w", format="null") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = pictures[0].width, pictures[0].height, "yuv420p"
@@ -84,7 +84,7 @@ def main() -> None:
     """Print the table, and write it as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clip", type=Path, help="a video instead of the generated scene")
-    parser.add_argument("--models", default="efficientnet_lite0,resnet50", help="by comma")
+    parser.add_argument("--models", default="efficientnet_lite0,resnet50", help="comma-separated")
     parser.add_argument("--size", default="1920x1080", help="of the generated scene")
     parser.add_argument("--frames", type=int, default=90, help="of the generated scene")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,13 +1,12 @@
-"""How much steadier are the heatmaps of a video, and how far from each frame's own does that take them?
+"""How much steadier are the heatmaps of a video, and how far do they then deviate from each frame's own?
 
     python -m benchmarks.steady [--clip FILE]... [--models shapes,resnet50] [--seconds 6] [--json FILE]
 
 Flicker is the mean absolute difference between a heatmap and the one before, moved along by optical flow, in
-thousandths of full heat; the cosine is that of the heat shown to the frame's own, on the mean and at least; changes are
-those of the class shown. Size is that of the whole video, x264 veryfast, steady against bare. The lag counts the frames
-after a sudden change until that cosine is 0.95 again: a cut, and evidence that jumps while the picture does not. The
-time is the median of `Steadiness` alone, a frame. efficientnet_lite0 and `shapes` have real
-weights, other models random ones.
+thousandths of full heat; the cosine is that of the heat shown to the frame's own, mean and minimum; changes are those
+of the class shown. Size is that of the whole video, x264 veryfast, steady against bare. The lag counts the frames after
+a sudden change until that cosine is 0.95 again: a cut, and evidence that jumps while the picture does not. The time is
+the median of `Steadiness` alone, a frame. efficientnet_lite0 and `shapes` have real weights, other models random ones.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ Seen = list[tuple[Frame, Explanation]]
 
 
 def seen_by(explainer: Explainer, clip: str, seconds: float) -> Seen:
-    """Every frame with its own explanation."""
+    """Return every frame with its own explanation."""
     with open_source(clip, duration_seconds=seconds) as source, explainer:
         return [(frame, explainer(frame)) for frame in source.frames(lambda packet: None)]
 
 
 def steadied(seen: Seen) -> tuple[list[Explanation], float]:
-    """What is shown, and the median milliseconds that it took a frame."""
+    """Return the explanations shown, and the median milliseconds per frame."""
     steady, shown, times_ms = Steadiness(), [], []
     for frame, explanation in seen:
         begin = time.perf_counter()
@@ -60,7 +59,7 @@ def steadied(seen: Seen) -> tuple[list[Explanation], float]:
 
 
 def flicker(frames: Sequence[Frame], shown: Sequence[Explanation]) -> float:
-    """Per full heat, over all frames that show the class of the one before and follow it without a cut."""
+    """Return the flicker over all frames that show the same class as the previous frame and follow it without a cut."""
     finder, differences = MotionFinder(), []
     for (before, earlier), (now, later) in pairwise(zip(frames, shown, strict=True)):
         motion = finder.motion(before, now)
@@ -71,7 +70,7 @@ def flicker(frames: Sequence[Frame], shown: Sequence[Explanation]) -> float:
 
 
 def cosines(seen: Seen, shown: Sequence[Explanation]) -> list[float]:
-    """Of what is shown to the frame's own heat for the same class."""
+    """Return the cosines of the heat shown to the frame's own heat for the same class."""
     return [
         cosine(steady.heatmap, next(one.heatmap for one in _explained(own) if one.index == steady.index))
         for (_, own), steady in zip(seen, shown, strict=True)
@@ -85,12 +84,12 @@ def _explained(explanation: Explanation) -> Iterator[Any]:
 
 
 def changes(shown: Sequence[Explanation]) -> int:
-    """How often the class is another than that of the frame before."""
+    """Count how often the class differs from that of the previous frame."""
     return sum(before.index != now.index for before, now in pairwise(shown))
 
 
 def measure(clip: str, explainer: Explainer, seconds: float) -> dict[str, Any]:
-    """One clip and one model: bare and steady."""
+    """Measure one clip and one model, bare and steady."""
     seen = seen_by(explainer, clip, seconds)
     frames, bare = [frame for frame, _ in seen], [own for _, own in seen]
     shown, cost_ms = steadied(seen)
@@ -113,7 +112,7 @@ def _encoded_bytes(clip: str, explainer: Explainer, seconds: float, *, steady: b
 
 
 def measure_lag(explainer: Explainer) -> dict[str, int]:
-    """Frames until what is shown is that of after the change, by kind of change."""
+    """Count the frames until the heat shown has followed a change, by kind of change."""
     seconds = 2 * CHANGE_FRAMES / 30
     before, after = (seen_by(explainer, clip, seconds) for clip in SCENES)
     jump = [(frame, own) for (frame, _), (_, own) in zip(before, after, strict=True)]
@@ -128,7 +127,7 @@ def _lag(seen: Seen) -> int:
 
 
 def measure_empty(explainer: Explainer, seconds: float) -> dict[str, dict[str, float]]:
-    """The mean and the highest heat of scenes without a shape, bare and steady."""
+    """Return the mean and the maximum heat of scenes without a shape, bare and steady."""
     heats: dict[str, list[np.ndarray]] = {"bare": [], "steady": []}
     for seed in EMPTY_SEEDS:
         seen = seen_by(explainer, f"demo:?size=320x180&fps=30&shapes=0&seed={seed}", seconds)
@@ -143,7 +142,7 @@ def measure_empty(explainer: Explainer, seconds: float) -> dict[str, dict[str, f
 def main() -> None:
     """Print the tables, and write them as JSON if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", action="append", default=[], help="a video to measure besides the generated scenes")
+    parser.add_argument("--clip", action="append", default=[], help="another video to measure")
     parser.add_argument("--models", default="shapes,efficientnet_lite0")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--json", type=Path)

@@ -1,4 +1,4 @@
-"""What the benchmarks share beside `livecam.bench`: processor time, and tables."""
+"""Helpers that the benchmarks share in addition to `livecam.bench`: processor time and tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def print_machine() -> None:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return the least and the most of some values, for a table."""
+    """Return the minimum and the maximum of some values, for a table."""
     return f"{min(values):.1f}-{max(values):.1f}"
 
 

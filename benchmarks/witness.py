@@ -1,4 +1,4 @@
-"""Models of seven architectures, and what autograd in float64 finds at a layer of each, to judge the methods by."""
+"""Reference values for the methods: seven architectures, and the result of float64 autograd at a layer of each."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ WITNESSED = 2
 
 @dataclass(frozen=True)
 class Witnessed:
-    """A model with random weights, a batch (4, 3, side, side) of noise, and the witness's findings at the layer.
+    """A model with random weights, a batch (4, 3, side, side) of noise, and the float64 reference at the layer.
 
-    `of_class` and `against_similar` are (activation, gradient), each (C, h, w) float64, of each picture seen by it.
+    `of_class` and `against_similar` are (activation, gradient), each (C, h, w) float64, of each reference picture.
     """
 
     module: nn.Module
@@ -45,35 +45,35 @@ class Witnessed:
     against_similar: list[tuple[np.ndarray, np.ndarray]]
 
     def explainer(self, method: str) -> Explainer:
-        """livecam's, of the model and layer."""
+        """Return livecam's explainer of the model and layer."""
         return Explainer(self.module, method=method, layer=self.layer, preprocessing=self.preprocessing)
 
     def captured(self, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(activation, gradient) of each picture seen, of the score that the method explains."""
+        """Return (activation, gradient) of each reference picture, for the score that the method explains."""
         return self.against_similar if method == "finercam" else self.of_class
 
     def cancels(self, method: str) -> bool:
-        """Whether the method divides by sums that cancel out, as activations are signed: float32 suffers from it."""
+        """Return True if the method divides by sums of signed activations, which may cancel out in float32."""
         return method == "xgradcam" and any(activation.min() < 0 for activation, _ in self.of_class)
 
     def formula(self, method: str) -> np.ndarray:
-        """The paper's maps in float64, (WITNESSED, h, w)."""
+        """Return the paper's maps in float64, (WITNESSED, h, w)."""
         return np.stack([FORMULAS[method](*each) for each in self.captured(method)])
 
     def whole_way(self, method: str, pictures: int = len(TARGETS)) -> np.ndarray:
-        """livecam's maps in float32 of the first pictures in one batch, (pictures, h, w), from the input on."""
+        """Return livecam's float32 maps of the first pictures in one batch, (pictures, h, w), from their inputs."""
         target = TARGETS[:pictures] if has_class(method) else None
         return self.explainer(method).cam(self.batch[:pictures], target=target).numpy()
 
     def maths_alone(self, method: str) -> np.ndarray:
-        """livecam's maps in float64, (WITNESSED, h, w), of what the witness found."""
+        """Return livecam's float64 maps, (WITNESSED, h, w), of the reference activations and gradients."""
         activations, gradients = (torch.from_numpy(np.stack(each)) for each in zip(*self.captured(method), strict=True))
         known = METHODS[method]
         return known.compute(*((activations, gradients) if known.needs_gradient else (activations,))).numpy()
 
 
 def witness(architecture: str) -> Witnessed:
-    """Make one of ARCHITECTURES, with the same weights each time, and let the witness see it."""
+    """Build one of ARCHITECTURES, with the same weights each time, and compute its reference."""
     side, layer = ARCHITECTURES[architecture]
     # Not calibrated: activations that are normalised cancel in XGrad-CAM's sums, whose rounding would be all there is.
     module, preprocessing = build(architecture).module, Preprocessing(size=(side, side))
@@ -92,11 +92,11 @@ def witness(architecture: str) -> Witnessed:
 
 
 def has_class(method: str) -> bool:
-    """Whether the method's maps are of a class."""
+    """Return True if the method's maps depend on the class."""
     return METHODS[method].needs_target
 
 
 def relative_error(given: np.ndarray, expected: np.ndarray) -> float:
-    """Of maps (B, h, w): the largest difference of each in units of its largest value; the worst of them."""
+    """Return the largest difference of maps (B, h, w), each relative to its own largest value."""
     axes = (1, 2)
     return float((np.abs(given - expected).max(axes) / np.abs(expected).max(axes)).max())

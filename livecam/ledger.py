@@ -41,7 +41,7 @@ class Durations:
         self.add(time.perf_counter() - begin)
 
     def percentiles_ms(self) -> dict[str, float] | None:
-        """Return p50, p90 and p99 of the durations kept and max of all, in milliseconds; None if there are none."""
+        """Return p50, p90 and p99 of the stored durations and the maximum of all, in ms; None if there are none."""
         if not self.count:
             return None
         kept = self._seconds[: min(self.count, len(self._seconds))]
@@ -59,7 +59,7 @@ class Durations:
 class Gap:
     """A time without frames, from the last frame before it to the first one after it, with its reason.
 
-    Seconds count from the source's first frame. A gap that no frame ended lasts until the source was stopped.
+    Seconds count from the source's first frame. A gap at the end lasts until the source was stopped.
     """
 
     begin_seconds: float
@@ -68,7 +68,7 @@ class Gap:
 
 
 class Kind(NamedTuple):
-    """A kind of run: its words for frames that were read and delivered, and the stages that it times."""
+    """A kind of run: the names of its counts of frames read and delivered, and the stages that it times."""
 
     read: str
     delivered: str
@@ -132,7 +132,7 @@ class Ledger:
 
         Args:
             captured_seconds: When it was captured, on the clock of `time.perf_counter`.
-            age_frames: How many frames its map is older than itself; 0 for its own map.
+            age_frames: The age of its map in frames; 0 for its own map.
         """
         self.delivered += 1
         self.carried += age_frames > 0

@@ -1,4 +1,4 @@
-"""The names that a user can type: methods, views, endings and the like. Importing this module imports nothing."""
+"""The names that a user can type: methods, views, file endings and so on. This module has no imports."""
 
 COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
 VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints")
@@ -18,7 +18,7 @@ READ_VIDEO_ENDINGS = (
     *(*VIDEO_ENDINGS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob"),
     *(".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".y4m"),
 )
-"""Endings of the files that count as videos in a folder; a file that is named itself may have any ending."""
+"""Endings of the files that count as videos in a folder; a file that is named explicitly may have any ending."""
 READ_PICTURE_ENDINGS = (
     *(*PICTURE_ENDINGS, ".gif", ".jfif", ".jp2", ".avif", ".heic", ".heif", ".ppm", ".pgm", ".tga"),
 )

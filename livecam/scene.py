@@ -1,8 +1,8 @@
-"""Moving scenes of known content: the source `demo:` shows them and the classifier `shapes` learns from them.
+"""Generated moving scenes with known content, which the source `demo:` shows and the classifier `shapes` learns from.
 
-A scene is a busy drifting background, distractors that are none of the shapes, and the shapes themselves, which orbit,
-turn and breathe. All of it is a function of the seed and the time, so that any moment can be drawn on its own and the
-scene knows where every shape is.
+A scene has a busy drifting background, distractors that resemble no shape, and the shapes themselves, which orbit,
+rotate and change size. All of it is a function of the seed and the time, so that any moment can be drawn on its own and
+the scene knows where every shape is.
 
 Lengths are in scene units: the shorter side of the picture is 1. Each axis has its own scale to pixels, so that a scene
 can also be drawn as if its picture had been squeezed to another size.
@@ -82,7 +82,7 @@ OUTLINES: dict[str, np.ndarray] = {
     "moon": _moon(),
     "arrow": _arrow(),
 }
-"""The closed outline of each class, (n, 2) float64 in the unit circle. No two match, turned or stretched."""
+"""The closed outline of each class, (n, 2) float64 in the unit circle. No two match, even if rotated or stretched."""
 
 SHAPES: tuple[str, ...] = tuple(OUTLINES)
 """The names of all classes."""

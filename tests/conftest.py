@@ -1,4 +1,4 @@
-"""What several tests use: generated clips, and the program run as a user runs it."""
+"""Shared fixtures: generated clips, and the program run as a user runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account of a run: what is counted, in which words it is told, and what JSON reports hold."""
+"""The ledger of a run: its counts, its text and its JSON report."""
 
 from __future__ import annotations
 

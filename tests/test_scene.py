@@ -1,4 +1,4 @@
-"""What the scene generator promises: the same scene again at any time, and a truth that agrees with the picture."""
+"""The scene generator: scenes are reproducible at any time, and their ground truth agrees with the picture."""
 
 import cv2
 import numpy as np

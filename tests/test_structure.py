@@ -1,4 +1,4 @@
-"""The plan of the house: imports form no circle and never run up, chains stay short, the public names are there."""
+"""The module structure: no circular or upward imports, short import chains, and the public names exist."""
 
 from __future__ import annotations
 

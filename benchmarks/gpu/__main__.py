@@ -1,9 +1,9 @@
 """What livecam does on a GPU, in nine minutes and without a network: `python -m benchmarks.gpu`.
 
 The Python that runs it needs torch 2.11 or newer, torchvision, numpy, OpenCV, PyAV, Pillow and click; livecam need not
-be installed. The steps come in the order of their worth. Each is a process of its own with a time limit of its own.
-What it found is in results/gpu/STEP.json, from its first figure on, and what it printed in STEP.log. One that takes too
-long is killed with all that it started; where no time is left, or there is no GPU, the rest is skipped, and says so.
+be installed. The steps run in order of importance, each in a process of its own with its own time limit. Results go to
+results/gpu/STEP.json as soon as there is a figure, output to STEP.log. A step that takes too long is killed with its
+child processes. If no time is left, or there is no GPU, the remaining steps are marked as skipped.
 
 `python -m benchmarks.gpu STEP` runs a single step in this process.
 """
@@ -31,7 +31,7 @@ from livecam.system.machine import machine_line
 
 
 class Step(NamedTuple):
-    """A function of this name in a module of `benchmarks.gpu`, and the seconds that it may take."""
+    """A step: the name of a function in a module of `benchmarks.gpu`, and its time limit in seconds."""
 
     module: str
     limit_seconds: float
@@ -73,7 +73,7 @@ def run_here(name: str, results: Path) -> None:
 
 
 def conduct(limits: Mapping[str, float], results: Path, seconds: float, command: Command) -> dict[str, dict[str, Any]]:
-    """Run the steps one after the other within so many seconds in all; what each found, also on disk."""
+    """Run the steps one after the other within a total time limit; returns their results, which are also on disk."""
     end = time.monotonic() + seconds
     found: dict[str, dict[str, Any]] = {}
     for name, limit in limits.items():
@@ -90,7 +90,7 @@ def conduct(limits: Mapping[str, float], results: Path, seconds: float, command:
 
 
 def outcome(found: Mapping[str, Any]) -> str:
-    """What came of a step, in a few words."""
+    """Return the outcome of a step, in a few words."""
     for key in ("failed", "skipped"):
         if key in found:
             return f"{key}: {found[key]}"
@@ -106,7 +106,7 @@ def _reason_to_skip(found: Mapping[str, Mapping[str, Any]], left_seconds: float)
 
 
 def _run(name: str, command: Sequence[str], limit_seconds: float, results: Path) -> dict[str, Any]:
-    """Run a step in a process of its own, which does not outlive its limit; return what it found until then."""
+    """Run a step in a process of its own, which is killed at its time limit; return its results so far."""
     log, begin, problem = results / f"{name}.log", time.monotonic(), None
     with (
         log.open("wb") as messages,
@@ -133,7 +133,7 @@ def _run(name: str, command: Sequence[str], limit_seconds: float, results: Path)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process that still runs, with all that it started, also in sessions of their own."""
+    """Kill a running process and its descendants, even those in other sessions."""
     if process.poll() is not None:
         return
     family = _family(process.pid)
@@ -146,7 +146,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that descend from it; only itself where there is no /proc."""
+    """Return a process and its descendants; only the process itself if there is no /proc."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
@@ -169,7 +169,7 @@ def _read(results: Path, name: str) -> dict[str, Any]:
 
 
 def _write(results: Path, name: str, data: Mapping[str, Any]) -> None:
-    """Replace the JSON at once: whoever reads it, or kills the writer, never finds half of it."""
+    """Replace the JSON file atomically, so that a reader never finds half of it, even if the writer is killed."""
     draft = results / f"{name}.json.part"
     draft.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     draft.replace(results / f"{name}.json")
@@ -188,7 +188,7 @@ def _print_summary(found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _cell(times_ms: Mapping[str, Mapping[str, float]], work: str) -> str:
-    """The median of a work, with what the engine "auto" took."""
+    """Return a table cell: the median time, with the choice of the engine "auto"."""
     for name, of_work in times_ms.items():
         short, _, chosen = name.partition(": ")
         if short == work:
@@ -197,7 +197,7 @@ def _cell(times_ms: Mapping[str, Mapping[str, float]], work: str) -> str:
 
 
 def main() -> None:
-    """Run one step, or all and print the table; the exit code is 1 where one failed."""
+    """Run one step, or all and print the table; the exit code is 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", nargs="?", choices=STEPS)
     parser.add_argument("--results", type=Path, default=Path("results/gpu"))

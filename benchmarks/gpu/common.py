@@ -1,7 +1,7 @@
-"""What the steps share: how much they measure, and explainers for it.
+"""Settings and explainers that the steps share.
 
-A step is a function that takes `Settings` and yields names and plain data, for JSON, as soon as it has them. The last
-of them is `summary`, in a few words.
+A step is a function that takes `Settings` and yields names and plain data, for JSON, as soon as they are known. The
+last one is `summary`, a short text.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Results = Iterator[tuple[str, Any]]
 
 
 class SkippedError(Exception):
-    """A step cannot be done here; the message says why."""
+    """A step cannot run on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the steps measure, and how much.
+    """The device, models and amounts that the steps measure with.
 
     `models` are timed, `run_models` explain whole files and live sources. `agreements` compares the maps of `methods`
     by `exact_model`, or `small_model` where a method takes many forward passes. `seconds` and `pictures` are of
@@ -70,7 +70,7 @@ class Settings:
 
 
 def told(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what the work returns, or its exception under `failed`, so that the rest of the step goes on."""
+    """Return the result of a function, or its exception under `failed`, so that the step continues."""
     try:
         return work()
     except Exception as exc:
@@ -85,7 +85,7 @@ def make_explainer(model: str, settings: Settings, **options: Any) -> Explainer:
 
 
 def settled(model: str, batch: int, settings: Settings) -> Explainer:
-    """Return an explainer that has chosen its engine and its precision, and will keep to them."""
+    """Return an explainer that has settled on its engine and precision."""
     explainer = make_explainer(model, settings)
     images = pictures(explainer, batch)
     explainer.expect(PICTURES_TO_COME, batch=batch)
@@ -96,12 +96,12 @@ def settled(model: str, batch: int, settings: Settings) -> Explainer:
 
 
 def engine_of(explainer: Explainer) -> dict[str, str]:
-    """Return the engine and the precision in use by now."""
+    """Return the engine and the precision in use."""
     return {"engine": explainer.engine, "precision": explainer.precision}
 
 
 def graph_of(explainer: Explainer, precision: str, images: Tensor) -> Graph:
-    """Trace what an explainer that is not in use does with such pictures, in this precision."""
+    """Trace the program of an idle explainer for such pictures, in this precision."""
     program = explainer._runtime.engine.make_program(DTYPES[precision])
     return trace(program, explainer.classifier.module, images.to(explainer.device))
 

@@ -38,7 +38,7 @@ def agreements(settings: Settings) -> Results:
 
 
 def _agreement(model: str, method: str, settings: Settings) -> dict[str, Any]:
-    """By engine and precision, `cosine` and `same_best` of one method."""
+    """Return `cosine` and `same_best` of one method, by engine and precision."""
     make = partial(make_explainer, model, settings, method=method, engine="eager")
     reference = make(precision=SINGLE)
     images = pictures(reference, 4)
@@ -66,7 +66,7 @@ def _agreement_with(expected: Answer, answer: Callable[[Tensor], Answer], images
 
 @contextmanager
 def _exact_convolutions() -> Iterator[None]:
-    """Inside the block float32 convolutions are not computed in TF32."""
+    """Disable TF32 for float32 convolutions inside the block."""
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
     try:
@@ -76,7 +76,7 @@ def _exact_convolutions() -> Iterator[None]:
 
 
 def identity(settings: Settings) -> Results:
-    """Count answers that are another picture's, while engines and precisions change. Raises RuntimeError for one."""
+    """Check that no answer belongs to another picture while engines and precisions change. Raises RuntimeError."""
     batches = (1, usual_batch(torch.device(settings.device)))
     found = {}
     for batch in batches:
@@ -89,9 +89,9 @@ def identity(settings: Settings) -> Results:
 def identity_of(model: str, batch: int, settings: Settings, seconds: float, precision: str = "auto") -> dict[str, Any]:
     """Explain numbered pictures in a random order by the engine "auto".
 
-    `wrong` of the `answers` are nearer to what the eager engine says of another picture. `closest_call` is the largest
-    distance of an answer to its own reference, as a share of that to the nearest other one; `least_distance` is that
-    between references. `engines` counts answers by engine and precision.
+    `wrong` counts the `answers` that are nearer to the eager engine's answer for another picture. `closest_call` is the
+    largest distance of an answer to its own reference, as a share of that to the nearest other one; `least_distance` is
+    that between references. `engines` counts answers by engine and precision.
     """
     make = partial(make_explainer, model, settings, target=FIXED_TARGET)
     with make(engine="eager", precision=SINGLE) as reference:
@@ -122,19 +122,19 @@ def identity_of(model: str, batch: int, settings: Settings, seconds: float, prec
 
 
 def mistakes(run: dict[str, Any]) -> str:
-    """Tell in words what `identity_of` found."""
+    """Describe the result of `identity_of` in words."""
     return f"{run['wrong']} of {run['answers']} answers are another picture's, by {', '.join(run['engines'])}"
 
 
 def check(identities: Iterable[dict[str, Any]]) -> None:
-    """Raise RuntimeError if there is a wrong answer in what `identity_of` found."""
+    """Raise RuntimeError if the result of `identity_of` contains a wrong answer."""
     for run in identities:
         if run["wrong"]:
             raise RuntimeError(mistakes(run))
 
 
 def _mistaken(numbers: Tensor, answer: Answer, expected: Tensor, classes: int) -> tuple[int, float]:
-    """How many answers are nearer to another picture's, and the largest share of own to nearest other distance."""
+    """Return how many answers are nearer to another picture's reference, and the largest ratio of both distances."""
     distances = torch.cdist(_signature(answer, classes), expected)
     own = distances.gather(1, numbers[:, None])
     others = distances.scatter(1, numbers[:, None], math.inf).amin(dim=1, keepdim=True)

@@ -15,7 +15,7 @@ from livecam.system.machine import machine, versions
 
 
 def facts(settings: Settings) -> Results:
-    """Tell the machine, the GPU and the versions of what it is used through."""
+    """Yield facts about the machine, the GPU and the versions of the software in use."""
     told = machine()
     yield "machine", told
     yield "cuda", torch.version.cuda
@@ -40,7 +40,7 @@ def tests(settings: Settings) -> Results:
 
 
 def tested(command: Sequence[str]) -> Results:
-    """Run pytest, passing on what it says. Raises RuntimeError if a test fails."""
+    """Run pytest and pass on its output. Raises RuntimeError if a test fails."""
     lines: list[str] = []
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=root) as process:

@@ -1,4 +1,4 @@
-"""Whole runs: files, live sources, and whether a long one grows."""
+"""Whole runs: files, live sources, and the memory of a long run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from livecam.sources import open_source
 
 
 def files(settings: Settings) -> Results:
-    """Annotate a file: to nothing, while the engine changes and again, and to H.264."""
+    """Annotate a file: without output, during and after a change of the engine, and to H.264."""
     fastest = {}
     with TemporaryDirectory() as folder:
         clip = Path(folder, "clip.mp4")
@@ -41,7 +41,7 @@ def files(settings: Settings) -> Results:
 
 
 def live(settings: Settings) -> Results:
-    """Explain the latest of frames that arrive on a schedule of their own."""
+    """Explain the latest frames of a source that delivers them on a fixed schedule."""
     summaries = []
     with TemporaryDirectory() as folder:
         clip = Path(folder, "clip.mp4")
@@ -57,7 +57,7 @@ def live(settings: Settings) -> Results:
 
 
 def memory(settings: Settings) -> Results:
-    """Tell how the memory of a long run grows, on the GPU and beside it."""
+    """Measure how the memory of a long run grows, on the GPU and on the host."""
     explainer = make_explainer(settings.models[0], settings)
     samples: list[dict[str, Any]] = []
     wanted = (settings.soak_frames // 4, settings.soak_frames)
@@ -77,7 +77,7 @@ def memory(settings: Settings) -> Results:
 
 
 def _memory_mb(device: torch.device) -> dict[str, float]:
-    """What torch has allocated and reserved on the device, and what the process holds in main memory."""
+    """Return the memory that torch has allocated and reserved on the device, and the resident memory of the process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "allocated_mb": torch.cuda.memory_allocated(device) / 1e6,

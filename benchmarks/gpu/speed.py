@@ -1,4 +1,4 @@
-"""What an explanation costs beside the prediction alone, by each engine."""
+"""The cost of an explanation compared with a prediction, by engine."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _speed(model: str, batch: int, settings: Settings) -> dict[str, Any]:
 
 
 def compilation(settings: Settings) -> Results:
-    """Compile one model with an empty cache: what is said, how long it takes, and how fast it is then."""
+    """Compile one model with an empty cache: the log, the duration, and the speed afterwards."""
     model = settings.models[0]
     with TemporaryDirectory() as cache, patch.dict(os.environ, LIVECAM_CACHE=cache), _log_lines() as lines:
         begin = time.perf_counter()
@@ -122,7 +122,7 @@ def _speed_beside_captured(explainer: Explainer, images: Tensor, settings: Setti
 
 
 def anchor(settings: Settings) -> Results:
-    """Time the plain prediction by torch.compile, beside the captured prediction and explanation."""
+    """Time the plain prediction by torch.compile, along with the captured prediction and explanation."""
     model, device, summaries = settings.models[0], torch.device(settings.device), []
     for batch in settings.batches[:2]:
         explainer = make_explainer(model, settings, engine="eager", precision=HALF)
@@ -184,7 +184,7 @@ def _peer(explainer: Explainer, images: Tensor) -> Work | None:
 
 
 def event_ms(work: Work) -> float:
-    """Call it once; return how many milliseconds that took by the GPU's own clock."""
+    """Call a function once and return how many milliseconds it took by the GPU's own clock."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     begin.record()
     work()
@@ -209,7 +209,7 @@ def _timed(works: dict[str, Work], rounds: int) -> dict[str, Any]:
 
 @contextmanager
 def _log_lines() -> Iterator[list[str]]:
-    """What livecam logs inside the block, down to the details, with the seconds since its beginning."""
+    """Collect livecam's log inside the block, including details, with the seconds since its beginning."""
     lines: list[str] = []
     begin = time.perf_counter()
 

@@ -100,7 +100,9 @@ def measure_overhead(
             if (explainer.engine == "eager") == (variant.engine == "eager"):
                 prepared[variant] = explainer, time.perf_counter() - begin
         if not prepared:
-            raise ModelError(f"this cannot be explained here by {' or '.join(map(str, wanted))}; leave it to auto")
+            raise ModelError(
+                f"this model cannot be explained here by {' or '.join(map(str, wanted))}; leave it to auto"
+            )
         explainers = {variant: explainer for variant, (explainer, _) in prepared.items()}
         images = pictures(next(iter(explainers.values())), batch)
         reference = explainers.get(REFERENCE) or stack.enter_context(make(REFERENCE))

@@ -111,7 +111,7 @@ class Rate(click.ParamType):
 
 
 FILE = click.Path(readable=False)
-"""Any path or URL, unchecked: livecam's own errors say more. The shell completes it as a file."""
+"""Any path or URL; not checked by click, since livecam's own errors say more. The shell completes it as a file."""
 
 
 def taken(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

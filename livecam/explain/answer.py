@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 LEAST_COSINE = 0.995
-"""The least cosine at which a map in half precision may replace one in single precision: one sees no difference."""
+"""The minimum cosine at which a map in half precision may replace one in fp32: no difference is visible."""
 _TIE = 0.01
-"""Best scores this close, relative to the larger, are a tie: rounding decides between their classes."""
+"""The relative difference below which two best scores are a tie, since rounding may decide between them."""
 
 
 class Answer(NamedTuple):
@@ -52,7 +52,7 @@ class PictureAnswer(NamedTuple):
 
 
 Select = Callable[[Tensor], Tensor]
-"""Takes a model's output, and returns the targets to explain, (B, K)."""
+"""A function from a model's output to the targets to explain, (B, K)."""
 
 
 class Program(Protocol):

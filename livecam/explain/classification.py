@@ -25,13 +25,13 @@ from livecam.models.classifier import Classifier
 from livecam.picture.media import Region
 
 SHOWN_PREDICTIONS = 5
-"""How many of the best classes are told of every picture."""
+"""How many of the best classes are reported for every picture."""
 SIMILAR_CLASSES = 3
 _SUGGESTIONS = 3
 
 Target = int | str | Sequence[int | str]
-"""Classes by number, by name, or by rank ("top1" is each picture's best); several by comma, as a sequence, an array or
-a tensor. A name with a comma in it can only stand in a sequence."""
+"""Classes by number, by name, or by rank ("top1" is each picture's best); several as a comma-separated string, a
+sequence, an array or a tensor. A name that contains a comma must be in a sequence."""
 
 
 def class_score(logits: Tensor, target: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
     names = target.split(",") if isinstance(target, str) else _as_list(target)
     wanted = tuple(_as_number_or_name(name) for name in names)
     if not wanted or "" in wanted:
-        raise ModelError("the target names no class; give a number, a name, or top1")
+        raise ModelError("the target is empty or has an empty part; give a number, a name, or top1")
     return wanted
 
 
@@ -91,9 +91,9 @@ def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool
     if method.needs_target:
         return
     if contrast:
-        raise ModelError(f"{method.name} shows what is active, of no class: leave out against and negative")
+        raise ModelError(f"{method.name} does not explain a class; leave out against and negative")
     if any(name != "top1" for name in wanted):
-        raise ModelError(f"{method.name} shows what is active, of no class: leave out target and top")
+        raise ModelError(f"{method.name} does not explain a class; leave out target and top")
 
 
 class Classification:
@@ -123,7 +123,7 @@ class Classification:
         self.classes = _class_scores(output).shape[1]
         if classifier.labels is not None and len(classifier.labels) != self.classes:
             raise ModelError(
-                f"the labels are {len(classifier.labels)}, but {classifier.name} has {self.classes} classes"
+                f"there are {len(classifier.labels)} labels, but {classifier.name} has {self.classes} classes"
             )
         self._against = None if against is None else self._index_of(against)
         self._negative = negative
@@ -212,7 +212,7 @@ class Classification:
         if matching:
             named = ", ".join(f"{self.label(index)} ({index})" for index in matching[:_SUGGESTIONS])
             more = f" and {len(matching) - _SUGGESTIONS} more" if len(matching) > _SUGGESTIONS else ""
-            raise ModelError(f"{text!r} could be {named}{more}; write it out or give its number")
+            raise ModelError(f"{text!r} could be {named}{more}; write the name in full or give its number")
         near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {self.classes - 1}"
         raise ModelError(f"{name} has no class {text!r}; {hint}")

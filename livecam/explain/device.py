@@ -44,7 +44,7 @@ def _available_devices() -> list[str]:
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
-"""Precisions by the names that are shown. fp64 cannot be asked for, but a model may come in it."""
+"""Precisions by their short names. fp64 cannot be chosen, but a model may be in double precision."""
 
 
 def at_least_single(tensor: Tensor) -> Tensor:

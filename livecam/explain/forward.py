@@ -15,10 +15,10 @@ from livecam.explain.tap import Tap
 from livecam.models.layers import TargetLayer
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Takes a model's output and a target for each picture, (B,); gives the scores to explain, (B,), differentiable."""
+"""A differentiable function of a model's output and a target for each picture, (B,), that returns the scores, (B,)."""
 
 OnForwards = Callable[[int, int], None]
-"""Called by methods that take many forward passes, with how many of how many channels have been tried."""
+"""Called as `on_forwards(done, total)` by methods that need many forward passes: channels tried, and to try."""
 
 _LOSS_SCALE = 1024.0
 

@@ -109,9 +109,9 @@ def _lies_in(value: object, least: float, end: float) -> bool:
 
 
 _HALF_LIFE_SECONDS = 2.0
-"""After what set the scale is gone, full heat falls by half in this time."""
+"""The time in which full heat falls by half, after the evidence that set it has disappeared."""
 _MEMORY_SECONDS = 0.3
-"""The time constant of the mean of heat: how late a slow change is shown."""
+"""The time constant of the mean of heat, which is the delay of slow changes."""
 _LARGEST_ERROR = 0.3
 """How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
 least 0.95. A larger change is shown at once."""

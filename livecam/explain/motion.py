@@ -20,12 +20,12 @@ from livecam.picture.media import Region
 from livecam.system import cores
 
 _LONGER_SIDE, _SHORTEST_SIDE = 160, 16
-"""Pixels of the grey picture that motion is found in: many to each cell of a map, searched in under a millisecond."""
+"""Sides in pixels of the grey picture in which motion is found: many per map cell, searched in under a millisecond."""
 _CUT = 0.5
-"""The largest fraction of the contrast that motion may leave unexplained; more is a cut. Measured on the demo and on a
+"""The largest fraction of the contrast that motion may leave unexplained; more means a cut. Measured on the demo and a
 filmed clip: up to 0.2 over five frames at 30 a second, 0.6 at four times the speed, 1.0 and more across cuts."""
 _NOISE_LEVELS = 4
-"""The least contrast that is reckoned with, of 255 levels, so that noise in a plain picture is no cut."""
+"""The minimum contrast assumed, in levels of 255, so that noise in a plain picture does not count as a cut."""
 
 
 class Motion(NamedTuple):

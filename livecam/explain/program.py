@@ -25,9 +25,9 @@ class CamProgram:
         classifier: The model, on the device.
         device: The device that it runs on.
         task: What the model's output means.
-        selection: What is explained of each picture.
-        layers: Where it is explained; the maps of several layers are fused.
-        method: How it is explained; None to predict only.
+        selection: Chooses the targets to explain of each picture.
+        layers: The layers whose activations are explained; the maps of several layers are fused.
+        method: The method; None to predict only.
         dtype: The precision.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """

@@ -14,14 +14,14 @@ from livecam.errors import OutputError
 
 _NAME = "livecam"
 _LARGEST_SIDE = 1280
-"""Pixels of the longer side that the window begins with."""
+"""The initial length in pixels of the window's longer side."""
 
 
 class Display(Protocol):
     """The interface of a display. All calls come from the main thread."""
 
     has_screen: bool
-    """False if nobody sees what is shown; then nothing is shown, and an error that would be told there is raised."""
+    """False if nothing is visible. Then nothing is drawn, and errors are raised instead of shown."""
 
     def show(self, bgr: np.ndarray) -> None:
         """Show the next picture, (H, W, 3) uint8 BGR; sizes may change from picture to picture."""

@@ -19,7 +19,7 @@ _GATHER_SECONDS = 0.01
 """How long a frame waits for frames of the other sources, to be explained in one batch with them."""
 
 _SETTLING_SECONDS = 5.0
-"""How long a method must stay before it is compiled: one that is only passed on the way to another never is."""
+"""How long a method must stay before it is compiled: one that is only passed while switching is never compiled."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class ExplainerThread:
         settling_seconds: float = _SETTLING_SECONDS,
     ) -> None:
         self.question = self._answered = Question(explainer.method, explainer.wanted_layer)
-        """The last that was asked and not refused; and the one that frames are explained by now."""
+        """The last question that was asked and not refused."""
         self.layers = [layer.name for layer in explainer.survey.usable]
-        """The names of the layers that can be asked for."""
+        """The names of the layers that can be chosen."""
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer

@@ -16,15 +16,15 @@ from livecam.ledger import Ledger
 from livecam.render.caption import letter_size, render_line
 
 _SMALLER = 0.6
-"""The size of the letters, compared with the caption's."""
+"""The size of the letters relative to the caption's."""
 _SMALLEST = 13
 _KEEPS = 0.35
-"""How much of the picture shines through behind the text."""
+"""The share of the picture that shines through behind the text."""
 _BAR_COLOR, _BAR_OTHER = (80, 200, 255), (150, 150, 150)
 _SHOWN_CLASSES = 3
 _RATE_SECONDS = 2.0
 _RECENT_FRAMES = 300
-"""How many of the last frames the latency is told of."""
+"""The number of recent frames over which the latency is reported."""
 _NOTICE_SECONDS = 4.0
 
 Bar = tuple[str, float, bool]

@@ -25,11 +25,11 @@ from livecam.run.sidecars import described
 from livecam.system import cores
 
 _PIXEL_FORMAT = "yuv420p"
-"""The format that everything is drawn in: every player can show it."""
+"""The pixel format of all drawings, which every player can show."""
 _LOST_SECONDS = 1.0
-"""How long no frame may come before the signal is called lost."""
+"""The time without a frame after which the signal is shown as lost."""
 _SHORTEST_SIDE = 480
-"""Pixels on the screen: smaller pictures are made larger by a whole number, so that text on them can be read."""
+"""The shortest side on the screen in pixels: smaller pictures are enlarged by an integer, so that text is legible."""
 
 
 class Follower:

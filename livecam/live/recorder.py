@@ -24,7 +24,7 @@ from livecam.system.files import write_whole
 log = logging.getLogger("livecam")
 
 _MOST_WAITING = 8
-"""Pictures that may wait to be encoded, of all recordings together."""
+"""The maximum number of pictures that wait to be encoded, over all recordings."""
 _POLL_SECONDS = 0.1
 
 

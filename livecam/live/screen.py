@@ -20,7 +20,7 @@ from livecam.picture.frame import Frame
 from livecam.render import Style
 
 _REFRESH_SECONDS = 0.25
-"""How often the figures are drawn again while no frame comes."""
+"""The interval at which the figures are updated while no frame arrives."""
 
 OnShown = Callable[[int, Frame, Explanation], None]
 """Called with the number of a source, a frame of it that is on the screen, and the explanation shown with it."""
@@ -51,7 +51,7 @@ class Screen:
         on_shown: OnShown,
     ) -> None:
         self.style = style
-        """How frames are drawn from now on; one that is on the screen is drawn again."""
+        """How frames are drawn from now on; the frame on the screen is drawn again."""
         self.shows_figures = True
         self.help: Sequence[tuple[str, str]] = ()
         """Keys and what they do, shown over the picture; empty for none."""

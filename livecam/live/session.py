@@ -26,7 +26,7 @@ from livecam.sources.base import Source
 from livecam.system.cores import drawing_threads
 
 _TICK_SECONDS = 0.02
-"""How often the display is asked for keys while no frame comes."""
+"""The interval at which the display is polled for keys while no frame arrives."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def watch(
     if display not in DISPLAYS:
         raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
     if not (window or record or predictions or report):
-        raise LivecamError("without a window nothing would come of it; add --record, --predictions or --report")
+        raise LivecamError("without a window there would be no output; add --record, --predictions or --report")
     if window is True:
         check_window()
     recordings = _recordings(record, len(sources))

@@ -19,28 +19,28 @@ __all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weight
 
 
 class Family(Protocol):
-    """A kind of models: a module here, and a line in `FAMILIES`."""
+    """A family of models, implemented by a module of this package and listed in `FAMILIES`."""
 
     @property
     def ADAPTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
-        """Those of "classes" and "channels" that `build` takes, to make another number of them."""
+        """Which of the arguments "classes" and "channels" `build` takes, to change their number."""
 
     def recognises(self, name: str) -> bool:
-        """Return True if a name is meant for this family, whether or not there is such a model."""
+        """Return True if a name belongs to this family, even if no model has it."""
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all models, sorted; empty if there is no end of them."""
+        """Return the names of all models, sorted; empty if they cannot be listed."""
 
     def load(self, name: str) -> Classifier:
         """Return the model of this name with its own weights."""
 
     @property
     def build(self) -> Callable[..., Classifier]:
-        """Return a model, given its name and what of `ADAPTS` is asked for, with random weights."""
+        """Return a model with random weights, given its name and any of the arguments in `ADAPTS`."""
 
 
 FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, callables, torchvision_models)
-"""All families; a name is of the first that recognises it, and the last takes whatever is left."""
+"""All families; a name belongs to the first that recognises it, and the last recognises every name."""
 
 
 def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
@@ -51,14 +51,14 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
             classifier in torchvision; "timm:NAME", with the extra timm; or "package.module:callable". The last is
             imported, also from the current folder, and called without arguments; it must return, or be, a
             `torch.nn.Module` or a `Classifier`.
-        weights: "default" for the best published weights, which are downloaded once, or for what a callable made;
-            "none" for random ones, the same each time, which a callable cannot have; or the path of a state dict, saved
-            by `torch.save` or as .safetensors. The file decides how many classes a model of torchvision or timm or
-            efficientnet_lite0 has, and whether one of timm takes grey pictures.
+        weights: "default" for the best published weights, which are downloaded once, or for a callable's own; "none"
+            for random ones, the same each time (not for a callable); or the path of a state dict, saved by `torch.save`
+            or as .safetensors. The file decides how many classes a model of torchvision or timm or efficientnet_lite0
+            has, and whether one of timm takes grey pictures.
         labels: A text file with one class a line, in place of the model's own labels.
 
     Raises:
-        ModelError: There is no such model, or its weights or labels cannot be read or do not fit.
+        ModelError: The model does not exist, or its weights or labels cannot be read or do not fit.
     """
     own_labels = read_labels(Path(labels)) if labels is not None else None
     family = _family(name)
@@ -99,7 +99,7 @@ def classifier_of(
 
 
 def weights_without_download(name: str) -> str:
-    """Return the `weights` with which a model can be built without a download, to look at its structure."""
+    """Return the `weights` argument that builds a model without a download, for looking at its structure."""
     return "default" if _family(name) is callables else "none"
 
 

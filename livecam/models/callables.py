@@ -22,12 +22,12 @@ def recognises(name: str) -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """Return no names: they are the user's own."""
+    """Return an empty list, since the names of the user's own models are unknown."""
     return ()
 
 
 def load(name: str) -> Classifier:
-    """Import the model of this name, or call what has this name to make it. Raises ModelError."""
+    """Import the object of this name; if it is not a model, call it to get one. Raises ModelError."""
     module_name, _, attribute = name.partition(":")
     try:
         found = operator.attrgetter(attribute)(_imported(name, module_name))
@@ -39,18 +39,18 @@ def load(name: str) -> Classifier:
     if isinstance(model, nn.Module):
         return Classifier(name, model, preprocessing=usual_preprocessing(model))
     raise ModelError(
-        f"{name} gives {_described(model)}; it has to give a torch.nn.Module or a livecam.models.Classifier"
+        f"{name} returns {_described(model)}; it must return a torch.nn.Module or a livecam.models.Classifier"
     )
 
 
 build = load
-"""A weights file is loaded into the same model."""
+"""Equals `load`: a weights file is loaded into the user's own model."""
 
 
 def _imported(name: str, module_name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)  # it stays, since the module may import more from there while the model runs
+        sys.path.insert(0, here)  # not removed again, since the module may import more from there while the model runs
     try:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as exc:
@@ -71,7 +71,7 @@ def _called(name: str, found: object) -> object:
 
 
 def _described(value: object) -> str:
-    """Describe an exception or another value in a few words on one line."""
+    """Describe an exception or another value in one short line."""
     text = " ".join(str(value).split())[:200]
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {text}" if text else type(value).__name__

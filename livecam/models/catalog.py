@@ -1,4 +1,4 @@
-"""The list of models that can be named, made without building or downloading any of them."""
+"""The list of available models, compiled without building or downloading any of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Entry:
 def find_models(pattern: str | None = None) -> list[Entry]:
     """Return the models whose names match a shell pattern or contain it; without one, all but timm's.
 
-    Raises ModelError if there are none.
+    Raises ModelError if no name matches.
     """
     if pattern is None:
         return [_entry(name) for name in (*_own_names(), *torchvision_models.names())]
@@ -73,7 +73,7 @@ def _entry(name: str) -> Entry:
 
 
 def _shapes() -> Entry:
-    parameters = sum(parameter.numel() for parameter in shapes.ShapesNet().parameters())  # a small one: a millisecond
+    parameters = sum(parameter.numel() for parameter in shapes.ShapesNet().parameters())  # takes a millisecond
     return Entry(shapes.NAME, shapes.INPUT_SIZE, "shipped", parameters)
 
 
@@ -119,7 +119,7 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
 
 
 def hints() -> list[str]:
-    """Return one line for each kind of models that the list leaves out: how to get or to list them."""
+    """Return a line for each family that the list leaves out, which says how to install or list it."""
     missing = [] if efficientnet_lite.is_installed() else [_IMAGENET_HINT]
     return [*missing, _timm_hint()]
 

@@ -24,11 +24,11 @@ class Preprocessing:
     Args:
         size: (height, width) of the input in pixels.
         resize: The length in pixels to which the shorter side is scaled before an input is cropped (`fit="crop"`).
-        mean: What is subtracted from RGB in 0..1: three numbers, or one for a model that takes grey pictures.
-        std: What the result is divided by: as many numbers.
+        mean: Subtracted from RGB in 0..1: three numbers, or one for a model that takes grey pictures.
+        std: Divides the result: as many numbers as in `mean`.
 
     Raises:
-        ModelError: `mean` and `std` are not of one or three channels both, or a deviation is not above 0.
+        ModelError: `mean` and `std` do not both have one or three numbers, or a deviation is not above 0.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -59,7 +59,7 @@ class Classifier:
     Args:
         name: Its name in messages and reports.
         module: The model: (B, channels, height, width) float32 to (B, classes) logits.
-        labels: The names of the classes in the order of the logits; None if they have none.
+        labels: The names of the classes in the order of the logits; None if unknown.
         preprocessing: How pictures become its input.
         multi_label: True if the classes do not exclude each other, so that a score is a sigmoid and not a softmax.
     """
@@ -78,12 +78,12 @@ def input_channels(module: nn.Module) -> int:
 
 
 def usual_preprocessing(module: nn.Module) -> Preprocessing:
-    """Return the preprocessing for a module of which no other is known: ImageNet's, in grey if it takes one channel."""
+    """Return the default preprocessing for a module: ImageNet's, in grey if the module takes one channel."""
     return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a UTF-8 text file with one class a line; empty lines do not count. Raises ModelError."""
+    """Read a UTF-8 text file with one class per line; empty lines are skipped. Raises ModelError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
@@ -98,12 +98,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 @contextmanager
 def input_errors(classifier: Classifier) -> Iterator[None]:
-    """Turn what a model raises when it stumbles over its first input into a ModelError that says what it takes."""
+    """Convert an exception of a model on its first input to a ModelError that says which input it needs."""
     try:
         yield
     except LivecamError:
         raise
-    except Exception as exc:  # whatever a model raises that is not made for this input
+    except Exception as exc:  # a model that is not made for this input may raise anything
         raise ModelError(_input_problem(classifier, exc)) from exc
 
 

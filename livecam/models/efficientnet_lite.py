@@ -37,7 +37,7 @@ def recognises(name: str) -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """Return the one name of this family."""
+    """Return the only name of this family."""
     return (NAME,)
 
 
@@ -54,8 +54,8 @@ def load(name: str = NAME) -> Classifier:
 def build(name: str = NAME, *, classes: int | None = None) -> Classifier:
     """Return the classifier with random weights, the same each time.
 
-    `classes` is another number of classes than ImageNet's 1,000; the classifier then has no labels. Raises ModelError
-    if it is not installed.
+    `classes` replaces ImageNet's 1,000 classes; the classifier then has no labels. Raises ModelError if the extra is
+    not installed.
     """
     if not is_installed():
         raise ModelError(MISSING)

@@ -1,4 +1,4 @@
-"""How the outputs of layers are laid out in space."""
+"""The spatial layout of the outputs of layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Grid:
     """The spatial layout of a layer's output.
 
     Attributes:
-        layout: "nchw", "nhwc" or "tokens", which is (B, leading_tokens + height * width, C).
+        layout: "nchw", "nhwc", or "tokens" for (B, leading_tokens + height * width, C).
         height: The number of rows.
         width: The number of columns.
         leading_tokens: The number of class and register tokens before those of the picture.
@@ -51,7 +51,7 @@ def find_grid(shape: tuple[int, ...], input_size: tuple[int, int]) -> Grid | Non
 
 
 def _covers(height: int, width: int, input_size: tuple[int, int]) -> bool:
-    """Return True if this can be the input at a lower resolution: several cells, and its aspect to within a cell."""
+    """Return True if a grid has several cells and, to within a cell, the aspect of the input."""
     input_height, input_width = input_size
     smaller = height <= input_height and width <= input_width
     return smaller and height * width > 1 and abs(height - input_height * width / input_width) <= 1

@@ -1,4 +1,4 @@
-"""The layers of a model that can be explained, and the choice among them."""
+"""The layers of a model that can be explained, and the choice of layers by default or by name."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from livecam.errors import ModelError
 from livecam.models.grid import Grid, find_grid
 
 LayerChoice = str | int | Sequence[str | int] | None
-"""Layers by name or number, several as a sequence or by comma in one name; None for the automatic choice."""
+"""Layers by name or number, several as a sequence or a comma-separated string; None for the automatic choice."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A module of the model that was run for one picture.
+    """A module of the model, as observed while the model ran on one picture.
 
     Attributes:
         name: Its dotted name in the model.
         type: The name of its class.
         shape: The shape of its output.
         grid: The grid of its output, None if it cannot be explained.
-        obstacle: Why it cannot be explained.
+        obstacle: The reason why it cannot be explained; empty if it can.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
         calls: How often the model runs it for one input.
@@ -83,9 +83,9 @@ class Survey:
     def automatic(self) -> Layer:
         """The layer that is explained by default. Raises ModelError if none can be.
 
-        It is the last one with a spatial extent and a gradient of the score through it that is not part of an
-        attention module. (In the last block of a ViT that is the normalisation before the attention: of what follows,
-        only the class token reaches the head.)
+        It is the last one with a spatial extent and a gradient of the score through it that is not part of an attention
+        module. (In the last block of a ViT that is the normalisation before the attention: after it, only the class
+        token reaches the head.)
         """
         if not self.usable:
             raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
@@ -93,7 +93,7 @@ class Survey:
 
     @property
     def automatic_features(self) -> Layer:
-        """The default layer for methods that are about features: not one whose channels are the model's scores."""
+        """The default layer for methods that interpret features: not one whose channels are the model's scores."""
         features = [layer for layer in self.usable if not (layer.in_attention or layer.holds_scores)]
         return features[-1] if features else self.automatic
 
@@ -103,7 +103,7 @@ class Survey:
         Args:
             model: The model of this survey.
             wanted: Names or numbers, as a sequence or separated by commas; None for the default layer.
-            features_only: The default layer is one whose channels are not the classes.
+            features_only: Choose `automatic_features` instead of `automatic` by default.
 
         Raises:
             ModelError: A layer does not exist or cannot be explained.
@@ -118,7 +118,7 @@ class Survey:
                 raise ModelError("a layer is a name or a number, or several of these")
             found = [self._find_one(model, str(name).strip()) for name in names]
         if not found:
-            raise ModelError("no layer is named; leave it out for the automatic choice")
+            raise ModelError("the layer is empty; leave it out for the automatic choice")
         return [
             TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.calls)
             for layer in found
@@ -157,7 +157,7 @@ class Survey:
 
 
 class _Output(NamedTuple):
-    """What a module gave: its name, the shape, and its place in the graph, whatever is done in place behind it."""
+    """The output of a module: its name, shape and node in the autograd graph before any in-place operation."""
 
     name: str
     shape: tuple[int, ...]
@@ -166,10 +166,10 @@ class _Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """One run of a model: what it gave, and what each of its submodules gave on the way.
+    """One run of a model: its output and those of its submodules.
 
-    `output` is the model's own, `outputs` those of the calls of submodules that gave a float tensor, in the order of
-    execution; `calls` counts the calls of each submodule, whatever it gave. `example` is the input.
+    `output` is the model's own. `outputs` are those of the submodule calls that returned a float tensor, in the order
+    of execution. `calls` counts all calls of each submodule. `example` is the input.
     """
 
     model: nn.Module
@@ -179,11 +179,11 @@ class Recording:
     calls: Counter[str]
 
     def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
-        """Find out which layers can be explained. Raises ModelError where there is none inside the model.
+        """Find out which layers can be explained. Raises ModelError if the model has no submodules with outputs.
 
         Args:
-            score: Maps the model's output to one number, whose gradient has to reach a layer that can be explained.
-            holds_scores: Tells if a layer with so many channels holds the scores themselves.
+            score: Maps the model's output to one number; its gradient must reach a layer for that to be explained.
+            holds_scores: Returns True if a layer with this number of channels holds the scores themselves.
         """
         if not self.outputs:
             raise ModelError("the model has no layers inside that could be explained")
@@ -210,7 +210,7 @@ class Recording:
 
 
 def record(model: nn.Module, example: Tensor) -> Recording:
-    """Run a frozen model once on a preprocessed input, (1, channels, h, w), and record what every layer gives."""
+    """Run a frozen model once on a preprocessed input, (1, channels, h, w), and record the output of every layer."""
     with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
         output = model(example.detach().requires_grad_())
     return Recording(model, example, output, outputs, calls)
@@ -219,7 +219,7 @@ def record(model: nn.Module, example: Tensor) -> Recording:
 def _grid_of(
     shape: tuple[int, ...], gradient: Tensor | None, example: Tensor, token_counts: set[int]
 ) -> tuple[Grid | None, str]:
-    """Return the grid of an output, or None and why it cannot be explained."""
+    """Return the grid of an output, or None and the reason why it cannot be explained."""
     is_attention_matrix = len(shape) == 4 and shape[2] == shape[3] and shape[3] in token_counts
     grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 and not is_attention_matrix else None
     if grid is None:
@@ -237,10 +237,10 @@ def _is_in_attention(model: nn.Module, name: str) -> bool:
 
 @contextmanager
 def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[_Output], Counter[str]]]:
-    """Record what the submodules do while the model runs inside of the block.
+    """Record the calls of the submodules while the model runs inside the block.
 
     Yields the output of each call that returns a tensor with a gradient, in the order of execution, and how often each
-    submodule was called, whatever it returned.
+    submodule was called, whether or not it returned one.
     """
     outputs: list[_Output] = []
     calls: Counter[str] = Counter()

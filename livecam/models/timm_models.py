@@ -22,7 +22,7 @@ ADAPTS = ("classes", "channels")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """The names of a model's weights on the hub, the preferred one first."""
 USUAL_CLASSES = 1000
-"""The number of classes of a model that is published without a head, unless a weights file has another."""
+"""The default number of classes of a model that is published without a head."""
 
 
 def is_installed() -> bool:
@@ -52,7 +52,7 @@ def load(name: str) -> Classifier:
     timm, known = _timm(), config(name)
     if not known.has_weights:
         raise ModelError(
-            f"nobody has published weights of {name}; give --weights FILE, or --weights none to measure the speed"
+            f"there are no published weights of {name}; give --weights FILE, or --weights none to measure the speed"
         )
     if not known.num_classes:
         raise ModelError(
@@ -76,8 +76,8 @@ def load(name: str) -> Classifier:
 def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classifier:
     """Return the classifier with random weights, the same each time. Raises ModelError if timm is not installed.
 
-    `classes` is another number of classes than that of its published weights; the classifier then has no labels.
-    `channels` is 3, or 1 for grey pictures.
+    `classes` replaces the number of classes of the published weights; the classifier then has no labels. `channels` is
+    3, or 1 for grey pictures.
     """
     timm, known = _timm(), config(name)
     options = {"num_classes": classes or known.num_classes or USUAL_CLASSES, "in_chans": channels}
@@ -101,7 +101,7 @@ def _download(name: str, known: Any) -> str:
     file, other = WEIGHT_FILES
     try:
         try:
-            # A question first: the download itself tries for most of a minute to reach a hub that is out of reach.
+            # Ask the hub first: without a connection, the download itself would retry for most of a minute.
             get_hf_file_metadata(hf_hub_url(known.hf_hub_id, file))
         except EntryNotFoundError:
             file = other

@@ -40,7 +40,7 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
     preprocessing = preprocessing_of(weights)
     options: dict[str, Any] = {"num_classes": classes} if classes else {}
     if name in ("googlenet", "inception_v3"):
-        options["init_weights"] = True  # their default, which they warn about when it is not spelled out
+        options["init_weights"] = True  # the default, given explicitly to avoid a warning
     if name.startswith("vit_"):
         # The number of patches is built in, and not every ViT's weights are for 224.
         options["image_size"] = preprocessing.size[0]
@@ -49,7 +49,7 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
 
 
 def preprocessing_of(weights: Any) -> Preprocessing:
-    """Return the preprocessing that belongs to weights of torchvision."""
+    """Return the preprocessing for weights of torchvision."""
     transforms = weights.transforms()
     return Preprocessing(
         size=(transforms.crop_size[0], transforms.crop_size[0]),

@@ -1,4 +1,4 @@
-"""Weights: random ones, those of a file, which is read without running code in it, and failed downloads."""
+"""Weights: random ones, files (read without executing code in them), and errors of downloads."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ State = dict[str, Tensor]
 
 
 def untrained(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a module with random weights that are the same each time."""
+    """Build a module with random weights from a fixed seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build()
         for layer in module.modules():
             if isinstance(layer, nn.Linear) and not layer.weight.any():
-                layer.reset_parameters()  # a ViT begins with a head of zeros, through which no gradient would come
+                layer.reset_parameters()  # a ViT's head is initialised with zeros, which would stop the gradient
         return module
 
 
 def calibrated(classifier: Classifier) -> Classifier:
-    """Give the batch normalisations of an untrained model the statistics of noise, and return it.
+    """Set the batch normalisation statistics of an untrained model to those of noise, and return the model.
 
     With their initial statistics the signal fades on its way through a deep network. What is left are rounding errors,
     and numbers so small that processors are slow with them.
@@ -43,7 +43,7 @@ def calibrated(classifier: Classifier) -> Classifier:
     classifier.module.eval()
     for norm in norms:
         norm.train()
-        norm.momentum = None  # the average of all that comes, which is one batch
+        norm.momentum = None  # a plain average over the input, which is one batch
     preprocessing = classifier.preprocessing
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad(), input_errors(classifier):
@@ -64,7 +64,7 @@ def download_error(name: str, host: str, exc: BaseException) -> ModelError:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return the first line of the innermost cause: libraries wrap the system's plain words in their own."""
+    """Return the first line of the innermost cause: libraries wrap the system's message in longer ones."""
     while inner := exc.__cause__ or exc.__context__:
         exc = inner
     reason = getattr(exc, "reason", None) or exc
@@ -84,9 +84,11 @@ def read_state(path: Path) -> State:
     if isinstance(content, Mapping) and content and all(str(name).startswith("module.") for name in content):
         content = {str(name).removeprefix("module."): value for name, value in content.items()}  # from DataParallel
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ModelError(f"the weights {path} hold no state dict; save them with torch.save(model.state_dict(), FILE)")
+        raise ModelError(
+            f"the weights {path} contain no state dict; save them with torch.save(model.state_dict(), FILE)"
+        )
     for name, value in content.items():
-        # As the float32 that they become: what is too large for it is infinite there.
+        # Converted to float32 as the model does: larger values become infinite.
         if value.is_floating_point() and not value.float().isfinite().all():
             raise ModelError(
                 f"the weights {path} hold NaN or infinity in {name}: the training had diverged; "
@@ -100,17 +102,17 @@ def _safetensors(path: Path) -> State:
         return load_file(path)
     except SafetensorError as exc:
         raise ModelError(
-            f"the weights {path} are no safetensors file, or not all of one ({exc}); fetch or save them again"
+            f"the weights {path} are not a complete safetensors file ({exc}); fetch or save them again"
         ) from exc
 
 
 def _pickled(path: Path) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what is in the file; the error below says it better
+        with warnings.catch_warnings(action="ignore"):  # a warning about the content; the error below is clearer
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as exc:  # whatever a file of another kind makes the reader stumble over
+    except Exception as exc:  # the reader may raise anything for a file of another kind
         raise ModelError(
             f"the weights {path} are not a plain state dict (other contents could run code, so they are refused); "
             "save them with torch.save(model.state_dict(), FILE)"
@@ -120,8 +122,8 @@ def _pickled(path: Path) -> Any:
 def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
     """Return the `classes` and `channels` with which to build a module so that a state dict fits it.
 
-    What fits already is left out. The head is recognised by its shape: of all tensors that differ, those with another
-    number of rows must agree on that number.
+    Arguments that need no change are left out. The head is recognised by its shape: all tensors whose number of rows
+    differs must agree on the new number.
     """
     rows: set[tuple[int, int]] = set()
     shape: dict[str, int] = {}
@@ -134,7 +136,7 @@ def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
         elif len(theirs) == 4 and (ours[0], 3, *ours[2:]) == ours and (ours[0], 1, *ours[2:]) == theirs:
             shape["channels"] = 1
         else:
-            return {}  # another model's: `load_state` says so
+            return {}  # weights of another model: `load_state` raises the error
     if len(rows) == 1:
         shape["classes"] = rows.pop()[1]
     return shape

@@ -34,7 +34,7 @@ class Color(NamedTuple):
 
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Color:
-        """Read the tags of a picture; without a colour space, one of HD size is BT.709 and others BT.601, as in mpv."""
+        """Read the tags of a picture; if untagged, assume BT.709 for HD sizes and BT.601 for others, as mpv does."""
         space = picture.colorspace
         if space not in _LUMA:
             space = _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
@@ -43,7 +43,7 @@ class Color(NamedTuple):
 
     @staticmethod
     def space_tag(picture: av.VideoFrame) -> int:
-        """Return the AVColorSpace tag for Y, U and V made of a picture: its own, unless that says RGB."""
+        """Return the AVColorSpace tag for a picture converted to YUV: its own, unless that says RGB."""
         return Color.of(picture).space if picture.colorspace == _RGB else picture.colorspace
 
     @property

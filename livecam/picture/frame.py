@@ -22,8 +22,8 @@ class Frame:
         picture: The picture as the decoder gave it: planes, pts, time base and colour tags. It must not be written to,
             since the decoder still refers to it.
         index: Its number in the source, from 0.
-        captured_seconds: When it arrived, on the clock of `time.perf_counter`.
-        orientation: How it is turned to stand upright.
+        captured_seconds: The time of its arrival, on the clock of `time.perf_counter`.
+        orientation: The rotation or reflection that turns it upright.
         sample_aspect_ratio: Width by height of its pixels, before it is turned.
         path: The file that a still picture came from, None for a frame of a video.
         color_profile: The ICC profile of its RGB, None if it has none.

@@ -33,7 +33,7 @@ class Orientation(NamedTuple):
         return cls(False, a < 0, d < 0)
 
     def mirrored(self) -> Orientation:
-        """Return the orientation that also exchanges left and right of the upright picture."""
+        """Return this orientation followed by a swap of left and right in the upright picture."""
         return self._replace(flipped_x=not self.flipped_x)
 
     def upright(self, picture: np.ndarray) -> np.ndarray:
@@ -76,21 +76,21 @@ class Media:
     Attributes:
         width: The width of the coded picture, before `display_matrix` turns it.
         height: Its height.
-        pixel_format: FFmpeg's name of the format that the pictures come in.
+        pixel_format: FFmpeg's name of the pictures' pixel format.
         time_base: The unit of the frames' times, in seconds.
-        rate: The average number of frames a second, as the container tells. A hint: times come from the frames.
+        rate: The average frame rate according to the container. Only a hint: the frames carry their own times.
         sample_aspect_ratio: Width by height of the coded picture's pixels.
         color_range: FFmpeg's AVColorRange; 0 is unspecified.
         color_space: FFmpeg's AVColorSpace; 2 is unspecified.
         color_primaries: FFmpeg's AVColorPrimaries; 2 is unspecified.
         color_transfer: FFmpeg's AVColorTransferCharacteristic; 2 is unspecified.
         display_matrix: The nine 16.16 integers that turn the coded picture upright; None if it is upright.
-        expected_frames: How many frames the container promises or its duration suggests; for the progress bar alone.
+        expected_frames: The number of frames according to the container or its duration; only for the progress bar.
         metadata: The container's tags.
         stream_metadata: The video stream's tags.
         disposition: The video stream's disposition, FFmpeg's bit field.
         chapters: The container's chapters, as PyAV gives them.
-        copied_streams: The audio, subtitle and attachment streams, whose packets the source hands on as they are.
+        copied_streams: The audio, subtitle and attachment streams, whose packets the source passes on unchanged.
     """
 
     width: int
@@ -113,7 +113,7 @@ class Media:
 
 
 def media_of(first: av.VideoFrame, **facts: Any) -> Media:
-    """Read the facts of a video from its first picture; `facts` are those that a picture does not tell."""
+    """Read the facts of a video from its first picture; `facts` adds those that a picture does not have."""
     return Media(
         width=first.width,
         height=first.height,

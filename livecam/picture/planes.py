@@ -1,4 +1,4 @@
-"""The planes of a picture as arrays, and the pixel formats that are drawn on."""
+"""The planes of a picture as arrays, and the pixel formats that livecam can draw on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from livecam.picture.color import Color
 
 PLANAR = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1), "gbrp": (1, 1)}
-"""The pixel formats that are drawn on: how many pixels one pixel of the last two planes spans, (across, down)."""
+"""The pixel formats that livecam draws on, with the picture pixels per pixel of the last two planes, (across, down)."""
 
 
 def planar_format(picture_format: av.VideoFormat) -> str:
-    """Return the format of `PLANAR` that keeps all the colour detail of a video's format."""
+    """Return the format of `PLANAR` that preserves the chroma resolution of a video's format."""
     if not picture_format.is_rgb and len(picture_format.components) == 1:
-        return "yuv420p"  # grey: the heatmap brings the colour
+        return "yuv420p"  # grey video: the heatmap still needs chroma
     chroma_width, chroma_height = picture_format.chroma_width(8), picture_format.chroma_height(8)
     return {(4, 4): "yuv420p", (4, 8): "yuv422p"}.get((chroma_width, chroma_height), "yuv444p")
 
@@ -34,7 +34,7 @@ def planes(picture: av.VideoFrame) -> list[np.ndarray]:
 
 
 def plane_values(rgb: np.ndarray, pixel_format: str, color: Color) -> np.ndarray:
-    """Convert (N, 3) uint8 RGB to the values that these colours have in the planes of a format, (N, 3) uint8."""
+    """Convert colours, (N, 3) uint8 RGB, to their values in the planes of a format, (N, 3) uint8."""
     if pixel_format == "gbrp":
         return rgb[:, (1, 2, 0)]
     return color.yuv_from_rgb(rgb)

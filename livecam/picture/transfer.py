@@ -14,7 +14,7 @@ from torch import Tensor
 from livecam.picture.planes import drawn_format, planes
 
 _BUFFERS = 3
-"""Page-locked buffers of one stream of copies: one is filled while the one before is copied and the next is free."""
+"""Page-locked buffers of one stream of copies: one is filled while the previous one is copied and the next is free."""
 
 
 class Transfer:
@@ -49,10 +49,10 @@ class Transfer:
         return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     def download(self, memory: Tensor, into: Sequence[np.ndarray]) -> None:
-        """Copy planes to the host, once the work that is queued on the current stream is done.
+        """Copy planes to the host, after the work that is queued on the current stream.
 
         Args:
-            memory: The planes one behind the other, (n,) uint8 on the device.
+            memory: The planes one after the other, (n,) uint8 on the device.
             into: The arrays to fill, (h, w) uint8 each.
         """
         if self._is_cuda:
@@ -74,10 +74,10 @@ class DevicePlanes:
     """The planes of a picture on a device, to be read only.
 
     Args:
-        memory: The planes one behind the other, (n,) uint8.
+        memory: The planes one after the other, (n,) uint8.
         shapes: The shape, (h, w), of each.
-        transfer: The way that they came and the drawn picture goes back.
-        arrived: The CUDA event after which they are there; None if they are there already.
+        transfer: The transfer that uploaded them and that downloads the drawn picture.
+        arrived: The CUDA event after which they are complete; None if they are complete already.
     """
 
     def __init__(
@@ -93,17 +93,17 @@ class DevicePlanes:
         self._arrived = arrived
 
     def here(self) -> Tensor:
-        """Return the memory, (n,) uint8, for work on the current stream, which waits for it; the host does not."""
+        """Return the memory, (n,) uint8, for the current stream, which waits for the upload; the host does not."""
         if self._arrived is not None:
             with torch.cuda.device(self.transfer.device):
                 stream = torch.cuda.current_stream(self.transfer.device)
                 stream.wait_event(self._arrived)
-            self._memory.record_stream(stream)  # or it could be given away while this stream still reads
+            self._memory.record_stream(stream)  # else it could be reused while this stream still reads
         return self._memory
 
 
 def transfer_to(device: torch.device) -> Transfer | None:
-    """Return a transfer to a device on which drawing pays, which is CUDA; None for any other."""
+    """Return a transfer to a CUDA device; None for other devices, on which drawing does not pay off."""
     return Transfer(device) if device.type == "cuda" else None
 
 
@@ -115,7 +115,7 @@ def uploaded(picture: av.VideoFrame, transfer: Transfer | None) -> DevicePlanes 
 
 
 def stacked(memory: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """View memory as the planes that lie in it one behind the other.
+    """View memory as the planes that it contains one after the other.
 
     Args:
         memory: (..., n) of any dtype.
@@ -162,7 +162,7 @@ class _Buffer:
         """The end of the last copy."""
 
     def memory(self, size: int) -> Tensor:
-        """Return the buffer as (size,) uint8, once the last copy is over."""
+        """Wait for the last copy, then return the buffer as (size,) uint8."""
         if self.done is not None:
             self.done.synchronize()
         if len(self._memory) < size:
@@ -171,12 +171,12 @@ class _Buffer:
 
 
 def _packed(arrays: Sequence[np.ndarray]) -> Tensor:
-    """Return the bytes of arrays, one behind the other: (n,) uint8 on the CPU."""
+    """Return the concatenated bytes of arrays: (n,) uint8 on the CPU."""
     return torch.from_numpy(np.concatenate([np.ascontiguousarray(array).view(np.uint8).ravel() for array in arrays]))
 
 
 def _parts(memory: Tensor, like: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """View memory, (n,) uint8 on the CPU, as arrays of the shapes and dtypes of others, one behind the other."""
+    """View memory, (n,) uint8 on the CPU, as consecutive arrays with the shapes and dtypes of others."""
     start = 0
     for array in like:
         yield memory[start : start + array.nbytes].numpy().view(array.dtype).reshape(array.shape)

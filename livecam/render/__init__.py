@@ -1,4 +1,4 @@
-"""Drawing explanations on pictures, without knowing of models, files or threads."""
+"""Drawing explanations on pictures, independently of models, files and threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def overlay(image: np.ndarray, explanation: Explanation, *, caption: bool = Fals
         A new picture, (H', W', 3) uint8 RGB; larger than `image` if the view has several panels.
 
     Raises:
-        InputError: `image` is not such an array.
+        InputError: `image` is not an (H, W, 3) uint8 array.
         LivecamError: A field of the style is out of range.
     """
     draw = Renderer("gbrp", Style(caption=caption, **style))

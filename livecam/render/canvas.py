@@ -1,4 +1,4 @@
-"""The surface that panels are drawn on: three planes of a video picture, addressed as if it were upright RGB."""
+"""The surface that panels are drawn on: three planes of a video picture, used as if it were upright RGB."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 _BOX_KEEPS = 0.35
 """The share of the picture that shines through the box behind a text."""
 _FINER = 2
-"""How many times finer than the map the grid is on which its colours are looked up before they are stretched.
+"""The resolution, relative to the map, of the grid on which colours are looked up before they are stretched.
 
 Looking up a colour for every pixel costs as much as stretching and blending together. With two steps from each of the
 map's points to the next the stretched colours are half a level off on average, and blending halves that again."""
@@ -35,7 +35,7 @@ class Palette:
 
 
 class Place(NamedTuple):
-    """Where a map lies in a plane, once it is stretched to `width` x `height` pixels of that plane.
+    """The position of a map in a plane, where it is stretched to `width` x `height` pixels.
 
     `where` are the rows and columns of the plane that the map lies on. `inside` are the rows and columns of the
     stretched map that fall on them; the others lie beyond the picture. `covers` is True if the map hides all of the
@@ -84,11 +84,11 @@ class Canvas:
 
     @property
     def is_settled(self) -> bool:
-        """True once the planes hold the picture as it is."""
+        """True if the planes hold the complete picture."""
         return self._ground is self._planes
 
     def settle(self) -> None:
-        """Copy the ground to wherever nothing has been drawn."""
+        """Complete the planes by copying the ground to where nothing has been drawn."""
         if not self.is_settled:
             for below, plane in zip(self._ground, self._planes, strict=True):
                 np.copyto(plane, below)
@@ -150,12 +150,12 @@ class Canvas:
             _composite(target, target, keeps, adds)
 
     def outline(self, levels: np.ndarray, region: Region, *, level: int, rgb: RGB) -> None:
-        """Draw the border of where a map reaches a level, as a line on a wider dark one.
+        """Draw the contour of a map at a level, as a line on a wider dark line.
 
         Args:
             levels: The map, as for `blend`.
             region: The part of the upright picture that it covers.
-            level: The lowest level inside of the border, 1..255.
+            level: The lowest level inside the contour, 1..255.
             rgb: The colour of the line.
         """
         self.settle()
@@ -187,12 +187,12 @@ class Canvas:
 
     @property
     def _spans(self) -> tuple[tuple[int, int], ...]:
-        """How many pixels of the picture one pixel of each plane spans: (across, down)."""
+        """The number of picture pixels that a pixel of each plane spans, (across, down)."""
         chroma = PLANAR[self._pixel_format]
         return (1, 1), chroma, chroma
 
     def _coded_corner(self, x: int, y: int, box: np.ndarray) -> tuple[int, int]:
-        """Return (x, y) in the coded picture of the top left corner that a box at (x, y) has there."""
+        """Return the top left corner in the coded picture, (x, y), of a box at (x, y) in the upright picture."""
         (width, height), (box_height, box_width) = self.upright_size, box.shape
         if self._orientation.flipped_x:
             x = width - x - box_width
@@ -204,7 +204,7 @@ class Canvas:
 
 @functools.lru_cache(maxsize=64)
 def _places(region: Region, orientation: Orientation, shapes: tuple[tuple[int, int], ...]) -> tuple[Place, ...]:
-    """Return the place of a map of a region of the upright picture in each plane, given the planes' shapes."""
+    """Return for each plane shape the place of a map that covers a region of the upright picture."""
     coded = region.coded(orientation)
     return tuple(_place(coded, *shape) for shape in shapes)
 
@@ -236,14 +236,14 @@ def _table(palette: Palette, pixel_format: str, color: Color) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _letter_tables(rgb: RGB, pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return for each plane, by coverage, what letters of a colour on their box keep of the picture and add to it."""
+    """Return for each plane, by coverage of letters, the share kept of the picture and the colour added to it."""
     ramp = np.linspace(BLACK, rgb, 256).round().astype(np.uint8)
     opacity = 1 - _BOX_KEEPS * np.linspace(1, 0, 256)
     return [_premultiplied(table, opacity) for table in plane_values(ramp, pixel_format, color).T]
 
 
 def _premultiplied(table: np.ndarray, opacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, by level, the share that is kept of what lies below, in 255ths, and what is added to it; both uint8."""
+    """Return by level the share kept of the picture below, in 255ths, and the value added to it; both uint8."""
     keeps = np.round(255 * (1 - opacity))
     return keeps.astype(np.uint8), np.round(table * (1 - keeps / 255)).astype(np.uint8)
 
@@ -255,12 +255,12 @@ def _composite(target: np.ndarray, below: np.ndarray, keeps: np.ndarray, adds: n
 
 
 def _colored(levels: np.ndarray, table: np.ndarray, place: Place, blocks: bool) -> np.ndarray:
-    """Look up levels in a table, (256,) uint8, and stretch the result to the part of a plane that it lies on."""
+    """Look up levels in a table, (256,) uint8, and stretch the result to its place in a plane."""
     height, width = levels.shape
     if blocks:
         size = (place.width, place.height)
         return cv2.resize(cv2.LUT(levels, table), size, interpolation=cv2.INTER_NEAREST_EXACT)[place.inside]
-    # On a plane that is hardly larger than the finer grid, a second stretch would cost more than it saves.
+    # If the plane is hardly larger than the finer grid, a second stretch would cost more than it saves.
     if max(width / place.width, height / place.height) * _FINER <= 0.5:
         finer = cv2.LUT(_stretched(levels, width * _FINER, height * _FINER), table)
         return _stretched(finer, place.width, place.height)[place.inside]

@@ -15,18 +15,18 @@ SMALLEST_LETTERS = 13
 """Pixels; smaller letters cannot be read at 240 lines."""
 _LETTERS_PER_SIDE = 1 / 24
 _WEIGHT = 500
-"""Of the strokes: between regular, 400, and bold, 700."""
+"""The weight of the font: between regular, 400, and bold, 700."""
 _BAR = np.arange(255, -1, -1, dtype=np.uint8)[:, None].repeat(2, axis=1)
 """The levels that the colour bar shows, full heat on top."""
 
 
 def draw_caption(canvas: Canvas, text: str, end: str = "", *, line: int = 0, rgb: RGB = WHITE) -> None:
-    """Write a line of text into the upright picture's top left corner; nothing if there is no room for it.
+    """Write a line of text into the upright picture's top left corner; draws nothing if there is no room.
 
     Args:
         canvas: What to draw on.
         text: The text; it is shortened if the line is too long.
-        end: What follows the text and is never shortened.
+        end: Text that follows and is never shortened.
         line: The number of the line, from 0 at the top.
         rgb: The colour of the letters.
     """
@@ -40,7 +40,7 @@ def draw_caption(canvas: Canvas, text: str, end: str = "", *, line: int = 0, rgb
 
 
 def draw_colorbar(canvas: Canvas, palette: Palette) -> None:
-    """Draw a palette as a bar along the right border's lower half, between 1 and 0; nothing if there is no room."""
+    """Draw a palette as a bar on the lower right border, from 1 to 0; draws nothing if there is no room."""
     width, height = canvas.upright_size
     size = letter_size(width, height)
     if min(width, height // 2 - 2 * size) < size:
@@ -55,19 +55,19 @@ def draw_colorbar(canvas: Canvas, palette: Palette) -> None:
 
 
 def letter_size(width: int, height: int) -> int:
-    """Return the size in pixels of letters that suit a picture of this size."""
+    """Return a letter size in pixels that suits a picture of this size."""
     return max(SMALLEST_LETTERS, round(min(width, height) * _LETTERS_PER_SIDE))
 
 
 @functools.lru_cache(maxsize=256)
 def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
-    """Return a line of text as how much of each pixel of its box the letters cover, (h, w) uint8, read-only.
+    """Render a line of text as coverage of each pixel of its box, (h, w) uint8, read-only.
 
     Args:
-        text: The text, of which the last letters give way to an ellipsis if it is too long.
+        text: The text; if it is too long, its end is replaced by an ellipsis.
         size: The size of the letters in pixels; the height of the box depends on nothing else.
-        width: The most pixels that the box may be wide.
-        end: What follows the text and is never shortened.
+        width: The maximum width of the box in pixels.
+        end: Text that follows and is never shortened.
     """
     margin = size // 2
     face = cv2.FontFace("sans")

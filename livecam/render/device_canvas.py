@@ -1,4 +1,4 @@
-"""A canvas on a torch device: blends and fills are computed there, lines and letters on the host."""
+"""A canvas on a torch device: blends and fills are computed on the device, lines and letters on the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from livecam.render.canvas import RGB, Canvas, Palette, Place
 
 
 class DeviceCanvas(Canvas):
-    """A canvas whose ground is on a device as well.
+    """A canvas whose ground is also available on a device.
 
     `fill` and `blend` draw on the device until the canvas is settled, which downloads the picture in one copy. `write`
     and `outline` settle it first.
@@ -38,7 +38,7 @@ class DeviceCanvas(Canvas):
         self._uploaded = uploaded
         self._transfer = uploaded.transfer
         self._drawn: Tensor | None = None
-        """What was drawn, in the memory layout of `uploaded`; None until something is."""
+        """The drawn picture in the memory layout of `uploaded`; None until something is drawn."""
 
     def settle(self) -> None:
         """Download what was drawn; if nothing was, copy the ground on the host."""
@@ -65,7 +65,7 @@ class DeviceCanvas(Canvas):
             super().blend(levels, region, palette, opacity, blocks)
             return
         levels, places = self._laid_out(levels, region)
-        adds = self._table(palette) * np.float32(opacity) + np.float32(0.5)  # rounds, as fractions are cut off later
+        adds = self._table(palette) * np.float32(opacity) + np.float32(0.5)  # rounds when truncated later
         keeps = np.broadcast_to(1 - np.float32(opacity), (1, adds.shape[1]))
         with self._transfer.drawing():
             below = self._uploaded.here() if self._drawn is None else self._drawn

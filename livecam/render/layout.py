@@ -1,4 +1,4 @@
-"""How the panels of a view make up one picture."""
+"""The layout of a view's panels in one picture."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LARGEST_VIDEO_SIDE = 4096
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the panels lie in the coded picture. Sizes are (width, height) in pixels.
+    """The positions of the panels in the coded picture. Sizes are (width, height) in pixels.
 
     Attributes:
         size: The size of the whole picture.
         frame_size: The size of the frame in each panel.
         panel_size: The size of a panel: the frame's, or made even where there are several panels, so that the next one
             begins on a whole pixel of the chroma.
-        origins: The top left corner, (x, y), of each place for a panel, in the reading order of the upright picture.
-            There may be more places than panels.
+        origins: The top left corner, (x, y), of each slot for a panel, in the reading order of the upright picture.
+            There may be more slots than panels.
     """
 
     size: tuple[int, int]
@@ -40,8 +40,8 @@ def lay_out(panels: int, width: int, height: int, orientation: Orientation, larg
         width: The width of the coded frame.
         height: Its height.
         orientation: How the coded frame is turned to stand upright.
-        largest_side: Where there are several panels, they are scaled down to keep the picture within so many pixels
-            on each side. A single panel is never scaled.
+        largest_side: The maximum width and height of the picture in pixels; several panels are scaled down to fit. A
+            single panel is never scaled.
     """
     if panels == 1:
         return Layout((width, height), (width, height), (width, height), ((0, 0),))

@@ -1,4 +1,4 @@
-"""The render stage: a frame and its explanation become the picture that the sink takes."""
+"""The render stage: draws a frame and its explanation as the picture for the sink."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class Renderer:
-    """Draws explanations in one style. Not for use by several threads at once.
+    """Draws explanations in one style. Not thread-safe.
 
     Args:
-        pixel_format: The format of the pictures that it makes, one of `livecam.picture.planes.PLANAR`.
+        pixel_format: The format of the pictures that it returns, one of `livecam.picture.planes.PLANAR`.
         style: What is drawn.
-        largest_side: Several panels are scaled down to keep the picture within so many pixels on each side.
+        largest_side: The maximum width and height of a picture of several panels, in pixels.
     """
 
     def __init__(self, pixel_format: str, style: Style, *, largest_side: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Renderer:
         return drawn
 
     def _converted(self, picture: av.VideoFrame, width: int, height: int, color: Color) -> av.VideoFrame:
-        """Return the picture in the renderer's format and this size; the picture itself if it is like that already."""
+        """Return the picture in the renderer's format and this size; the picture itself if it has both already."""
         if drawn_format(picture) == self._pixel_format and (picture.width, picture.height) == (width, height):
             return picture
         return self._reformatter.reformat(
@@ -103,7 +103,7 @@ class Renderer:
 def drawn_size(
     style: Style, classes: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None
 ) -> tuple[int, int]:
-    """Return (width, height) of the pictures that a renderer makes, before padding to whole chroma pixels.
+    """Return (width, height) of the pictures that a renderer returns, before padding to whole chroma pixels.
 
     Args:
         style: The renderer's style.
@@ -146,7 +146,7 @@ def _crop(
 
 
 def _repeat_edges(planes: Sequence[np.ndarray], like: Sequence[np.ndarray]) -> None:
-    """Where planes are larger than others by a line or column, repeat their last one there."""
+    """Fill the extra line or column of planes that are larger than others by repeating the last one."""
     for plane, (height, width) in zip(planes, (smaller.shape for smaller in like), strict=True):
         plane[height:, :width] = plane[height - 1 : height, :width]
         plane[:, width:] = plane[:, width - 1 : width]

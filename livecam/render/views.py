@@ -1,4 +1,4 @@
-"""The views: what is drawn into each panel of the picture that comes out."""
+"""The views, which say what is drawn into each panel of the output picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _SMOOTHING = 8
 _HOT = 128
 """The level that the contour follows: half of full heat."""
 _FAINT = 0.5
-"""Below this peak, a fraction of full heat, the colours fade with it, so that they do not come and go all at once."""
+"""Below this peak, a fraction of full heat, the colours fade with it, so that they do not appear and disappear
+abruptly."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 """How the heat fades in above a cutoff, by level."""
 
@@ -32,7 +33,7 @@ class Style:
     """How an explanation is drawn.
 
     Args:
-        view: What is drawn into which panels, one of `livecam.names.VIEWS`.
+        view: The arrangement of panels, one of `livecam.names.VIEWS`.
         opacity: The opacity of the heatmap, 0..1.
         colormap: The colours of the heatmap, one of `livecam.names.COLORMAPS`.
         caption: Write the class and its score into the picture.
@@ -60,7 +61,7 @@ class Style:
 
     @property
     def shows_all_classes(self) -> bool:
-        """True if every class of an explanation is drawn, not the first alone."""
+        """True if every class of an explanation is drawn, not only the first."""
         return VIEWS[self.view].classes != "first"
 
     def caption_lines(self, classes: int) -> int:
@@ -82,7 +83,7 @@ def original(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Sty
 
 
 def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
-    """Draw the heatmap over the frame, which stays as it is where there is no evidence at all."""
+    """Draw the heatmap over the frame; an explanation without evidence leaves the frame unchanged."""
     levels = _smooth(one)
     if one.has_evidence and style.opacity:
         strength = style.opacity * min(float(one.heatmap.max()) / _FAINT, 1)
@@ -108,7 +109,7 @@ def raw(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -
 
 def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw every class in a colour of its own over the frame, the more opaque the hotter."""
-    # More opaque than an overlay, of which all is seen through the middle of its colours as well.
+    # More opaque than an overlay, since only the hottest cells reach this opacity.
     by_level = np.linspace(0, min(style.opacity * 1.5, 1), 256, dtype=np.float32)
     smooth = [_smooth(one) for one in explanation.classes]
     for number, levels in enumerate(smooth):
@@ -121,7 +122,7 @@ def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style)
 
 
 def titled(title: str, panel: Panel) -> Panel:
-    """Return a panel that is captioned with a title instead of the class."""
+    """Return a panel with a fixed title as its caption instead of the class."""
 
     def draw(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
         panel(canvas, explanation, one, style.without_caption)
@@ -135,20 +136,20 @@ def titled(title: str, panel: Panel) -> Panel:
 class View:
     """The panels of a view, in reading order.
 
-    `classes` says which classes of an explanation they show: the "first"; "each", in panels of its own, so that the
-    panels are repeated; or "all" of them in one panel.
+    `classes` says which classes of an explanation they show: only the "first"; "each", by repeating the panels for
+    every class; or "all" in one panel.
     """
 
     panels: Sequence[Panel]
     classes: Literal["first", "each", "all"] = "first"
 
     def panels_of(self, explanation: Explanation) -> list[tuple[Panel, ClassMap]]:
-        """Return the panels for an explanation, each with the class that it is about."""
+        """Return the panels for an explanation, each with the class that it shows."""
         classes = explanation.classes if self.classes == "each" else explanation.classes[:1]
         return [(panel, one) for one in classes for panel in self.panels]
 
     def count(self, classes: int) -> int:
-        """Return the number of panels for explanations of so many classes."""
+        """Return the number of panels for explanations with this number of classes."""
         return len(self.panels) * (classes if self.classes == "each" else 1)
 
 
@@ -186,18 +187,18 @@ TINTS: tuple[RGB, ...] = (
 
 
 def tint(number: int) -> RGB:
-    """Return the colour of the class with this place in an explanation; beyond the eighth they repeat."""
+    """Return the colour for a class by its position in the explanation; the eight colours repeat."""
     return TINTS[number % len(TINTS)]
 
 
 @functools.cache
 def _shade(rgb: RGB) -> Palette:
-    """Return a palette that is one colour at every level."""
+    """Return a palette with the same colour at every level."""
     return Palette(np.array([rgb], np.uint8).repeat(256, axis=0))
 
 
 def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style) -> None:
-    """Draw contour, colour bar and caption, as far as the style asks for them."""
+    """Draw contour, colour bar and caption if the style asks for them."""
     if style.contour:
         canvas.outline(levels, explanation.region, level=_HOT, rgb=WHITE)
     if style.colorbar:

@@ -1,1 +1,1 @@
-"""A run over a file or over pictures: its threads, its account, and the files beside its output."""
+"""A run over a video file or pictures: its plan, its threads, and the files written beside its output."""

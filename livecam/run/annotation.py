@@ -1,4 +1,4 @@
-"""A video or pictures in, explained ones out."""
+"""The function behind `livecam annotate`: explains videos and pictures and writes annotated copies."""
 
 from __future__ import annotations
 
@@ -45,39 +45,41 @@ def annotate(
     report: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Ledger:
-    """Explain every frame of a video, or every picture, draw the heatmaps, and write all else as it was.
+    """Explain every frame of a video, or every picture, and write a copy with the heatmaps drawn.
 
-    After KeyboardInterrupt the output is finished, shorter, and the interrupt is raised again.
+    A video keeps its sound, timestamps and metadata. After KeyboardInterrupt the output is completed with the frames so
+    far, and the interrupt is raised again.
 
     Args:
         source: A video, a picture, or a folder, a pattern or a list of pictures, as in `open_source`.
-        output: A video file for a video; for one picture a picture file, or a folder that exists; for several a folder,
-            made if missing, where they keep their names. "null:" writes nothing.
-        explainer: What explains, or a function that makes it: that is called once source and output are known to be
-            good, since loading a model takes long.
+        output: A video file for a video; for one picture a picture file, or a folder that exists; for several pictures
+            a folder, created if missing, in which they keep their names. "null:" writes nothing.
+        explainer: The explainer, or a function that creates it. Since loading a model takes long, the function is
+            called only after source and output have been checked.
         style: What is drawn; by default the heatmap over the frame.
         encoder: How a video is encoded.
         overwrite: Replace outputs where they exist.
-        every: Explain each `every`-th frame of a video, and the first after a cut. The frames between get its maps,
-            moved along with the picture by optical flow, and tell their age.
-        steady: Keep the heatmaps of a video from flickering and their scale from jumping; and, where the explainer was
-            made with `runner_up`, the class from changing between two nearly equal ones. Pictures are always shown each
-            by itself.
+        every: Explain each `every`-th frame of a video, and the first after a cut. The frames between show its maps,
+            moved along with the picture by optical flow, and their age.
+        steady: Keep the heatmaps of a video from flickering and their scale from jumping; if the explainer has a
+            `runner_up`, also keep the class from alternating between two nearly equal ones. Still pictures are not
+            affected.
         start_seconds: Where to begin in a video.
         duration_seconds: How much of a video to take; None for all of it.
-        batch: How many frames are explained at once; by default what suits the device.
-        predictions: A file for a JSON line a frame. This and the next two are replaced where they exist.
+        batch: How many frames are explained at once; by default a number that suits the device.
+        predictions: A file with one JSON line per frame. This file and the next two are replaced if they exist.
         save_map: A file for the signed maps, .npy, float32: (frames, h, w), or (frames, classes, h, w) for several
             classes; without the first axis for one picture.
-        report: A file for an account of the run, as JSON.
-        on_progress: Called about ten times a second with the ledger and the expected number of frames, None where
-            nobody knows it.
+        report: A JSON file for the ledger of the run.
+        on_progress: Called about ten times a second with the ledger and the expected number of frames, or None if
+            unknown.
 
     Returns:
-        The account of the run. Its `unreadable_files` are the pictures, among several, that could not be read.
+        The ledger of the run. Its `unreadable_files` are those of several pictures that could not be read.
 
     Raises:
-        LivecamError: There is then nothing new under the name of a video; pictures that were done stay.
+        LivecamError: The run failed. No video is written under the output's name; pictures that were completed are
+            kept.
     """
     if not (isinstance(explainer, Explainer) or callable(explainer)):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
@@ -101,7 +103,7 @@ def annotate(
 def carry_out(
     run: Run, explainer: Explainer | Callable[[], Explainer], *, on_progress: OnProgress | None = None
 ) -> Ledger:
-    """Do one run of a plan; arguments, result and errors are those of `annotate`."""
+    """Execute one run of a plan; arguments, result and errors are those of `annotate`."""
     options = run.options
     finder = MotionFinder()
     carrier = Carrier(options.every, finder)
@@ -137,7 +139,7 @@ def carry_out(
 
 
 def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int | None) -> Media:
-    """Return the facts of what is drawn: those of the source, but for the size."""
+    """Return the facts of the drawn pictures: those of the source, with the drawn size."""
     classes, orientation = explainer.explained_classes, Orientation.of(media.display_matrix)
     width, height = drawn_size(style, classes, media.width, media.height, orientation, largest_side)
     return dataclasses.replace(media, width=width, height=height)

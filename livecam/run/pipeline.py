@@ -1,4 +1,4 @@
-"""The run over a file or over pictures: from a source through an explainer to a sink, in three threads."""
+"""The pipeline of a run over a video file or pictures: a source, an explainer and a sink, in three threads."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Pipeline:
     """One run from a source to a sink. Reading, explaining, and drawing and writing have a thread each.
 
     Args:
-        source: Gives the frames.
+        source: Supplies the frames.
         explainer: Explains them, in batches.
         renderer: Draws the explanations.
-        sink: Takes the pictures.
-        batch: How many frames are explained at once; None for what suits the device.
-        carrier: Chooses the frames that go through the model and carries their maps to the others; None: all do.
+        sink: Writes the pictures.
+        batch: How many frames are explained at once; None for a number that suits the device.
+        carrier: Chooses the frames to explain and moves their maps to the others; None: all are explained.
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
         on_written: Called by the writing thread with each frame that reached the sink.
         on_progress: Called about ten times a second by the thread that called `run`.
 
     Attributes:
-        ledger: The account of the run.
+        ledger: The ledger of the run.
         finished: True once the sink has completed its output.
     """
 
@@ -73,7 +73,7 @@ class Pipeline:
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
         batch = min(batch or explainer.usual_batch, source.media.expected_frames or sys.maxsize)
-        # One batch may wait while another is at work: enough to even out a slow stage, few enough to stop soon.
+        # One batch may wait while another is processed: enough to even out a slow stage, few enough to stop soon.
         self._captured: Channel[Frame] = Channel(batch * min(self._carrier.every, _MOST_BATCHES))
         self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(batch)
         self._transfer = transfer_to(explainer.device)
@@ -84,11 +84,12 @@ class Pipeline:
     def run(self) -> Ledger:
         """Run to the end of the source.
 
-        The first KeyboardInterrupt in this thread stops the reading: what was read is still explained and written, the
-        output is completed, and the interrupt is raised again. A second one gives the run up.
+        The first KeyboardInterrupt in this thread stops the reading: frames that were read are still explained and
+        written, the output is completed, and the interrupt is raised again. A second one aborts the run.
 
         Raises:
-            BaseException: What a stage raised, once all threads are gone and the sink is aborted.
+            BaseException: The exception of the stage that failed, after all threads have ended and the sink was
+                aborted.
         """
         self.ledger.begin()
         expected, every = self._source.media.expected_frames, self._carrier.every
@@ -157,11 +158,11 @@ class Pipeline:
                 self._sink.write(picture, frame)
             self.ledger.deliver(frame.captured_seconds, explanation.age_frames)
             self._on_written(frame, explanation)
-        if self.ledger.delivered:  # nothing is if the run was interrupted before the first frame
+        if self.ledger.delivered:  # an interrupt before the first frame leaves no output
             self.ledger.verified = self._sink.finish()
             self.finished = True
 
     def _tally(self) -> None:
-        """Take over what the source counts."""
+        """Copy the source's counts to the ledger."""
         self.ledger.unreadable, self.ledger.damaged = self._source.unreadable, self._source.damaged
         self.ledger.unreadable_files = list(self._source.unreadable_files)

@@ -1,4 +1,4 @@
-"""The plan of a command: which inputs become which outputs. What can be found wrong without a model is found here."""
+"""The plan of a command: which inputs become which outputs, with all checks that need no model."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Options:
         return [Path(path) for path in (self.predictions, self.save_map, self.report) if path is not None]
 
     def without_those_of_videos(self) -> Options:
-        """Return the options for pictures."""
+        """Return the options without those that apply only to videos."""
         return replace(self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One source that becomes one output.
+    """A run from one source to one output.
 
     Attributes:
-        input: What is read.
-        output: What is written, as the user is told it: a file, a folder for pictures, `null:`.
+        input: The input to read.
+        output: The output as named in messages: a file, a folder for pictures, or `null:`.
         sink: The kind of the output.
-        files: The file of each input, by its name; empty if the output is no file.
-        options: How it is done.
+        files: The output file of each input, by the input's name; empty if the output is not a file.
+        options: The options of the run.
     """
 
     input: Input
@@ -68,21 +68,21 @@ class Run:
         return self.input.kind.is_still
 
     def open_source(self) -> Source:
-        """Open what is read. Raises InputError."""
+        """Open the input. Raises InputError."""
         options = self.options
         return self.input.open(start_seconds=options.start_seconds, duration_seconds=options.duration_seconds)
 
     def open_sink(self, media: Media) -> Sink:
-        """Open what is written, for the pictures that `media` describes. Raises OutputError."""
+        """Open the output for the pictures that `media` describes. Raises OutputError."""
         outputs = {Path(name): file for name, file in self.files.items()}
         return self.sink.open(outputs if self.is_still else self.output, media, self.options.encoder)
 
 
 @contextmanager
 def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[list[Run]]:
-    """Plan a run for each input, and make the folder of their outputs, which goes again if nothing was put into it.
+    """Plan a run for each input. Creates the output folder and removes it in the end if it stayed empty.
 
-    All pictures together are one input, and each video is one, as `find_inputs` returns them. Raises LivecamError.
+    All pictures together count as one input, each video as another, as returned by `find_inputs`. Raises LivecamError.
     """
     _check_options(inputs, options)
     of_pictures = options if _are_all_still(inputs) else options.without_those_of_videos()
@@ -99,7 +99,7 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
 
 
 def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
-    """Return the output for inputs that were found by these names, where the user names none.
+    """Return the default output for inputs with these names.
 
     clip.mp4 -> clip_livecam.mp4, photos/ -> photos_livecam, several -> livecam_output.
     """
@@ -115,7 +115,7 @@ def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
 def check_outputs(
     inputs: Iterable[str], outputs: Mapping[Path, SinkKind], sidecars: Sequence[Path], *, overwrite: bool
 ) -> None:
-    """Check that files can be written, and that none of them is read or written twice. Raises OutputError."""
+    """Check that files can be written, and that none of them is an input or written twice. Raises OutputError."""
     written = [file for path, kind in outputs.items() for file in kind.files(path)]
     beside = [file for path in sidecars for file in (path, part_of(path))]
     check_distinct(map(without_file_scheme, inputs), [*written, *beside])
@@ -138,16 +138,16 @@ def _check_options(inputs: Sequence[Input], options: Options) -> None:
     """Check that options fit together, and fit the inputs. Raises LivecamError."""
     if len(inputs) > 1 and options.sidecars:
         raise LivecamError(
-            f"--predictions, --save-map and --report are about one run, and here are {len(inputs)}: "
-            "all pictures together are one, and each video is; give them one by one"
+            f"--predictions, --save-map and --report describe one run, but these inputs make {len(inputs)} "
+            "(one for all pictures, one for each video); annotate them one by one"
         )
     if options.save_map is not None and Path(options.save_map).suffix.lower() != ".npy":
-        raise OutputError(f"{options.save_map}: the ending of a file of maps has to be .npy")
-    if _are_all_still(inputs):  # else what is meant for videos does not concern the pictures beside them
+        raise OutputError(f"{options.save_map}: the file of --save-map must end in .npy")
+    if _are_all_still(inputs):  # options for videos are allowed if there are videos among the inputs
         if options.encoder != EncoderOptions():
             raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
         if options.every > 1:
-            raise LivecamError("every is for videos: pictures are explained each; leave it out for pictures")
+            raise LivecamError("every is for videos, since each picture is explained; leave it out for pictures")
 
 
 def _are_all_still(inputs: Sequence[Input]) -> bool:
@@ -165,12 +165,12 @@ def _check_names(files: Iterable[tuple[str, Path]]) -> None:
 
 @contextmanager
 def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
-    """Make a folder where it is missing; remove it in the end if nothing was put into it. Raises OutputError."""
+    """Create a folder if it is missing, and remove it at the end of the block if it is empty. Raises OutputError."""
     if not is_needed or folder.is_dir():
         yield
         return
     if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
-        raise OutputError(f"{folder} is named like a file, and a folder is needed for what may be several outputs")
+        raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
     check_parent(folder)
     try:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Files beside the output: what the model said, the maps, and the account of the run."""
+"""The sidecar files of an output: predictions, maps, and the report of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
     """Describe what the model said about a frame, as plain data for JSON.
 
     It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
-    `age_seconds` since the frame that the model saw (0 where it is this one), the classes `explained`, each with the
+    `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
     pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
     """
     return {
@@ -52,17 +52,17 @@ def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, floa
 
 
 class Predictions(AtomicFile):
-    """Takes a JSON object a line, one for each frame."""
+    """A file with one JSON object per line, one line per frame."""
 
     def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
-        """Add the line of a frame: what `described` returns, and `more` plain data."""
+        """Add the line of a frame: the result of `described`, and `more` plain data."""
         self.write(json.dumps({**described(frame, explanation), **more}, ensure_ascii=False).encode() + b"\n")
 
 
 class Maps(AtomicFile):
-    """Takes signed maps, as NumPy's .npy: float32, (frames, classes, h, w).
+    """A file of signed maps in NumPy's .npy format: float32, (frames, classes, h, w).
 
-    There is no axis of classes where there is only one, and none of frames for `one_picture`.
+    The axis of classes is omitted if there is only one, the axis of frames for `one_picture`.
     """
 
     def __init__(self, path: Path, *, one_picture: bool) -> None:
@@ -80,13 +80,13 @@ class Maps(AtomicFile):
         self.write(maps.astype("<f4").tobytes())
 
     def commit(self, whole: Path | None = None) -> None:
-        """Name the shape in the header, which is known only now, and give the file its name."""
+        """Write the final shape, known only now, into the header, and give the file its name."""
         self.write_at_start(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
         super().commit(whole)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Return a header, which NumPy pads to multiples of 64 bytes; a shape of up to four axes takes two of these."""
+    """Return a .npy header of fixed length. NumPy pads headers to multiples of 64 bytes; up to four axes need 128."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
     assert header.tell() == _NPY_HEADER_BYTES
@@ -94,7 +94,7 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 class Sidecars:
-    """The files with an entry for each frame: opened together, and kept if `keep` is set when they are closed."""
+    """The files with an entry for each frame, opened together. They are kept only if `keep` is set on closing."""
 
     def __init__(self, predictions: str | Path | None, maps: str | Path | None, *, one_picture: bool) -> None:
         self.keep = False
@@ -120,7 +120,7 @@ class Sidecars:
         self._close()
 
     def _close(self) -> None:
-        with ExitStack() as each:  # has its turn, whatever another raises
+        with ExitStack() as each:  # closed even if another file raises
             for file in self._files:
                 each.callback(file.close, keep=self.keep)
 

@@ -1,4 +1,4 @@
-"""The threads of a run, how they end, and the channel by which one hands its work to the next."""
+"""The threads of a run, how they end, and the channels between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error of the stage
-    """Raised in a worker that waits when the run has failed or was given up: it has nothing left to do."""
+    """Raised in a waiting worker when the run has failed or was aborted, to end the worker."""
 
 
 class Workers:
@@ -18,8 +18,8 @@ class Workers:
 
     Args:
         works: What each thread does. It ends by returning or by raising; GivenUp counts as returning.
-        on_failure: Called once any of them has failed, without holding any lock, by the thread that failed. It makes
-            the others end, also those that wait.
+        on_failure: Called once, by the first thread that fails, without holding any lock. It must make the others end,
+            even those that wait.
     """
 
     def __init__(self, works: Mapping[str, Callable[[], None]], on_failure: Callable[[], None]) -> None:
@@ -32,16 +32,16 @@ class Workers:
         ]
 
     def run(self, tick: Callable[[], None], *, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
-        """Start the threads and return when all of them are gone.
+        """Start the threads and return when all of them have ended.
 
         Args:
-            tick: Called by this thread, again and again until the last of the others has ended. It should wait for a
-                moment, by `wait` if for nothing else. If it raises, the run has failed, as if a worker had.
-            stop: Called at the first KeyboardInterrupt. It makes the workers complete what they have begun, then end.
-            give_up: Called at any further KeyboardInterrupt. It makes the workers end at once.
+            tick: Called by this thread repeatedly until all others have ended. It should take some time, for example by
+                calling `wait`. If it raises, the run fails as if a worker had raised.
+            stop: Called at the first KeyboardInterrupt. It must make the workers finish their current work, then end.
+            give_up: Called at any further KeyboardInterrupt. It must make the workers end at once.
 
         Raises:
-            BaseException: The first that a worker or `tick` raised; else the KeyboardInterrupt.
+            BaseException: The first exception of a worker or `tick`; else the KeyboardInterrupt.
         """
         interrupt: KeyboardInterrupt | None = None
         while not all(ended.is_set() for ended in self._ended.values()):
@@ -62,7 +62,7 @@ class Workers:
             raise error
 
     def wait(self, seconds: float) -> None:
-        """Wait for a worker to end, at most so long."""
+        """Wait for a worker to end, at most for the timeout."""
         # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
         ongoing = next((ended for ended in self._ended.values() if not ended.is_set()), None)
         if ongoing is not None:
@@ -93,11 +93,11 @@ Item = TypeVar("Item")
 
 
 class Channel(Generic[Item]):
-    """Hands items, in order, from one thread that puts and closes to another that iterates; any thread may abort.
+    """A queue from one producer thread, which puts and closes, to one consumer thread, which iterates.
 
-    It holds at most `capacity` items: a producer that is ahead waits, and nothing is lost. After `close` the consumer
-    gets what is still in it, then its iteration ends. After `abort` both sides get `GivenUp` at once, also while they
-    wait.
+    It holds at most `capacity` items; if it is full, the producer waits. After `close` the consumer gets the remaining
+    items, then its iteration ends. After `abort`, which any thread may call, both sides get `GivenUp` at once, even
+    while they wait.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -110,7 +110,7 @@ class Channel(Generic[Item]):
         self._aborted = False
 
     def put(self, item: Item) -> None:
-        """Hand an item over, once there is room. Raises GivenUp."""
+        """Add an item, waiting for room. Raises GivenUp."""
         with self._changed:
             self._changed.wait_for(lambda: self._aborted or len(self._items) < self.capacity)
             if self._aborted:
@@ -123,11 +123,11 @@ class Channel(Generic[Item]):
             yield items[0]
 
     def batches(self, size: int) -> Iterator[list[Item]]:
-        """Iterate over lists of so many items; the last may be shorter.
+        """Iterate over lists of a fixed number of items; the last may be shorter.
 
         Raises:
             GivenUp: The channel was aborted.
-            ValueError: The channel cannot hold so many.
+            ValueError: The number exceeds the channel's capacity.
         """
         if size > self.capacity:
             raise ValueError(f"a channel of {self.capacity} never holds {size} items")
@@ -144,13 +144,13 @@ class Channel(Generic[Item]):
             return items
 
     def close(self) -> None:
-        """Say that no more items will come."""
+        """Mark the end of the items."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """Wake up and end both sides; what is in the channel is lost."""
+        """Wake up and end both sides, dropping the items in the channel."""
         with self._changed:
             self._aborted = True
             self._changed.notify_all()

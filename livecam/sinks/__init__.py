@@ -1,4 +1,4 @@
-"""Where pictures go: a video, picture files, or nowhere. A new kind of sink is one file, and one line in `KINDS`."""
+"""Sinks, which write a video, picture files, or nothing. A new kind of sink is one file, and one line in `KINDS`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livecam.sinks.video import VIDEO
 __all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of", "open_sink"]
 
 KINDS: tuple[SinkKind, ...] = (VIDEO, PICTURES, NULL)
-"""All kinds of sinks, the general ones first; an output is of the last kind that recognises it and takes the pictures."""
+"""All kinds of sinks, the general ones first; an output belongs to the last that recognises it."""
 
 
 def kind_of(output: str | Path, *, stills: bool = False) -> SinkKind:

@@ -1,4 +1,4 @@
-"""A sink takes the pictures that were drawn; a kind of sink says by which names it is known and how one is opened."""
+"""The sink, which writes the drawn pictures, and the sink kind, which recognises outputs and opens sinks for them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _LONGEST_NAME = 255
 
 
 class Sink(ABC):
-    """Takes pictures, in order. The methods that are not abstract do what suits a sink that keeps only pictures.
+    """Writes pictures in order. The default implementations suit a sink that keeps only pictures.
 
-    The constructor raises OutputError for what is found without a picture. `write` and `finish` are called by one
-    thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one picture.
-    Exactly one of `finish` and `abort` ends the sink, once; `abort` also follows a `finish` that raised.
+    The constructor raises OutputError for problems that are found before the first picture. `write` and `finish` are
+    called by one thread, `copy` by another at the same time; each may raise OutputError. `finish` follows at least one
+    picture. Exactly one of `finish` and `abort` ends the sink, once; `abort` also follows a `finish` that raised.
     """
 
     pixel_format: str
-    """The format in which `write` wants its pictures, one of `livecam.picture.planes.PLANAR`."""
+    """The pixel format that `write` expects, one of `livecam.picture.planes.PLANAR`."""
 
     @abstractmethod
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        """Take the next picture, which was drawn from this frame."""
+        """Write the next picture, which was drawn from this frame."""
 
-    def copy(self, packet: av.Packet) -> None:  # noqa: B027 - most sinks have no place for it
-        """Take a packet of one of the media's `copied_streams`, to be kept byte for byte."""
+    def copy(self, packet: av.Packet) -> None:  # noqa: B027 - most sinks cannot keep packets
+        """Write a packet of one of the media's `copied_streams` unchanged."""
 
     def finish(self) -> bool | None:
-        """Complete the output. Return True if it was checked to hold all that was written, None if nothing was."""
+        """Complete the output. Return True if it was checked to contain all pictures, None if it was not checked."""
         return None
 
-    def abort(self) -> None:  # noqa: B027 - what writes at once has nothing to take back
-        """Give up: nothing may appear under the final name. Does not raise."""
+    def abort(self) -> None:  # noqa: B027 - a sink without temporary files has nothing to remove
+        """Discard the output: nothing may appear under the final name. Does not raise."""
 
     def report(self) -> dict[str, Any]:
         """Return facts about the output, as plain data for JSON."""
@@ -50,18 +50,18 @@ class Sink(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SinkKind:
-    """A kind of sink: the outputs that it is recognised by, and how one of them is checked and opened.
+    """A kind of sink: recognises outputs of its kind, checks them and opens them.
 
     Attributes:
         recognises: Takes the output as the user named it, returns True if it is of this kind.
         open: Called as `open(output, media, encoder)` with the output as the user named it, the facts of the pictures
             to come and the user's EncoderOptions; for still pictures `output` is a mapping from the path of each to
             its file, and `media` describes the first. Returns the sink, raises OutputError.
-        is_file: True if outputs are files: those of several inputs go into a folder, where each has its own name.
+        is_file: True if outputs are files; with several inputs, each then gets a file of its own in a folder.
         takes_videos: True if the pictures of a video can be written.
         takes_stills: True if still pictures can be written, each with the `path` of its frame.
         check: Called as `check(path, overwrite)` for each file, before a model is loaded. Raises OutputError.
-        files: Takes the path of an output, returns all files that are written for it, also on the way.
+        files: Takes the path of an output, returns all files that are written for it, including temporary ones.
     """
 
     recognises: Callable[[str], bool]
@@ -74,7 +74,7 @@ class SinkKind:
 
 
 def check_place(path: Path, longest_file: Path, overwrite: bool) -> None:
-    """Check that a file can be put there, and `longest_file` beside it on the way. Raises OutputError."""
+    """Check that a file and its temporary `longest_file` can be written. Raises OutputError."""
     if len(os.fsencode(longest_file.name)) > _LONGEST_NAME:
         raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
     if "://" in str(path) or ":/" in str(path):
@@ -85,7 +85,7 @@ def check_place(path: Path, longest_file: Path, overwrite: bool) -> None:
 
 
 class NullSink(Sink):
-    """A sink that keeps nothing."""
+    """A sink that discards everything."""
 
     pixel_format = "yuv420p"
 

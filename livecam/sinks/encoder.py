@@ -1,4 +1,4 @@
-"""The video encoder: which one, with which options, in which pixel format."""
+"""The choice of the video encoder, its options and its pixel format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from livecam.picture.media import Media
 from livecam.picture.planes import padded_size
 from livecam.system import cores
 
-# Formats that livecam draws on, the nearest first, for each that it may be asked to keep.
+# For each wanted pixel format, those that livecam can draw on, the most similar first.
 _NEAREST = {
     "yuv420p": ("yuv420p", "yuv422p", "yuv444p"),
     "yuv422p": ("yuv422p", "yuv444p", "yuv420p"),
@@ -30,11 +30,11 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """What is asked of a video encoder; None leaves it to livecam or to the encoder.
+    """The user's options for the video encoder; None for the default of livecam or of the encoder.
 
     Attributes:
         codec: FFmpeg's name of the encoder. By default libx264, and libvpx-vp9 for .webm.
-        preset: Its speed, as it names them. By default veryfast for libx264 and libx265.
+        preset: The encoder's name of a speed. By default veryfast for libx264 and libx265.
         crf: Its quality, lower is better. By default 23 for libx264, 28 for libx265, 32 for libvpx-vp9.
     """
 
@@ -46,7 +46,7 @@ class EncoderOptions:
 def add_encoder(
     container: OutputContainer, media: Media, wanted_format: str, options: EncoderOptions, default_codec: str
 ) -> av.VideoStream:
-    """Add a video stream with an open encoder, whose pixel format is the nearest to `wanted_format`.
+    """Add a video stream with an open encoder, whose pixel format is the most similar to `wanted_format`.
 
     Raises OutputError.
     """
@@ -95,7 +95,7 @@ def _find_codec(name: str) -> av.Codec:
         codec = av.Codec(name, "w")
     except ValueError as exc:  # PyAV's UnknownCodecError
         raise OutputError(
-            f"there is no encoder {name!r} here; libx264 and libx265 usually are, libvpx-vp9 for .webm"
+            f"the encoder {name!r} is not available here; libx264 and libx265 usually are, and libvpx-vp9 for .webm"
         ) from exc
     if codec.type != "video":
         raise OutputError(f"{name} is not a video encoder; choose one such as libx264")

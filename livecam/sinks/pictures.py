@@ -18,7 +18,7 @@ from livecam.picture.planes import planes
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.system.files import part_of, write_whole
 
-_JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # the heat has sharp colours
+_JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # sharp colour edges
 _TIFF: tuple[str, dict[str, Any]] = ("TIFF", {"compression": "tiff_deflate"})
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpg": _JPEG,
@@ -34,7 +34,7 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 class PictureSink(Sink):
     """Writes the picture of each frame to the file that `outputs` names for the frame's path.
 
-    What was written stays, whatever comes after it.
+    Pictures that were written are kept, even if the run fails later.
     """
 
     pixel_format = "gbrp"
@@ -44,7 +44,7 @@ class PictureSink(Sink):
         self._written: Counter[str] = Counter()
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        assert frame.path is not None  # a source of pictures says where each comes from
+        assert frame.path is not None  # frames of still pictures have a path
         output = self._outputs[frame.path]
         write_whole(output, _encoded(picture, output, frame.color_profile))
         self._written[_FORMATS[output.suffix.lower()][0]] += 1
@@ -73,7 +73,7 @@ PICTURES = SinkKind(
 
 
 def _encoded(picture: av.VideoFrame, output: Path, color_profile: bytes | None) -> bytes:
-    """Return the whole file: nothing is begun on the disk that the format cannot hold."""
+    """Return the whole encoded file, so that nothing is written if the format cannot hold the picture."""
     green, blue, red = planes(picture)
     image = Image.fromarray(cv2.merge([red, green, blue]))
     file_format, options = _FORMATS[output.suffix.lower()]

@@ -1,4 +1,4 @@
-"""The copy of a fragmented MP4, which survives anything, into a plain one, which everything plays; and its metadata."""
+"""Remuxing a fragmented MP4, which survives a crash, to a plain MP4, which every player supports; and metadata."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from av.stream import Disposition
 
 from livecam.picture.media import Media
 
-# Written by the muxer itself, or true only of the input's own bytes.
+# Tags that the muxer writes itself, or that describe the bytes of the input.
 _NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 _NOT_KEPT_PREFIXES = ("_statistics", "bps", "number_of")
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that are as true of the copy as of the original."""
+    """Return the tags that still apply to the copy."""
     return {
         key: value
         for key, value in metadata.items()
@@ -51,11 +51,11 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
         streams = {}
         for stream in fragmented.streams:
             if stream.type == "data":
-                continue  # a time code track, which the muxer makes again from the metadata
+                continue  # a time code track, which the muxer regenerates from the metadata
             copy = streams[stream.index] = plain.add_stream_from_template(stream, opaque=True)
             describe_stream(copy, stream.metadata, int(stream.disposition))
             if isinstance(copy, av.VideoStream):
-                # Not in the template, and from what else would the muxer know the rate of a time code track?
+                # Missing in the template; the muxer needs it for the rate of a time code track.
                 copy.codec_context.framerate = media.rate or Fraction(0)
         for packet in fragmented.demux(*(fragmented.streams[index] for index in streams)):
             if packet.size:
@@ -64,6 +64,6 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
 
 
 def sync_to_disk(path: Path) -> None:
-    """Write a file's contents from the system's cache to the disk."""
+    """Flush a file from the system's cache to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,7 +1,7 @@
-"""A video file, which appears under its name only when it is finished and its packets have been counted.
+"""The video sink: the file gets its name only after it is finished and its packets have been counted.
 
-Until then it is `NAME.part`, which at any moment plays up to the last half second that came out of the encoder,
-whatever happens to the process. (An MP4 begins to grow when each of its tracks has begun.)
+Until then it is `NAME.part`, which is playable up to the last half second that was encoded, even if the process is
+killed. (An MP4 starts to grow once every track has a packet.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("livecam")
 FRAGMENT_SECONDS = 0.5
 # delay_moov and not empty_moov: only then can FFmpeg write the edit lists that keep negative and late first timestamps.
 _FRAGMENTED_MP4 = {"movflags": "delay_moov+default_base_moof", "frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
-# Times as they are: FFmpeg would shift all streams when an AAC track begins with its priming, before 0.
+# Keep the times: FFmpeg would shift all streams if an AAC track begins with its priming, before 0.
 _MATROSKA = {"avoid_negative_ts": "disabled", "cluster_time_limit": f"{FRAGMENT_SECONDS * 1e3:.0f}"}
 _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
     ".mp4": ("mp4", "libx264", _FRAGMENTED_MP4),
@@ -43,7 +43,7 @@ _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 class VideoSink(Sink):
-    """Encodes pictures and copies packets into a file, whose format its ending says."""
+    """Encodes pictures and copies packets into a file; the file's ending determines the format."""
 
     def __init__(self, path: Path, media: Media, encoder: EncoderOptions) -> None:
         self._path = path
@@ -110,7 +110,7 @@ class VideoSink(Sink):
 
     def abort(self) -> None:
         if self._file is None:
-            return  # nothing was begun; what lies under the part's name is of another run
+            return  # nothing was written; an existing part belongs to another run
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
         with suppress(OSError):
@@ -136,13 +136,13 @@ class VideoSink(Sink):
         }
 
     def _begin(self) -> None:
-        """Claim the part, and tell what had to wait until it was known that the run goes ahead."""
+        """Open the part, and log the notes that were held back until the run started."""
         self._file = AtomicFile(self._path)
         for note in self._notes:
             log.warning(note)
 
     def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
-        """Add a stream for each of the input's that the output can hold, by the index there; note the others."""
+        """Add a stream for each input stream that the output can hold, by input index; note the others."""
         copies: dict[int, av.stream.Stream] = {}
         for template in self._media.copied_streams:
             try:
@@ -175,7 +175,7 @@ class VideoSink(Sink):
             self._container.mux(packet)
 
     def _holds_all(self, path: Path) -> bool:
-        """Count the packets of the finished file: one for each frame, and each that was copied."""
+        """Count the packets of the finished file: one per frame, and all that were copied."""
         if self._packets[self._stream.index] != self._frames:
             return False
         found: Counter[int] = Counter()
@@ -199,12 +199,12 @@ class VideoSink(Sink):
 
 
 def _is_adts(stream: av.stream.Stream) -> bool:
-    """Return True if an AAC stream carries its own headers, as in MPEG-TS; MP4 wants them once, in front."""
+    """Return True if every AAC packet carries a header (ADTS), as in MPEG-TS; MP4 stores one header up front."""
     return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
 def _plain_copy_of(path: Path) -> Path:
-    """Return where a fragmented part is copied to at the end, to become a plain file."""
+    """Return the path of the plain file that a fragmented part is copied to at the end."""
     return path.parent / f"{path.name}.part.faststart"
 
 

@@ -1,4 +1,4 @@
-"""Where frames come from. A new kind of source is one file, and one line in `KINDS`."""
+"""Sources, which supply frames. A new kind of source is one file, and one line in `KINDS`."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, STREAM, CAMERA, DEMO)
 
 
 def kind_of(name: str, *, live: bool = False) -> SourceKind:
-    """Return the kind of source that a name stands for, to be read to its end or to be watched live."""
+    """Return the kind of source that a name stands for, for annotating or for watching live."""
     return next(kind for kind in reversed(KINDS) if (live or kind.open is not None) and kind.recognises(name))
 
 
 @dataclass(frozen=True)
 class Input:
-    """What one source is opened from: a video, a picture, or several pictures that are read one after the other.
+    """The input of one source: a video, a picture, or several pictures that are read one after the other.
 
-    `many` is True if it comes from a folder, a pattern or a list, also where only one was found there.
+    `many` is True if it comes from a folder, a pattern or a list, even if that holds only one picture.
     """
 
     kind: SourceKind
@@ -56,10 +56,10 @@ class Input:
     many: bool = False
 
     def open(self, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
-        """Open it, or the part of a video; its times are then counted from the start. Raises InputError."""
+        """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
-            raise InputError(f"there is no part from {start_seconds:g} s that lasts {duration_seconds or 0:g} s")
-        assert self.kind.open is not None  # else the names are of no such kind
+            raise InputError(f"a part cannot start at {start_seconds:g} s and last {duration_seconds or 0:g} s")
+        assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
             return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds)
         if start_seconds or duration_seconds is not None:
@@ -74,24 +74,24 @@ def open_source(
 
     Args:
         source: A video file, the URL of a video, or `demo:?...` for a generated scene; a picture; or a folder, a
-            pattern or a list of pictures, of which those that cannot be read are passed over and counted.
-        start_seconds: Where to begin in a video. Its times are then counted from there.
+            pattern or a list of pictures; those that cannot be read are skipped and counted.
+        start_seconds: Where to begin in a video. The times of its frames then count from there.
         duration_seconds: How much of a video to read; None for all of it.
 
     Returns:
         The source, open. Use it as a context manager, and take its `frames` once.
 
     Raises:
-        InputError: It does not exist, cannot be read, or holds several things of which one is a video.
+        InputError: The source does not exist or cannot be read, or a list contains a video.
     """
     return one_input(source).open(start_seconds=start_seconds, duration_seconds=duration_seconds)
 
 
 def open_live(uri: str, options: LiveOptions) -> Source:
-    """Open a camera, a network stream, a video file or `demo:`, to be watched as it comes.
+    """Open a camera, a network stream, a video file or `demo:` for watching live.
 
-    The demo is always played at its own pace, and has no end unless it says `seconds=`. What a web server has as a
-    file is read as a file.
+    The demo is always played at its own frame rate, and is endless unless it has the option `seconds=`. A video file on
+    a web server is read like a local file.
 
     Args:
         uri: The number of a camera or its device, a URL, the path of a video, or `demo:?...`.
@@ -101,7 +101,7 @@ def open_live(uri: str, options: LiveOptions) -> Source:
         The source, open. Use it as a context manager, and take its `frames` once.
 
     Raises:
-        InputError: It cannot be opened, or is a still picture.
+        InputError: The source cannot be opened, or is a still picture.
     """
     name = without_file_scheme(uri)
     kind = kind_of(name, live=True)
@@ -110,18 +110,18 @@ def open_live(uri: str, options: LiveOptions) -> Source:
     if kind.open_live is not None:
         source = kind.open_live(name, options)
     else:
-        assert kind.open is not None  # a kind has one of them
+        assert kind.open is not None  # every kind has `open` or `open_live`
         source = played(partial(kind.open, name), options)
     log.info("%s: %s", source.name, source.facts)
     return source
 
 
 def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Input]:
-    """Find what names stand for: first the pictures, which are read together, then each video.
+    """Find the inputs that names stand for: first all pictures as one input, then each video.
 
-    Within a folder or a pattern, files come in natural order; what two names stand for is taken once. Files that are
-    named need not exist: each is answered for when it is opened. Raises InputError for a folder or a pattern with
-    nothing in it.
+    Within a folder or a pattern, files come in natural order; a file that two names stand for is taken once. Named
+    files need not exist; they are checked when they are opened. Raises InputError for an empty folder or a pattern
+    without matches.
     """
     typed = [source] if isinstance(source, str | Path) else source
     names = [without_file_scheme(str(name)) for name in typed]
@@ -133,14 +133,14 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Input]:
 
 
 def one_input(source: str | Path | Sequence[str | Path]) -> Input:
-    """Find what a single source is opened from: one video, or pictures. Raises InputError."""
+    """Find the input of a single source: one video, or pictures. Raises InputError."""
     inputs = find_inputs(source)
     if not inputs:
         raise InputError(f"no input is named; {WHAT_TO_NAME}")
     alone = [each.names[0] for each in inputs if each.many and not each.kind.is_still]
     if alone or len(inputs) > 1:
         names = some_of(alone or inputs[-1].names)
-        raise InputError(f"several inputs can only be pictures here; {names} would be a source alone")
+        raise InputError(f"a folder, a pattern or a list can only hold pictures here; open {names} by itself")
     return inputs[0]
 
 

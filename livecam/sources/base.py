@@ -1,4 +1,4 @@
-"""A source gives frames; a kind of source says by which names it is known and how one is opened."""
+"""The source, which supplies frames, and the source kind, which recognises names and opens sources for them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger("livecam")
 
 
 class Signal:
-    """Keeps whether frames come: the signal is there until it is lost, and again with the next frame.
+    """Tracks if frames arrive: the signal is present until it is lost, and present again with the next frame.
 
-    `clock` returns seconds, on the clock by which frames are stamped. Any thread may call the methods.
+    `clock` returns seconds on the clock of the frames' times. Thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -34,17 +34,17 @@ class Signal:
         self._lock = threading.Lock()
         self._first_seconds: float | None = None
         self._last_seconds = clock()
-        self._problem = self._cause = ""  # now, and at first
+        self._problem = self._cause = ""  # None while there is a signal
         self._gaps: list[Gap] = []
 
     def lost_seconds(self) -> float | None:
-        """Return how long ago the last frame came, None while frames come."""
+        """Return how long ago the last frame arrived, None while frames arrive."""
         with self._lock:
             return self._clock() - self._last_seconds if self._problem else None
 
     @property
     def problem(self) -> str:
-        """Why the signal is lost, in a few words; empty while frames come."""
+        """The reason why the signal is lost, in a few words; empty while frames arrive."""
         return self._problem
 
     @property
@@ -54,13 +54,13 @@ class Signal:
             return list(self._gaps)
 
     def lose(self, problem: str) -> None:
-        """Note that no frames come, and why; called again where the reason changes."""
+        """Mark the signal as lost, with a reason; may be called again if the reason changes."""
         with self._lock:
             self._cause = self._cause or problem
             self._problem = problem
 
     def came(self, seconds: float) -> None:
-        """Note that a frame came, and when."""
+        """Record the arrival of a frame and its time."""
         with self._lock:
             self._end_gap(seconds)
             if self._first_seconds is None:
@@ -68,7 +68,7 @@ class Signal:
             self._last_seconds = seconds
 
     def stop(self) -> None:
-        """Note that no more frames will be asked for."""
+        """Record that no more frames will be read."""
         with self._lock:
             self._end_gap(self._clock())
 
@@ -84,20 +84,20 @@ OnPacket = Callable[[av.Packet], None]
 
 
 class Source(ABC):
-    """Gives frames, once, in the order in which they are shown.
+    """Supplies frames, once, in the order of presentation.
 
     Opening happens in the constructor, which raises InputError and decodes the first frame, so that what cannot be read
     is found before a model is loaded. `close` is called once, by the thread that opened, after the frames have ended.
 
     Attributes:
-        media: The facts of what is read: size, times, colours.
+        media: The facts of the video or pictures: size, times, colours.
         name: What the source is called on screen and in reports, without credentials.
-        is_live: True if frames come on a schedule of their own, whether or not anyone takes them.
-        signal: Tells if frames still come; by default that of a source that cannot lose it.
-        unreadable: How many frames were promised and could not be decoded. This and the next two are final once the
-            frames have ended.
-        unreadable_files: The files that could not be read, where a source is made up of several.
-        damaged: How many frames were decoded with gaps that the decoder painted over.
+        is_live: True if frames arrive on a schedule of their own, whether or not they are read in time.
+        signal: Tracks if frames arrive; by default one that is never lost.
+        unreadable: How many expected frames could not be decoded. This count and the next two are final once the frames
+            have ended.
+        unreadable_files: The files that could not be read, for a source of several files.
+        damaged: How many frames were decoded with missing parts, which the decoder filled in.
     """
 
     media: Media
@@ -110,23 +110,23 @@ class Source(ABC):
 
     @property
     def facts(self) -> str:
-        """What comes, in a few words: 1280x720, 30 fps."""
+        """A short description of the frames: 1280x720, 30 fps."""
         size = f"{self.media.width}x{self.media.height}"
         return f"{size}, {float(self.media.rate):.4g} fps" if self.media.rate else size
 
     @abstractmethod
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        """Yield the frames, and hand packets of `media.copied_streams` to `on_packet` as they come by.
+        """Yield the frames, and call `on_packet` with the packets of `media.copied_streams` between them.
 
         Raises InputError.
         """
 
-    def stop(self) -> None:  # noqa: B027 - most never wait
-        """Make `frames` end instead of waiting for what is to come. Any thread may call this."""
+    def stop(self) -> None:  # noqa: B027 - most sources never wait
+        """Make `frames` end instead of waiting for the next frame. Thread-safe."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file or device."""
+        """Close the file or device."""
 
     def __enter__(self) -> Source:
         return self
@@ -137,15 +137,15 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How a source is read live.
+    """Options for reading a source live.
 
     Attributes:
-        size: (width, height) in pixels that a camera is asked for; it may give something near.
-        fps: Frames a second that a camera is asked for.
-        pixel_format: The format that a camera is asked for, by FFmpeg's name: mjpeg, yuyv422.
-        realtime: Play a file at its own pace, whether or not its frames are taken; else every frame is given, as fast
-            as it is taken.
-        loop: Begin a file or a generated scene again when it ends.
+        size: The (width, height) in pixels to ask a camera for; it may choose a similar one.
+        fps: The frames per second to ask a camera for.
+        pixel_format: The pixel format to ask a camera for, by FFmpeg's name: mjpeg, yuyv422.
+        realtime: Play a file at its own frame rate and drop late frames; False yields every frame as fast as the frames
+            are read.
+        loop: Restart a file or a generated scene when it ends.
     """
 
     size: tuple[int, int] | None = None
@@ -163,20 +163,20 @@ def video_name(path: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceKind:
-    """A kind of source: the names that it is recognised by, how one is opened, and what its output is called.
+    """A kind of source: recognises names of its kind, opens them, and names their outputs.
 
     Attributes:
         recognises: Takes a name as the user typed it, returns True if it is of this kind.
         open: Called as `open(name, start_seconds=..., duration_seconds=...)`, the duration None for all of it; if
-            `is_still` as `open(paths, many=...)` with the paths of pictures, those that cannot be read being passed
-            over where there are `many`. Returns the source, raises InputError. None if it never ends, so that it can
-            only be watched.
-        open_live: Called as `open_live(name, options)` with LiveOptions. Returns the source, raises InputError. None
-            to play what `open` opens as a file is played.
+            `is_still`, as `open(paths, many=...)` with the paths of pictures, of which unreadable ones are skipped if
+            `many`. Returns the source, raises InputError. None if the source never ends, so that it can only be
+            watched.
+        open_live: Called as `open_live(name, options)` with LiveOptions. Returns the source, raises InputError. None to
+            play the result of `open` like a file.
         is_still: True for pictures: their frames have paths and no times.
-        endings: The endings of its files, by which they are found in folders. Empty if its names are no files.
-        output_name: Takes a name, returns that of its output in a folder for several.
-        output_suffix: What is added to the stem of `output_name` where it is the only output and nobody named it.
+        endings: The endings of its files, by which they are found in folders. Empty if its names are not files.
+        output_name: Takes the name of an input, returns the name of its output in a folder.
+        output_suffix: Appended to the stem of `output_name` if it is the only output and the user has not named it.
     """
 
     recognises: Callable[[str], bool]
@@ -189,7 +189,7 @@ class SourceKind:
 
 
 class FirstSize:
-    """Scales the pictures of a video to the size of its first, as an encoder takes only one size; tells it once."""
+    """Scales the pictures of a video to the size of its first, since an encoder takes only one size; logs it once."""
 
     def __init__(self, name: str, width: int, height: int) -> None:
         self._name, self._width, self._height = name, width, height
@@ -197,7 +197,7 @@ class FirstSize:
         self._was_told = False
 
     def fit(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture itself where it has the size, else a scaled one with its time."""
+        """Return the picture itself if it has the size, else a scaled copy with its time."""
         if (picture.width, picture.height) == (self._width, self._height):
             return picture
         if not self._was_told:

@@ -1,7 +1,7 @@
 """Cameras, read by FFmpeg's own devices.
 
-These give the pictures as the camera sends them, YUV or MJPEG as was asked for, and say why one cannot be opened.
-OpenCV's VideoCapture converts all to BGR, which would have to be converted back, and its failures all look the same.
+They supply the pictures as the camera sends them, in YUV or MJPEG, and report why a camera cannot be opened. OpenCV's
+VideoCapture converts everything to BGR, which would have to be converted back, and gives no reason for a failure.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _NO_CAMERA = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
 def is_camera(uri: str) -> bool:
-    """Return True for a number, a device file, or a name as Windows has them (video=...)."""
+    """Return True for a number, a device file, or a device name of Windows (video=...)."""
     return uri.isdecimal() or uri.startswith(("/dev/", "video="))
 
 
 def camera_name(uri: str) -> str:
-    """Return what a camera is called on screen and in reports."""
+    """Return the name of a camera for the screen and reports."""
     return f"camera {uri}" if uri.isdecimal() else uri.removeprefix("video=")
 
 
@@ -45,7 +45,7 @@ def connect_camera(
     open_device: Callable[..., InputContainer] = av.open,
     stall_seconds: float = STALL_SECONDS,
 ) -> Connection:
-    """Open a camera and ask it for this size, rate and format; it may give something near. Raises NoSignal."""
+    """Open a camera and ask it for this size, rate and format; it may choose similar ones. Raises NoSignal."""
     device_format = _FORMATS.get(platform, "v4l2")
     options = _options(device_format, size, fps, pixel_format)
     try:
@@ -58,7 +58,7 @@ def connect_camera(
 
 
 def _device(uri: str, device_format: str) -> str:
-    """Return FFmpeg's name for the camera with a number."""
+    """Return FFmpeg's device name for a camera number."""
     if not uri.isdecimal() or device_format == "avfoundation":
         return uri
     if device_format == "v4l2":
@@ -72,8 +72,8 @@ def _device(uri: str, device_format: str) -> str:
 def _options(
     device_format: str, size: tuple[int, int] | None, fps: Fraction | None, pixel_format: str | None
 ) -> dict[str, str]:
-    # A read in a driver knows no timeout and cannot be interrupted, so none may wait there. Only as an option is the
-    # flag set before the device is opened, which is when V4L2 looks at it; there it goes by its number.
+    # A read in a driver has no timeout and cannot be interrupted, so reads must not block. The flag has to be passed as
+    # an option (by its number), because V4L2 reads it when the device is opened.
     options = {"fflags": f"+{Flags.non_block.value}"}
     if size is not None:
         options["video_size"] = "{}x{}".format(*size)
@@ -87,7 +87,7 @@ def _options(
 
 
 def _pixel_format_option(device_format: str, pixel_format: str) -> str:
-    """Return the option's name: V4L2 knows one for all formats, DirectShow one for codecs and one for pixels."""
+    """Return the name of the format option: one for all in V4L2; DirectShow separates codecs and pixel formats."""
     if device_format == "v4l2":
         return "input_format"
     is_codec = pixel_format in av.codecs_available

@@ -1,4 +1,4 @@
-"""One connection to a camera or a network stream, from its opening until nothing comes any more."""
+"""One connection to a camera or a network stream, from opening until no more frames arrive."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from livecam.errors import InputError
 from livecam.sources.inputs import redacted, without_credentials
 
 STALL_SECONDS = 3.0
-"""How long no frame may come before the signal is lost: UDP never fails, and TCP may hang without being closed."""
+"""The time without a frame after which the signal is lost: UDP never fails, and TCP may hang without being closed."""
 JOIN_SECONDS = 10.0
-"""How long the first key frame may take to come; the encoder of a stream decides how far apart they are."""
+"""The time in which the first key frame must arrive; the stream's encoder determines their interval."""
 _POLL_SECONDS = 0.002
 _USUAL_RATE = Fraction(30)
 _FASTEST = 1000
@@ -25,30 +25,30 @@ _IN_PIECES = ("hls", "dash")
 
 
 class NoSignal(Exception):  # noqa: N818 - an error only where nothing has been opened yet
-    """A camera or stream cannot be opened or gives no more frames; says why in a few words, and what to do about it."""
+    """A camera or stream cannot be opened or sends no more frames; holds a short reason and what to do about it."""
 
     def __init__(self, problem: str, advice: str = "") -> None:
         super().__init__(problem)
         self._advice = advice
 
     def in_one_line(self, name: str) -> InputError:
-        """Return the error for a source of this name that has never been open."""
+        """Return the error for a source of this name that could not be opened at all."""
         advice = f"; {self._advice}" if self._advice else ""
         return InputError(f"cannot open {name}: {self}{advice}")
 
 
 def problem_of(error: av.FFmpegError) -> str:
-    """Return FFmpeg's few words for an error, without credentials."""
+    """Return FFmpeg's short message of an error, without credentials."""
     words = str(error.strerror)
     return redacted(words[:1].lower() + words[1:])
 
 
 class Connection:
-    """Gives the pictures of an opened container's first video stream as they come. Raises NoSignal.
+    """Yields the pictures of an opened container's first video stream as they arrive. Raises NoSignal.
 
-    `asked_seconds` is when the stream was asked for, on the clock of `time.perf_counter`: pictures may have come since.
-    Where reads of the container block, its own read timeout has to be `stall_seconds`; where they do not, as those of
-    cameras, they are tried again until something comes. The first key frame may take `join_seconds`.
+    `asked_seconds` is when the stream was requested, on the clock of `time.perf_counter`: pictures may have arrived
+    since then. If reads of the container block, its own read timeout has to be `stall_seconds`; if they do not, as with
+    cameras, they are repeated until data arrives. The first key frame may take `join_seconds`.
     """
 
     def __init__(
@@ -60,43 +60,43 @@ class Connection:
         asked_seconds: float | None = None,
     ) -> None:
         self.container = container
-        self._longest_wait_seconds = join_seconds  # until the first key frame, then
+        self._longest_wait_seconds = join_seconds  # until the first key frame; changed afterwards
         self._stall_seconds = stall_seconds
         self._has_joined = False
         self._since_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
-            raise NoSignal("there is no video in it that can be decoded", "name a stream with video")
+            raise NoSignal("it contains no video that can be decoded", "name a stream with video")
         self.stream = container.streams.video[0]
-        # Threads by frames would keep back a picture each.
+        # Frame threads would delay the video by a picture each.
         self.stream.codec_context.thread_type = ThreadType.SLICE
 
     @property
     def rate(self) -> Fraction | None:
-        """Frames a second as the other side tells them, None where it does not."""
+        """The frame rate that the sender declares, None if it does not."""
         rate = self.stream.average_rate or self.stream.guessed_rate
-        return rate if rate and rate <= _FASTEST else None  # RTSP may tell that of its clock
+        return rate if rate and rate <= _FASTEST else None  # RTSP may declare its clock rate instead
 
     @property
     def has_an_end(self) -> bool:
-        """True for a recording, which knows how long it lasts."""
+        """True for a recording, whose duration is known."""
         return self.container.duration is not None
 
     @property
     def comes_in_pieces(self) -> bool:
-        """True if the pictures of some seconds come at once, and then none for as long."""
+        """True if pictures arrive in bursts of some seconds, as with HLS."""
         return self.container.format.name in _IN_PIECES
 
     @property
     def facts(self) -> str:
-        """The codec, and how it comes here."""
+        """The codec and the transport, in a few words."""
         return f"{self.stream.codec_context.name}, {self.container.format.name.split(',')[-1]}"
 
     def pictures(self, stopping: threading.Event) -> Iterator[av.VideoFrame]:
-        """Yield the pictures that come from now on, until `stopping` is set.
+        """Yield the pictures that arrive from now on, until `stopping` is set.
 
-        What piled up while nobody read is passed over. It comes without having to be waited for, and there cannot be
-        more of it than there was time for.
+        Pictures that queued up before the first read are skipped: they arrive without delay, and cannot last longer
+        than the time since the stream was requested.
         """
         rate = self.rate or _USUAL_RATE
         piled_up = int(self._waited_seconds() * rate)
@@ -111,13 +111,13 @@ class Connection:
             self._since_seconds = time.perf_counter()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.container.close()
 
     def _decoded(self, stopping: threading.Event) -> Iterator[av.VideoFrame]:
-        """Yield decoded pictures from the first key frame on; those before it refer to what was not received."""
+        """Yield decoded pictures from the first key frame on; earlier ones depend on frames that were not received."""
         for packet in self._packets(stopping):
-            # Before decoding: FFmpeg keeps a picture back until the next begins, or until the wait for it is given up.
+            # Before decoding: FFmpeg holds a picture back until the next one begins or a read times out.
             self._check_stall()
             if packet.stream.index == self.stream.index:
                 for picture in _decoded(packet):
@@ -145,17 +145,17 @@ class Connection:
                 raise NoSignal(problem_of(exc)) from without_credentials(exc)
 
     def _check_stall(self) -> None:
-        """Raise NoSignal if no picture came for too long: what comes may be sound, or may not decode."""
+        """Raise NoSignal if no picture arrived for too long, even if other data did: sound, or undecodable video."""
         if self._waited_seconds() > self._longest_wait_seconds:
             raise NoSignal(f"no picture for {self._longest_wait_seconds:g} s")
 
     def _waited_seconds(self) -> float:
-        """Return the time since the last picture, or since one was asked for."""
+        """Return the time since the last picture, or since the first one was requested."""
         return time.perf_counter() - self._since_seconds
 
 
 def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
-    """Decode a packet; one that was damaged on its way gives no picture, and none had been promised."""
+    """Decode a packet. A damaged one yields no picture; it is not counted, since a stream promises no frames."""
     try:
         return packet.decode()
     except av.FFmpegError:
@@ -163,7 +163,7 @@ def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
 
 
 def connected(name: str, connect: Callable[[], Connection]) -> Connection:
-    """Connect for the first time, to a source of this name. Raises InputError."""
+    """Open the first connection to a source of this name. Raises InputError."""
     try:
         return connect()
     except NoSignal as exc:

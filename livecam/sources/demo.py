@@ -1,4 +1,4 @@
-"""`demo:` - a generated scene of moving shapes, for trying things without a camera or a file."""
+"""`demo:`, a generated scene of moving shapes, for trying livecam without a camera or a file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DemoOptions:
 
     @classmethod
     def parse(cls, uri: str, *, endless: bool = False) -> DemoOptions:
-        """Parse a whole URI; where it does not say how long, it may be `endless`. Raises InputError."""
+        """Parse a whole URI; without `seconds` it may be `endless`. Raises InputError."""
         options: dict[str, object] = {"seconds": math.inf} if endless else {}
         kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
         for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
@@ -75,7 +75,7 @@ class DemoOptions:
 class DemoSource(Source):
     """Draws the scene as 8-bit BT.709 video. The same URI gives the same pixels.
 
-    Where the URI does not say how long, it lasts for the default time, or is `endless`.
+    If the URI has no `seconds`, the scene has the default duration or is `endless`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class DemoSource(Source):
         self._first_index = round(start_seconds * rate)
         self._end_index = math.inf if is_endless else round(end_seconds * rate)
         if self._first_index >= self._end_index:
-            raise InputError(f"{uri}: there is no frame in the part that was asked for; it lasts {options.seconds:g} s")
+            raise InputError(f"{uri}: there is no frame in the requested part; it lasts {options.seconds:g} s")
         if options.seed < 0:
             raise InputError(f"{uri}: seed={options.seed} is not a number from 0 on")
         if not 0 <= options.shapes <= len(SHAPES):

@@ -16,7 +16,7 @@ import av
 
 
 class Mode(NamedTuple):
-    """A size in pixels, and the highest rate that a camera offers in it; None where it does not tell."""
+    """A size in pixels, and the highest frame rate that a camera offers for it; None if unknown."""
 
     width: int
     height: int
@@ -28,11 +28,11 @@ class CameraFacts:
     """One camera.
 
     Attributes:
-        index: The number that it is typed by.
-        path: The name that FFmpeg opens.
-        name: What its maker calls it.
-        problem: Why it cannot be opened and what to do, in one line; None if it can.
-        modes: Its sizes and rates, the largest first; empty where the system tells them only of an open camera.
+        index: The number by which the user names it.
+        path: The device name for FFmpeg.
+        name: The manufacturer's name.
+        problem: Why it cannot be opened and what to do, in one line; None if it can be opened.
+        modes: Its sizes and rates, the largest first; empty if the system reports them only for an open camera.
     """
 
     index: int
@@ -56,7 +56,7 @@ def find_cameras(root: Path = Path("/")) -> list[CameraFacts]:
 
 
 def _video4linux(root: Path) -> list[CameraFacts]:
-    # Both: a container may know of a camera that it was not given, or have been given one without its /sys.
+    # Both: in a container, /sys may list a camera that has no device file, or lack one that has.
     folders = (root / "sys" / "class" / "video4linux", root / "dev")
     names = {path.name for folder in folders for path in folder.glob("video*")}
     indices = sorted(int(name.removeprefix("video")) for name in names if re.fullmatch("video[0-9]+", name))
@@ -65,7 +65,7 @@ def _video4linux(root: Path) -> list[CameraFacts]:
 
 
 def _camera(root: Path, index: int) -> CameraFacts | None:
-    """Describe a node; None for what is no camera, as a camera's second node, which gives times and no pictures."""
+    """Describe a node; None if it is not a camera, such as a camera's second node, which only has metadata."""
     path = root / "dev" / f"video{index}"
     told = root / "sys" / "class" / "video4linux" / path.name
     try:
@@ -109,13 +109,13 @@ _ENUM_FRAMESIZES = 0xC02C564A
 _ENUM_FRAMEINTERVALS = 0xC034564B
 _CAPTURE, _MEMORY_MAPPED, _DISCRETE = 1, 1, 1
 _VIDEO_CAPTURE = 0x1 | 0x1000
-"""Single and multi-planar: the bits of a node that gives pictures, and does not convert what it is given."""
+"""The capability bits, single and multi-planar, of a node that captures pictures (and not of a converter)."""
 _MOST = 256
-"""How many answers are taken from a driver whose list has no end."""
+"""The maximum number of answers read from a driver, in case its list has no end."""
 
 
 class Node:
-    """A /dev/videoN, open to be asked about itself. Everything may raise OSError."""
+    """An open /dev/videoN, for querying its properties. Every method may raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -135,7 +135,7 @@ class Node:
 
     @property
     def is_busy(self) -> bool:
-        """True if another program has the pictures: any may open a node, only one may have buffers. Asks for none."""
+        """True if another program is streaming: several may open a node, but only one can allocate buffers."""
         try:
             self._asked(_REQBUFS, struct.pack("3I8x", 0, _CAPTURE, _MEMORY_MAPPED))
         except OSError as exc:
@@ -156,7 +156,7 @@ class Node:
             yield struct.unpack_from("I", answer, 44)[0]
 
     def _sizes(self, pixel_format: int) -> Iterator[tuple[int, int]]:
-        """Yield each size; of a range, the largest."""
+        """Yield each size; for a range, the largest."""
         for answer in self._listed(_ENUM_FRAMESIZES, "I36x", pixel_format):
             kind, width, height = struct.unpack_from("3I", answer, 8)
             if kind == _DISCRETE:
@@ -166,14 +166,14 @@ class Node:
                 yield largest_width, largest_height
 
     def _rates(self, pixel_format: int, size: tuple[int, int]) -> Iterator[float]:
-        """Yield each rate, in frames a second; of a range, the highest."""
+        """Yield each rate in frames per second; for a range, the highest."""
         for answer in self._listed(_ENUM_FRAMEINTERVALS, "3I36x", pixel_format, *size):
-            seconds, parts = struct.unpack_from("2I", answer, 20)  # of a range these are the shortest interval
+            seconds, parts = struct.unpack_from("2I", answer, 20)  # in a range, the shortest interval comes first
             if seconds:
                 yield parts / seconds
 
     def _listed(self, request: int, layout: str, *asked: int) -> Iterator[bytes]:
-        """Yield the answers for index 0, 1 and so on, until the driver has none."""
+        """Yield the driver's answers for index 0, 1 and so on, until there are no more."""
         for index in range(_MOST):
             try:
                 yield self._asked(request, struct.pack("I" + layout, index, *asked))
@@ -181,7 +181,7 @@ class Node:
                 return
 
     def _asked(self, request: int, question: bytes) -> bytes:
-        import fcntl  # which only Unix has
+        import fcntl  # exists only on Unix
 
         answer = bytearray(question)
         fcntl.ioctl(self._file, request, answer)

@@ -1,4 +1,4 @@
-"""Names of inputs: what is a URL, what must not be shown of it, and which files a folder or pattern stands for."""
+"""Names of inputs: recognises URLs, redacts their credentials, and lists the files of a folder or pattern."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ import av
 from livecam.errors import InputError
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
-"""The advice to who has named nothing that can be read."""
+"""The advice in errors about inputs that cannot be read."""
 _USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 _SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|credential)[^=&\s]*=)[^&#\s]+", re.IGNORECASE)
 
 
 def is_url(name: str) -> bool:
-    """Return True if FFmpeg should take a name as a URL rather than as that of a file."""
+    """Return True if FFmpeg should treat a name as a URL rather than as a file name."""
     return "://" in name and not Path(name).exists()
 
 
 def without_file_scheme(name: str) -> str:
-    """Return the path in a file: URL, anything else as it is."""
+    """Return the path of a `file:` URL; other names are returned unchanged."""
     return name if Path(name).exists() else re.sub("^file:(//(?=/))?", "", name)
 
 
 def redacted(text: str) -> str:
-    """Return a URL, or a text with URLs in it, without user names, passwords, keys and tokens: fit to be shown."""
+    """Remove user names, passwords, keys and tokens from a URL or a text with URLs, so that it can be shown."""
     return _SECRET.sub(r"\1***", _USER_INFO.sub("", text))
 
 
 def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
-    """Redact an error, which carries the URL that was opened: `raise ... from` shows it in a traceback."""
+    """Redact the URL in an error, since `raise ... from` shows it in the traceback."""
     error.args = tuple(redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
     return error
 
 
 def check_file(path: Path) -> None:
-    """Check that there is something to be read. Raises InputError."""
+    """Check that a file exists, is readable and is not empty. Raises InputError."""
     if not path.exists():
         raise InputError(f"{path} does not exist; {WHAT_TO_NAME}")
     if not os.access(path, os.R_OK):
@@ -50,14 +50,14 @@ def check_file(path: Path) -> None:
 
 
 def stands_for_many(name: str) -> bool:
-    """Return True for a folder or a pattern; what exists is never a pattern."""
+    """Return True for a folder or a pattern; a name of an existing file is never a pattern."""
     return Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
 
 
 def files_like(name: str, endings: Collection[str]) -> list[str]:
     """List the files with these endings in a folder, or that a pattern matches, in natural order.
 
-    Raises InputError where there are none.
+    Raises InputError if there are none.
     """
     if Path(name).is_dir():
         files = _known(_entries(Path(name)), endings)
@@ -73,7 +73,7 @@ def files_like(name: str, endings: Collection[str]) -> list[str]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List a folder without what is hidden."""
+    """List a folder without hidden files."""
     try:
         return [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as exc:
@@ -87,7 +87,7 @@ def _known(paths: Iterable[Path], endings: Collection[str]) -> list[str]:
 
 def _natural(path: Path) -> tuple[list[list[str | int]], str]:
     """Return a key that sorts numbers in names by their value: img2 before img10."""
-    # Splitting at the numbers leaves text at even places and numbers at odd ones, so that like is compared with like.
+    # Splitting at numbers puts text at even indices and numbers at odd ones, so that types match in comparisons.
     parts = [
         [int(piece) if place % 2 else piece.casefold() for place, piece in enumerate(re.split("([0-9]+)", part))]
         for part in path.parts

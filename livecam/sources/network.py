@@ -1,4 +1,4 @@
-"""Streams over a network: RTSP, RTMP, HTTP, MPEG-TS over TCP and UDP, and whatever else FFmpeg opens by a URL."""
+"""Streams over a network: RTSP, RTMP, HTTP, MPEG-TS over TCP and UDP, and any other URL that FFmpeg can open."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _OPTIONS = {
 
 
 def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_seconds: float = STALL_SECONDS) -> Connection:
-    """Join a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
+    """Connect to a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
     asked_seconds = time.perf_counter()
     try:
         container = av.open(uri, options=_OPTIONS, metadata_errors="replace", timeout=(open_seconds, stall_seconds))
     except av.ExitError as exc:
         raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
     except av.InvalidDataError as exc:
-        raise _cannot_join("what comes is no video") from without_credentials(exc)
+        raise _cannot_join("the address does not send a video") from without_credentials(exc)
     except av.EOFError as exc:
-        raise _cannot_join("it is closed without having sent anything") from without_credentials(exc)
+        raise _cannot_join("the server closed the connection without sending anything") from without_credentials(exc)
     except av.FFmpegError as exc:
         raise _cannot_join(problem_of(exc)) from without_credentials(exc)
     return Connection(container, stall_seconds=stall_seconds, asked_seconds=asked_seconds)
@@ -44,7 +44,7 @@ def _cannot_join(problem: str) -> NoSignal:
 
 
 def open_stream(url: str, options: LiveOptions) -> Source:
-    """Open a stream to be watched; a recording is read as a file is. Raises InputError."""
+    """Open a stream for watching live; a recording is read like a file. Raises InputError."""
     name, connect = redacted(url), partial(connect_stream, url)
     connection = connected(name, connect)
     if url.startswith("http") and connection.has_an_end:

@@ -1,4 +1,4 @@
-"""Videos played: each frame at its own time, whether or not anyone is ready for it, and again from the beginning."""
+"""Playing videos: each frame is due at its own time, ready or not; and looping."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ from livecam.sources.base import LiveOptions, OnPacket, Source
 log = logging.getLogger("livecam")
 
 _MOST_LATE_SECONDS = 0.1
-"""How far a video that is watched may lag behind its own times before it is played more slowly."""
+"""The lag after which a video that is watched is played more slowly."""
 
 
 class PacedSource(Source):
-    """Gives each frame of a video at its own time, or `fps` frames a second; it closes that video.
+    """Yields each frame of a video at its own time, or `fps` frames per second. Closes the video at the end.
 
-    A frame counts as captured when it was due. So a frame that comes late, because the one before was not taken in
-    time, is late in the latencies as well; a loop that waits for each frame to be done before it asks for the next
-    hides that.
+    A frame counts as captured when it was due. So a frame that is late because the previous one was not read in time
+    has a higher latency; a loop that reads the next frame only after finishing the previous one would hide that.
 
-    A video that cannot be read fast enough would lag ever more behind. Once a frame is `most_late_seconds` late, all
-    that follow are due that much later, as in a player that is too slow.
+    A video that cannot be read fast enough would fall further and further behind. Once a frame is `most_late_seconds`
+    late, all later ones are postponed by that time, as in a slow player.
 
-    `clock` returns seconds on the clock by which frames are stamped; `sleep` waits for seconds, by default until
-    `stop`.
+    `clock` returns seconds on the clock of the frames' times; `sleep` waits for seconds, by default until `stop`.
     """
 
     is_live = True
@@ -69,7 +67,7 @@ class PacedSource(Source):
                 begin_seconds -= early_seconds
                 due_seconds -= early_seconds
                 if not is_told:
-                    log.warning("%s cannot be read as fast as it should be played: it is played more slowly", self.name)
+                    log.warning("%s cannot be read fast enough: it is played more slowly", self.name)
                 is_told = True
             if self._stopping.is_set():
                 break
@@ -84,12 +82,12 @@ class PacedSource(Source):
 
     @property
     def unreadable(self) -> int:  # type: ignore[override]
-        """The count of the video that is played."""
+        """The count of the underlying video."""
         return self._video.unreadable
 
     @property
     def damaged(self) -> int:  # type: ignore[override]
-        """The count of the video that is played."""
+        """The count of the underlying video."""
         return self._video.damaged
 
     def _time_seconds(self, frame: Frame) -> float:
@@ -100,10 +98,10 @@ class PacedSource(Source):
 
 
 class LoopedSource(Source):
-    """Gives the frames of what `open_video` opens, again and again until `stop`; indices and times go on growing.
+    """Yields the frames of the video that `open_video` opens, repeatedly until `stop`; indices and times keep growing.
 
-    Each pass begins when the last picture of the one before has been shown for as long as it lasts. Only pictures are
-    repeated, so there are no copied streams.
+    Each pass begins when the duration of the last picture has passed. Only pictures are repeated, so there are no
+    copied streams.
     """
 
     def __init__(self, open_video: Callable[[], Source]) -> None:
@@ -140,11 +138,11 @@ class LoopedSource(Source):
         self._video.close()
 
     def _duration(self, picture: av.VideoFrame) -> int:
-        """Return how long a picture is shown, in its time base: as it says, else the average of the video."""
+        """Return how long a picture is shown, in its time base: its own duration, else the video's average."""
         return picture.duration or round(1 / ((self.media.rate or 1) * self.media.time_base))
 
 
 def played(open_video: Callable[[], Source], options: LiveOptions) -> Source:
-    """Open a video that is looped and paced as the options say."""
+    """Open a video, looped and paced according to the options."""
     video = LoopedSource(open_video) if options.loop else open_video()
     return PacedSource(video, most_late_seconds=_MOST_LATE_SECONDS) if options.realtime else video

@@ -39,10 +39,9 @@ _UPRIGHT = {
 
 
 class PictureSource(Source):
-    """Gives still pictures of whatever sizes, upright, as 8-bit RGB in planes; `media` describes the first.
+    """Yields still pictures of any size, upright, as planar 8-bit RGB; `media` describes the first.
 
-    Where there are `many`, one that cannot be read is passed over: it is told and counted, and `unreadable_files` names
-    it.
+    If `many`, pictures that cannot be read are skipped, logged and counted; `unreadable_files` names them.
     """
 
     def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
@@ -64,7 +63,7 @@ class PictureSource(Source):
         )
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        assert self._first is not None  # frames come once
+        assert self._first is not None  # frames can be read only once
         first, self._first = self._first, None
         for frame in chain([dataclasses.replace(first, captured_seconds=time.perf_counter())], self._pictures):
             self._tell()
@@ -92,16 +91,16 @@ class PictureSource(Source):
             index += 1
 
     def _tell(self) -> None:
-        """Tell what was found, once it is known that the run goes ahead."""
+        """Log the problems that were found, once the run has started."""
         for note in self._notes:
             log.warning("%s", note)
         self._notes.clear()
 
 
 def _read_picture(path: Path) -> tuple[Frame, int]:
-    """Read the first picture in a file as viewers show it, and count the pictures there. Raises InputError.
+    """Read the first picture in a file as viewers show it, and count the file's pictures. Raises InputError.
 
-    It is turned as its EXIF says; what is transparent lies on white.
+    It is rotated according to its EXIF data; transparency is blended with white.
     """
     check_file(path)
     try:
@@ -111,10 +110,10 @@ def _read_picture(path: Path) -> tuple[Frame, int]:
             rgb = _turned_upright(_in_rgb(image), image)
             profile = image.info.get("icc_profile")
     except Image.DecompressionBombError as exc:
-        raise InputError(f"{path} has too many pixels, as files do that are made to fill the memory") from exc
+        raise InputError(f"{path} has too many pixels, like files made to exhaust the memory") from exc
     except MemoryError:
         raise
-    except Exception as exc:  # Pillow's decoders raise whatever a damaged file makes them stumble over
+    except Exception as exc:  # Pillow's decoders may raise anything for a damaged file
         raise InputError(
             f"{path} is not a picture that can be read (damaged, cut short, or something else); convert or leave it out"
         ) from exc
@@ -130,14 +129,14 @@ def _in_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(Image.new("RGBA", image.size, _WHITE), colors).convert("RGB")
     profile = image.info.get("icc_profile")
     if profile and image.mode == "CMYK" and _color_space(profile) == "CMYK":
-        # What the inks look like is known to their profile alone.
+        # Only the profile knows the colours of the inks.
         inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, inks, screen, outputMode="RGB") or image.convert("RGB")
     return image.convert("RGB")
 
 
 def _turned_upright(picture: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn a picture as the file that it was made of says; EXIF that cannot be read says nothing."""
+    """Rotate a picture according to its file's EXIF data; unreadable EXIF data is ignored."""
     with suppress(Exception):
         method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return picture if method is None else picture.transpose(method)
@@ -145,7 +144,7 @@ def _turned_upright(picture: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(values: np.ndarray) -> Image.Image:
-    """Scale (H, W) integers of 16 bits or floats in 0..1 to 8 bits; what goes beyond is made to fit, not clipped."""
+    """Scale (H, W) 16-bit integers or floats in 0..1 to 8 bits; a larger range is compressed, not clipped."""
     full = 65535.0 if np.issubdtype(values.dtype, np.integer) else 1.0
     scaled = np.nan_to_num(values.astype(np.float64), posinf=full)
     scaled *= 255 / max(full, scaled.max())
@@ -153,7 +152,7 @@ def _from_deep_grey(values: np.ndarray) -> Image.Image:
 
 
 def _color_space(profile: bytes | None) -> str | None:
-    """Return what an ICC profile describes: RGB, GRAY, CMYK."""
+    """Return the colour space of an ICC profile: RGB, GRAY, CMYK."""
     return profile[16:20].decode("latin-1").strip() if profile else None
 
 

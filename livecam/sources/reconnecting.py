@@ -1,4 +1,4 @@
-"""A camera or a network stream as a source, which may be lost at any time and comes back."""
+"""A camera or a network stream as a source that reconnects whenever the signal is lost."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TIME_BASE = Fraction(1, 90_000)
 
 
 class ReconnectingSource(Source):
-    """Gives frames as they arrive, with the times at which they did, counted from the first one.
+    """Yields frames as they arrive, with their times of arrival, counted from the first one.
 
-    A camera's or server's own clock begins anew with every connection, so it is not asked. When `connection` is lost,
-    `reconnect` is called until it returns another or `stop` is called: after `first_wait_seconds`, then after twice as
-    long each time, up to `longest_wait_seconds`.
+    A camera's or server's own clock restarts with every connection, so it is not used. When `connection` is lost,
+    `reconnect` is called until it returns another one or `stop` is called: after `first_wait_seconds`, then after twice
+    as long each time, up to `longest_wait_seconds`.
 
-    `stop` ends a wait between two attempts, or for a camera's next frame, at once. A network read or an attempt to
-    connect that hangs ends by its own timeout, within some seconds; who cannot wait leaves the thread that reads to
-    itself, as a daemon, and does not close the source.
+    `stop` ends a wait between two attempts, or for a camera's next frame, at once. A network read or a connection
+    attempt that hangs ends by its own timeout, within some seconds. A caller that cannot wait for that should read in a
+    daemon thread and not close the source.
     """
 
     is_live = True
@@ -66,7 +66,7 @@ class ReconnectingSource(Source):
 
     @property
     def facts(self) -> str:
-        """What comes and how: 1280x720, 30 fps, mjpeg, v4l2."""
+        """A short description of frames and connection: 1280x720, 30 fps, mjpeg, v4l2."""
         return f"{super().facts}, {self._what_comes}"
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
@@ -118,7 +118,7 @@ class ReconnectingSource(Source):
 
     def _lost(self, problem: str) -> None:
         if self.signal.lost_seconds() is None:
-            log.warning("%s is lost (%s); it is tried again until it is back", self.name, problem)
+            log.warning("%s is lost (%s); reconnecting until it is back", self.name, problem)
         self.signal.lose(problem)
 
     def _found(self, now_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""When each decoded picture is to be shown, also where the file does not say so plainly, and which part is wanted."""
+"""The presentation times of decoded pictures, even if the file lacks them, and seeking to a part of a video."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import av
 
 
 class Timestamps:
-    """Follows the packets of one video stream into its decoder and gives the pictures that come out their times.
+    """Sets the times of decoded pictures, from the packets of one video stream that went into the decoder.
 
-    Normally that is the decoder's own pts. AVI stores only when to decode: FFmpeg's guess at the rest is out of order
-    with B-frames, so there the n-th picture shown gets the n-th time stored.
+    Normally the time is the decoder's own pts. AVI stores only decoding times, from which FFmpeg derives wrong pts if
+    there are B-frames; so in AVI the n-th picture shown gets the n-th stored time.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
@@ -27,7 +27,7 @@ class Timestamps:
         self._last: int | None = None
 
     def take(self, packet: av.Packet) -> None:
-        """Note a packet on its way into the decoder."""
+        """Record a packet that goes into the decoder."""
         if not packet.size:
             return
         self._last_dts = packet.dts if packet.dts is not None else self._last_dts
@@ -38,7 +38,7 @@ class Timestamps:
             self._end = max(self._end or begin, begin + (packet.duration or 0))
 
     def give(self, picture: av.VideoFrame) -> None:
-        """Set the time of a picture out of the decoder, later than that of the one before."""
+        """Set the time of a decoded picture, always later than that of the previous one."""
         pts = self._dts.popleft() if self._dts else picture.pts
         if pts is None or (self._last is not None and pts <= self._last):
             self.repaired += 1
@@ -46,7 +46,7 @@ class Timestamps:
         picture.pts = self._last = pts
 
     def missing_at_end(self) -> int:
-        """Count the frames that the header promises beyond the last packet, by its index, else by its duration."""
+        """Count the frames missing after the last packet, according to the header's index, else its duration."""
         if self._stream.frames:
             later = takewhile(lambda entry: entry.timestamp > self._last_dts, reversed(self._stream.index_entries))
             return sum(1 for _ in later)
@@ -58,7 +58,7 @@ class Timestamps:
 
 
 def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
-    """Return the end of a stream as Matroska files usually carry it, in a tag: 00:01:02.345000000."""
+    """Return the end of a stream from the tag that most Matroska files have: 00:01:02.345000000."""
     try:
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -67,9 +67,9 @@ def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
 
 
 class Part:
-    """Seeks to the start of a part, then tells which pictures and packets belong to it, and moves their times.
+    """A part of a video: seeks to its start, selects its pictures and packets, and shifts their times.
 
-    Times are then counted from the start of the part; a whole file keeps its times as they are.
+    Times then count from the start of the part; a whole file keeps its times.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Part:
             container.seek(int(self._begin * av.time_base))
 
     def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:
-        """Name other streams that are read to the end of the part: a file may store sound well after its picture."""
+        """Set the other streams to read to the end of the part: a file may store sound well after its picture."""
         self._waits_for = {stream.index for stream in streams}
 
     @property
@@ -96,7 +96,7 @@ class Part:
         return self.has_all_pictures and not self._waits_for
 
     def keeps_picture(self, picture: av.VideoFrame) -> bool:
-        """Return True if a picture is in the part; the first one beyond the end is the last to be decoded."""
+        """Return True if a picture is in the part; decoding stops at the first picture after its end."""
         if not self.is_part:
             return True
         time_base, pts = picture.time_base, picture.pts

@@ -30,9 +30,9 @@ _COPIED = ("audio", "subtitle", "attachment")
 
 
 class VideoSource(Source):
-    """Reads the first video stream of a file or URL, and the packets of its audio, subtitle and attachment streams.
+    """Reads the first video stream of a file or URL, and the packets of audio, subtitle and attachment streams.
 
-    With `only_pictures` everything else is left out, untold.
+    With `only_pictures` all other streams are ignored without a note.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class VideoSource(Source):
         return stream
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
-        """Yield decoded pictures and packets to copy, in the order of the file, cut to the part."""
+        """Yield the part's decoded pictures and packets to copy, in the order of the file."""
         timed = [stream for stream in copied if stream.type != "attachment"]
         self._part.waits_for(stream for stream in timed if stream.type == "audio")
         for packet in self._packets([self._stream, *timed]):
@@ -105,7 +105,7 @@ class VideoSource(Source):
         self._account_for_the_end()
 
     def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
-        """Yield all packets, then empty ones that flush the decoder, also where the file breaks off."""
+        """Yield all packets, then empty ones that flush the decoder, even if the file breaks off."""
         try:
             yield from self._container.demux(streams)
         except av.FFmpegError as exc:
@@ -150,11 +150,11 @@ class VideoSource(Source):
             if isinstance(event, av.VideoFrame):
                 return event, ahead
         if self._part.is_part:
-            raise InputError(f"{self.name} has no frame in the part that was asked for; it lasts {self._duration()}")
+            raise InputError(f"{self.name} has no frame in the requested part; it lasts {self._duration()}")
         raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:
-        """Count what is missing at the end: a truncated file often just ends, short of what its header promises."""
+        """Count frames missing at the end: a truncated file often just ends before its header says."""
         missing = self._timestamps.missing_at_end()
         if missing:
             log.warning("%s ends early: %d frames are missing at its end", self.name, missing)
@@ -196,7 +196,7 @@ class VideoSource(Source):
 
 
 def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:
-    """Yield what was read ahead, letting go of it as it is taken."""
+    """Yield the packets that were read ahead, removing each from the list."""
     while events:
         yield events.popleft()
 
@@ -205,7 +205,7 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
     if not is_url(uri):
         check_file(Path(uri))
     try:
-        # Absolute, or FFmpeg would take what stands before a colon in a file's name for a protocol.
+        # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
         return av.open(
             uri if is_url(uri) else str(Path(uri).absolute()),
             metadata_errors="replace",
@@ -218,7 +218,7 @@ def _open(uri: str, name: str) -> av.container.InputContainer:
 
 
 def open_file(uri: str, options: LiveOptions) -> Source:
-    """Open a file, or what a web server has as one, to be watched. Raises InputError."""
+    """Open a file, local or on a web server, for watching live. Raises InputError."""
     return played(partial(VideoSource, uri, only_pictures=options.loop), options)
 
 

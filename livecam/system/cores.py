@@ -1,4 +1,4 @@
-"""How many threads each library may use: decided here for all of them."""
+"""The number of threads of each library, decided in one place."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from pathlib import Path
 SCALER = 1
 """swscale's threads: a picture takes a millisecond or two, less than it takes to wake others up."""
 DRAWING = 1
-"""OpenCV's threads: it is called many times a frame, each time for less than it takes to wake others up."""
+"""OpenCV's threads: it is called many times a frame, each time for less than waking up more threads would take."""
 DECODER = 0
 ENCODER = 0
-"""The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead and fill what the others leave."""
+"""The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead, in the time that the other threads
+leave."""
 
 
 def inference_threads() -> int:
-    """Return the number of threads for OpenVINO: torch's, which is all cores unless the user says otherwise."""
+    """Return the number of threads for OpenVINO: that of torch, by default all cores."""
     import torch
 
     return torch.get_num_threads()
 
 
 def before_torch_loads() -> None:
-    """Keep the threads that torch computes with from spinning while they wait, and so slowing decoder and encoder.
+    """Keep torch's threads from busy-waiting, which would slow down decoder and encoder.
 
-    OpenMP reads this setting when torch is imported, so it must be called before that.
+    Must be called before torch is imported, since OpenMP reads the setting then.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def spare_collector() -> None:
-    """Let the garbage collector look through this process's objects less often, and not once more at its end.
+    """Make the garbage collector run less often, and not at the end of the process.
 
-    Importing torch makes 340,000 objects that stay. With Python's own settings, looking through them takes a second of
+    Importing torch creates 340,000 permanent objects. With Python's default settings, scanning them takes a second of
     every command.
     """
     gc.set_threshold(100_000)
@@ -45,8 +46,8 @@ def spare_collector() -> None:
 
 
 def give_way() -> None:
-    """Let this process, and those that it starts, run only while no other process wants the processor."""
-    if hasattr(os, "SCHED_IDLE"):  # Linux; a nice process still takes its share from one that sleeps now and then
+    """Give this process, and those that it starts, the lowest priority."""
+    if hasattr(os, "SCHED_IDLE"):  # Linux; a nice value alone still takes time from others
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     elif hasattr(os, "nice"):
         os.nice(19)
@@ -72,6 +73,6 @@ def module_command(module: str, *arguments: object) -> list[str]:
 
 
 def module_environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment with these variables, in which `module_command` finds livecam."""
+    """Return this process's environment plus these variables, for processes started by `module_command`."""
     search_path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path)), **variables}

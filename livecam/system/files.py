@@ -1,4 +1,4 @@
-"""Files that are about to be written: checked before the work begins, and named only when they are whole."""
+"""Writing files: checked before the work begins, and given their names only when complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be put there. Raises OutputError."""
+    """Check that a file can be written at a path. Raises OutputError."""
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
     check_parent(path)
@@ -35,7 +35,7 @@ def check_parent(path: Path) -> None:
 
 
 def check_distinct(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
-    """Check that no file is both read and written, or written twice, under whatever names. Raises OutputError."""
+    """Check that no file is both read and written, or written twice, even under different names. Raises OutputError."""
     taken = {_identity(path): "the input" for path in inputs}
     for path in outputs:
         identity = _identity(path)
@@ -45,7 +45,7 @@ def check_distinct(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> Non
 
 
 def _identity(path: str | Path) -> object:
-    """Return a key that all names of one file share."""
+    """Return a key that is equal for all paths of the same file."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -59,10 +59,10 @@ def part_of(path: Path) -> Path:
 
 
 class AtomicFile:
-    """A file that takes its name only when it is whole; until then it is its `part`, locked against other runs.
+    """A file that gets its name only when complete; until then it is written to `part`, locked against other runs.
 
-    As a context manager it is committed at the end of the block, and discarded where that raises. What another library
-    writes may go straight into `part`. Everything raises OutputError, with the path.
+    As a context manager it is committed at the end of the block, or discarded if the block raises. Other libraries may
+    write directly to `part`. All methods raise OutputError with the path.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class AtomicFile:
             self._file.seek(0, os.SEEK_END)
 
     def commit(self, whole: Path | None = None) -> None:
-        """Give the file its name; or give it to another whole file beside it, and remove the part."""
+        """Rename the part to the final name; or rename another complete file beside it, and remove the part."""
         whole = whole or self.part
         with self._errors_named():
             self._file.close()  # before the names change: Windows neither renames nor removes an open file
@@ -93,7 +93,7 @@ class AtomicFile:
                 self.part.unlink()
 
     def leave(self) -> None:
-        """Let go of the part and leave it where it is, for the user to rescue."""
+        """Close the part without removing it, so that the user can rescue it."""
         with suppress(OSError):
             self._file.close()
 
@@ -104,7 +104,7 @@ class AtomicFile:
             self.part.unlink(missing_ok=True)
 
     def close(self, *, keep: bool) -> None:
-        """Commit the file; or discard it, also where committing fails."""
+        """Commit or discard the file; also discard it if committing fails."""
         try:
             if keep:
                 self.commit()
@@ -122,7 +122,7 @@ class AtomicFile:
         self.close(keep=exc_type is None)
 
     def _claimed(self) -> IO[bytes]:
-        """Open the part, empty, once no other run has it; a process that ends, however it ends, unlocks it."""
+        """Create and lock the part; fails if another run has locked it. The lock ends with the process."""
         self.part.touch()
         file = self.part.open("r+b")
         if fcntl is not None:
@@ -131,7 +131,7 @@ class AtomicFile:
             except BlockingIOError as exc:
                 file.close()
                 raise OutputError(f"another run is writing {self.part}; wait for it, or name another output") from exc
-            except OSError:  # a file system that knows no locks
+            except OSError:  # the file system has no locks
                 pass
         file.truncate()
         return file
@@ -145,6 +145,6 @@ class AtomicFile:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all. Raises OutputError."""
+    """Write a file atomically: it appears complete or not at all. Raises OutputError."""
     with AtomicFile(path) as file:
         file.write(content)

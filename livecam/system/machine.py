@@ -1,4 +1,4 @@
-"""The machine and the versions of its software, on which every measurement depends."""
+"""A description of the machine and its software versions, for reports and measurements."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def machine() -> dict[str, Any]:
 
 
 def machine_line(facts: dict[str, Any]) -> str:
-    """Describe a machine in one line, given the facts that `machine` returns."""
+    """Describe a machine in one line, given the result of `machine`."""
     gpu = facts["gpu"]["name"] if facts["gpu"] else "no GPU"
     packages = ", ".join(f"{name} {facts[name]}" for name in ("torch", "torchvision"))
     return f"{facts['processor']}, {facts['cores']} cores, {gpu}; {packages}, {facts['torch_threads']} threads"
@@ -51,7 +51,7 @@ def version(package: str) -> str | None:
 def gpu() -> dict[str, Any] | None:
     """Return the name, TF32 setting, driver version and clocks of the GPU that torch computes on, None without one.
 
-    The clocks are in MHz, as they are now. Driver and clocks are None if nvidia-smi does not tell them.
+    The clocks are the current ones in MHz. Driver and clocks are None if nvidia-smi does not report them.
     """
     import torch
 
@@ -85,7 +85,7 @@ def _nvidia_smi(facts: Sequence[str], *options: str) -> list[list[str]]:
 
 
 def processor() -> str:
-    """Return the name of the processor, as the system tells it."""
+    """Return the name of the processor according to the system."""
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
         names = [

@@ -1,4 +1,4 @@
-"""`livecam bench`, what it measures with, and frames that arrive on a schedule of their own."""
+"""`livecam bench`: its timing, its variants, and frames that arrive on a fixed schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks run and print what they promise, on very little."""
+"""The benchmarks run on tiny inputs and print their tables."""
 
 from __future__ import annotations
 

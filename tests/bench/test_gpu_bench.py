@@ -1,4 +1,4 @@
-"""`make gpu`: its steps with a stand-in for CUDA, and what runs them, which keeps to its time limits."""
+"""`make gpu`: its steps with a stand-in for CUDA, and the time limits of its runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong is told in one line, and nothing appears under the output's name."""
+"""User errors are reported in one line, and nothing appears under the output's name."""
 
 from __future__ import annotations
 
@@ -130,9 +130,12 @@ BAD: dict[str, tuple[str, str]] = {
     "encoder of pictures": ("*.gif -o out --crf 20", "codec, preset and crf are for videos"),
     "every of a picture": ("good.png -o out.png --every 2", "every is for videos"),
     "every of pictures": ("*.gif -o out --every 2", "every is for videos"),
-    "records of several runs": ("good.png good.mp4 -o out --save-map m.npy", "are about one run, and here are 2"),
+    "records of several runs": (
+        "good.png good.mp4 -o out --save-map m.npy",
+        "describe one run, but these inputs make 2",
+    ),
     "maps folder missing": ("good.png -o out.png --save-map nowhere/m.npy", "the folder nowhere does not exist"),
-    "maps without .npy": ("good.png -o out.png --save-map maps.txt", "the ending of a file of maps has to be .npy"),
+    "maps without .npy": ("good.png -o out.png --save-map maps.txt", "the file of --save-map must end in .npy"),
     "maps are the predictions": (
         "good.png -o out.png --save-map m.npy --predictions m.npy",
         "m.npy would be an output",
@@ -144,7 +147,7 @@ BAD: dict[str, tuple[str, str]] = {
     "truncated before its index": ("cut.mp4 -o out.mp4", "not a video that can be read"),
     "unknown protocol": ("nonsense://host/clip -o out.mp4", "cannot open nonsense://host/clip"),
     "nobody serves the URL": ("http://user:secret@127.0.0.1:9/clip.mp4 -o out.mp4", "cannot open http://127.0.0.1:9/"),
-    "start beyond the end": ("good.mp4 -o out.mp4 --start 100", "no frame in the part that was asked for"),
+    "start beyond the end": ("good.mp4 -o out.mp4 --start 100", "no frame in the requested part"),
     "unknown model": ("good.mp4 -o out.mp4 --model resnet51", "did you mean resnet"),
     "unknown layer": ("good.mp4 -o out.mp4 --layer evidense", "did you mean evidence"),
     "layer without extent": (
@@ -160,33 +163,33 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown preset": ("good.mp4 -o out.mp4 --preset warp", "does not take"),
     "preset of another codec": ("good.mp4 -o out.mp4 --codec mpeg4 --preset fast", "mpeg4 has no --preset"),
     "labels missing": ("good.mp4 -o out.mp4 --labels missing.txt", "cannot read the labels missing.txt"),
-    "labels of the wrong length": ("good.mp4 -o out.mp4 --labels labels.txt", "the labels are 2, but shapes has"),
+    "labels of the wrong length": ("good.mp4 -o out.mp4 --labels labels.txt", "there are 2 labels, but shapes has"),
     "labels empty": ("good.mp4 -o out.mp4 --labels empty.txt", "empty.txt is empty"),
     "labels not UTF-8": ("good.mp4 -o out.mp4 --labels latin.txt", "not UTF-8"),
     "weights missing": ("good.mp4 -o out.mp4 --weights missing.pt", "cannot read the weights missing.pt"),
     "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
-    "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "hold no state dict"),
+    "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "contain no state dict"),
     "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
     "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in features.0.weight"),
     "safetensors of another model": ("good.mp4 -o out.mp4 --weights other.safetensors", "are not of shapes"),
     "safetensors cut short": (
         "good.mp4 -o out.mp4 --weights cut.safetensors",
-        "no safetensors file, or not all of one",
+        "not a complete safetensors file",
     ),
-    "safetensors of noise": ("good.mp4 -o out.mp4 --weights noise.safetensors", "no safetensors file, or not all of"),
+    "safetensors of noise": ("good.mp4 -o out.mp4 --weights noise.safetensors", "not a complete safetensors file"),
     "safetensors missing": ("good.mp4 -o out.mp4 --weights no.safetensors", "No such file or directory"),
     "weights that are a folder": ("good.mp4 -o out.mp4 --weights folder", "Is a directory"),
     "unknown timm model": ("good.mp4 -o out.mp4 --model timm:resnet10", "did you mean timm:resnet10"),
     "timm model without its prefix": ("good.mp4 -o out.mp4 --model vit_tiny_patch16_224", "mean timm:vit_tiny_patch16"),
     "features of timm": ("good.mp4 -o out.mp4 --model timm:vit_small_patch14_dinov2", "its weights give features"),
-    "timm without weights": ("good.mp4 -o out.mp4 --model timm:coatnet_0_224", "nobody has published weights"),
+    "timm without weights": ("good.mp4 -o out.mp4 --model timm:coatnet_0_224", "there are no published weights"),
     "module missing": ("good.mp4 -o out.mp4 --model nowhere.nets:make", "there is no module 'nowhere'"),
     "module without a name": ("good.mp4 -o out.mp4 --model :make", "importing '' raises ValueError"),
     "module that cannot be imported": ("good.mp4 -o out.mp4 --model users_broken:make", "No module named 'nonesuch'"),
     "module that exits": ("good.mp4 -o out.mp4 --model users_exit:make", "importing 'users_exit' raises SystemExit"),
     "callable missing": ("good.mp4 -o out.mp4 --model users_nets:make", "the module users_nets has no 'make'"),
     "callable that raises": ("good.mp4 -o out.mp4 --model users_nets:fails", "raises ValueError: no way"),
-    "callable that is a number": ("good.mp4 -o out.mp4 --model users_nets:FIVE", "gives 5 (int); it has to give"),
+    "callable that is a number": ("good.mp4 -o out.mp4 --model users_nets:FIVE", "returns 5 (int); it must return"),
     "callable that gives a tensor": (
         "good.mp4 -o out.mp4 --model users_nets:torch.rand",
         "without arguments raises Type",

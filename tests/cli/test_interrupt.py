@@ -1,4 +1,4 @@
-"""Ended in the middle: what is there plays, and the final name is never half of a file."""
+"""Interrupted runs: the partial output plays, and the final name never holds half a file."""
 
 from __future__ import annotations
 

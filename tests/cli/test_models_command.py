@@ -1,4 +1,4 @@
-"""`livecam models`: what can be named."""
+"""`livecam models`: the list of models."""
 
 from __future__ import annotations
 

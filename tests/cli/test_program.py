@@ -1,4 +1,4 @@
-"""What the program says of itself: help, version, tab completion; and what the distribution of it holds."""
+"""Help, version and tab completion of the program, and the contents of its distribution."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def check_livecam(arguments: list[str]) -> None:
 
 
 def parse(command: click.Command, arguments: list[str]) -> None:
-    """Raise click.UsageError for an option that there is not, or a value that it does not take."""
+    """Raise click.UsageError for an unknown option or an invalid value."""
     with suppress(click.exceptions.Exit):  # --help
         command.make_context(command.name, list(arguments))
 

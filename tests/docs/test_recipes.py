@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md: each command and each snippet as it stands there, and their arithmetic."""
+"""The recipes of docs/recipes.md: each command and snippet runs as written, and the numbers are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livecam doctor`, and what `livecam live` asks first: each thing that is there, missing, closed, busy or broken."""
+"""`livecam doctor`, with devices and packages that are present, missing, inaccessible, busy or broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traced step and its model in OpenVINO: both give what PyTorch computes."""
+"""The traced step and its model in OpenVINO: both compute the same as PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engines on a GPU, driven by a stand-in for torch.cuda: which map a frame gets, and in which precision."""
+"""The engines on a GPU, tested with a stand-in for torch.cuda: each frame gets its own map, in the right precision."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_nan_after_the_switch_is_told_counted_and_explained_again(
     assert torch.isfinite(answer.maps).all()
     assert explainer.precision == "fp32"
     assert explainer.report()["not_finite"] == 1
-    assert [record.message for record in caplog.records] == ["maps in fp16 are not finite: going on in fp32"]
+    assert [record.message for record in caplog.records] == ["maps in fp16 are not finite: switching to fp32"]
 
 
 def test_a_model_whose_own_maps_are_not_finite_is_left_to_itself(caplog: pytest.LogCaptureFixture) -> None:
@@ -288,8 +288,8 @@ def test_a_batch_that_memory_does_not_hold_is_explained_in_parts(caplog: pytest.
     for _ in range(2):
         torch.testing.assert_close(hungry.answer(pictures(8)).maps, enough.answer(pictures(8)).maps)
     assert [record.message for record in caplog.records] == [
-        "the memory of cuda holds no batch of 8: half of it",
-        "the memory of cuda holds no batch of 4: half of it",
+        "the memory of cuda is too small for a batch of 8: trying half of it",
+        "the memory of cuda is too small for a batch of 4: trying half of it",
     ]
 
 
@@ -318,4 +318,4 @@ def test_a_compiler_that_fails_is_told_also_where_the_captured_program_serves(
     explainer = explainer_on_gpu()
     explained_until_settled(explainer, numbered(5))
     assert explainer.engine == "captured"
-    assert "cannot be compiled (RuntimeError: no cuda.h): going on with it captured" in caplog.text
+    assert "cannot be compiled (RuntimeError: no cuda.h): continuing with it captured" in caplog.text

@@ -1,4 +1,4 @@
-"""The engines: when they compile, what has to agree, and the change from one to another."""
+"""The engines: when they compile, what must agree before they switch, and the switch itself."""
 
 from __future__ import annotations
 

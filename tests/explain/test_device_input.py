@@ -1,4 +1,4 @@
-"""The model's input made on a device: that of the host, in few launches, without a wait."""
+"""The model's input made on a device: equal to that of the host, with few kernel launches and no waiting."""
 
 from __future__ import annotations
 

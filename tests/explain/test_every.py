@@ -1,4 +1,4 @@
-"""Explaining every Nth frame: the maps between follow the picture, and nothing is shown as fresher than it is."""
+"""Explaining every Nth frame: the maps of the frames between follow the picture, and their age is reported."""
 
 from __future__ import annotations
 

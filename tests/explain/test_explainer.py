@@ -1,4 +1,4 @@
-"""The maths against independent witnesses, and the module that comes back as it went in."""
+"""The explainer: its maps against independent references, and the module, which must be restored."""
 
 from __future__ import annotations
 

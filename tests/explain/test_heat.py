@@ -1,4 +1,4 @@
-"""From the signed map to what is shown of it."""
+"""The conversion of signed maps to heat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The maths of the methods against independent witnesses."""
+"""The maths of the methods against independent references."""
 
 from __future__ import annotations
 
@@ -141,6 +141,6 @@ def test_progress_of_many_forward_passes_is_told() -> None:
 @pytest.mark.parametrize("method", ["eigencam", "fem"])
 def test_methods_of_no_class_refuse_one(method: str) -> None:
     for asked in ({"target": "circle"}, {"top": 2}, {"against": "circle"}, {"negative": True}):
-        with pytest.raises(LivecamError, match="of no class"):
+        with pytest.raises(LivecamError, match="does not explain a class"):
             Explainer("shapes", method=method, **asked)
     assert Explainer("shapes", method=method)

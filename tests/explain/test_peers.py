@@ -1,4 +1,4 @@
-"""The maps against those of pytorch-grad-cam, in its own scaling; where it errs, it is shown how."""
+"""The maps against those of pytorch-grad-cam, in its own scaling; differences are traced to their causes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steady heatmaps: nothing jumps that does not jump in the picture, and nothing is shown that the model did not say."""
+"""Steady heatmaps: they jump only if the picture does, and show only what the model said."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "negative number": ({"target": "-1"}, "has the classes 0 to 999, not -1"),
     "rank out of range": ({"target": "top1001"}, "no top1001"),
     "rank 0": ({"target": "top0"}, "no class 'top0'"),
-    "empty": ({"target": ""}, "names no class"),
-    "empty part": ({"target": "tabby,,tench"}, "names no class"),
-    "empty sequence": ({"target": ()}, "names no class"),
+    "empty": ({"target": ""}, "target is empty"),
+    "empty part": ({"target": "tabby,,tench"}, "target is empty"),
+    "empty sequence": ({"target": ()}, "target is empty"),
     "top 0": ({"top": 0}, "from 1 on, not 0"),
     "target and top": ({"target": 1, "top": 2}, "exclude each other"),
     "against itself": ({"target": "tabby", "against": 281}, "tabby cannot be contrasted with itself"),
@@ -176,7 +176,7 @@ def test_cam_takes_one_target_for_all_or_one_for_each(resnet: Explainer) -> None
 
 
 def test_what_is_refused_to_an_explainer_is_refused_to_a_call() -> None:
-    with pytest.raises(LivecamError, match="of no class"):
+    with pytest.raises(LivecamError, match="does not explain a class"):
         Explainer("shapes", method="eigencam")(PHOTO, target=3)
     with pytest.raises(LivecamError, match="contrasted with itself"):
         Explainer("shapes", against="circle")(PHOTO, target="circle")

@@ -1,4 +1,4 @@
-"""The places where frames wait: none goes back in time, and none gets the explanation of another."""
+"""The feed: frames stay in order, and none gets the explanation of another."""
 
 from __future__ import annotations
 

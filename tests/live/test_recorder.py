@@ -1,4 +1,4 @@
-"""Recordings and snapshots: they hold what was shown, at its times."""
+"""Recordings and snapshots: they contain what was shown, with its times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live run: the newest frame is shown with its own map, and what became of every other one is known."""
+"""The live run: the newest frame is shown with its own map, and every other frame is accounted for."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_a_method_that_does_not_fit_is_told_and_the_one_before_goes_on() -> None
 
     run.display.press = press
     run()
-    assert run.session.notice.line == "eigencam shows what is active, of no class"
+    assert run.session.notice.line == "eigencam does not explain a class"
     assert reader.asked[-1][0] == "finercam"
 
 
@@ -279,7 +279,7 @@ def test_after_a_refused_question_the_one_before_is_answered_and_nothing_else_ch
     with parts.explaining_thread():
         wait_until(lambda: not feed.shows_every)
     assert parts.explaining.question == before
-    assert parts.notice.line == "eigencam shows what is active, of no class"
+    assert parts.notice.line == "eigencam does not explain a class"
 
 
 def test_a_class_is_kept_to_until_it_is_let_go() -> None:

@@ -1,4 +1,4 @@
-"""The window itself, on a screen that only this test sees: needs Xvfb and xdotool, and is passed over without them."""
+"""The window itself, on a screen that only this test sees: needs Xvfb and xdotool, and is skipped without them."""
 
 from __future__ import annotations
 

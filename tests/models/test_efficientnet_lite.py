@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: what it sees in a photograph, its weights, and what livecam says where it is not installed."""
+"""EfficientNet-Lite0: its prediction for a photograph, its weights, and the error if it is not installed."""
 
 from __future__ import annotations
 

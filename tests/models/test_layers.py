@@ -1,4 +1,4 @@
-"""`livecam layers`, and that what it lists as usable can be used."""
+"""`livecam layers`, and that the layers that it lists as usable can be explained."""
 
 from __future__ import annotations
 

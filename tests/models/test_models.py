@@ -65,7 +65,7 @@ def test_a_file_says_how_many_classes_there_are(tmp_path: Path) -> None:
         assert torch.equal(explainer.classifier.module.get_submodule(head).weight, trained.get_submodule(head).weight)
         assert explainer(PICTURE).label in ("class 0", "class 1", "class 2")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
-    with pytest.raises(LivecamError, match="the labels are 2, but squeezenet1_1 has 3 classes"):
+    with pytest.raises(LivecamError, match="there are 2 labels, but squeezenet1_1 has 3 classes"):
         Explainer("squeezenet1_1", weights=str(tmp_path / "mine.safetensors"), labels=tmp_path / "labels.txt")
 
 

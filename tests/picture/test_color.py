@@ -1,4 +1,4 @@
-"""Colours to Y, U and V and back."""
+"""Conversion of colours to YUV and back."""
 
 from __future__ import annotations
 

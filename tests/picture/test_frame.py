@@ -1,4 +1,4 @@
-"""A frame made of an array."""
+"""Frames made from arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formats that pictures are drawn in, and frames of arrays."""
+"""The pixel formats that livecam draws on, and the planes of frames."""
 
 from __future__ import annotations
 

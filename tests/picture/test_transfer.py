@@ -1,4 +1,4 @@
-"""Planes on their way to a device and back."""
+"""Copies of planes to a device and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing on a device: the pictures of the host, in few launches, copies and waits."""
+"""Drawing on a device: the same pictures as on the host, with few kernel launches, copies and waits."""
 
 from __future__ import annotations
 

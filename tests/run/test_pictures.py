@@ -311,7 +311,7 @@ def test_a_disk_that_is_full_leaves_whole_files_only(tmp_path: Path, photos: Pat
 def test_a_source_of_several_is_of_pictures_alone(photos: Path, clip: Clip, explainer: Explainer) -> None:
     path = clip("photos/clip.mp4", frames=1)
     for source in (photos, str(photos / "*.mp4"), [path], [photos / "img1.png", "demo:"]):
-        with pytest.raises(InputError, match="several inputs can only be pictures here; (.*clip.mp4|demo:)"):
+        with pytest.raises(InputError, match="can only hold pictures here; open (.*clip.mp4|demo:) by itself"):
             annotate(source, "null:", explainer)
     with pytest.raises(InputError, match="none of the 2 pictures can be read"):
         open_source([photos / "text.jpg", photos / "missing.jpg"])

@@ -1,4 +1,4 @@
-"""The plan: which inputs become which outputs, refused as a whole before anything is made."""
+"""The plan: which inputs become which outputs, errors are found before anything is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video file, written: counted before it takes its name, and rescued where it cannot be finished."""
+"""The video sink: packets are counted before the file gets its name, and an unfinished file can be rescued."""
 
 from __future__ import annotations
 

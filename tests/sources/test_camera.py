@@ -1,4 +1,4 @@
-"""Cameras: asked for what is wanted, missed when they are unplugged, and told why they cannot be opened."""
+"""Cameras: the requested format, unplugging, and the reasons why one cannot be opened."""
 
 from __future__ import annotations
 

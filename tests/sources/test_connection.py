@@ -1,4 +1,4 @@
-"""One connection: what piled up is passed over, nothing is shown before a key frame, and what never comes is told."""
+"""One connection: queued pictures are skipped, nothing is shown before a key frame, and a stall is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is typed as an input, and the files that it stands for."""
+"""Names of inputs, and the files that they stand for."""
 
 from __future__ import annotations
 

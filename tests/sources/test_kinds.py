@@ -136,7 +136,7 @@ def test_a_new_kind_of_stills_is_found_in_folders(livecam: Livecam, tmp_path: Pa
 def test_kinds_of_stills_are_not_read_together(notes: Path) -> None:
     (notes / "a.png").touch()
     assert len(find_inputs(notes)) == 2
-    with pytest.raises(InputError, match="several inputs can only be pictures here; .*a.png would be a source alone"):
+    with pytest.raises(InputError, match="can only hold pictures here; open .*a.png by itself"):
         open_source(notes)
 
 

@@ -1,4 +1,4 @@
-"""Streams by their URLs: what is told of them, what cannot be opened, and that no credentials are shown."""
+"""Streams by their URLs: their facts, errors on opening, and that no credentials are shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_opened_is_told_in_one_line(web: str, tmp_path: Path) -> 
         f"rtsp://127.0.0.1:{free_port()}/cam": "connection refused",
         f"http://{web}/private": "401",
         f"http://{web}/missing.ts": "404",
-        f"http://{web}/text.html": "what comes is no video",
+        f"http://{web}/text.html": "the address does not send a video",
         f"http://{web}/sound.ts": "no video",
         "nonsense://127.0.0.1": "protocol not found",
         "987": "cannot open camera 987: there is no such camera; plug one in",

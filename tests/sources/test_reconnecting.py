@@ -1,4 +1,4 @@
-"""Streams that are lost: frames go on, with true times, when they come back, and every gap is known."""
+"""Streams that are lost and come back: frames continue with correct times, and every gap is recorded."""
 
 from __future__ import annotations
 

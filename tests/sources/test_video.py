@@ -1,4 +1,4 @@
-"""A video file, read: every picture with its own time, parts cut where they were asked for, the sound beside them."""
+"""The video source: each picture has its own time, parts are exact, and sound is passed on."""
 
 from __future__ import annotations
 
@@ -110,5 +110,5 @@ def test_frames_are_expected_as_the_file_tells(clip: Clip) -> None:
 
 
 def test_a_part_beyond_the_end_tells_how_long_the_video_is(clip: Clip) -> None:
-    with pytest.raises(InputError, match="no frame in the part that was asked for; it lasts 2.0 s"):
+    with pytest.raises(InputError, match="no frame in the requested part; it lasts 2.0 s"):
         open_source(clip(frames=50), start_seconds=3)

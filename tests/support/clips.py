@@ -1,4 +1,4 @@
-"""Clips made on the spot, so that every fact of them is known: each frame carries its number in its pixels."""
+"""Generated clips with known content: each frame carries its number in its pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doubles for runs: a source whose frames spell their number, an explainer that reads it, a display that keeps all."""
+"""Doubles for runs: a source whose frames show their number, an explainer that reads it, a recording display."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class NumberReader:
 
     def change(self, method: str, layer: object, target: object) -> None:
         if method in self.refused:
-            raise ModelError(f"{method} shows what is active, of no class")
+            raise ModelError(f"{method} does not explain a class")
         self.method, self.target = method, target
 
     def report(self) -> dict[str, Any]:

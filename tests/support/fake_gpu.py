@@ -1,4 +1,4 @@
-"""A GPU of tensors without values, on which every wait and every copy from the host is seen."""
+"""A fake GPU of tensors without values, which detects every wait and every copy from the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of sources take from them, and a clock for them."""
+"""Helpers that read frames from sources, and a fake clock."""
 
 from __future__ import annotations
 

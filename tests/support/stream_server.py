@@ -1,8 +1,8 @@
-"""A camera on the network, as a program: numbered frames as MPEG-TS over TCP, 50 a second, to whoever connects.
+"""A camera on the network, as a program: numbered frames as MPEG-TS over TCP, 50 a second, to every client.
 
 python -m tests.support.stream_server PORT FIRST_NUMBER [STALL_AFTER]
 
-With STALL_AFTER the first to connect gets so many frames and then nothing more, without being hung up on.
+With STALL_AFTER the first client gets this many frames and then nothing more, but stays connected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A network as small as may be, and pictures for it, for tests of several kinds."""
+"""A tiny network and pictures for it."""
 
 from __future__ import annotations
 

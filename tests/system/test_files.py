@@ -1,4 +1,4 @@
-"""A file appears under its name only when it is whole, and two runs never write the same one."""
+"""A file appears under its name only when it is complete, and two runs never write the same one."""
 
 from __future__ import annotations
 

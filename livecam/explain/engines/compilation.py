@@ -33,7 +33,7 @@ from livecam.system.cores import module_command, module_environment
 log = logging.getLogger("livecam")
 
 Compute = Callable[[Tensor], Sequence[Tensor]]
-"""Takes pictures (B, h, w, channels) uint8; returns the tensors of an `Answer`."""
+"""A function of pictures (B, h, w, channels) uint8 that returns the tensors of an `Answer`."""
 
 _JOB, _LOG = "job.pt", "log.txt"
 _POLL_SECONDS = 0.1
@@ -212,7 +212,7 @@ class Compilation:
         if self._builder is not None and self._builder.wait():
             self.problem = f"the model cannot be compiled ({_last_words(folder / _LOG)})"
             if self.candidate is not None:
-                log.warning("%s: going on with it %s", self.problem, self.candidate.engine)
+                log.warning("%s: continuing with it %s", self.problem, self.candidate.engine)
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])

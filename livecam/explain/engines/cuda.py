@@ -15,7 +15,7 @@ from livecam.errors import ModelError
 
 _WARM_UPS = 3
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "_linalg_eigh", "_linalg_svd", "equal")
-"""Operations that wait for the GPU. They are looked for first: a capture that fails leaks memory in PyTorch 2.11."""
+"""Operations that wait for the GPU. Checked before capturing, since a failed capture leaks memory in PyTorch 2.11."""
 
 
 def check_capturable(graph: GraphModule) -> None:

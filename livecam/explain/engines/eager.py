@@ -47,7 +47,9 @@ class EagerEngine:
                         "end those, take a smaller model, or --device cpu"
                     ) from exc
                 self._largest_batch = len(part) // 2
-                log.warning("the memory of %s holds no batch of %d: half of it", self._device, len(part))
+                log.warning(
+                    "the memory of %s is too small for a batch of %d: trying half of it", self._device, len(part)
+                )
                 torch.cuda.empty_cache()
         return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
 

@@ -29,11 +29,11 @@ log = logging.getLogger("livecam")
 _GAIN = 0.5
 """The fraction of the eager engine's time that compiled code is expected to save."""
 _WORTH_TRYING_SECONDS = {"cpu": 1.0, "cuda": 0.0}
-"""The gain, by device, that repays tracing a program and looking for it on disk. On a GPU it is captured at once."""
+"""The gain, by device, that justifies tracing a program and looking it up on disk; on a GPU it is also captured."""
 _WORTH_BUILDING_SECONDS = {"cpu": 4.0, "cuda": 30.0}
-"""The gain, by device, that repays building it."""
+"""The gain, by device, that justifies building the program."""
 _LONG_SECONDS = 4.0
-"""The gain that repays it for a caller who does not tell how many pictures will follow."""
+"""The gain that justifies building if the number of pictures to follow is unknown."""
 
 
 class Engine:
@@ -176,7 +176,7 @@ class Engine:
         if self.precision == self._own or bool(torch.isfinite(answer.maps).all()):
             return answer
         self.not_finite += len(images)
-        log.warning("maps in %s are not finite: going on in %s", self.precision, self._own)
+        log.warning("maps in %s are not finite: switching to %s", self.precision, self._own)
         self._precisions = (self._own,)
         self._drop_compilation()
         if self.eager.program.dtype != DTYPES[self._own]:
@@ -228,7 +228,7 @@ class Engine:
         if not self._is_traceable:
             raise ModelError("the method runs the model many times for each picture, which is not compiled")
         if self._device.type not in _WORTH_BUILDING_SECONDS:
-            raise ModelError(f"nothing compiles for {self._device.type}, only for cpu and cuda")
+            raise ModelError(f"compiling is not supported on {self._device.type}, only on cpu and cuda")
         if self._device.type == "cpu" and self._precisions[0] not in HINTS:
             raise ModelError(f"OpenVINO does not compute in {self._precisions[0]}")
         if self._device.type == "cpu" and importlib.util.find_spec("openvino") is None:

@@ -1,8 +1,8 @@
-"""A small classifier of eight solid shapes, made to be explained: its evidence is a map before it is a number.
+"""A small classifier of eight solid shapes that is easy to explain: each logit is pooled from an evidence map.
 
 It is fully convolutional. The last spatial layer gives each class a map of evidence, and log-mean-exp pooling turns
-each map into one logit, so that Grad-CAM on that layer is, but for a constant factor, the class's own evidence map.
-The weights come from ``python -m livecam.models.shapes.train``, which learns from ``livecam.scene``.
+each map into one logit, so that Grad-CAM on that layer is the class's own evidence map, up to a constant factor. The
+weights come from ``python -m livecam.models.shapes.train``, which learns from ``livecam.scene``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LABELS: tuple[str, ...] = SHAPES
 INPUT_SIZE: tuple[int, int] = (160, 160)
 """Height and width that the model was trained at; any multiples of ``STRIDE`` work."""
 STRIDE = 8
-"""Input pixels to one cell of the evidence map, on each axis."""
+"""Input pixels per cell of the evidence map, on each axis."""
 MEAN: tuple[float, float, float] = (0.5, 0.5, 0.5)
-"""To be subtracted from RGB in [0, 1]."""
+"""Subtracted from RGB in [0, 1]."""
 STD: tuple[float, float, float] = (0.25, 0.25, 0.25)
-"""By which to divide after that."""
+"""Divides RGB after `MEAN` has been subtracted."""
 
 WEIGHTS = Path(__file__).with_name("shapes.pt")
 
@@ -40,12 +40,12 @@ def recognises(name: str) -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """Return the one name of this family."""
+    """Return the only name of this family."""
     return (NAME,)
 
 
 def load(name: str = NAME) -> Classifier:
-    """Return the classifier as it was trained, in evaluation mode."""
+    """Return the trained classifier, in evaluation mode."""
     model = ShapesNet()
     model.load_state_dict(torch.load(WEIGHTS, map_location="cpu", weights_only=True))
     return _classifier(model.eval())
@@ -70,7 +70,7 @@ class LogMeanExp(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut, the first one dilated to see further if asked."""
+    """A residual block of two 3x3 convolutions; dilation of the first enlarges the receptive field."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to the same shape."""
+        """Map ``(B, C, h, w)`` to a tensor of the same shape."""
         return torch.relu(x + self.body(x))
 
 
@@ -102,7 +102,7 @@ class ShapesNet(nn.Module):
             Residual(64, dilation=2),
         )
         self.evidence = nn.Conv2d(64, len(LABELS), 1)
-        nn.init.constant_(cast(Tensor, self.evidence.bias), -4.0)  # to begin with, as most cells see no shape
+        nn.init.constant_(cast(Tensor, self.evidence.bias), -4.0)  # initially negative, as most cells see no shape
         self.pool = LogMeanExp()
 
     def forward(self, x: Tensor) -> Tensor:

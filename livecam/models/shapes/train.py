@@ -1,8 +1,8 @@
 """Train the classifier `shapes` on fresh scenes: `python -m livecam.models.shapes.train`.
 
 The loss is on the pooled logits, which say what is in the picture, and on the evidence maps: a scene knows its masks,
-so the share of every cell that each class covers is a target. That makes the heatmap right as well as the answer, keeps
-it dark on everything that is no shape, and speeds up learning several times.
+so the share of every cell that each class covers is a target. So the heatmap is trained as well as the answer, stays
+dark on everything but shapes, and training is several times faster.
 
 Frames of real video are noisy, soft, compressed and squeezed from any aspect to the square input; so are the scenes.
 """
@@ -25,17 +25,17 @@ from livecam.scene import Scene
 BATCH = 48
 WORKERS = 2
 FRAMES_PER_SCENE = 3
-SHAPES_PER_SCENE = (0.15, 0.3, 0.3, 0.25)  # the chances of none, one, two and three
+SHAPES_PER_SCENE = (0.15, 0.3, 0.3, 0.25)  # the probabilities of none, one, two and three shapes
 WIDEST_ASPECT = 16 / 9
 CELL_WEIGHT = 5.0
 COVERED_CELL_WEIGHT = 4.0  # covered cells are rare
-SCENE_SEEDS = 1 << 40  # so many that validation all but never draws a scene of training
+SCENE_SEEDS = 1 << 40  # so large that validation almost never draws a training scene
 VALIDATION_SEED = 1 << 40
 VALIDATION_SCENES = 700
 
 
 class Frames(IterableDataset[tuple[Tensor, Tensor]]):
-    """Endless batches: images, (B, H, W, 3) uint8 RGB, and the cover by each class, (B, K, h, w) float32."""
+    """Endless batches: images, (B, H, W, 3) uint8 RGB, and the share of each cell per class, (B, K, h, w) float32."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -90,7 +90,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def loss_of(model: ShapesNet, images: Tensor, cover: Tensor) -> Tensor:
-    """Return the loss of the logits, about what is in the picture, plus that of the evidence, about where."""
+    """Return the sum of the loss on the logits (which classes) and the loss on the evidence maps (where)."""
     with torch.autocast("cpu", torch.bfloat16):
         evidence = model.evidence(model.features(normalise(images)))
     evidence = evidence.float()
@@ -100,8 +100,8 @@ def loss_of(model: ShapesNet, images: Tensor, cover: Tensor) -> Tensor:
 
 
 def train(steps: int, seed: int) -> ShapesNet:
-    """Train a model for so many steps and return it in evaluation mode."""
-    torch.set_num_threads(1)  # the workers that draw need the other cores
+    """Train a model for a number of steps and return it in evaluation mode."""
+    torch.set_num_threads(1)  # leaves the other cores to the workers that draw scenes
     torch.manual_seed(seed)
     model = ShapesNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.02)
@@ -123,9 +123,9 @@ def validate(model: ShapesNet) -> dict[str, float]:
     """Measure the model on unseen scenes, degraded as in training.
 
     Returns:
-        Shares in 0..1. exact: the classes above 0 are those in the picture. class NAME: that one class is above 0 if
-        and only if it is in the picture. top1: of pictures with one shape, the strongest class is right. pointing: the
-        evidence of a class in the picture peaks on its mask.
+        Accuracies in 0..1. exact: exactly the classes in the picture have logits above 0. class NAME: the logit of this
+        class is above 0 if and only if it is in the picture. top1: the strongest class is right, for pictures with one
+        shape. pointing: the evidence of a class in the picture peaks on its mask.
     """
     rng = default_rng(VALIDATION_SEED)
     images, masks = zip(*(frame for _ in range(VALIDATION_SCENES) for frame in draw(rng)), strict=True)
@@ -146,7 +146,7 @@ def validate(model: ShapesNet) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train, save the weights in half precision, and print how good the model is."""
+    """Train, save the weights in half precision, and print the validation accuracies."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=0)
