@@ -176,14 +176,14 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """What came of a run: whether all went well, and which inputs came to nothing."""
+    """The result of a run: True if all of it was read, and the names of the inputs that failed."""
 
     complete: bool
     failed: Sequence[str] = ()
 
 
 def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool) -> Outcome:
-    """Do a run and tell of it; an input that cannot be read only ends everything where there is nothing else."""
+    """Run and print the result; an input that cannot be read ends the command if `is_last_word`, else only this run."""
     try:
         ledger = annotated(run)
     except InputError as exc:
