@@ -175,14 +175,14 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """The outcome of a run: did everything succeed, and which inputs could not be read."""
+    """The result of a run: True if all of it was read, and the names of the inputs that failed."""
 
     complete: bool
     failed: Sequence[str] = ()
 
 
 def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool) -> Outcome:
-    """Do a run and print its result. An input that cannot be read ends the command only if it is the only one."""
+    """Run and print the result; an input that cannot be read ends the command if `is_last_word`, else only this run."""
     try:
         ledger = annotated(run)
     except InputError as exc:
