@@ -175,7 +175,7 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """The outcome of a run: did everything succeed, and which inputs could not be read."""
+    """The outcome of a run: its success, and the inputs that could not be read."""
 
     complete: bool
     failed: Sequence[str] = ()

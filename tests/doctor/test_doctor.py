@@ -148,7 +148,7 @@ def test_a_codec_that_does_not_exist_is_a_line(monkeypatch: pytest.MonkeyPatch) 
     assert [(check.name, check.state) for check in told] == [
         (name, "problem") for name in ("libx266", "h266", "h266_gpu")
     ]
-    assert "no encoder 'libx266'" in told[0].fact
+    assert "the encoder 'libx266' is not available here" in told[0].fact
     assert "pip install" in str(told[0].next_step)
 
 
