@@ -111,7 +111,7 @@ def end_to_end(clip: Path, output: Path | str, explainer: Explainer, batch: int)
 def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
     """Run a live session without a window over a clip whose frames arrive at a fixed rate, ready or not.
 
-    A closed loop, which asks for a frame when the one before is done, has no queue: it measures how long the work
+    A closed loop, which asks for a frame when the previous one is done, has no queue: it measures how long the work
     takes, not how late a frame is shown. In an open loop, a run that is too slow for its arrivals drops frames.
 
     Returns:

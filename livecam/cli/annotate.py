@@ -175,7 +175,7 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """The result of a run: True if all of it was read, and the names of the inputs that failed."""
+    """The outcome of a run: its success, and the inputs that could not be read."""
 
     complete: bool
     failed: Sequence[str] = ()

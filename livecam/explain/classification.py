@@ -52,6 +52,10 @@ def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     return (similar.softmax(dim=1) * (own - similar)).sum(dim=1)
 
 
+_MOST_CLASSES = 99_999
+"""More than any model has."""
+
+
 def parse_target(target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
     """Return a number or a name for each class that is asked for.
 
@@ -65,8 +69,8 @@ def parse_target(target: Target | None, top: int | None = None) -> tuple[int | s
     if target is not None and top is not None:
         raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
     if top is not None:
-        if top < 1:
-            raise ModelError(f"top is a number of classes from 1 on, not {top}")
+        if not 1 <= top <= _MOST_CLASSES:
+            raise ModelError(f"top is a number of classes from 1 to {_MOST_CLASSES}, not {top}")
         return tuple(f"top{rank}" for rank in range(1, top + 1))
     if target is None:
         return ("top1",)

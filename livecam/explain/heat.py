@@ -77,7 +77,7 @@ class Heat:
         return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
 
     def scaled(self, cam: np.ndarray, strongest: float) -> tuple[np.ndarray, float]:
-        """Return heat and cutoff of a smoothed map with full heat at `strongest`, unless `scale` is a number."""
+        """Return heat and cutoff of a smoothed map; full heat is `strongest` unless `scale` is a number."""
         full = strongest if self._options.scale == "auto" else float(self._options.scale)
         cutoff = self._cutoff(cam, full)
         if full <= (cutoff if self._options.threshold == "min" else max(cutoff, 0)):

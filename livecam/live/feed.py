@@ -156,7 +156,7 @@ class Feed:
             return frame
 
     def put_explained(self, explained: Explained) -> None:
-        """Take back the frame that was taken last, with its explanation."""
+        """Accept the explanation of the frame that was last taken to explain."""
         with self._changed:
             self.ledger.explained += 1
             self._newest = explained

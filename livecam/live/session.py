@@ -50,7 +50,7 @@ class Session:
     """One live run. The main thread draws, shows and handles keys; every other step has a thread of its own.
 
     Args:
-        sources: Open sources; whoever opened them closes them.
+        sources: Open sources; the caller closes them.
         explainer: Explains all of them.
         display: Where they are shown.
         options: How they are shown and recorded.

@@ -29,7 +29,7 @@ class Transfer:
         self._is_cuda = device.type == "cuda"
         if self._is_cuda:
             self._uploading, self._drawing = _Lane(device), _Lane(device)
-            # One is enough: whoever downloads waits for the pixels before going on.
+            # One is enough: a download waits for its pixels before it returns.
             self._download = _Buffer()
             # Blocking: a thread that spins while it waits takes a core from the encoder.
             self._downloaded = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]

@@ -56,7 +56,9 @@ class Predictions(AtomicFile):
 
     def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
         """Add the line of a frame: the result of `described`, and `more` plain data."""
-        self.write(json.dumps({**described(frame, explanation), **more}, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps({**described(frame, explanation), **more}, ensure_ascii=False)
+        # A byte of a file's name that is no UTF-8 becomes an escape of JSON.
+        self.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 class Maps(AtomicFile):

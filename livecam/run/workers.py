@@ -18,8 +18,8 @@ class Workers:
 
     Args:
         works: What each thread does. It ends by returning or by raising; GivenUp counts as returning.
-        on_failure: Called once, by the first thread that fails, without holding any lock. It must make the others end,
-            even those that wait.
+        on_failure: Called by a thread that has failed, without holding any lock. It must make the others end, even
+            those that wait.
     """
 
     def __init__(self, works: Mapping[str, Callable[[], None]], on_failure: Callable[[], None]) -> None:

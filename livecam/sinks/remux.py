@@ -1,4 +1,4 @@
-"""Remuxing a fragmented MP4, which survives a crash, to a plain MP4, which every player supports; and metadata."""
+"""Remuxing, with metadata: from a fragmented MP4, which survives a crash, to a plain one, which always plays."""
 
 from __future__ import annotations
 

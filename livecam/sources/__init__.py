@@ -58,7 +58,9 @@ class Input:
     def open(self, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
         """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
-            raise InputError(f"a part cannot start at {start_seconds:g} s and last {duration_seconds or 0:g} s")
+            raise InputError(
+                f"a part needs a start from 0 s on and a duration above 0 s, not {start_seconds} and {duration_seconds}"
+            )
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
             return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -315,3 +316,14 @@ def test_a_source_of_several_is_of_pictures_alone(photos: Path, clip: Clip, expl
             annotate(source, "null:", explainer)
     with pytest.raises(InputError, match="none of the 2 pictures can be read"):
         open_source([photos / "text.jpg", photos / "missing.jpg"])
+
+
+def test_a_name_that_is_no_utf8_is_escaped_in_the_predictions(tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"\xff.png")
+    try:
+        scene().save(picture)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    annotate(picture, tmp_path / "out.png", Explainer(engine="eager"), predictions=tmp_path / "said.jsonl")
+    (line,) = (tmp_path / "said.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["path"] == str(picture)

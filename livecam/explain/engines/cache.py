@@ -76,7 +76,7 @@ class Entry:
 
 
 def prune(kept_bytes: int = _KEPT_BYTES) -> None:
-    """Remove the least recently used entries until the cache is no larger than its limit."""
+    """Remove the least recently used entries until the rest takes at most `kept_bytes`."""
     total = 0
     with suppress(OSError):  # another process may be pruning as well
         for path in sorted((folder() / "engines").glob("*/"), key=lambda each: each.stat().st_mtime, reverse=True):

@@ -322,7 +322,7 @@ def _kill(builder: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(messages: Path) -> str:
-    """Return the last line that a process printed, or its last line on standard error."""
+    """Return the last error among the messages of a process, else the last line."""
     lines = messages.read_text(errors="replace").strip().splitlines()
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b|-- No conversion", line)]
     return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
