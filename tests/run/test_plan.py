@@ -101,7 +101,7 @@ def test_sidecars_are_checked_whatever_the_output_is(folder: Path) -> None:
                 plan("in/a.png", output, predictions=bad)
         with pytest.raises(OutputError, match="would be an output as well"):
             plan("in/a.png", output, predictions="p.npy", save_map="./p.npy")
-    with pytest.raises(LivecamError, match="about one run, and here are 3"):
+    with pytest.raises(LivecamError, match="describe one run, but these inputs make 3"):
         plan("in", "null:", report="r.json")
 
 
