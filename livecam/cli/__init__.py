@@ -13,7 +13,7 @@ from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
 from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
-from livecam.system.cores import before_torch_loads, spare_collector
+from livecam.system.cores import before_torch_loads, keep_freed_memory, spare_collector
 
 EPILOG = """\b
 Examples:
@@ -53,4 +53,5 @@ def main() -> None:
     """Run the program `livecam`."""
     before_torch_loads()
     spare_collector()
+    keep_freed_memory()
     cli(prog_name="livecam")

@@ -1,6 +1,7 @@
 """Classification: the model's output is (B, classes), a score for each class.
 
-This module chooses the classes to explain, their scores and their names; no other module depends on classes.
+This module chooses the classes to explain, their scores and their names. Methods, programs and engines do not know what
+a class is.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ class Feed:
     goes to the screen at once, and the newest to the explainer as well. The screen gets frames in order: a frame that
     was explained too late is dropped.
 
-    All feeds of a run share the condition `changed`. Any thread may call the methods, but only one each `read`s, takes
-    frames to explain, and takes frames to show.
+    All feeds of a run share the condition `changed`. The methods are thread-safe, for one thread that reads, one that
+    explains, and one that shows.
     """
 
     def __init__(self, source: Source, changed: threading.Condition) -> None:

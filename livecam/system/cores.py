@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import os
 import sys
@@ -18,6 +19,10 @@ DECODER = 0
 ENCODER = 0
 """The decoder's and encoder's threads: 0 is FFmpeg's own choice. They work ahead, in the time that the other threads
 leave."""
+
+
+# mallopt's parameters, in glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def inference_threads() -> int:
@@ -43,6 +48,18 @@ def spare_collector() -> None:
     """
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory for the next picture instead of returning it to the system, where the C library is glibc.
+
+    By default glibc maps new pages for many of the large arrays of each frame, and the system has to clear them: about
+    half a millisecond of processor time per frame at 1280x720.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the largest value that it takes
+        mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
 def give_way() -> None:
