@@ -43,8 +43,9 @@ def _imported(name: str, module: str, package: str) -> Check:
 def _ffmpeg() -> Check:
     import av
 
-    numbers = (f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in _LIBRARIES)
-    return Check.ok("ffmpeg", f"{av.ffmpeg_version_info}, {', '.join(numbers)}")
+    parts = [(name, av.library_versions[name]) for name in _LIBRARIES]
+    numbers = ", ".join(f"{name} {major}.{minor}.{micro}" for name, (major, minor, micro) in parts)
+    return Check.ok("ffmpeg", f"{av.ffmpeg_version_info}, {numbers}")
 
 
 def weights() -> Iterator[Check]:
