@@ -46,7 +46,7 @@ def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     Zhang et al., "Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation", CVPR 2025; alpha 1.
     """
     own = class_score(logits, target)[:, None]
-    distance = (logits - own).abs().scatter(1, target[:, None], -1)  # even if another class is equal
+    distance = (logits - own).abs().scatter(1, target[:, None], -1)  # itself first, before its equals
     count = min(SIMILAR_CLASSES, logits.shape[1] - 1)
     similar = logits.gather(1, distance.topk(count + 1, dim=1, largest=False).indices[:, 1:])
     # p_d / sum_d p_d is the softmax over these classes alone, which cannot vanish.
