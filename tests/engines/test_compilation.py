@@ -21,7 +21,7 @@ from livecam import Explainer, open_source
 from livecam.explain.engines import cache
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram
+from livecam.explain.engines.openvino import OpenVINOProgram, openvino
 from tests.support.tiny import Tiny, pictures, program_of, tiny
 
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
@@ -333,3 +333,15 @@ def test_a_prediction_sees_changed_weights_as_well() -> None:
     with torch.no_grad():
         explainer.classifier.module.head.bias.add_(torch.arange(5.0))
     assert not torch.allclose(explainer.predict(pictures(1)).best_scores, before.best_scores)
+
+
+def test_a_processor_without_a_precision_is_not_said_to_compute_in_it(
+    known: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenVINO computes in single precision then, without a word."""
+    if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor computes in half precision")
+    explainer = Explainer("shapes", engine="compiled", precision="bf16")
+    explainer(scenes(1)[0])
+    assert (explainer.engine, explainer.precision) == ("eager", "bf16")
+    assert "does not compute in bf16" in caplog.text

@@ -9,14 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from livecam import Explainer, LivecamError
 from livecam.explain.answer import Answer, agreement
-from livecam.explain.engines.openvino import openvino
 from livecam.explain.tap import held_in
 from livecam.models import Preprocessing
 from tests.support.tiny import Tiny, pictures, tiny
@@ -155,18 +153,6 @@ def test_without_openvino_it_stays_eager_and_says_what_to_install(
         "explained by the eager engine: OpenVINO, which is faster, is not installed; install it with: "
         "pip install openvino"
     ]
-
-
-def test_a_processor_without_a_precision_is_not_said_to_compute_in_it(
-    known: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """OpenVINO computes in single precision then, without a word."""
-    if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this processor computes in half precision")
-    explainer = Explainer("shapes", engine="compiled", precision="bf16")
-    explainer(np.full((180, 320, 3), 128, np.uint8))
-    assert (explainer.engine, explainer.precision) == ("eager", "bf16")
-    assert "does not compute in bf16" in caplog.text
 
 
 def test_openvino_reports_to_nobody() -> None:
