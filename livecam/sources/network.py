@@ -10,6 +10,7 @@ import av
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected, problem_of
 from livecam.sources.inputs import is_url, redacted, without_credentials
+from livecam.sources.opening import open_container
 from livecam.sources.paced import played
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource, open_file
@@ -27,7 +28,7 @@ def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_second
     """Connect to a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
     asked_seconds = time.perf_counter()
     try:
-        container = av.open(uri, options=_OPTIONS, metadata_errors="replace", timeout=(open_seconds, stall_seconds))
+        container = open_container(uri, options=_OPTIONS, open_seconds=open_seconds, read_seconds=stall_seconds)
     except av.ExitError as exc:
         raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
     except av.InvalidDataError as exc:

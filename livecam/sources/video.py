@@ -8,24 +8,22 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import av
-from av.stream import Disposition
 
 from livecam.errors import InputError
 from livecam.names import READ_VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation, media_of
 from livecam.sources.base import FirstSize, LiveOptions, OnPacket, Source, SourceKind
-from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
+from livecam.sources.inputs import redacted
+from livecam.sources.opening import open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.timestamps import Part, Timestamps
 from livecam.system import cores
 
 log = logging.getLogger("livecam")
 
-OPEN_TIMEOUT_SECONDS = READ_TIMEOUT_SECONDS = 10
 _COPIED = ("audio", "subtitle", "attachment")
 
 
@@ -44,9 +42,10 @@ class VideoSource(Source):
         only_pictures: bool = False,
     ) -> None:
         self.name = redacted(uri)
-        self._container = _open(uri, self.name)
+        self._container = open_recording(uri, self.name)
         try:
-            self._stream = self._find_stream()
+            self._stream = video_stream(self._container, self.name)
+            self._stream.thread_type, self._stream.thread_count = "AUTO", cores.DECODER
             self._part = Part(self._container, start_seconds, duration_seconds)
             self._timestamps = Timestamps(self._stream)
             self._suspect: av.Packet | None = None
@@ -75,17 +74,6 @@ class VideoSource(Source):
 
     def close(self) -> None:
         self._container.close()
-
-    def _find_stream(self) -> av.VideoStream:
-        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            kinds = {stream.type if stream.type != "video" else "a cover picture" for stream in self._container.streams}
-            raise InputError(f"{self.name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
-        stream = streams[0]
-        if stream.codec_context is None:
-            raise InputError(f"{self.name} holds a video in a codec that cannot be decoded here; convert it first")
-        stream.thread_type, stream.thread_count = "AUTO", cores.DECODER
-        return stream
 
     def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
         """Yield the part's decoded pictures and packets to copy, in the order of the file."""
@@ -199,22 +187,6 @@ def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame
     """Yield the packets that were read ahead, removing each from the list."""
     while events:
         yield events.popleft()
-
-
-def _open(uri: str, name: str) -> av.container.InputContainer:
-    if not is_url(uri):
-        check_file(Path(uri))
-    try:
-        # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
-        return av.open(
-            uri if is_url(uri) else str(Path(uri).absolute()),
-            metadata_errors="replace",
-            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-        )
-    except av.FFmpegError as exc:
-        if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
-            raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
-        raise InputError(f"cannot open {name}: {exc.strerror}") from without_credentials(exc)
 
 
 def open_file(uri: str, options: LiveOptions) -> Source:
