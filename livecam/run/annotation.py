@@ -18,6 +18,7 @@ from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.pipeline import Pipeline
 from livecam.run.plan import Options, Run, planned
 from livecam.run.sidecars import Sidecars, write_report
+from livecam.run.workers import interruptible
 from livecam.sinks import EncoderOptions
 from livecam.sources import one_input
 from livecam.system.machine import versions
@@ -110,7 +111,7 @@ def carry_out(
     largest_side = None if run.is_still else LARGEST_VIDEO_SIDE
     one_picture = run.is_still and not run.input.many
     with (
-        run.open_source() as source,
+        interruptible(run.open_source) as source,
         Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
     ):
         made = explainer if isinstance(explainer, Explainer) else explainer()

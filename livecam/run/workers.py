@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Generic, TypeVar
+
+from livecam.system.signals import ending_signals_held
 
 
 class GivenUp(Exception):  # noqa: N818 - not an error of the stage
@@ -34,6 +37,8 @@ class Workers:
     def run(self, tick: Callable[[], None], *, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
         """Start the threads and return when all of them have ended.
 
+        Signals that end the program are handled between two calls of `tick`.
+
         Args:
             tick: Called by this thread repeatedly until all others have ended. It should take some time, for example by
                 calling `wait`. If it raises, the run fails as if a worker had raised.
@@ -44,18 +49,20 @@ class Workers:
             BaseException: The first exception of a worker or `tick`; else the KeyboardInterrupt.
         """
         interrupt: KeyboardInterrupt | None = None
-        while not all(ended.is_set() for ended in self._ended.values()):
-            try:
-                self._start()
-                tick()
-            except KeyboardInterrupt as exc:
-                if interrupt is None:
-                    interrupt = exc
-                    stop()
-                else:
-                    give_up()
-            except BaseException as exc:
-                self._fail(exc)
+        with ending_signals_held() as handle_next_signal:
+            while not all(ended.is_set() for ended in self._ended.values()):
+                try:
+                    self._start()
+                    tick()
+                    handle_next_signal()
+                except KeyboardInterrupt as exc:
+                    if interrupt is None:
+                        interrupt = exc
+                        stop()
+                    else:
+                        give_up()
+                except BaseException as exc:
+                    self._fail(exc)
         for thread in self._threads:
             thread.join()
         if error := self._error or interrupt:
@@ -90,6 +97,24 @@ class Workers:
 
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def interruptible(work: Callable[[], Result]) -> Result:
+    """Do something that may wait for long outside of Python, in another thread, and return its result.
+
+    An interrupt of the calling thread is raised at once, and the other thread is left behind.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:
+            future.set_exception(exc)
+
+    threading.Thread(target=run, name="livecam-open", daemon=True).start()
+    return future.result()
 
 
 class Channel(Generic[Item]):

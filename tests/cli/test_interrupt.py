@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,6 +126,38 @@ def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
     assert process.wait(timeout=60) == 130
     assert [line for line in lines if not line.startswith("import time:")] == []
     assert sorted(path.name for path in source.parent.iterdir()) == ["clip.mp4"]
+
+
+class SilentServer:
+    """Accepts a connection and says nothing; the process that runs the tests is then interrupted."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    def _answer(self) -> None:
+        self._client, _ = self._server.accept()
+        self._interrupted_seconds = time.monotonic()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def seconds_since(self) -> float:
+        """How long ago the interrupt was, after which the connection is closed."""
+        self._thread.join(10)
+        self._client.close()
+        self._server.close()
+        return time.monotonic() - self._interrupted_seconds
+
+
+def test_interrupted_while_a_server_says_nothing_it_ends_at_once(
+    livecam: Callable[..., Result], tmp_path: Path
+) -> None:
+    server = SilentServer()
+    result = livecam("annotate", server.url, "-o", tmp_path / "out.mp4")
+    assert server.seconds_since() < 1
+    assert result.exit_code == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.long

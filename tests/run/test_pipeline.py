@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -292,3 +293,34 @@ def test_the_first_interrupt_stops_and_the_next_ones_give_up() -> None:
     with pytest.raises(KeyboardInterrupt):
         workers.run(interrupt, stop=lambda: told.append("stop"), give_up=give_up)
     assert told[:2] == ["stop", "give up"]
+
+
+class Swallowing:
+    """Ctrl-C is pressed at the end of its life, where Python swallows every exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_comes_where_exceptions_are_swallowed_counts() -> None:
+    over = threading.Event()
+    workers = Workers({"one": lambda: over.wait(10)}, on_failure=over.set)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(lambda: Swallowing() and None, stop=over.set, give_up=over.set)  # type: ignore[func-returns-value]
+    assert over.is_set()
+
+
+def test_an_interrupt_that_comes_last_is_raised_in_the_end() -> None:
+    over = threading.Event()
+
+    def tick() -> None:
+        over.set()
+        workers.wait(10)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    workers = Workers({"one": over.wait}, on_failure=over.set)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(tick, stop=over.set, give_up=over.set)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
