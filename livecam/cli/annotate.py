@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -33,7 +32,6 @@ from livecam.cli.options import (
 )
 from livecam.cli.terminal import Progress
 from livecam.errors import InputError, some_of
-from livecam.system.files import part_of
 
 if TYPE_CHECKING:
     from livecam.ledger import Ledger
@@ -169,8 +167,6 @@ def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
     except KeyboardInterrupt:
         if progress.ledger is not None:
             click.echo(f"{run.output}: stopped, {progress.ledger.line()}", err=True)
-        if (part := part_of(Path(run.output))).exists():
-            click.echo(f"livecam: given up; {part} plays up to there", err=True)
         raise
 
 

@@ -15,7 +15,7 @@ from livecam.sinks import EncoderOptions, Sink, SinkKind
 from livecam.sinks import kind_of as sink_kind_of
 from livecam.sources import Input, Source
 from livecam.sources.inputs import without_file_scheme
-from livecam.system.files import check_distinct, check_parent, check_writable, part_of
+from livecam.system.files import check_distinct, check_parent, check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +116,7 @@ def check_outputs(
     inputs: Iterable[str], outputs: Mapping[Path, SinkKind], sidecars: Sequence[Path], *, overwrite: bool
 ) -> None:
     """Check that files can be written, and that none of them is an input or written twice. Raises OutputError."""
-    written = [file for path, kind in outputs.items() for file in kind.files(path)]
-    beside = [file for path in sidecars for file in (path, part_of(path))]
-    check_distinct(map(without_file_scheme, inputs), [*written, *beside])
+    check_distinct(map(without_file_scheme, inputs), [*outputs, *sidecars])
     for path, kind in outputs.items():
         kind.check(path, overwrite)
     for path in sidecars:

@@ -81,10 +81,10 @@ class Maps(AtomicFile):
         self._frames += 1
         self.write(maps.astype("<f4").tobytes())
 
-    def commit(self, whole: Path | None = None) -> None:
+    def commit(self) -> None:
         """Write the final shape, known only now, into the header, and give the file its name."""
         self.write_at_start(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
-        super().commit(whole)
+        super().commit()
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ import av
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.system.files import check_writable
-
-_LONGEST_NAME = 255
 
 
 class Sink(ABC):
@@ -61,7 +58,6 @@ class SinkKind:
         takes_videos: True if the pictures of a video can be written.
         takes_stills: True if still pictures can be written, each with the `path` of its frame.
         check: Called as `check(path, overwrite)` for each file, before a model is loaded. Raises OutputError.
-        files: Takes the path of an output, returns all files that are written for it, including temporary ones.
     """
 
     recognises: Callable[[str], bool]
@@ -70,13 +66,10 @@ class SinkKind:
     takes_videos: bool = True
     takes_stills: bool = True
     check: Callable[[Path, bool], None] = lambda path, overwrite: None
-    files: Callable[[Path], tuple[Path, ...]] = lambda path: ()
 
 
-def check_place(path: Path, longest_file: Path, overwrite: bool) -> None:
-    """Check that a file and its temporary `longest_file` can be written. Raises OutputError."""
-    if len(os.fsencode(longest_file.name)) > _LONGEST_NAME:
-        raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
+def check_place(path: Path, overwrite: bool) -> None:
+    """Check that a file can be written at a path. Raises OutputError."""
     if "://" in str(path) or ":/" in str(path):
         raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
     check_writable(path)

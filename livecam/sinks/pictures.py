@@ -16,7 +16,7 @@ from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.planes import planes
 from livecam.sinks.base import Sink, SinkKind, check_place
-from livecam.system.files import part_of, write_whole
+from livecam.system.files import write_whole
 
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # sharp colour edges
 _TIFF: tuple[str, dict[str, Any]] = ("TIFF", {"compression": "tiff_deflate"})
@@ -59,7 +59,7 @@ def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in _FORMATS:
         endings = ", ".join(_FORMATS)
         raise OutputError(f"{path}: the ending of a picture has to be one of {endings}, or name a folder that exists")
-    check_place(path, part_of(path), overwrite)
+    check_place(path, overwrite)
 
 
 PICTURES = SinkKind(
@@ -68,7 +68,6 @@ PICTURES = SinkKind(
     is_file=True,
     takes_videos=False,
     check=_check,
-    files=lambda path: (path, part_of(path)),
 )
 
 

@@ -24,7 +24,7 @@ from livecam.picture.planes import planar_format
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.encoder import EncoderOptions, add_encoder
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
-from livecam.system.files import AtomicFile, part_of
+from livecam.system.files import AtomicFile
 
 log = logging.getLogger("livecam")
 
@@ -45,12 +45,10 @@ _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
 class VideoSink(Sink):
     """Encodes pictures and copies packets into a file; the file's ending determines the format."""
 
-    def __init__(self, path: Path, media: Media, encoder: EncoderOptions) -> None:
-        self._path = path
-        self._file: AtomicFile | None = None  # from the first picture on
-        self._part, self._plain = part_of(path), _plain_copy_of(path)
+    def __init__(self, file: AtomicFile, media: Media, encoder: EncoderOptions) -> None:
+        self._file, self._path, self._part = file, file.path, file.part
         self._media = media
-        self._format, default_codec, options = _CONTAINERS[path.suffix.lower()]
+        self._format, default_codec, options = _CONTAINERS[self._path.suffix.lower()]
         if self._is_fragmented:
             options = {**options, **edit_list_options(media)}
         self._container = av.open(
@@ -79,8 +77,8 @@ class VideoSink(Sink):
         return self._format in ("mp4", "mov")
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        if self._file is None:
-            self._begin()
+        if not self._frames:
+            self._tell()
         with self._errors_named():
             self._mux_waiting()
             self._mux(self._stream.encode(picture))
@@ -91,32 +89,25 @@ class VideoSink(Sink):
             self._waiting.put(packet)
 
     def finish(self) -> bool | None:
-        assert self._file is not None  # it follows a picture
         with self._errors_named():
             self._mux(self._stream.encode(None))
             self._mux_waiting()
             self._container.close()
-            whole = self._part
             if self._is_fragmented:
-                whole = self._plain
-                remux(self._part, whole, self._format, self._media)
-            if not self._holds_all(whole):
-                raise OutputError(
-                    f"{self._path} was not written: not all frames arrived in {self._part}, which is kept"
-                )
-            sync_to_disk(whole)
-        self._file.commit(whole)
+                with AtomicFile(self._path, ".faststart") as plain:
+                    remux(self._part, plain.part, self._format, self._media)
+                    self._check_whole(plain.part)
+                self._file.discard()
+            else:
+                self._check_whole(self._part)
+                self._file.commit()
         return True
 
     def abort(self) -> None:
-        if self._file is None:
-            return  # nothing was written; an existing part belongs to another run
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        with suppress(OSError):
-            self._plain.unlink(missing_ok=True)
-        if self._frames:
-            self._file.leave()
+        if self._frames and self._file.leave():
+            log.warning("%s plays up to there", self._part)
         else:
             self._file.discard()
 
@@ -135,11 +126,16 @@ class VideoSink(Sink):
             }
         }
 
-    def _begin(self) -> None:
-        """Open the part, and log the notes that were held back until the run started."""
-        self._file = AtomicFile(self._path)
+    def _tell(self) -> None:
+        """Log the notes that were held back until the run started."""
         for note in self._notes:
             log.warning(note)
+
+    def _check_whole(self, path: Path) -> None:
+        """Check a finished file, and flush it to the disk. Raises OutputError."""
+        if not self._holds_all(path):
+            raise OutputError(f"{self._path} was not written: not all frames arrived in {self._part}, which is kept")
+        sync_to_disk(path)
 
     def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
         """Add a stream for each input stream that the output can hold, by input index; note the others."""
@@ -194,8 +190,7 @@ class VideoSink(Sink):
         try:
             yield
         except (av.FFmpegError, OSError) as exc:
-            rest = f"; {self._part} plays up to there" if self._frames and self._part.exists() else ""
-            raise OutputError(f"cannot write {self._path}: {exc.strerror}{rest}") from exc
+            raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
 
 
 def _is_adts(stream: av.stream.Stream) -> bool:
@@ -203,22 +198,25 @@ def _is_adts(stream: av.stream.Stream) -> bool:
     return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
-def _plain_copy_of(path: Path) -> Path:
-    """Return the path of the plain file that a fragmented part is copied to at the end."""
-    return path.parent / f"{path.name}.part.faststart"
-
-
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
-    check_place(path, _plain_copy_of(path), overwrite)
+    check_place(path, overwrite)
+
+
+def _opened(output: str, media: Media, encoder: EncoderOptions) -> VideoSink:
+    file = AtomicFile(Path(output))
+    try:
+        return VideoSink(file, media, encoder)
+    except BaseException:
+        file.discard()
+        raise
 
 
 VIDEO = SinkKind(
     recognises=lambda output: True,
-    open=lambda output, media, encoder: VideoSink(Path(output), media, encoder),
+    open=_opened,
     is_file=True,
     takes_stills=False,
     check=_check,
-    files=lambda path: (path, part_of(path), _plain_copy_of(path)),
 )

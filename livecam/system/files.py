@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO
 
-from livecam.errors import OutputError
+from livecam.errors import OutputError, some_of
 
 try:
     import fcntl as _fcntl
@@ -18,9 +20,16 @@ except ImportError:  # Windows, which lets no second process write to an open fi
 else:
     fcntl = _fcntl
 
+log = logging.getLogger("livecam")
+
+_LONGEST_NAME = 255
+"""The length of the longest name of a file in bytes, on nearly all file systems."""
+
 
 def check_writable(path: Path) -> None:
     """Check that a file can be written at a path. Raises OutputError."""
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
     check_parent(path)
@@ -53,23 +62,22 @@ def _identity(path: str | Path) -> object:
     return status.st_dev, status.st_ino
 
 
-def part_of(path: Path) -> Path:
-    """Return where a file grows until it is whole: NAME.part, beside it."""
-    return path.parent / f"{path.name}.part"
-
-
 class AtomicFile:
-    """A file that gets its name only when complete; until then it is written to `part`, locked against other runs.
+    """A file that gets its name only when complete. Until then it grows in `part`, a new file beside it.
+
+    The part is called NAME.part, or NAME.1.part and so on if that exists: what an earlier run left is never touched,
+    and no link is followed. It is locked while it is open, and a file that another run is writing is refused. Where
+    there are no locks, both files are written whole, and the last to be complete gets the name. A `label` tells apart
+    the parts of two files that are to become the same: it is put before ".part".
 
     As a context manager it is committed at the end of the block, or discarded if the block raises. Other libraries may
     write directly to `part`. All methods raise OutputError with the path.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, label: str = "") -> None:
         self.path = path
-        self.part = part_of(path)
         with self._errors_named():
-            self._file = self._claimed()
+            self.part, self._file = _claimed(path, label)
 
     def write(self, content: bytes) -> None:
         """Append to the file."""
@@ -83,23 +91,26 @@ class AtomicFile:
             self._file.write(content)
             self._file.seek(0, os.SEEK_END)
 
-    def commit(self, whole: Path | None = None) -> None:
-        """Rename the part to the final name; or rename another complete file beside it, and remove the part."""
-        whole = whole or self.part
+    def commit(self) -> None:
+        """Give the file its name."""
         with self._errors_named():
-            self._file.close()  # before the names change: Windows neither renames nor removes an open file
-            whole.replace(self.path)
-            if whole != self.part:
-                self.part.unlink()
+            self._file.close()  # before the name changes: Windows renames no open file
+            self.part.replace(self.path)
 
-    def leave(self) -> None:
-        """Close the part without removing it, so that the user can rescue it."""
+    def leave(self) -> bool:
+        """Close the part for the user to rescue. Return False, and remove it, if there is nothing in it."""
         with suppress(OSError):
             self._file.close()
+        with suppress(OSError):
+            if self.part.stat().st_size > 0:
+                return True
+            self.part.unlink()
+        return False
 
     def discard(self) -> None:
         """Remove the part. Does not raise."""
-        self.leave()
+        with suppress(OSError):
+            self._file.close()
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
 
@@ -121,27 +132,63 @@ class AtomicFile:
     def __exit__(self, exc_type: type[BaseException] | None, *exc: object) -> None:
         self.close(keep=exc_type is None)
 
-    def _claimed(self) -> IO[bytes]:
-        """Create and lock the part; fails if another run has locked it. The lock ends with the process."""
-        self.part.touch()
-        file = self.part.open("r+b")
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                file.close()
-                raise OutputError(f"another run is writing {self.part}; wait for it, or name another output") from exc
-            except OSError:  # the file system has no locks
-                pass
-        file.truncate()
-        return file
-
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
             raise OutputError(f"cannot write {self.path}: {exc.strerror or exc}") from exc
+
+
+def _claimed(path: Path, label: str) -> tuple[Path, IO[bytes]]:
+    """Create and lock the part of a file. The lock ends with the process."""
+    kept: list[Path] = []
+    for part in _parts_of(path, label):
+        try:
+            file = part.open("x+b")
+        except FileExistsError:
+            if _is_locked(part):
+                raise OutputError(f"another run is writing {part}; wait for it, or name another output") from None
+            kept.append(part)
+            continue
+        if kept:
+            log.warning("%s is kept, since it may be all that is left of an earlier run", some_of(kept))
+        _lock(file)
+        return part, file
+    raise AssertionError("there is no end of names")
+
+
+def _parts_of(path: Path, label: str) -> Iterator[Path]:
+    """Return the names that a part may have, in order. A long name is cut so that they are not longer than allowed."""
+    for number in count():
+        ending = f"{label}.{number}.part" if number else f"{label}.part"
+        yield path.parent / (_cut(path.name, _LONGEST_NAME - len(ending)) + ending)
+
+
+def _cut(name: str, longest_bytes: int) -> str:
+    in_bytes = os.fsencode(name)
+    return name if len(in_bytes) <= longest_bytes else in_bytes[:longest_bytes].decode(errors="ignore")
+
+
+def _lock(file: IO[bytes]) -> None:
+    if fcntl is not None:
+        with suppress(OSError):  # the file system has no locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_locked(path: Path) -> bool:
+    """Return True if a process has locked a file; False also if that cannot be found out."""
+    if fcntl is None:
+        return False
+    try:
+        # Without following a link, and without waiting for anyone at the other end of a FIFO.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def write_whole(path: Path, content: bytes) -> None:

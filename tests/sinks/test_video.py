@@ -81,15 +81,39 @@ def test_what_was_given_up_plays(clip: Clip, tmp_path: Path, ending: str) -> Non
         assert sum(1 for _ in container.decode(video=0)) > 30
 
 
-def test_a_sink_that_got_no_picture_leaves_what_an_earlier_run_left(clip: Clip, tmp_path: Path) -> None:
-    part = tmp_path / "out.mp4.part"
-    part.write_bytes(b"all that is left")
+def test_what_was_given_up_is_told(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    filled(clip(frames=60), tmp_path / "out.mkv").abort()
+    assert caplog.messages == [f"{tmp_path / 'out.mkv.part'} plays up to there"]
+
+
+def test_of_what_was_given_up_too_early_nothing_is_left(
+    clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(clip(frames=2), tmp_path / "out.mp4", "libx264").abort()  # still in the encoder
+    assert names(tmp_path) == ["clip.mp4"]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_what_an_earlier_run_left_is_kept(clip: Clip, tmp_path: Path, ending: str) -> None:
+    parts = [tmp_path / f"out.{ending}{middle}.part" for middle in ("", ".1", ".faststart")]
+    for part in parts:
+        part.write_bytes(b"all that is left")
     with open_source(clip(frames=2)) as source:
-        open_sink(tmp_path / "out.mp4", source.media).abort()
-    assert part.read_bytes() == b"all that is left"
+        open_sink(tmp_path / f"out.{ending}", source.media).abort()
+    assert names(tmp_path) == sorted(["clip.mp4", *(part.name for part in parts)])
+    assert len(facts_of(copied(clip(frames=30), tmp_path / f"out.{ending}")).times) == 30
+    assert {part.read_bytes() for part in parts} == {b"all that is left"}
+    assert names(tmp_path) == sorted(["clip.mp4", f"out.{ending}", *(part.name for part in parts)])
 
 
-def test_a_file_beside_two_runs_is_of_the_first(clip: Clip, tmp_path: Path) -> None:
+def test_an_encoder_that_refuses_leaves_nothing(clip: Clip, tmp_path: Path) -> None:
+    with open_source(clip(frames=2)) as source, pytest.raises(OutputError, match="is not available here"):
+        open_sink(tmp_path / "out.mp4", source.media, encoder=EncoderOptions(codec="libx999"))
+    assert names(tmp_path) == ["clip.mp4"]
+
+
+def test_a_second_run_beside_the_first_is_refused(clip: Clip, tmp_path: Path) -> None:
     first = filled(clip(frames=30), tmp_path / "out.mkv")
     with pytest.raises(OutputError, match="another run is writing .*out.mkv.part; wait for it, or name another output"):
         filled(clip(frames=2), tmp_path / "out.mkv")

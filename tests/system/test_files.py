@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from livecam.errors import OutputError
-from livecam.system.files import AtomicFile, check_distinct, part_of, write_whole
+from livecam.system.files import AtomicFile, check_distinct, check_writable, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -40,27 +43,101 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder"]
 
 
-def test_what_is_left_of_an_earlier_run_is_no_part_of_the_file(tmp_path: Path) -> None:
-    part_of(tmp_path / "file").write_bytes(b"much longer than what comes")
-    write_whole(tmp_path / "file", b"short")
-    assert (tmp_path / "file").read_bytes() == b"short"
+def test_what_an_earlier_run_left_is_kept_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("file.part", "file.1.part"):
+        (tmp_path / name).write_bytes(b"all that is left")
+    with AtomicFile(tmp_path / "file") as file:
+        file.write(b"whole")
+        assert file.part.name == "file.2.part"
+    assert names(tmp_path) == ["file", "file.1.part", "file.part"]
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert (tmp_path / "file.part").read_bytes() == (tmp_path / "file.1.part").read_bytes() == b"all that is left"
+    assert [line.partition(" is kept")[0] for line in caplog.messages] == [
+        f"{tmp_path / 'file.part'}, {tmp_path / 'file.1.part'}"
+    ]
+
+
+def test_nothing_is_told_where_nothing_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    write_whole(tmp_path / "file", b"whole")
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("target", ["precious", "not there", "/dev/null"])
+def test_a_link_with_the_name_of_the_part_is_not_followed(tmp_path: Path, target: str) -> None:
+    precious, link = tmp_path / "precious", tmp_path / "file.part"
+    precious.write_bytes(b"precious")
+    link.symlink_to(target)
+    write_whole(tmp_path / "file", b"ours")
+    assert (tmp_path / "file").read_bytes() == b"ours"
+    assert precious.read_bytes() == b"precious"
+    assert link.is_symlink()
+    assert names(tmp_path) == ["file", "file.part", "precious"]
+
+
+def test_a_pipe_with_the_name_of_the_part_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file.part")
+    (tmp_path / "file.1.part").mkdir()
+    writing = threading.Thread(target=write_whole, args=(tmp_path / "file", b"ours"), daemon=True)
+    writing.start()
+    writing.join(timeout=10)
+    assert not writing.is_alive()
+    assert (tmp_path / "file").read_bytes() == b"ours"
+
+
+def test_without_locks_both_files_are_whole_and_the_last_has_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("livecam.system.files.fcntl", None)
+    first, second = AtomicFile(tmp_path / "file"), AtomicFile(tmp_path / "file")
+    for number in range(3):
+        first.write(b"first %d;" % number)
+        second.write(b"second %d;" % number)
+    second.commit()
+    assert (tmp_path / "file").read_bytes() == b"second 0;second 1;second 2;"
+    first.commit()
+    assert (tmp_path / "file").read_bytes() == b"first 0;first 1;first 2;"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_file_system_that_refuses_locks_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("livecam.system.files.fcntl.flock", refuse)
+    with AtomicFile(tmp_path / "file") as first:
+        first.write(b"first")
+        write_whole(tmp_path / "file", b"second")
+    assert (tmp_path / "file").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "x" + "ü" * 127, "x" * 250 + ".json"])
+def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
+    check_writable(tmp_path / name)
+    for _ in range(2):
+        AtomicFile(tmp_path / name).leave()
+        with AtomicFile(tmp_path / name) as file:
+            file.write(b"whole")
+            assert AtomicFile(tmp_path / name, ".faststart").leave() is False
+    assert names(tmp_path) == [name]
+
+
+def test_a_longer_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="the name xxxxxxxxxxxxxxxxxxxx… is too long; shorten it"):
+        check_writable(tmp_path / ("x" * 256))
 
 
 def test_a_part_may_be_left_for_the_user(tmp_path: Path) -> None:
     file = AtomicFile(tmp_path / "file")
     file.write(b"rescued")
-    file.leave()
+    assert file.leave() is True
     assert names(tmp_path) == ["file.part"]
     assert file.part.read_bytes() == b"rescued"
 
 
-def test_another_file_may_take_the_name(tmp_path: Path) -> None:
-    file = AtomicFile(tmp_path / "file")
-    (tmp_path / "copy").write_bytes(b"whole")
-    file.commit(tmp_path / "copy")
-    assert names(tmp_path) == ["file"]
-    assert (tmp_path / "file").read_bytes() == b"whole"
+def test_a_part_without_content_is_not_left(tmp_path: Path) -> None:
+    assert AtomicFile(tmp_path / "file").leave() is False
+    assert names(tmp_path) == []
 
 
 def test_a_file_that_another_run_is_writing_is_refused(tmp_path: Path) -> None:
