@@ -15,7 +15,7 @@ from livecam.sinks import EncoderOptions, Sink, SinkKind
 from livecam.sinks import kind_of as sink_kind_of
 from livecam.sources import Input, Source
 from livecam.sources.inputs import without_file_scheme
-from livecam.system.files import check_distinct, check_parent, check_writable
+from livecam.system.files import check_distinct, check_parent, check_writable, exists, is_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
     if not first.many:
         path = Path(first.kind.output_name(first.names[0]))
         return f"{path.stem}{first.kind.output_suffix}{path.suffix.lower()}"
-    if len(names) == 1 and Path(names[0]).is_dir():
+    if len(names) == 1 and is_folder(names[0]):
         return f"{Path(names[0]).resolve().name}_livecam"
     return "livecam_output"
 
@@ -126,7 +126,7 @@ def check_outputs(
 def _run(source: Input, output: str, options: Options) -> Run:
     kind, first = source.kind, source.names[0]
     sink = sink_kind_of(output, stills=kind.is_still)
-    if sink.is_file and (source.many or (kind.is_still and Path(output).is_dir())):
+    if sink.is_file and (source.many or (kind.is_still and is_folder(output))):
         files = {name: Path(output) / kind.output_name(name) for name in source.names}
         return Run(source, output if kind.is_still else str(files[first]), sink, files, options)
     return Run(source, output, sink, {first: Path(output)} if sink.is_file else {}, options)
@@ -164,10 +164,10 @@ def _check_names(files: Iterable[tuple[str, Path]]) -> None:
 @contextmanager
 def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
     """Create a folder if it is missing, and remove it at the end of the block if it is empty. Raises OutputError."""
-    if not is_needed or folder.is_dir():
+    if not is_needed or is_folder(folder):
         yield
         return
-    if folder.exists() or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
+    if exists(folder) or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
         raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
     check_parent(folder)
     try:

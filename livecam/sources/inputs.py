@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from livecam.errors import InputError
+from livecam.system.files import exists, is_folder
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
 """The advice in errors about inputs that cannot be read."""
@@ -20,12 +21,12 @@ _SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|creden
 
 def is_url(name: str) -> bool:
     """Return True if FFmpeg should treat a name as a URL rather than as a file name."""
-    return "://" in name and not Path(name).exists()
+    return "://" in name and not exists(name)
 
 
 def without_file_scheme(name: str) -> str:
     """Return the path of a `file:` URL; other names are returned unchanged."""
-    return name if Path(name).exists() else re.sub("^file:(//(?=/))?", "", name)
+    return name if exists(name) else re.sub("^file:(//(?=/))?", "", name)
 
 
 def redacted(text: str) -> str:
@@ -41,7 +42,7 @@ def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
 
 def check_file(path: Path) -> None:
     """Check that a file exists, is readable and is not empty. Raises InputError."""
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path} does not exist; {WHAT_TO_NAME}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; check its permissions")
@@ -51,7 +52,7 @@ def check_file(path: Path) -> None:
 
 def stands_for_many(name: str) -> bool:
     """Return True for a folder or a pattern; a name of an existing file is never a pattern."""
-    return Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists())
+    return is_folder(name) or (glob.has_magic(name) and not exists(name))
 
 
 def files_like(name: str, endings: Collection[str]) -> list[str]:
@@ -59,7 +60,7 @@ def files_like(name: str, endings: Collection[str]) -> list[str]:
 
     Raises InputError if there are none.
     """
-    if Path(name).is_dir():
+    if is_folder(name):
         files = _known(_entries(Path(name)), endings)
         if not files:
             raise InputError(f"the folder {name} holds no pictures and no videos; name another one")

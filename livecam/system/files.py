@@ -26,18 +26,31 @@ _LONGEST_NAME = 255
 """The length of the longest name of a file in bytes, on nearly all file systems."""
 
 
+# Path's own methods raise OSError for a name that is too long, such as a URL with a long query.
+
+
+def exists(name: str | Path) -> bool:
+    """Return True if there is a file or folder of this name; False for whatever cannot be a name."""
+    return os.path.exists(name)  # noqa: PTH110
+
+
+def is_folder(name: str | Path) -> bool:
+    """Return True if there is a folder of this name; False for whatever cannot be a name."""
+    return os.path.isdir(name)  # noqa: PTH112
+
+
 def check_writable(path: Path) -> None:
     """Check that a file can be written at a path. Raises OutputError."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name a file")
+    if exists(path) and not path.is_file():
+        raise OutputError(f"{path} is {'a folder' if is_folder(path) else 'no file'}; name a file")
     check_parent(path)
 
 
 def check_parent(path: Path) -> None:
     """Check that the folder of a path exists and may be written to. Raises OutputError."""
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise OutputError(f"the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
