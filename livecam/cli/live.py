@@ -38,6 +38,15 @@ PLAYBACK = (
     Option(["--realtime"], is_flag=True, help="Play a file at its own speed and drop late frames; else show them all."),
     Option(["--loop"], is_flag=True, help="Start a file again when it ends."),
 )
+STREAMS = (
+    Option(
+        ["--open-timeout", "open_seconds"],
+        type=Seconds(min=0, min_open=True),
+        default=20,
+        metavar="SECONDS",
+        help="Wait this long for a stream's answer and its first key frame.",
+    ),
+)
 WINDOW = Section(
     "Window",
     (
@@ -80,7 +89,7 @@ RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is sh
     "live",
     cls=Command,
     sections=[
-        Section("Source", (*CAMERA, *PLAYBACK)),
+        Section("Source", (*CAMERA, *STREAMS, *PLAYBACK)),
         *MODEL_SECTIONS,
         DRAWING,
         WINDOW,
@@ -94,7 +103,7 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     """Show live what the model looks at, in a window.
 
     SOURCE is the number of a camera (default: 0), a device such as /dev/video0, a URL (rtsp, rtmp, http, tcp, udp,
-    srt), a video file, or demo: for a generated scene. Several sources are explained together and shown side by side.
+    rtp), a video file, or demo: for a generated scene. Several sources are explained together and shown side by side.
 
     The newest frame is explained next; frames that come too fast are dropped and counted. Press h in the window for the
     keys. `livecam doctor` lists the cameras.
@@ -106,5 +115,5 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
 
     explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
-    source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *PLAYBACK)]))
+    source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *STREAMS, *PLAYBACK)]))
     watch(sources or ("0",), explainer, options=source_options, style=style, **options)

@@ -73,6 +73,7 @@ SECTIONS = (
     Section("compute", "Computing", "livecam.doctor.compute:compute", ("chosen",)),
     Section("encoders", "Encoders", "livecam.doctor.codecs:encoders", ("libx264",)),
     Section("decoders", "Decoders", "livecam.doctor.codecs:decoders"),
+    Section("protocols", "Protocols", "livecam.doctor.software:protocols"),
     Section("weights", "Weights", "livecam.doctor.software:weights", ("shapes",)),
     Section("window", "Window", "livecam.doctor.peripherals:window"),
     Section("cameras", "Cameras", "livecam.doctor.peripherals:cameras", timeout_seconds=30.0),

@@ -48,6 +48,16 @@ def _ffmpeg() -> Check:
     return Check.ok("ffmpeg", f"{av.ffmpeg_version_info}, {numbers}")
 
 
+def protocols() -> Iterator[Check]:
+    """Check which protocols of streams this FFmpeg has. Nothing is connected to."""
+    from livecam.sources.protocols import PROTOCOLS, has_protocol
+
+    yield Check.ok("streams", ", ".join(filter(has_protocol, PROTOCOLS)))
+    for name in PROTOCOLS:
+        if not has_protocol(name):
+            yield Check.absent(name, "this build of FFmpeg does not have it")
+
+
 def weights() -> Iterator[Check]:
     """Check the models that need no download, and count the torchvision models that have been downloaded."""
     from livecam.models import efficientnet_lite, load_model, shapes, torchvision_models

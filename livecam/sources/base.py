@@ -146,6 +146,7 @@ class LiveOptions:
         realtime: Play a file at its own frame rate and drop late frames; False yields every frame as fast as the frames
             are read.
         loop: Restart a file or a generated scene when it ends.
+        open_seconds: How long a stream may take to answer and to send its first key frame.
     """
 
     size: tuple[int, int] | None = None
@@ -153,6 +154,7 @@ class LiveOptions:
     pixel_format: str | None = None
     realtime: bool = False
     loop: bool = False
+    open_seconds: float = 20.0
 
 
 def video_name(path: str) -> str:

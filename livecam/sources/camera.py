@@ -17,7 +17,8 @@ from av.container import InputContainer
 from av.container.core import Flags
 
 from livecam.sources.base import LiveOptions, Source, SourceKind
-from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected, problem_of
+from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
+from livecam.sources.protocols import problem_of
 from livecam.sources.reconnecting import ReconnectingSource
 
 OPEN_SECONDS = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,15 @@ from av.container import InputContainer
 
 from livecam.errors import InputError
 from livecam.sources.inputs import redacted, without_credentials
+from livecam.sources.protocols import problem_of
+
+log = logging.getLogger("livecam")
 
 STALL_SECONDS = 3.0
 """The time without a frame after which the signal is lost: UDP never fails, and TCP may hang without being closed."""
 JOIN_SECONDS = 10.0
 """The time in which the first key frame must arrive; the stream's encoder determines their interval."""
+_PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.002
 _USUAL_RATE = Fraction(30)
 _FASTEST = 1000
@@ -37,18 +42,12 @@ class NoSignal(Exception):  # noqa: N818 - an error only where nothing has been 
         return InputError(f"cannot open {name}: {self}{advice}")
 
 
-def problem_of(error: av.FFmpegError) -> str:
-    """Return FFmpeg's short message of an error, without credentials."""
-    words = str(error.strerror)
-    return redacted(words[:1].lower() + words[1:])
-
-
 class Connection:
     """Yields the pictures of an opened container's first video stream as they arrive. Raises NoSignal.
 
     `asked_seconds` is when the stream was requested, on the clock of `time.perf_counter`: pictures may have arrived
     since then. If reads of the container block, its own read timeout has to be `stall_seconds`; if they do not, as with
-    cameras, they are repeated until data arrives. The first key frame may take `join_seconds`.
+    cameras, they are repeated until data arrives. The first key frame may come `join_seconds` after the request.
     """
 
     def __init__(
@@ -60,10 +59,11 @@ class Connection:
         asked_seconds: float | None = None,
     ) -> None:
         self.container = container
-        self._longest_wait_seconds = join_seconds  # until the first key frame; changed afterwards
+        self._join_seconds = join_seconds
         self._stall_seconds = stall_seconds
-        self._has_joined = False
-        self._since_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
+        self._has_joined = self._is_wait_told = False
+        self._asked_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
+        self._since_seconds = self._asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
             raise NoSignal("it contains no video that can be decoded", "name a stream with video")
@@ -123,7 +123,6 @@ class Connection:
                 for picture in _decoded(packet):
                     self._has_joined = self._has_joined or picture.key_frame
                     if self._has_joined:
-                        self._longest_wait_seconds = self._stall_seconds
                         yield picture
 
     def _packets(self, stopping: threading.Event) -> Iterator[av.Packet]:
@@ -146,8 +145,18 @@ class Connection:
 
     def _check_stall(self) -> None:
         """Raise NoSignal if no picture arrived for too long, even if other data did: sound, or undecodable video."""
-        if self._waited_seconds() > self._longest_wait_seconds:
-            raise NoSignal(f"no picture for {self._longest_wait_seconds:g} s")
+        if self._has_joined and self._waited_seconds() > self._stall_seconds:
+            raise NoSignal(f"no picture for {self._stall_seconds:g} s")
+        if not self._has_joined:
+            self._wait_for_key_frame()
+
+    def _wait_for_key_frame(self) -> None:
+        waited_seconds = time.perf_counter() - self._asked_seconds
+        if waited_seconds > self._join_seconds:
+            raise NoSignal(f"no key frame for {self._join_seconds:g} s", "wait longer with --open-timeout")
+        if waited_seconds > _PATIENCE_SECONDS and not self._is_wait_told:
+            log.warning("%s: waiting for a key frame", redacted(self.container.name))
+            self._is_wait_told = True
 
     def _waited_seconds(self) -> float:
         """Return the time since the last picture, or since the first one was requested."""

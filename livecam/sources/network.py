@@ -6,38 +6,66 @@ import time
 from functools import partial
 
 import av
+from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
-from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected, problem_of
+from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
 from livecam.sources.inputs import is_url, redacted, without_credentials
 from livecam.sources.opening import open_container
 from livecam.sources.paced import played
+from livecam.sources.protocols import problem_of
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource, open_file
 
-OPEN_SECONDS = 5.0
+_PROBE_SECONDS = 0.5
+"""The time to find out what a stream contains; FFmpeg's own 5 s are waited for in full if more may still appear."""
 _OPTIONS = {
     # No fflags=nobuffer: it throws away what was read to find out what comes, most often with the only key frame of the
     # next seconds. `Connection.pictures` passes over it as quickly, and can show what follows.
-    "analyzeduration": "500000",  # microseconds; FFmpeg's own 5 s are waited for in full where streams may appear later
-    "rtsp_transport": "tcp",  # UDP loses packets as soon as a key frame is larger than a buffer on the way
+    # UDP loses packets as soon as a key frame is larger than a buffer on the way, so it is the second choice.
+    "rtsp_flags": "prefer_tcp",
 }
 
 
-def connect_stream(uri: str, *, open_seconds: float = OPEN_SECONDS, stall_seconds: float = STALL_SECONDS) -> Connection:
-    """Connect to a stream, waiting `open_seconds` for an answer. Raises NoSignal."""
+def connect_stream(
+    url: str, *, open_seconds: float = LiveOptions.open_seconds, stall_seconds: float = STALL_SECONDS
+) -> Connection:
+    """Connect to a stream, waiting `open_seconds` in all for an answer and a key frame. Raises NoSignal."""
+    asked_seconds = time.perf_counter()
+    container = _join(url, _PROBE_SECONDS, open_seconds, stall_seconds)
+    left_seconds = asked_seconds + open_seconds - time.perf_counter()
+    if left_seconds > 0 and not container.streams.video and container.duration is None:
+        # The sound came first. PyAV does not see streams that appear after opening, so open again and wait for them.
+        container.close()
+        container = _join(url, left_seconds, left_seconds, stall_seconds)
+        left_seconds = asked_seconds + open_seconds - time.perf_counter()
+    if left_seconds <= 0:
+        container.close()
+        raise _cannot_join(f"no video for {open_seconds:g} s")
+    return Connection(container, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds)
+
+
+def _join(url: str, probe_seconds: float, open_seconds: float, stall_seconds: float) -> InputContainer:
+    """Open a stream, and look into it for `probe_seconds` unless everything is known before. Raises NoSignal."""
+    options = {**_OPTIONS, "analyzeduration": str(round(probe_seconds * 1e6))}
     asked_seconds = time.perf_counter()
     try:
-        container = open_container(uri, options=_OPTIONS, open_seconds=open_seconds, read_seconds=stall_seconds)
-    except av.ExitError as exc:
-        raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
-    except av.InvalidDataError as exc:
-        raise _cannot_join("the address does not send a video") from without_credentials(exc)
-    except av.EOFError as exc:
-        raise _cannot_join("the server closed the connection without sending anything") from without_credentials(exc)
+        return open_container(url, options=options, open_seconds=open_seconds, read_seconds=stall_seconds)
     except av.FFmpegError as exc:
-        raise _cannot_join(problem_of(exc)) from without_credentials(exc)
-    return Connection(container, stall_seconds=stall_seconds, asked_seconds=asked_seconds)
+        if time.perf_counter() - asked_seconds >= open_seconds:  # RTSP calls it invalid data
+            raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
+        raise _refused(exc) from without_credentials(exc)
+
+
+def _refused(error: av.FFmpegError) -> NoSignal:
+    match error:
+        case av.error.ProtocolNotFoundError():
+            return NoSignal(problem_of(error), "livecam doctor lists the protocols that it has")
+        case av.InvalidDataError():
+            return _cannot_join("the address does not send a video")
+        case av.EOFError():
+            return _cannot_join("the server closed the connection without sending anything")
+    return _cannot_join(problem_of(error))
 
 
 def _cannot_join(problem: str) -> NoSignal:
@@ -46,7 +74,7 @@ def _cannot_join(problem: str) -> NoSignal:
 
 def open_stream(url: str, options: LiveOptions) -> Source:
     """Open a stream for watching live; a recording is read like a file. Raises InputError."""
-    name, connect = redacted(url), partial(connect_stream, url)
+    name, connect = redacted(url), partial(connect_stream, url, open_seconds=options.open_seconds)
     connection = connected(name, connect)
     if url.startswith("http") and connection.has_an_end:
         connection.close()

@@ -11,6 +11,7 @@ from av.stream import Disposition
 
 from livecam.errors import InputError
 from livecam.sources.inputs import check_file, is_url, without_credentials
+from livecam.sources.protocols import problem_of
 
 OPEN_SECONDS = READ_SECONDS = 10.0
 """The time that a server has to answer, and later to send the next data, where nobody watches."""
@@ -46,7 +47,7 @@ def open_recording(uri: str, name: str) -> InputContainer:
     except av.FFmpegError as exc:
         if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
             raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
-        raise InputError(f"cannot open {name}: {exc.strerror}") from without_credentials(exc)
+        raise InputError(f"cannot open {name}: {problem_of(exc)}") from without_credentials(exc)
 
 
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:

@@ -62,6 +62,7 @@ def test_it_tells_the_truth_about_this_machine(doctor: Livecam) -> None:
     assert report["compute"]["cuda"]["state"] == ("ok" if torch.cuda.is_available() else "absent")
     assert report["encoders"]["libx264"] == {"state": "ok", "fact": "h264, 5 frames encoded", "next_step": None}
     assert report["decoders"]["vp9"]["fact"].endswith("5 frames decoded")
+    assert report["protocols"]["streams"]["fact"].startswith("rtsp, rtsps, rtmp, rtmps, http, https, tcp, udp, rtp")
     assert report["weights"]["shapes"]["fact"] == "shipped, 8 classes"
     assert report["weights"]["imagenet"]["fact"] == "efficientnet_lite0 is installed"
     if sys.platform.startswith("linux"):

@@ -42,7 +42,7 @@ def test_what_cannot_be_opened_is_told_in_one_line(web: str, tmp_path: Path) -> 
         f"http://{web}/missing.ts": "404",
         f"http://{web}/text.html": "the address does not send a video",
         f"http://{web}/sound.ts": "no video",
-        "nonsense://127.0.0.1": "protocol not found",
+        "nonsense://127.0.0.1": "this build of FFmpeg has no NONSENSE; livecam doctor lists",
         "987": "cannot open camera 987: there is no such camera; plug one in",
         "/dev/null": "cannot open /dev/null: ",
         str(tmp_path / "missing.mp4"): "does not exist",

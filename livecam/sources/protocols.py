@@ -1,0 +1,27 @@
+"""The protocols of URLs: which of them this build of FFmpeg has, and what its errors say."""
+
+from __future__ import annotations
+
+import av
+
+from livecam.sources.inputs import redacted
+
+PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
+"""The protocols that streams commonly have."""
+
+
+def has_protocol(name: str) -> bool:
+    """Return True if this build of FFmpeg has a protocol. Nothing is connected to."""
+    try:
+        av.open(f"{name}://127.0.0.1/", options={"protocol_whitelist": "none"})
+    except av.FFmpegError as exc:  # always: no protocol is allowed
+        return not isinstance(exc, av.error.ProtocolNotFoundError)
+    return True
+
+
+def problem_of(error: av.FFmpegError) -> str:
+    """Return FFmpeg's short message of an error, without credentials."""
+    if isinstance(error, av.error.ProtocolNotFoundError):
+        return f"this build of FFmpeg has no {str(error.filename).partition(':')[0].upper()}"
+    words = str(error.strerror)
+    return redacted(words[:1].lower() + words[1:])

@@ -1,0 +1,19 @@
+"""Which protocols this FFmpeg has."""
+
+from __future__ import annotations
+
+import pytest
+
+from livecam.errors import InputError
+from livecam.sources import open_source
+from livecam.sources.protocols import PROTOCOLS, has_protocol
+
+
+def test_a_protocol_is_there_or_not() -> None:
+    assert [name for name in PROTOCOLS if name != "srt" and not has_protocol(name)] == []
+    assert not has_protocol("nonsense")
+
+
+def test_a_protocol_that_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match=r"cannot open nonsense://127.0.0.1: this build of FFmpeg has no NONSENSE"):
+        open_source("nonsense://127.0.0.1")

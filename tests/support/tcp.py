@@ -1,0 +1,48 @@
+"""The part that small servers have in common: a thread that listens, and one for each client."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class TcpServer:
+    """Calls `serve` with the connection of every client, until the block ends; then all connections are closed."""
+
+    def __enter__(self) -> TcpServer:
+        self._clients: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._clients.append(client)
+                threading.Thread(target=self._until_it_leaves, args=(client,), daemon=True).start()
+
+    def _until_it_leaves(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            self.serve(client)
