@@ -24,6 +24,11 @@ def is_url(name: str) -> bool:
     return "://" in name and not exists(name)
 
 
+def is_stream(name: str) -> bool:
+    """Return True for a URL, and for a file that describes a stream (.sdp)."""
+    return is_url(name) or name.lower().endswith(".sdp")
+
+
 def without_file_scheme(name: str) -> str:
     """Return the path of a `file:` URL; other names are returned unchanged."""
     return name if exists(name) else re.sub("^file:(//(?=/))?", "", name)

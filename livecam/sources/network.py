@@ -10,7 +10,7 @@ from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
-from livecam.sources.inputs import is_url, redacted, without_credentials
+from livecam.sources.inputs import is_stream, redacted, without_credentials
 from livecam.sources.opening import open_container
 from livecam.sources.paced import played
 from livecam.sources.protocols import problem_of
@@ -86,7 +86,7 @@ def open_stream(url: str, options: LiveOptions) -> Source:
 
 
 STREAM = SourceKind(
-    recognises=is_url,
+    recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
     output_name=lambda url: video_name(url.split("?")[0]),

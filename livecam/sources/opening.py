@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,44 +12,110 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from livecam.errors import InputError
-from livecam.sources.inputs import check_file, is_url, without_credentials
+from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
 from livecam.sources.protocols import problem_of
 
 OPEN_SECONDS = READ_SECONDS = 10.0
-"""The time that a server has to answer, and later to send the next data, where nobody watches."""
+"""How long a recording is waited for, and its next data."""
+_NETWORK = (
+    *("http", "https", "httpproxy", "ftp", "mmsh", "mmst", "tcp", "tls", "udp", "udplite", "dtls", "rtp", "srtp"),
+    *("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpts", "rtmpe", "rtmpte", "ffrtmphttp", "ffrtmpcrypt"),
+    *("srt", "rist", "sctp", "sftp", "smb", "prompeg"),
+)
+"""The protocols of addresses that can be opened."""
+_INSIDE = ("crypto", "data")
+"""The protocols by which a playlist names encrypted parts and the keys to them."""
+_REFERRING = frozenset({"concat", "hls", "dash", "imf", "sdp", "rtsp", "rtp", "sap", "image2", "lavfi"})
+"""The formats that consist of references to other files and addresses."""
+_FORMATS_BY_ENDING = {".m3u8": "hls", ".m3u": "hls", ".ffconcat": "concat", ".sdp": "sdp"}
+_PROTOCOLS_BY_FORMAT = {
+    "hls": ("file", *_INSIDE, "http", "https", "httpproxy", "tcp", "tls"),
+    "concat": ("file",),
+    "sdp": ("file", "rtp", "srtp", "udp", "tcp"),
+}
 
 
 def open_container(
-    uri: str,
-    *,
-    options: Mapping[str, str] | None = None,
-    open_seconds: float = OPEN_SECONDS,
-    read_seconds: float = READ_SECONDS,
+    uri: str, *, open_seconds: float, read_seconds: float, options: Mapping[str, str] | None = None
 ) -> InputContainer:
-    """Open a file or a URL, with FFmpeg's `options` in addition to those that every input gets.
+    """Open a file or a URL.
+
+    What an input may refer to is decided by its name: a file to no others, unless it has the ending of a playlist
+    (.m3u8, .m3u, .ffconcat) or of a session description (.sdp); an address only to others on a network.
+
+    Args:
+        uri: The file or URL.
+        open_seconds: How long to wait for the first data.
+        read_seconds: How long to wait for the next data, whenever it is read later.
+        options: FFmpeg's options, in addition to those that every input gets.
 
     Raises:
-        av.FFmpegError: It cannot be opened; av.ExitError if nothing arrives for `open_seconds`.
+        InputError: It is neither a file nor an address on a network.
+        av.FFmpegError: It cannot be opened; av.ExitError if no data comes in time.
     """
-    return av.open(
-        # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
-        uri if is_url(uri) else str(Path(uri).absolute()),
-        options=dict(options or {}),
-        metadata_errors="replace",
-        timeout=(open_seconds, read_seconds),
-    )
+    try:
+        return av.open(
+            # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
+            uri if is_url(uri) else str(Path(uri).absolute()),
+            options={**_allowed(uri), **(options or {})},
+            metadata_errors="replace",
+            timeout=(open_seconds, read_seconds),
+        )
+    except av.ArgumentError as exc:
+        if is_url(uri) and uri.split(":")[0].lower() not in _NETWORK:
+            raise InputError(
+                f"{redacted(uri)} is neither a file nor an address on a network; name one of these"
+            ) from exc
+        raise
 
 
 def open_recording(uri: str, name: str) -> InputContainer:
-    """Open a video that has an end; `name` is what it is called in messages. Raises InputError."""
+    """Open a video to be read to its end; `name` is what it is called in messages. Raises InputError."""
     if not is_url(uri):
         check_file(Path(uri))
     try:
-        return open_container(uri)
+        container = open_container(uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS)
     except av.FFmpegError as exc:
-        if isinstance(exc, av.error.InvalidDataError) and not is_url(uri):
-            raise InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)") from exc
-        raise InputError(f"cannot open {name}: {problem_of(exc)}") from without_credentials(exc)
+        raise _cannot_open(uri, name, exc) from without_credentials(exc)
+    if container.format.name == "sdp" and not any(s.codec_context and s.width for s in container.streams.video):
+        container.close()
+        raise InputError(
+            f"no picture of {name} arrives within {OPEN_SECONDS:g} s; check that it is sent to this machine"
+        )
+    return container
+
+
+def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
+    if is_url(uri):
+        return InputError(f"cannot open {name}: {problem_of(error)}")
+    if Path(uri).suffix.lower() in _FORMATS_BY_ENDING:
+        return InputError(f"what {name} refers to cannot be read ({problem_of(error)}); check the names in it")
+    if Path(uri).is_file() and _refers_to_others(Path(uri)):
+        endings = ", ".join(_FORMATS_BY_ENDING)
+        return InputError(f"{name} is no video, it refers to others; to have these read, end its name in {endings}")
+    if isinstance(error, av.InvalidDataError):
+        return InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)")
+    return InputError(f"cannot open {name}: {problem_of(error)}")
+
+
+def _allowed(uri: str) -> dict[str, str]:
+    """Return FFmpeg's options for the protocols and formats that an input may use."""
+    if is_url(uri):
+        return _whitelists((*_NETWORK, *_INSIDE), _REFERRING - {"concat", "lavfi", "image2"})
+    named = _FORMATS_BY_ENDING.get(Path(uri).suffix.lower())
+    return _whitelists(_PROTOCOLS_BY_FORMAT.get(named or "", ("file",)), frozenset({named} if named else ()))
+
+
+@functools.cache
+def _whitelists(protocols: tuple[str, ...], referring: frozenset[str]) -> dict[str, str]:
+    formats = (av.formats_available - _REFERRING) | referring
+    return {"protocol_whitelist": ",".join(protocols), "format_whitelist": ",".join(sorted(formats))}
+
+
+def _refers_to_others(path: Path) -> bool:
+    """Return True for the text of a playlist or a session description."""
+    with path.open("rb") as file:
+        return re.match(rb"\s*(#EXTM3U|ffconcat version|v=0\s|<\?xml.*<MPD)", file.read(1000), re.DOTALL) is not None
 
 
 def video_stream(container: InputContainer, name: str) -> av.VideoStream:
