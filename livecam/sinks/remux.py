@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,8 +39,11 @@ def edit_list_options(media: Media) -> dict[str, str]:
     return {"movie_timescale": str(denominator * math.ceil(90000 / denominator))}
 
 
-def remux(source: Path, target: Path, container_format: str, media: Media) -> None:
-    """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it."""
+def remux(source: Path, target: Path, container_format: str, media: Media, left_out: Container[int]) -> None:
+    """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it.
+
+    The streams whose indices are in `left_out` are not copied.
+    """
     options = {"movflags": "faststart", **edit_list_options(media)}
     with (
         av.open(str(source.absolute())) as fragmented,
@@ -50,8 +53,8 @@ def remux(source: Path, target: Path, container_format: str, media: Media) -> No
         plain.set_chapters(media.chapters)
         streams = {}
         for stream in fragmented.streams:
-            if stream.type == "data":
-                continue  # a time code track, which the muxer regenerates from the metadata
+            if stream.type == "data" or stream.index in left_out:
+                continue  # the muxer makes a time code track, the only one of data, again from the metadata
             copy = streams[stream.index] = plain.add_stream_from_template(stream, opaque=True)
             describe_stream(copy, stream.metadata, int(stream.disposition))
             if isinstance(copy, av.VideoStream):

@@ -7,7 +7,6 @@ killed. (An MP4 starts to grow once every track has a packet.)
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,15 +14,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import av
-from av.bitstream import BitStreamFilterContext
 
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.picture.planes import planar_format
 from livecam.sinks.base import Sink, SinkKind, check_place
+from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder
 from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
+from livecam.sinks.verification import Track, flaw_of
 from livecam.system.files import AtomicFile
 
 log = logging.getLogger("livecam")
@@ -63,12 +63,9 @@ class VideoSink(Sink):
         self._stream.set_display_matrix(media.display_matrix)
         if not self._is_fragmented:
             self._container.set_chapters(media.chapters)
-        self._notes: list[str] = []
-        self._filters: dict[int, BitStreamFilterContext] = {}
-        self._copies = self._add_copied_streams()
+        self._copies, self._notes = add_copies(self._container, media.copied_streams, self._path.suffix)
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
-        self._packets: Counter[int] = Counter()
-        self._frames = 0
+        self._pictures = Track("the video")
         if av.VideoFormat(media.pixel_format).components[0].bits > 8:
             self._notes.append(f"the output has 8 bits a channel, the input {media.pixel_format} has more")
 
@@ -77,12 +74,12 @@ class VideoSink(Sink):
         return self._format in ("mp4", "mov")
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        if not self._frames:
-            self._tell()
+        if not self._pictures.times:
+            self._begin()
         with self._errors_named():
             self._mux_waiting()
-            self._mux(self._stream.encode(picture))
-        self._frames += 1
+            self._pictures.add(picture)
+            self._container.mux(self._stream.encode(picture))
 
     def copy(self, packet: av.Packet) -> None:
         if packet.stream_index in self._copies:
@@ -90,29 +87,30 @@ class VideoSink(Sink):
 
     def finish(self) -> bool | None:
         with self._errors_named():
-            self._mux(self._stream.encode(None))
             self._mux_waiting()
+            self._container.mux(self._stream.encode(None))
             self._container.close()
-            if self._is_fragmented:
+            empty = self._account_for_copies()
+            if self._is_fragmented or empty:
                 with AtomicFile(self._path, ".faststart") as plain:
-                    remux(self._part, plain.part, self._format, self._media)
-                    self._check_whole(plain.part)
+                    remux(self._part, plain.part, self._format, self._media, left_out=empty)
+                    self._verify(plain.part)
                 self._file.discard()
             else:
-                self._check_whole(self._part)
+                self._verify(self._part)
                 self._file.commit()
         return True
 
     def abort(self) -> None:
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
-        if self._frames and self._file.leave():
+        if self._pictures.times and self._file.leave():
             log.warning("%s plays up to there", self._part)
         else:
             self._file.discard()
 
     def report(self) -> dict[str, Any]:
-        stream = self._stream
+        stream, copies = self._stream, sorted(self._copies.items())
         return {
             "output": {
                 "path": str(self._path),
@@ -120,70 +118,40 @@ class VideoSink(Sink):
                 "pixel_format": self.pixel_format,
                 "picture_size": [self._media.width, self._media.height],
                 "coded_size": [stream.codec_context.width, stream.codec_context.height],
-                "copied_packets": {
-                    str(index): self._packets[copy.index] for index, copy in sorted(self._copies.items())
-                },
+                "copied_packets": {str(index): len(copy.track.times) for index, copy in copies},
+                "mended_packets": {str(index): copy.mended for index, copy in copies},
+                "left_out_packets": {str(index): copy.left_out for index, copy in copies},
             }
         }
 
-    def _tell(self) -> None:
-        """Log the notes that were held back until the run started."""
+    def _begin(self) -> None:
+        """Log the notes that were held back until the run started, and write the header."""
         for note in self._notes:
             log.warning(note)
-
-    def _check_whole(self, path: Path) -> None:
-        """Check a finished file, and flush it to the disk. Raises OutputError."""
-        if not self._holds_all(path):
-            raise OutputError(f"{self._path} was not written: not all frames arrived in {self._part}, which is kept")
-        sync_to_disk(path)
-
-    def _add_copied_streams(self) -> dict[int, av.stream.Stream]:
-        """Add a stream for each input stream that the output can hold, by input index; note the others."""
-        copies: dict[int, av.stream.Stream] = {}
-        for template in self._media.copied_streams:
-            try:
-                if template.type == "attachment" and self._format != "matroska":
-                    raise ValueError("FFmpeg would only refuse it when the header is written")
-                stream = self._container.add_stream_from_template(template, opaque=True)
-            except ValueError:
-                codec = template.codec_context.name if template.codec_context else "no codec"
-                stream_facts = f"stream {template.index} ({template.type}, {codec})"
-                self._notes.append(f"left out: {self._path.suffix} files cannot hold {stream_facts}")
-                continue
-            describe_stream(stream, template.metadata, int(template.disposition))
-            copies[template.index] = stream
-            if self._is_fragmented and template.type == "audio" and _is_adts(template):
-                self._filters[template.index] = BitStreamFilterContext("aac_adtstoasc", template)
-        return copies
+        with self._errors_named():
+            self._container.start_encoding()
 
     def _mux_waiting(self) -> None:
         with suppress(Empty):
             while True:
                 packet = self._waiting.get_nowait()
-                stream, bitstream_filter = self._copies[packet.stream_index], self._filters.get(packet.stream_index)
-                for copy in bitstream_filter.filter(packet) if bitstream_filter else [packet]:
-                    copy.stream = stream
-                    self._mux([copy])
+                for taken in self._copies[packet.stream_index].taken(packet):
+                    self._container.mux(taken)
 
-    def _mux(self, packets: list[av.Packet]) -> None:
-        for packet in packets:
-            self._packets[packet.stream_index] += 1
-            self._container.mux(packet)
+    def _account_for_copies(self) -> set[int]:
+        """Log what of the copied streams is left out, and return the output's streams of sound that stayed empty."""
+        for copy in self._copies.values():
+            copy.account()
+        return {copy.stream.index for copy in self._copies.values() if copy.is_silent}
 
-    def _holds_all(self, path: Path) -> bool:
-        """Count the packets of the finished file: one per frame, and all that were copied."""
-        if self._packets[self._stream.index] != self._frames:
-            return False
-        found: Counter[int] = Counter()
-        with av.open(str(path.absolute())) as container:
-            for packet in container.demux():
-                found[packet.stream_index] += packet.size > 0
-        # The muxers of MP4 and MOV fill the time between two lines of text with empty packets.
-        subtitles = {copy.index for copy in self._copies.values() if copy.type == "subtitle"}
-        return all(
-            found[index] >= count if index in subtitles else found[index] == count
-            for index, count in self._packets.items()
-        )
+    def _verify(self, path: Path) -> None:
+        """Check that a finished file holds all that was written, and flush it to the disk. Raises OutputError."""
+        copied = [
+            copy.track for copy in self._copies.values() if not (copy.is_silent or copy.stream.type == "attachment")
+        ]
+        if flaw := flaw_of(path, [self._pictures, *copied]):
+            raise OutputError(f"{self._path} was not written, since {flaw}; {self._part} is kept")
+        sync_to_disk(path)
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -191,11 +159,6 @@ class VideoSink(Sink):
             yield
         except (av.FFmpegError, OSError) as exc:
             raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
-
-
-def _is_adts(stream: av.stream.Stream) -> bool:
-    """Return True if every AAC packet carries a header (ADTS), as in MPEG-TS; MP4 stores one header up front."""
-    return stream.codec_context.name == "aac" and not stream.codec_context.extradata
 
 
 def _check(path: Path, overwrite: bool) -> None:

@@ -1,0 +1,139 @@
+"""The streams that are copied packet by packet: which of them an output can hold, and which of their packets."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+
+import av
+from av.bitstream import BitStreamFilterContext
+from av.container import OutputContainer
+from av.rational import AVRational
+
+from livecam.sinks.remux import describe_stream
+from livecam.sinks.verification import Track
+
+log = logging.getLogger("livecam")
+
+
+class Copy:
+    """The copy of a stream, whose packets come from a file that may be damaged.
+
+    Attributes:
+        stream: The stream of the output; its container's header has to be written before packets are taken.
+        track: The packets that were taken.
+        mended: How many of them were moved to the first free time, because another packet had theirs.
+        left_out: How many packets were not taken: damaged, empty, or without a time that goes on from the last.
+    """
+
+    def __init__(self, template: av.stream.Stream, stream: av.stream.Stream) -> None:
+        self.stream = stream
+        self.track = Track(name_of(template))
+        self.mended = 0
+        self.left_out = 0
+        # Lines of text may begin together, but MP4 shows one after the other.
+        self._step = 0 if stream.type == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
+        # MPEG-TS has a header in each packet of AAC, all others one for the stream.
+        self._filter = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None
+
+    def taken(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Yield a packet in the form and at the time at which the output takes it; nothing if it takes none."""
+        for formed in self._formed(packet):
+            if self._set_time(formed):
+                formed.stream = self.stream
+                self.track.add(formed)
+                yield formed
+            else:
+                self.left_out += 1
+
+    @property
+    def is_silent(self) -> bool:
+        """True for a stream of sound without packets, which has no place in a finished file."""
+        return self.stream.type == "audio" and not self.track.times
+
+    def account(self) -> None:
+        """Log what became of packets that could not be copied as they were."""
+        changes = []
+        if self.mended:
+            changes.append(f"{self.mended} of its packets had the time of another and got a later one")
+        if self.left_out:
+            changes.append(f"{self.left_out} of its packets were damaged or had no usable time and were left out")
+        if self.is_silent:
+            changes.append("it has no packets and is left out")
+        if changes:
+            log.warning("%s: %s", self.track.name, "; ".join(changes))
+
+    def _formed(self, packet: av.Packet) -> list[av.Packet]:
+        try:
+            if self._filter and not packet.is_corrupt:
+                return self._filter.filter(packet)
+        except av.InvalidDataError:
+            packet.is_corrupt = True
+        return [packet]
+
+    def _set_time(self, packet: av.Packet) -> bool:
+        """Give a packet one time, in the output's time base and later than the one before; False if it has none."""
+        packet.pts = packet.dts = packet.dts if packet.pts is None else packet.pts
+        packet.rescale_ts(AVRational(self.stream.time_base or 0))
+        if packet.pts is None or packet.is_corrupt:
+            return False
+        first_free = self.track.times[-1] + self._step if self.track.times else packet.pts
+        if packet.pts < first_free:
+            # What begins within the packet before may begin after it; what is older would come at a wrong time.
+            if first_free - packet.pts > max(packet.duration or 0, 1):
+                return False
+            self.mended += 1
+            packet.pts = packet.dts = first_free
+        return True
+
+
+def add_copies(
+    container: OutputContainer, templates: Iterable[av.stream.Stream], suffix: str
+) -> tuple[dict[int, Copy], list[str]]:
+    """Add a copy of each input stream that the output can hold.
+
+    Args:
+        container: The output.
+        templates: The input's streams.
+        suffix: The ending of the output, for the notes.
+
+    Returns:
+        The copies by the index of the input stream, and a note on each other stream.
+    """
+    copies, notes = {}, []
+    for template in templates:
+        if isinstance(template, av.AudioStream) and not template.sample_rate:
+            notes.append(f"left out: {name_of(template)} has no packets, or none that can be read")
+            continue
+        if not _fits(template, container.format.name):
+            notes.append(f"left out: {suffix} files cannot hold {name_of(template)}")
+            continue
+        stream = container.add_stream_from_template(template, opaque=True)
+        describe_stream(stream, template.metadata, int(template.disposition))
+        copies[template.index] = Copy(template, stream)
+    return copies, notes
+
+
+def name_of(stream: av.stream.Stream) -> str:
+    """Name a stream in notes: stream 1 (audio, aac)."""
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else "no codec"
+    return f"stream {stream.index} ({stream.type}, {codec})"
+
+
+def _fits(template: av.stream.Stream, container_format: str) -> bool:
+    """Return True if a container format can hold a stream, which only writing a header shows."""
+    try:
+        with av.open(os.devnull, "w", format=container_format) as trial:
+            trial.add_stream_from_template(template, opaque=True)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _is_adts(stream: av.stream.Stream) -> bool:
+    """Return True if every AAC packet carries a header (ADTS), as in MPEG-TS."""
+    return (
+        stream.codec_context is not None and stream.codec_context.name == "aac" and not stream.codec_context.extradata
+    )
