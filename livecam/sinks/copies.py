@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.rational import AVRational
 
 from livecam.sinks.remux import describe_stream
-from livecam.sinks.verification import Track
+from livecam.sinks.verification import Track, is_filler
 
 log = logging.getLogger("livecam")
 
@@ -39,6 +39,8 @@ class Copy:
 
     def taken(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield a packet in the form and at the time at which the output takes it; nothing if it takes none."""
+        if is_filler(packet):
+            return  # the muxer makes its own
         for formed in self._formed(packet):
             if self._set_time(formed):
                 formed.stream = self.stream
@@ -54,15 +56,13 @@ class Copy:
 
     def account(self) -> None:
         """Log what became of packets that could not be copied as they were."""
-        changes = []
-        if self.mended:
-            changes.append(f"{self.mended} of its packets had the time of another and got a later one")
-        if self.left_out:
-            changes.append(f"{self.left_out} of its packets were damaged or had no usable time and were left out")
+        total = len(self.track.times) + self.left_out
+        changes = {"left out": self.left_out, "moved to a later time": self.mended}
+        if any(changes.values()):
+            made = ", ".join(f"{count} {change}" for change, count in changes.items() if count)
+            log.warning("%s is damaged: of %d packets, %s", self.track.name, total, made)
         if self.is_silent:
-            changes.append("it has no packets and is left out")
-        if changes:
-            log.warning("%s: %s", self.track.name, "; ".join(changes))
+            log.warning("left out: %s has no packets", self.track.name)
 
     def _formed(self, packet: av.Packet) -> list[av.Packet]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,33 +11,45 @@ import av
 import numpy as np
 
 _TIMED = ("video", "audio", "subtitle")
-_DURATION_TOLERANCE_SECONDS = 0.1
+_TOLERANCE_SECONDS = 0.1
 
 
 class Track:
-    """The times of what was written to a stream of a file, or was found in it.
+    """The times of what was written to a stream of a file, or of what was found in it.
 
     Args:
         name: What the stream is called in messages.
 
     Attributes:
-        times: The time of each packet in `time_base`.
-        refused: How many of them the muxer may have refused.
+        times: The time of each packet, in `time_base`.
+        time_base: Their unit, in seconds.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.times = array("q")
         self.time_base = Fraction(1)
-        self._end = 0
+        self._end = self._delay = 0
+        self._last_dts: int | None = None
 
-    def add(self, written: av.Packet | av.VideoFrame) -> None:
+    def add(self, packet: av.Packet | av.VideoFrame) -> None:
         """Record a packet, or a picture that becomes one."""
-        assert written.pts is not None and written.time_base is not None
+        assert packet.pts is not None and packet.time_base is not None
         if not self.times:
-            self.time_base = written.time_base
-        self.times.append(written.pts)
-        self._end = max(self._end, written.pts + (written.duration or 0))
+            self.time_base, self._end = packet.time_base, packet.pts
+        self.times.append(packet.pts)
+        self._end = max(self._end, packet.pts + (packet.duration or 0))
+
+    def flaw_of_next(self, packet: av.Packet, least_step: int) -> str:
+        """Return what is wrong with the times of the packet that comes next in a file, empty if nothing is."""
+        if packet.pts is None:
+            return f"a packet of {self.name} has no time"
+        if packet.dts is not None:
+            if self._last_dts is not None and packet.dts < self._last_dts + least_step:
+                return f"the times of {self.name} do not rise"
+            self._last_dts = packet.dts
+            self._delay = max(self._delay, packet.pts - packet.dts)
+        return ""
 
     @property
     def seconds(self) -> np.ndarray:
@@ -45,9 +57,10 @@ class Track:
         return np.sort(self.times) * float(self.time_base)
 
     @property
-    def end_seconds(self) -> float:
-        """When the last packet ends."""
-        return float(self._end * self.time_base)
+    def span_seconds(self) -> tuple[float, float, float]:
+        """When the first packet begins and the last ends, and how long the decoder holds pictures back."""
+        begin, tick = min(self.times), float(self.time_base)
+        return begin * tick, self._end * tick, self._delay * tick
 
 
 def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
@@ -57,54 +70,55 @@ def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
 
     Args:
         path: A video file.
-        tracks: What was written to each of its video, audio and subtitle streams, in their order, the first the video.
+        tracks: What was written to each of its video, audio and subtitle streams, in their order.
 
     Returns:
         What is wrong with the file, in a few words; empty if nothing is.
     """
     with av.open(str(path.absolute())) as container:
-        duration_seconds = (container.duration or 0) / av.time_base
         streams = [stream for stream in container.streams if stream.type in _TIMED]
         if len(streams) != len(tracks):
             return f"{len(streams)} instead of {len(tracks)} streams are in it"
         found = {stream.index: Track(track.name) for stream, track in zip(streams, tracks, strict=True)}
-        last_dts: dict[int, int] = {}
+        least_step = 0 if "matroska" in container.format.name else 1  # two packets may begin in a millisecond
         for packet in container.demux(streams):
-            if not packet.size or _is_filler(packet):
-                continue
-            index = packet.stream_index
-            if packet.pts is None:
-                return f"a packet of {found[index].name} has no time"
-            if packet.dts is not None:
-                if packet.dts <= last_dts.get(index, packet.dts - 1):
-                    return f"the times of {found[index].name} do not rise"
-                last_dts[index] = packet.dts
-            found[index].add(packet)
-    return _difference(tracks, list(found.values())) or _wrong_duration(tracks, duration_seconds)
+            if packet.size and not is_filler(packet):
+                track = found[packet.stream_index]
+                if flaw := track.flaw_of_next(packet, least_step):
+                    return flaw
+                track.add(packet)
+        duration_seconds = (container.duration or 0) / av.time_base
+    return _difference(tracks, found.values()) or _wrong_duration(found.values(), duration_seconds)
 
 
-def _difference(tracks: Sequence[Track], found: Sequence[Track]) -> str:
+def _difference(tracks: Iterable[Track], found: Iterable[Track]) -> str:
     shift_seconds = None
     for wanted, there in zip(tracks, found, strict=True):
         if len(there.times) != len(wanted.times):
             return f"{len(there.times)} instead of {len(wanted.times)} packets of {wanted.name} are in it"
+        if not wanted.times:
+            continue
         off_seconds = there.seconds - wanted.seconds
         shift_seconds = off_seconds[0] if shift_seconds is None else shift_seconds
-        worst_seconds = np.abs(off_seconds - shift_seconds).max(initial=0.0)
+        worst_seconds = float(np.abs(off_seconds - shift_seconds).max())
         if worst_seconds > 1.01 * there.time_base:
             return f"{wanted.name} is up to {worst_seconds:.3f} s away from its time"
     return ""
 
 
-def _wrong_duration(tracks: Sequence[Track], duration_seconds: float) -> str:
-    begun = [track for track in tracks if track.times]
-    wanted_seconds = max(track.end_seconds for track in begun) - min(track.seconds[0] for track in begun)
-    if abs(duration_seconds - wanted_seconds) <= _DURATION_TOLERANCE_SECONDS:
+def _wrong_duration(found: Iterable[Track], duration_seconds: float) -> str:
+    """Compare the duration in the header with the packets: not less than the video, not more than everything."""
+    spans = [track.span_seconds for track in found if track.times]
+    begin, end, delay = spans[0]
+    # MP4 adds up durations in the order of decoding, which leaves out a pause at the end; Matroska counts from 0.
+    least_seconds = end - begin - delay
+    most_seconds = max(end for _, end, _ in spans) - min(0, *(begin for begin, _, _ in spans))
+    if least_seconds - _TOLERANCE_SECONDS <= duration_seconds <= most_seconds + _TOLERANCE_SECONDS:
         return ""
-    return f"it says that it lasts {duration_seconds:.2f} s instead of {wanted_seconds:.2f} s"
+    return f"it says that it lasts {duration_seconds:.2f} s, and {end - begin:.2f} s of video are in it"
 
 
-def _is_filler(packet: av.Packet) -> bool:
+def is_filler(packet: av.Packet) -> bool:
     """Return True for the empty text that the muxers of MP4 and MOV put between two lines."""
     context = packet.stream.codec_context
     return packet.size <= 2 and context is not None and context.name == "mov_text"

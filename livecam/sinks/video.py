@@ -1,4 +1,4 @@
-"""The video sink: the file gets its name only after it is finished and its packets have been counted.
+"""The video sink: the file gets its name only after it is finished and verified.
 
 Until then it is `NAME.part`, which is playable up to the last half second that was encoded, even if the process is
 killed. (An MP4 starts to grow once every track has a packet.)
@@ -75,7 +75,7 @@ class VideoSink(Sink):
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         if not self._pictures.times:
-            self._begin()
+            self._tell()
         with self._errors_named():
             self._mux_waiting()
             self._pictures.add(picture)
@@ -124,17 +124,16 @@ class VideoSink(Sink):
             }
         }
 
-    def _begin(self) -> None:
-        """Log the notes that were held back until the run started, and write the header."""
+    def _tell(self) -> None:
+        """Log the notes that were held back until the run started."""
         for note in self._notes:
             log.warning(note)
-        with self._errors_named():
-            self._container.start_encoding()
 
     def _mux_waiting(self) -> None:
         with suppress(Empty):
             while True:
                 packet = self._waiting.get_nowait()
+                self._container.start_encoding()  # which sets the time bases
                 for taken in self._copies[packet.stream_index].taken(packet):
                     self._container.mux(taken)
 
