@@ -1,49 +1,90 @@
-"""The presentation times of decoded pictures, even if the file lacks them, and seeking to a part of a video."""
+"""The presentation times of decoded pictures, each from its own packet, and the packets that gave no picture."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from itertools import takewhile
 
 import av
 
+from livecam.sources.payload import holds_picture
+
+_MOST_REORDERED = 128
+"""So many packets later than its own, in the order of decoding, a picture comes out of the decoder at most."""
+_DECODED_WITHOUT_REFERENCES = ("mpeg4", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "flv1")
+
 
 class Timestamps:
-    """Sets the times of decoded pictures, from the packets of one video stream that went into the decoder.
+    """Gives each decoded picture of a video stream the time of its packet, and finds packets without a picture.
 
-    Normally the time is the decoder's own pts. AVI stores only decoding times, from which FFmpeg derives wrong pts if
-    there are B-frames; so in AVI the n-th picture shown gets the n-th stored time.
+    The decoder hands on a packet's pts to its picture, untouched and whatever the order. So packets go into the decoder
+    with their number as pts, and pictures come out with it.
+
+    AVI stores only times of decoding, and elementary streams none at all, so that the time of a picture is that of its
+    place in the order of presentation: the places are the packets' times of decoding, without those of lost packets.
+
+    Attributes:
+        lost: The times of the packets whose picture never came, in the stream's time base, by the packets' numbers.
+        lost_at_start: How many of them came before the first picture.
+        missing: How many pictures had no time in the file.
+        doubled: How many pictures had a time that was not later than that of the picture before.
+        guessed: How many pictures were decoded before the first key frame, from references that were never read.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
-        self.repaired = 0
+        self.lost: dict[int, int] = {}
+        self.lost_at_start = self.missing = self.doubled = self.guessed = 0
         self._stream = stream
+        self._codec = stream.codec_context.codec.canonical_name
+        self._stores_pts = stream.container.format.name != "avi"
+        self._taken = 0
+        self._waiting: dict[int, tuple[av.Packet, int | None]] = {}
+        self._second_fields: set[int] = set()
+        self._places: deque[int] = deque()
+        self._next_dts = 0
         self._last_dts = -math.inf
         self._end: int | None = None
-        self._stores_pts = stream.container.format.name != "avi"
-        self._dts: deque[int] = deque()
         self._last: int | None = None
+        self._has_key = self._codec not in _DECODED_WITHOUT_REFERENCES
 
     def take(self, packet: av.Packet) -> None:
-        """Record a packet that goes into the decoder."""
-        if not packet.size:
-            return
-        self._last_dts = packet.dts if packet.dts is not None else self._last_dts
-        if not self._stores_pts and packet.dts is not None:
-            self._dts.append(packet.dts)
-        begin = packet.pts if packet.pts is not None else packet.dts
-        if begin is not None:
-            self._end = max(self._end or begin, begin + (packet.duration or 0))
+        """Record a packet that goes into the decoder, and replace its pts by its number."""
+        if packet.pts is None and packet.dts is None:
+            self._stores_pts = False
+            packet.dts = self._next_dts
+        time = packet.pts if self._stores_pts else packet.dts
+        if packet.dts is not None:
+            self._last_dts = packet.dts
+            self._next_dts = packet.dts + self._period(packet.duration)
+        if time is not None:
+            self._end = max(self._end or time, time + self._period(packet.duration))
+            if not self._stores_pts:
+                self._places.append(time)
+        self._waiting[self._taken] = packet, time
+        packet.pts = self._taken
+        self._taken += 1
 
-    def give(self, picture: av.VideoFrame) -> None:
-        """Set the time of a decoded picture, always later than that of the previous one."""
-        pts = self._dts.popleft() if self._dts else picture.pts
-        if pts is None or (self._last is not None and pts <= self._last):
-            self.repaired += 1
-            pts = 0 if self._last is None else self._last + (picture.duration or 1)
-        picture.pts = self._last = pts
+    def give(self, picture: av.VideoFrame) -> bool:
+        """Set the time of a decoded picture, later than that of the one before; False if the decoder invented it."""
+        number = picture.pts
+        if not self._has_key:
+            if not (picture.key_frame or picture.pict_type):
+                return False  # a grey picture in place of a reference that was never read
+            self._has_key = bool(picture.key_frame)
+            self.guessed += not self._has_key
+        time = None
+        if number is not None:
+            _, time = self._waiting.pop(number, (None, None))
+            self._settle_before(number, picture)
+        if self._places:
+            time = self._places.popleft()
+        picture.pts = self._last = self._later(time, picture)
+        return True
+
+    def settle(self) -> None:
+        """Find the lost packets once the decoder has given its last picture."""
+        self._give_up_before(self._taken)
 
     def missing_at_end(self) -> int:
         """Count the frames missing after the last packet, according to the header's index, else its duration."""
@@ -56,6 +97,42 @@ class Timestamps:
         missing_seconds = promised_seconds - float(self._end * self._stream.time_base)
         return max(round(missing_seconds * rate), 0)
 
+    def _later(self, time: int | None, picture: av.VideoFrame) -> int:
+        if time is None:
+            self.missing += 1
+            return 0 if self._last is None else self._last + self._period(picture.duration)
+        if self._last is not None and time <= self._last:
+            self.doubled += 1
+            return self._last + 1
+        return time
+
+    def _settle_before(self, number: int, picture: av.VideoFrame) -> None:
+        """Give up the packets whose picture would have come before this one."""
+        self.lost.pop(number, None)
+        in_order = picture.key_frame or (not self._stores_pts and not self._stream.codec_context.has_b_frames)
+        self._give_up_before(number if in_order else number - _MOST_REORDERED)
+        if self._last is None:
+            self.lost_at_start = len(self.lost)
+        if picture.interlaced_frame and self._codec == "h264" and number + 1 in self._waiting:
+            self._second_fields.add(number + 1)
+
+    def _give_up_before(self, limit: int) -> None:
+        while self._waiting and (number := next(iter(self._waiting))) < limit:
+            packet, time = self._waiting.pop(number)
+            if self._places:
+                self._places.remove(self._places[0] if time is None or time not in self._places else time)
+            is_second_field = number in self._second_fields
+            self._second_fields.discard(number)
+            if not (is_second_field or packet.is_discard) and holds_picture(packet, self._stream.codec_context):
+                self.lost[number] = time or 0
+
+    def _period(self, duration: int | None) -> int:
+        """Return how long a picture is shown, in the stream's time base: its own duration, else the usual one."""
+        if duration:
+            return duration
+        rate, time_base = self._stream.average_rate or self._stream.guessed_rate, self._stream.time_base
+        return max(round(1 / (rate * time_base)), 1) if rate and time_base else 1
+
 
 def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
     """Return the end of a stream from the tag that most Matroska files have: 00:01:02.345000000."""
@@ -64,62 +141,3 @@ def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except (KeyError, ValueError):
         return None
-
-
-class Part:
-    """A part of a video: seeks to its start, selects its pictures and packets, and shifts their times.
-
-    Times then count from the start of the part; a whole file keeps its times.
-    """
-
-    def __init__(
-        self, container: av.container.InputContainer, start_seconds: float, duration_seconds: float | None
-    ) -> None:
-        origin = (container.start_time or 0) / av.time_base
-        self.is_part = start_seconds > 0 or duration_seconds is not None
-        self.has_all_pictures = False
-        self._waits_for: set[int] = set()
-        self._begin = origin + start_seconds
-        self._end = math.inf if duration_seconds is None else self._begin + duration_seconds
-        total = container.duration / av.time_base - start_seconds if container.duration else None
-        self.expected_seconds = min(filter(None, (total, duration_seconds)), default=None)
-        if start_seconds > 0:
-            container.seek(int(self._begin * av.time_base))
-
-    def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:
-        """Set the other streams to read to the end of the part: a file may store sound well after its picture."""
-        self._waits_for = {stream.index for stream in streams}
-
-    @property
-    def is_over(self) -> bool:
-        """True if nothing of the part is left to be read."""
-        return self.has_all_pictures and not self._waits_for
-
-    def keeps_picture(self, picture: av.VideoFrame) -> bool:
-        """Return True if a picture is in the part; decoding stops at the first picture after its end."""
-        if not self.is_part:
-            return True
-        time_base, pts = picture.time_base, picture.pts
-        assert time_base is not None and pts is not None  # Timestamps gave it one
-        seconds = float(pts * time_base)
-        self.has_all_pictures = self.has_all_pictures or seconds >= self._end
-        if self.has_all_pictures or seconds < self._begin - float(time_base) / 2:
-            return False
-        picture.pts = pts - round(self._begin / time_base)
-        return True
-
-    def keeps_packet(self, packet: av.Packet) -> bool:
-        """Return True if a packet begins in the part: it is then copied whole."""
-        if not self.is_part:
-            return True
-        if packet.pts is None:
-            return False
-        seconds = float(packet.pts * packet.time_base)
-        if seconds >= self._end:
-            self._waits_for.discard(packet.stream.index)
-        if not self._begin <= seconds < self._end:
-            return False
-        shift = round(self._begin / packet.time_base)
-        packet.pts -= shift
-        packet.dts = packet.dts - shift if packet.dts is not None else packet.pts
-        return True

@@ -17,9 +17,11 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation, media_of
 from livecam.sources.base import FirstSize, LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.inputs import redacted
+from livecam.sources.joins import Joins
 from livecam.sources.opening import open_recording, video_stream
 from livecam.sources.paced import played
-from livecam.sources.timestamps import Part, Timestamps
+from livecam.sources.part import Part
+from livecam.sources.timestamps import Timestamps
 from livecam.system import cores
 
 log = logging.getLogger("livecam")
@@ -47,8 +49,10 @@ class VideoSource(Source):
             self._stream = video_stream(self._container, self.name)
             self._stream.thread_type, self._stream.thread_count = "AUTO", cores.DECODER
             self._part = Part(self._container, start_seconds, duration_seconds)
+            self._joins = Joins(self._container)
             self._timestamps = Timestamps(self._stream)
             self._suspect: av.Packet | None = None
+            self._missing_at_end = 0
             self._only_pictures = only_pictures
             copied = tuple(s for s in self._container.streams if s.type in _COPIED and not only_pictures)
             self._events = self._read(copied)
@@ -71,6 +75,12 @@ class VideoSource(Source):
                 continue
             yield Frame(picture=size.fit(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
             index += 1
+
+    @property
+    def unreadable(self) -> int:  # type: ignore[override]
+        """How many frames of the part could not be decoded, or are missing at the end of the file."""
+        lost, time_base = list(self._timestamps.lost.values()), self._stream.time_base or 0
+        return self._missing_at_end + sum(self._part.contains(float(time * time_base)) for time in lost)
 
     def close(self) -> None:
         self._container.close()
@@ -95,22 +105,24 @@ class VideoSource(Source):
     def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
         """Yield all packets, then empty ones that flush the decoder, even if the file breaks off."""
         try:
-            yield from self._container.demux(streams)
+            for packet in self._container.demux(streams):
+                if packet.size or packet.dts is None:  # an empty packet with a time only repeats the picture before
+                    self._joins.place(packet)
+                    yield packet
         except av.FFmpegError as exc:
             log.warning("%s breaks off: %s", self.name, exc.strerror)
-            self.unreadable += 1
+            self._missing_at_end += 1
             flush = av.Packet()
             flush.stream = self._stream
             yield flush
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
-        self._timestamps.take(packet)
+        if packet.size:
+            self._timestamps.take(packet)
         if self._suspect is not None:
             suspect, self._suspect = self._suspect, None
             if packet.size:
                 yield from self._decoded_for_sure(suspect)
-            else:
-                self.unreadable += 1
         if packet.size and packet.is_corrupt:
             # Half a packet at the end of the file would make FFmpeg's frame threads lose whole frames before it, so
             # wait for what comes next.
@@ -121,15 +133,12 @@ class VideoSource(Source):
     def _decoded_for_sure(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         try:
             pictures = packet.decode()
-        except av.EOFError:
-            return
         except av.FFmpegError:
-            self.unreadable += 1
-            return
+            return  # the packet stays without a picture
         for picture in pictures:
-            self.damaged += picture.is_corrupt
-            self._timestamps.give(picture)
-            yield picture
+            if self._timestamps.give(picture):
+                self.damaged += picture.is_corrupt
+                yield picture
 
     def _first_picture(self) -> tuple[av.VideoFrame, deque[av.VideoFrame | av.Packet]]:
         ahead: deque[av.VideoFrame | av.Packet] = deque()
@@ -142,13 +151,25 @@ class VideoSource(Source):
         raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
 
     def _account_for_the_end(self) -> None:
-        """Count frames missing at the end: a truncated file often just ends before its header says."""
-        missing = self._timestamps.missing_at_end()
+        """Count the frames that the decoder lost and those missing at the end, where a truncated file just ends."""
+        times = self._timestamps
+        times.settle()
+        missing = times.missing_at_end()
         if missing:
             log.warning("%s ends early: %d frames are missing at its end", self.name, missing)
-            self.unreadable += missing
-        if self._timestamps.repaired:
-            log.warning("%d frames of %s had no usable timestamp and got one", self._timestamps.repaired, self.name)
+            self._missing_at_end += missing
+        for seconds in self._joins.found_seconds:
+            log.warning("%s consists of joined recordings: the times start again at %.1f s", self.name, seconds)
+        if times.lost_at_start:
+            lost = times.lost_at_start
+            log.warning("%s begins between key frames: its first %d frames cannot be decoded", self.name, lost)
+        if times.missing:
+            log.warning("%d frames of %s have no time in the file: set by its frame rate", times.missing, self.name)
+        if times.doubled:
+            log.warning(
+                "%d frames of %s do not come after the frame before: set just after it", times.doubled, self.name
+            )
+        self.damaged += times.guessed
 
     def _describe(self, first: av.VideoFrame, copied: tuple[av.stream.Stream, ...]) -> Media:
         stream, container = self._stream, self._container

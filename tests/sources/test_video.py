@@ -19,14 +19,14 @@ from tests.support.reading import first_of, frames_of, number_of
 Clip = Callable[..., Path]
 
 
-def test_times_that_go_back_are_repaired_and_told(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_joined_end_to_end_is_read_so_and_told(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
     path = clip("clip.ts", frames=5)
     path.write_bytes(path.read_bytes() * 2)  # the second half begins again at the first time
     frames = frames_of(VideoSource(str(path)))
     assert [number_of(frame) for frame in frames] == [0, 1, 2, 3, 4] * 2
     times = [frame.picture.pts * frame.picture.time_base for frame in frames]
     assert [later - times[0] for later in times] == [Fraction(n, 25) for n in range(10)]
-    assert f"5 frames of {path} had no usable timestamp and got one" in caplog.messages
+    assert f"{path} consists of joined recordings: the times start again at 0.2 s" in caplog.messages
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])

@@ -43,6 +43,7 @@ def make_clip(
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
     b_frames: int = 0,
+    key_every: int | None = None,
     color: tuple[int, int, int, int] | None = None,
     aspect: Fraction | None = None,
     rotation: int | None = None,
@@ -61,9 +62,15 @@ def make_clip(
         context = video.codec_context
         context.width, context.height, context.pix_fmt = width, height, pixel_format
         context.time_base = time_base
+        if key_every:
+            context.gop_size = key_every
         if codec == "libx264":
             context.options = {"preset": "ultrafast", "bf": str(b_frames), "crf": "10"}
-        if codec == "libvpx-vp9":
+        elif b_frames:
+            context.max_b_frames = b_frames
+        if codec == "libx265":
+            context.options = {"preset": "ultrafast", "x265-params": f"log-level=none:keyint=12:bframes={b_frames}"}
+        if codec in ("libvpx", "libvpx-vp9"):
             context.options = {"deadline": "realtime", "cpu-used": "8"}
         if color:
             context.color_range, context.colorspace, context.color_primaries, context.color_trc = color
