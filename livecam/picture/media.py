@@ -84,6 +84,8 @@ class Media:
         color_space: FFmpeg's AVColorSpace; 2 is unspecified.
         color_primaries: FFmpeg's AVColorPrimaries; 2 is unspecified.
         color_transfer: FFmpeg's AVColorTransferCharacteristic; 2 is unspecified.
+        chroma_location: FFmpeg's AVChromaLocation: where between luma samples chroma was sampled; 0 is unspecified.
+        projection: The header (`livecam.picture.projection`) of a video of 360 degrees or for both eyes; else empty.
         display_matrix: The nine 16.16 integers that turn the coded picture upright; None if it is upright.
         expected_frames: The number of frames according to the container or its duration; only for the progress bar.
         metadata: The container's tags.
@@ -103,6 +105,8 @@ class Media:
     color_space: int = 2
     color_primaries: int = 2
     color_transfer: int = 2
+    chroma_location: int = 0
+    projection: bytes = b""
     display_matrix: tuple[int, ...] | None = None
     expected_frames: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)

@@ -143,4 +143,6 @@ def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int |
     """Return the facts of the drawn pictures: those of the source, with the drawn size."""
     classes, orientation = explainer.explained_classes, Orientation.of(media.display_matrix)
     width, height = drawn_size(style, classes, media.width, media.height, orientation, largest_side)
-    return dataclasses.replace(media, width=width, height=height)
+    is_one_panel = (width, height) == (media.width, media.height)
+    projection = media.projection if is_one_panel else b""  # panels side by side are no sphere
+    return dataclasses.replace(media, width=width, height=height, projection=projection)

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from livecam.errors import OutputError
 from livecam.picture.media import Media
 from livecam.picture.planes import padded_size
+from livecam.picture.projection import project
 from livecam.system import cores
 
 # For each wanted pixel format, those that livecam can draw on, the most similar first.
@@ -59,12 +60,17 @@ def add_encoder(
             f"{name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
         )
     try:
-        stream = cast(av.VideoStream, container.add_stream(name, rate=media.rate or 25))
+        stream = cast(av.VideoStream, container.add_stream(name))
     except ValueError as exc:
         raise OutputError(
             f"{container.format.name} files cannot hold {name}; choose another --codec or ending"
         ) from exc
+    if media.projection:
+        project(stream, media.projection)
     context = stream.codec_context
+    if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # what Apple's players want; FFmpeg's default is hev1
+    context.framerate = media.rate or Fraction(25)
     context.width, context.height = padded_size(media.width, media.height, pixel_format)
     context.pix_fmt = pixel_format
     context.time_base = stream.time_base = media.time_base
@@ -75,6 +81,8 @@ def add_encoder(
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
     context.thread_type, context.thread_count = "FRAME", cores.ENCODER
     context.options = _options(codec, context, options)
+    if pixel_format == wanted_format:
+        context.options["chroma_sample_location"] = str(media.chroma_location)
     try:
         context.open()
     except (av.FFmpegError, ValueError) as exc:

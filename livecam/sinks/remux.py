@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Container, Mapping
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -33,18 +32,31 @@ def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], dispo
     stream.disposition = Disposition(disposition)
 
 
-def edit_list_options(media: Media) -> dict[str, str]:
-    """Return muxer options that keep a first timestamp after 0 exact; by default MP4 rounds it to milliseconds."""
+def mp4_options(media: Media, flags: str) -> dict[str, str]:
+    """Return the options of the muxer of MP4 and MOV for a video, with movflags.
+
+    They keep a first timestamp after 0 exact, which it would round to milliseconds, 360 degrees and stereo 3D, and the
+    tags of phones, such as com.android.version. Those have names of their own and need another form of tags, which
+    fewer programs read, so others are written in the usual form.
+    """
     denominator = media.time_base.denominator
-    return {"movie_timescale": str(denominator * math.ceil(90000 / denominator))}
+    has_named_tags = any("." in key for key in media.metadata)
+    return {
+        "movflags": flags + "+use_metadata_tags" * has_named_tags,
+        "movie_timescale": str(denominator * math.ceil(90000 / denominator)),
+        "strict": "unofficial",
+    }
 
 
-def remux(source: Path, target: Path, container_format: str, media: Media, left_out: Container[int]) -> None:
+def remux(
+    source: Path, target: Path, container_format: str, media: Media, video: av.VideoStream, left_out: Container[int]
+) -> None:
     """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it.
 
+    The video is described as `video`, the stream that wrote it, since not all that an MP4 says is read back from it.
     The streams whose indices are in `left_out` are not copied.
     """
-    options = {"movflags": "faststart", **edit_list_options(media)}
+    options = mp4_options(media, "faststart")
     with (
         av.open(str(source.absolute())) as fragmented,
         av.open(str(target.absolute()), "w", format=container_format, container_options=options) as plain,
@@ -55,11 +67,12 @@ def remux(source: Path, target: Path, container_format: str, media: Media, left_
         for stream in fragmented.streams:
             if stream.type == "data" or stream.index in left_out:
                 continue  # the muxer makes a time code track, the only one of data, again from the metadata
-            copy = streams[stream.index] = plain.add_stream_from_template(stream, opaque=True)
+            template = video if stream.type == "video" else stream
+            copy = streams[stream.index] = plain.add_stream_from_template(template, opaque=True)
             describe_stream(copy, stream.metadata, int(stream.disposition))
             if isinstance(copy, av.VideoStream):
-                # Missing in the template; the muxer needs it for the rate of a time code track.
-                copy.codec_context.framerate = media.rate or Fraction(0)
+                copy.codec_context.codec_tag = video.codec_context.codec_tag  # no part of the template
+                copy.codec_context.extradata = stream.codec_context.extradata  # in the form of the file's packets
         for packet in fragmented.demux(*(fragmented.streams[index] for index in streams)):
             if packet.size:
                 packet.stream = streams[packet.stream_index]

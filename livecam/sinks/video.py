@@ -22,7 +22,7 @@ from livecam.picture.planes import planar_format
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder
-from livecam.sinks.remux import describe_stream, edit_list_options, kept_metadata, remux, sync_to_disk
+from livecam.sinks.remux import describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
 from livecam.sinks.verification import Track, flaw_of
 from livecam.system.files import AtomicFile
 
@@ -30,7 +30,8 @@ log = logging.getLogger("livecam")
 
 FRAGMENT_SECONDS = 0.5
 # delay_moov and not empty_moov: only then can FFmpeg write the edit lists that keep negative and late first timestamps.
-_FRAGMENTED_MP4 = {"movflags": "delay_moov+default_base_moof", "frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
+_FRAGMENTED_MP4 = {"frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
+_FRAGMENTED_FLAGS = "delay_moov+default_base_moof"
 # Keep the times: FFmpeg would shift all streams if an AAC track begins with its priming, before 0.
 _MATROSKA = {"avoid_negative_ts": "disabled", "cluster_time_limit": f"{FRAGMENT_SECONDS * 1e3:.0f}"}
 _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -50,7 +51,7 @@ class VideoSink(Sink):
         self._media = media
         self._format, default_codec, options = _CONTAINERS[self._path.suffix.lower()]
         if self._is_fragmented:
-            options = {**options, **edit_list_options(media)}
+            options = {**options, **mp4_options(media, _FRAGMENTED_FLAGS)}
         self._container = av.open(
             str(self._part.absolute()), "w", format=self._format, container_options={**options, "flush_packets": "1"}
         )
@@ -93,7 +94,7 @@ class VideoSink(Sink):
             empty = self._account_for_copies()
             if self._is_fragmented or empty:
                 with AtomicFile(self._path, ".faststart") as plain:
-                    remux(self._part, plain.part, self._format, self._media, left_out=empty)
+                    remux(self._part, plain.part, self._format, self._media, self._stream, left_out=empty)
                     self._verify(plain.part)
                 self._file.discard()
             else:

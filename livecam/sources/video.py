@@ -15,6 +15,7 @@ from livecam.errors import InputError
 from livecam.names import READ_VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation, media_of
+from livecam.picture.projection import chroma_location_in, header_of, is_projected
 from livecam.sources.base import FirstSize, LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.inputs import redacted
 from livecam.sources.joins import Joins
@@ -173,8 +174,11 @@ class VideoSource(Source):
 
     def _describe(self, first: av.VideoFrame, copied: tuple[av.stream.Stream, ...]) -> Media:
         stream, container = self._stream, self._container
+        header = header_of(stream)
         return media_of(
             first,
+            chroma_location=chroma_location_in(header),
+            projection=header if is_projected(first) else b"",
             time_base=first.time_base or Fraction(1, 90000),
             rate=stream.average_rate or stream.guessed_rate,
             sample_aspect_ratio=stream.sample_aspect_ratio or None,

@@ -51,11 +51,18 @@ def make_clip(
     subtitles: bool = False,
     metadata: dict[str, str] | None = None,
     chapters: list[dict[str, Any]] | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a clip: `pts` in `time_base`, `color` as (range, space, primaries, transfer), encoders for `audio`."""
+    """Write a clip: `pts` in `time_base`, `color` as (range, space, primaries, transfer), encoders for `audio`.
+
+    `options` are those of the video's encoder, `container_options` those of the muxer.
+    """
     time_base = time_base or 1 / Fraction(rate)
     width, height = size
-    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
+    with av.open(
+        str(path), "w", container_options={"avoid_negative_ts": "disabled", **(container_options or {})}
+    ) as container:
         container.metadata.update(metadata or {})
         container.set_chapters(chapters or [])
         video = container.add_stream(codec, rate=Fraction(rate))
@@ -72,6 +79,7 @@ def make_clip(
             context.options = {"preset": "ultrafast", "x265-params": f"log-level=none:keyint=12:bframes={b_frames}"}
         if codec in ("libvpx", "libvpx-vp9"):
             context.options = {"deadline": "realtime", "cpu-used": "8"}
+        context.options |= options or {}
         if color:
             context.color_range, context.colorspace, context.color_primaries, context.color_trc = color
         if aspect:

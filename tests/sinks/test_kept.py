@@ -1,0 +1,141 @@
+"""What a copy says of its pictures and of itself is what the source said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from click.testing import Result
+
+from livecam.sinks import EncoderOptions, open_sink
+from livecam.sources import open_source
+from tests.support import projected
+
+Clip = Callable[..., Path]
+Livecam = Callable[..., Result]
+
+
+def copied(source: Path, output: Path, codec: str | None = None) -> Path:
+    with open_source(source) as frames:
+        sink = open_sink(output, frames.media, encoder=EncoderOptions(codec=codec))
+        for frame in frames.frames(sink.copy):
+            sink.write(frame.picture, frame)
+        sink.finish()
+    return output
+
+
+def side_data(path: Path, kind: str) -> bytes | None:
+    with av.open(str(path)) as container:
+        data = next(container.decode(video=0)).side_data.get(kind)
+        return None if data is None else bytes(data)
+
+
+def chroma_location(path: Path) -> int:
+    with open_source(path) as source:
+        return source.media.chroma_location
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec"), [("mp4", "libx264"), ("mov", "libx264"), ("mkv", "mpeg4"), ("mp4", "libx265")]
+)
+@pytest.mark.parametrize("location", [1, 2, 3])
+def test_chroma_stays_where_it_was_sampled(clip: Clip, tmp_path: Path, location: int, ending: str, codec: str) -> None:
+    source = clip("clip.mp4", frames=4, options={"chroma_sample_location": str(location)})
+    assert chroma_location(copied(source, tmp_path / f"out.{ending}", codec)) == location
+
+
+def test_pictures_without_chroma_have_no_place_of_it(clip: Clip, tmp_path: Path) -> None:
+    source = clip("clip.mkv", codec="ffv1", pixel_format="gray", frames=4)
+    assert chroma_location(source) == 0
+    copied(source, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+def test_360_degrees_stay(clip: Clip, tmp_path: Path, ending: str, codec: str) -> None:
+    source = clip("clip.mp4", frames=4)
+    projected.insert_into_sample_entry(source, projected.sphere(projected.EQUIRECTANGULAR))
+    said = side_data(source, "SPHERICAL")
+    assert said is not None
+    assert side_data(copied(source, tmp_path / f"out.{ending}", codec), "SPHERICAL") == said
+
+
+def test_a_turned_sphere_stays_turned(clip: Clip, tmp_path: Path) -> None:
+    turned = projected.sphere(projected.EQUIRECTANGULAR, yaw_degrees=30)
+    source = clip("clip.mp4", frames=4)
+    projected.insert_into_sample_entry(source, turned)
+    as_mkv = copied(source, tmp_path / "out.mkv")
+    assert side_data(as_mkv, "SPHERICAL") == side_data(source, "SPHERICAL")
+    assert (
+        turned[-60:] in copied(as_mkv, tmp_path / "out.mp4").read_bytes()
+    )  # FFmpeg writes another name of the program
+
+
+def test_panels_are_no_sphere(clip: Clip, livecam: Livecam, tmp_path: Path) -> None:
+    source, output = clip("clip.mp4", frames=4), tmp_path / "out.mp4"
+    projected.insert_into_sample_entry(source, projected.sphere(projected.EQUIRECTANGULAR))
+    result = livecam("annotate", source, "-o", output, "--weights", "none", "--view", "side-by-side")
+    assert result.exit_code == 0, result.output
+    assert side_data(output, "SPHERICAL") is None
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "libx264"), ("mkv", "libx265"), ("webm", "libvpx-vp9")])
+@pytest.mark.parametrize("stereo", [projected.TOP_AND_BOTTOM, projected.SIDE_BY_SIDE])
+@pytest.mark.parametrize("sphere", [b"", projected.sphere(projected.CUBEMAP)])
+def test_stereo_and_cubes_stay(
+    clip: Clip, tmp_path: Path, sphere: bytes, stereo: bytes, ending: str, codec: str
+) -> None:
+    source = clip("clip.mp4", frames=4)
+    projected.insert_into_sample_entry(source, sphere + stereo)
+    output = copied(source, tmp_path / f"out.{ending}", codec)
+    for kind in ("STEREO3D", "SPHERICAL"):
+        assert side_data(output, kind) == side_data(source, kind)
+
+
+def test_the_luminances_of_a_display_do_not_come_with_the_sphere(clip: Clip, tmp_path: Path) -> None:
+    source = clip("clip.mp4", frames=4, codec="libx265")
+    light = projected.box(b"clli", b"\x03\xe8\x01\x90")
+    projected.insert_into_sample_entry(source, projected.sphere(projected.EQUIRECTANGULAR) + light)
+    assert side_data(source, "CONTENT_LIGHT_LEVEL") is not None
+    output = copied(source, tmp_path / "out.mkv")
+    assert side_data(output, "SPHERICAL") is not None
+    assert side_data(output, "CONTENT_LIGHT_LEVEL") is None
+
+
+TAGS = {
+    "title": "A clip",
+    "com.android.version": "14",
+    "com.apple.quicktime.make": "Somebody",
+    "location": "+48.0000+011.0000/",
+}
+
+
+@pytest.mark.parametrize("source_ending", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+def test_the_tags_of_phones_stay(clip: Clip, tmp_path: Path, source_ending: str, ending: str) -> None:
+    options = {} if source_ending == "mkv" else {"movflags": "use_metadata_tags"}
+    source = clip(f"clip.{source_ending}", frames=4, metadata=TAGS, container_options=options)
+    with av.open(str(copied(source, tmp_path / f"out.{ending}"))) as container:
+        kept = {key.lower(): value for key, value in container.metadata.items()}
+    assert kept.items() >= TAGS.items()
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_ordinary_tags_are_written_where_all_programs_look(clip: Clip, tmp_path: Path, ending: str) -> None:
+    output = copied(clip("clip.mp4", frames=4, metadata={"title": "A clip"}), tmp_path / f"out.{ending}")
+    assert b"\xa9nam" in output.read_bytes()
+    with av.open(str(output)) as container:
+        assert container.metadata["title"] == "A clip"
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "tag"),
+    [("mp4", "libx265", "hvc1"), ("mov", "libx265", "hvc1"), ("m4v", "libx265", "hvc1"), ("mp4", "libx264", "avc1")],
+)
+def test_codecs_have_the_tag_that_players_look_for(
+    clip: Clip, tmp_path: Path, ending: str, codec: str, tag: str
+) -> None:
+    with av.open(str(copied(clip(frames=4), tmp_path / f"out.{ending}", codec))) as container:
+        assert container.streams.video[0].codec_context.codec_tag == tag
