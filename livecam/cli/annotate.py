@@ -18,6 +18,7 @@ from livecam.cli.options import (
     DRAWING,
     DRAWING_OPTION_NAMES,
     FILE,
+    INSECURE,
     MODEL_OPTION_NAMES,
     MODEL_SECTIONS,
     OVERWRITE,
@@ -69,6 +70,7 @@ VIDEOS = Section(
             help="Explain every Nth frame; the frames between show its map, moved along with the picture, and its age.",
         ),
         STEADY,
+        INSECURE,
     ),
 )
 ENCODER = Section(

@@ -13,6 +13,7 @@ from livecam.cli.options import (
     DRAWING,
     DRAWING_OPTION_NAMES,
     FILE,
+    INSECURE,
     MODEL_OPTION_NAMES,
     MODEL_SECTIONS,
     OVERWRITE,
@@ -46,6 +47,7 @@ STREAMS = (
         metavar="SECONDS",
         help="Wait this long for a stream's answer and its first key frame.",
     ),
+    INSECURE,
 )
 WINDOW = Section(
     "Window",

@@ -269,6 +269,7 @@ STEADY = Option(
     metavar="on|off",
     help="Keep maps, scale and class of a video from flickering; off explains each frame by itself.",
 )
+INSECURE = Option(["--insecure"], is_flag=True, help="Do not check the certificate of a server.")
 OVERWRITE = Option(["--overwrite"], is_flag=True, help="Replace outputs that exist.")
 PREDICTIONS = Option(
     ["--predictions"],

@@ -40,6 +40,7 @@ def annotate(
     steady: bool = True,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    insecure: bool = False,
     batch: int | None = None,
     predictions: str | Path | None = None,
     save_map: str | Path | None = None,
@@ -67,6 +68,7 @@ def annotate(
             affected.
         start_seconds: Where to begin in a video.
         duration_seconds: How much of a video to take; None for all of it.
+        insecure: Do not check the certificate of the server of a URL.
         batch: How many frames are explained at once; by default a number that suits the device.
         predictions: A file with one JSON line per frame. This file and the next two are replaced if they exist.
         save_map: A file for the signed maps, .npy, float32: (frames, h, w), or (frames, classes, h, w) for several
@@ -92,6 +94,7 @@ def annotate(
         steady=steady,
         start_seconds=start_seconds,
         duration_seconds=duration_seconds,
+        insecure=insecure,
         batch=batch,
         predictions=predictions,
         save_map=save_map,

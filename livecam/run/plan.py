@@ -29,6 +29,7 @@ class Options:
     steady: bool = True
     start_seconds: float = 0.0
     duration_seconds: float | None = None
+    insecure: bool = False
     batch: int | None = None
     predictions: str | Path | None = None
     save_map: str | Path | None = None
@@ -70,7 +71,11 @@ class Run:
     def open_source(self) -> Source:
         """Open the input. Raises InputError."""
         options = self.options
-        return self.input.open(start_seconds=options.start_seconds, duration_seconds=options.duration_seconds)
+        return self.input.open(
+            start_seconds=options.start_seconds,
+            duration_seconds=options.duration_seconds,
+            insecure=options.insecure,
+        )
 
     def open_sink(self, media: Media) -> Sink:
         """Open the output for the pictures that `media` describes. Raises OutputError."""

@@ -12,7 +12,7 @@ from livecam.errors import InputError, some_of
 from livecam.sources.base import LiveOptions, Signal, Source, SourceKind
 from livecam.sources.camera import CAMERA
 from livecam.sources.demo import DEMO
-from livecam.sources.inputs import WHAT_TO_NAME, files_like, stands_for_many, without_file_scheme
+from livecam.sources.inputs import WHAT_TO_NAME, files_like, is_url, stands_for_many, without_file_scheme
 from livecam.sources.network import STREAM
 from livecam.sources.paced import PacedSource, played
 from livecam.sources.pictures import PICTURE
@@ -55,7 +55,9 @@ class Input:
     names: tuple[str, ...]
     many: bool = False
 
-    def open(self, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> Source:
+    def open(
+        self, *, start_seconds: float = 0.0, duration_seconds: float | None = None, insecure: bool = False
+    ) -> Source:
         """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
             raise InputError(
@@ -63,14 +65,21 @@ class Input:
             )
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
-            return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds)
+            trust = {"insecure": True} if insecure and is_url(self.names[0]) else {}
+            return self.kind.open(
+                self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **trust
+            )
         if start_seconds or duration_seconds is not None:
             raise InputError(f"only a video has parts; leave out start and duration for {some_of(self.names)}")
         return self.kind.open([Path(name) for name in self.names], many=self.many)
 
 
 def open_source(
-    source: str | Path | Sequence[str | Path], *, start_seconds: float = 0.0, duration_seconds: float | None = None
+    source: str | Path | Sequence[str | Path],
+    *,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+    insecure: bool = False,
 ) -> Source:
     """Open a video or pictures, to be read to their end.
 
@@ -79,6 +88,7 @@ def open_source(
             pattern or a list of pictures; those that cannot be read are skipped and counted.
         start_seconds: Where to begin in a video. The times of its frames then count from there.
         duration_seconds: How much of a video to read; None for all of it.
+        insecure: Do not check the certificate of a server.
 
     Returns:
         The source, open. Use it as a context manager, and take its `frames` once.
@@ -86,7 +96,7 @@ def open_source(
     Raises:
         InputError: The source does not exist or cannot be read, or a list contains a video.
     """
-    return one_input(source).open(start_seconds=start_seconds, duration_seconds=duration_seconds)
+    return one_input(source).open(start_seconds=start_seconds, duration_seconds=duration_seconds, insecure=insecure)
 
 
 def open_live(uri: str, options: LiveOptions) -> Source:

@@ -147,6 +147,7 @@ class LiveOptions:
             are read.
         loop: Restart a file or a generated scene when it ends.
         open_seconds: How long a stream may take to answer and to send its first key frame.
+        insecure: Do not check the certificate of a server.
     """
 
     size: tuple[int, int] | None = None
@@ -155,6 +156,7 @@ class LiveOptions:
     realtime: bool = False
     loop: bool = False
     open_seconds: float = 20.0
+    insecure: bool = False
 
 
 def video_name(path: str) -> str:
@@ -169,10 +171,10 @@ class SourceKind:
 
     Attributes:
         recognises: Takes a name as the user typed it, returns True if it is of this kind.
-        open: Called as `open(name, start_seconds=..., duration_seconds=...)`, the duration None for all of it; if
-            `is_still`, as `open(paths, many=...)` with the paths of pictures, of which unreadable ones are skipped if
-            `many`. Returns the source, raises InputError. None if the source never ends, so that it can only be
-            watched.
+        open: Called as `open(name, start_seconds=..., duration_seconds=...)`, the duration None for all of it, and for
+            a URL with `insecure=True` if the certificate of the server is not to be checked; if `is_still`, as
+            `open(paths, many=...)` with the paths of pictures, of which unreadable ones are skipped if `many`. Returns
+            the source, raises InputError. None if the source never ends, so that it can only be watched.
         open_live: Called as `open_live(name, options)` with LiveOptions. Returns the source, raises InputError. None to
             play the result of `open` like a file.
         is_still: True for pictures: their frames have paths and no times.

@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
+from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
 from livecam.sources.inputs import is_stream, redacted, without_credentials
 from livecam.sources.opening import open_container
@@ -28,16 +29,21 @@ _OPTIONS = {
 
 
 def connect_stream(
-    url: str, *, open_seconds: float = LiveOptions.open_seconds, stall_seconds: float = STALL_SECONDS
+    url: str,
+    *,
+    open_seconds: float = LiveOptions.open_seconds,
+    stall_seconds: float = STALL_SECONDS,
+    insecure: bool = False,
 ) -> Connection:
     """Connect to a stream, waiting `open_seconds` in all for an answer and a key frame. Raises NoSignal."""
     asked_seconds = time.perf_counter()
-    container = _join(url, _PROBE_SECONDS, open_seconds, stall_seconds)
+    join = partial(_join, url, stall_seconds=stall_seconds, insecure=insecure)
+    container = join(_PROBE_SECONDS, open_seconds)
     left_seconds = asked_seconds + open_seconds - time.perf_counter()
     if left_seconds > 0 and not container.streams.video and container.duration is None:
         # The sound came first. PyAV does not see streams that appear after opening, so open again and wait for them.
         container.close()
-        container = _join(url, left_seconds, left_seconds, stall_seconds)
+        container = join(left_seconds, left_seconds)
         left_seconds = asked_seconds + open_seconds - time.perf_counter()
     if left_seconds <= 0:
         container.close()
@@ -45,12 +51,16 @@ def connect_stream(
     return Connection(container, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds)
 
 
-def _join(url: str, probe_seconds: float, open_seconds: float, stall_seconds: float) -> InputContainer:
+def _join(
+    url: str, probe_seconds: float, open_seconds: float, *, stall_seconds: float, insecure: bool
+) -> InputContainer:
     """Open a stream, and look into it for `probe_seconds` unless everything is known before. Raises NoSignal."""
     options = {**_OPTIONS, "analyzeduration": str(round(probe_seconds * 1e6))}
     asked_seconds = time.perf_counter()
     try:
-        return open_container(url, options=options, open_seconds=open_seconds, read_seconds=stall_seconds)
+        return open_container(
+            url, options=options, open_seconds=open_seconds, read_seconds=stall_seconds, insecure=insecure
+        )
     except av.FFmpegError as exc:
         if time.perf_counter() - asked_seconds >= open_seconds:  # RTSP calls it invalid data
             raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
@@ -58,6 +68,8 @@ def _join(url: str, probe_seconds: float, open_seconds: float, stall_seconds: fl
 
 
 def _refused(error: av.FFmpegError) -> NoSignal:
+    if problem := distrust(error):
+        return NoSignal(problem, HOW_TO_TRUST)
     match error:
         case av.error.ProtocolNotFoundError():
             return NoSignal(problem_of(error), "livecam doctor lists the protocols that it has")
@@ -74,14 +86,17 @@ def _cannot_join(problem: str) -> NoSignal:
 
 def open_stream(url: str, options: LiveOptions) -> Source:
     """Open a stream for watching live; a recording is read like a file. Raises InputError."""
-    name, connect = redacted(url), partial(connect_stream, url, open_seconds=options.open_seconds)
+    name = redacted(url)
+    connect = partial(connect_stream, url, open_seconds=options.open_seconds, insecure=options.insecure)
     connection = connected(name, connect)
     if url.startswith("http") and connection.has_an_end:
         connection.close()
         return open_file(url, options)
     if connection.comes_in_pieces:
         connection.close()
-        return played(partial(VideoSource, url, only_pictures=True), LiveOptions(realtime=True))
+        return played(
+            partial(VideoSource, url, only_pictures=True, insecure=options.insecure), LiveOptions(realtime=True)
+        )
     return ReconnectingSource(name, connection, connect)
 
 

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from livecam.errors import InputError
+from livecam.sources.certificates import HOW_TO_TRUST, distrust, tls_options
 from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
 from livecam.sources.protocols import problem_of
 
@@ -36,7 +37,12 @@ _PROTOCOLS_BY_FORMAT = {
 
 
 def open_container(
-    uri: str, *, open_seconds: float, read_seconds: float, options: Mapping[str, str] | None = None
+    uri: str,
+    *,
+    open_seconds: float,
+    read_seconds: float,
+    options: Mapping[str, str] | None = None,
+    insecure: bool = False,
 ) -> InputContainer:
     """Open a file or a URL.
 
@@ -48,6 +54,7 @@ def open_container(
         open_seconds: How long to wait for the first data.
         read_seconds: How long to wait for the next data, whenever it is read later.
         options: FFmpeg's options, in addition to those that every input gets.
+        insecure: Do not check the certificate of a server.
 
     Raises:
         InputError: It is neither a file nor an address on a network.
@@ -57,7 +64,7 @@ def open_container(
         return av.open(
             # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
             uri if is_url(uri) else str(Path(uri).absolute()),
-            options={**_allowed(uri), **(options or {})},
+            options={**_allowed(uri), **tls_options(insecure=insecure), **(options or {})},
             metadata_errors="replace",
             timeout=(open_seconds, read_seconds),
         )
@@ -69,12 +76,12 @@ def open_container(
         raise
 
 
-def open_recording(uri: str, name: str) -> InputContainer:
+def open_recording(uri: str, name: str, *, insecure: bool = False) -> InputContainer:
     """Open a video to be read to its end; `name` is what it is called in messages. Raises InputError."""
     if not is_url(uri):
         check_file(Path(uri))
     try:
-        container = open_container(uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS)
+        container = open_container(uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS, insecure=insecure)
     except av.FFmpegError as exc:
         raise _cannot_open(uri, name, exc) from without_credentials(exc)
     if container.format.name == "sdp" and not any(s.codec_context and s.width for s in container.streams.video):
@@ -86,6 +93,8 @@ def open_recording(uri: str, name: str) -> InputContainer:
 
 
 def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
+    if problem := distrust(error):
+        return InputError(f"cannot open {name}: {problem}; {HOW_TO_TRUST}")
     if is_url(uri):
         return InputError(f"cannot open {name}: {problem_of(error)}")
     if Path(uri).suffix.lower() in _FORMATS_BY_ENDING:

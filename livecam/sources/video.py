@@ -33,7 +33,8 @@ _COPIED = ("audio", "subtitle", "attachment")
 class VideoSource(Source):
     """Reads the first video stream of a file or URL, and the packets of audio, subtitle and attachment streams.
 
-    With `only_pictures` all other streams are ignored without a note.
+    With `only_pictures` all other streams are ignored without a note. With `insecure` the certificate of a server is
+    not checked.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class VideoSource(Source):
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
         only_pictures: bool = False,
+        insecure: bool = False,
     ) -> None:
         self.name = redacted(uri)
-        self._container = open_recording(uri, self.name)
+        self._container = open_recording(uri, self.name, insecure=insecure)
         try:
             self._stream = video_stream(self._container, self.name)
             self._stream.thread_type, self._stream.thread_count = "AUTO", cores.DECODER
@@ -216,7 +218,7 @@ def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame
 
 def open_file(uri: str, options: LiveOptions) -> Source:
     """Open a file, local or on a web server, for watching live. Raises InputError."""
-    return played(partial(VideoSource, uri, only_pictures=options.loop), options)
+    return played(partial(VideoSource, uri, only_pictures=options.loop, insecure=options.insecure), options)
 
 
 VIDEO = SourceKind(

@@ -31,6 +31,7 @@ class RtmpServer(TcpServer):
 
     picture_after_seconds: float = 0.0
     has_video: bool = True
+    has_tls: bool = False
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> RtmpServer:
@@ -40,7 +41,7 @@ class RtmpServer(TcpServer):
 
     @property
     def url(self) -> str:
-        return f"rtmp://127.0.0.1:{self.port}/live/cam"
+        return f"rtmp{'s' * self.has_tls}://127.0.0.1:{self.port}/live/cam"
 
     def serve(self, client: socket.socket) -> None:
         with client.makefile("rb") as received:

@@ -45,6 +45,7 @@ class RtspServer(TcpServer):
     joins_at: int = 0
     pictures: int | None = None
     duration_seconds: float | None = None
+    has_tls: bool = False
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> RtspServer:
@@ -54,7 +55,7 @@ class RtspServer(TcpServer):
 
     @property
     def url(self) -> str:
-        return f"rtsp://127.0.0.1:{self.port}/cam"
+        return f"rtsp{'s' * self.has_tls}://127.0.0.1:{self.port}/cam"
 
     def serve(self, client: socket.socket) -> None:
         with client.makefile("rb") as requests:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
+from pathlib import Path
+
+CERTIFICATE = Path(__file__).parents[1] / "data" / "localhost.pem"
+
+
+def with_tls(connection: socket.socket) -> ssl.SSLSocket:
+    """The server's side of a connection or of a listening socket, with a certificate that nobody knows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context.wrap_socket(connection, server_side=True)
 
 
 class TcpServer:
-    """Calls `serve` with the connection of every client, until the block ends; then all connections are closed."""
+    """Calls `serve` with the connection of every client, until the block ends; then all connections are closed.
+
+    With `has_tls` the connections are encrypted.
+    """
+
+    has_tls = False
 
     def __enter__(self) -> TcpServer:
         self._clients: list[socket.socket] = []
@@ -44,5 +60,5 @@ class TcpServer:
                 threading.Thread(target=self._until_it_leaves, args=(client,), daemon=True).start()
 
     def _until_it_leaves(self, client: socket.socket) -> None:
-        with suppress(OSError), client:
-            self.serve(client)
+        with suppress(OSError), with_tls(client) if self.has_tls else client as connection:
+            self.serve(connection)
