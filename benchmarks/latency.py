@@ -29,6 +29,7 @@ from livecam import Explainer, Explanation
 from livecam.bench.timing import write_json
 from livecam.ledger import percentiles
 from livecam.live.display import NoWindow
+from livecam.live.feeds import Feeds
 from livecam.live.session import Session
 from livecam.picture.frame import Frame
 from livecam.sources import PacedSource, Source, open_source
@@ -106,8 +107,8 @@ def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: boo
             return frame.index < LONGEST_SECONDS * fps
         return frame.index < log.changed_at + frames
 
-    with Ending(PacedSource(open_source(ENDLESS), fps=fps), wants) as source:
-        Session([source], explainer, NoWindow(), on_shown=log.add).run()
+    with Feeds([Ending(PacedSource(open_source(ENDLESS), fps=fps), wants)]) as feeds:
+        Session(feeds, explainer, NoWindow(), on_shown=log.add).run()
     return {
         "model": model,
         "wanted_engine": engine,

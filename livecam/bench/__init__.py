@@ -16,6 +16,7 @@ from livecam.bench.overhead import TIMED, MakeExplainer, fastest, measure_overhe
 from livecam.bench.timing import WARM_UP_ROUNDS
 from livecam.explain.explainer import Explainer
 from livecam.live.display import NoWindow
+from livecam.live.feeds import Feeds
 from livecam.live.session import Session
 from livecam.run.annotation import annotate
 from livecam.sources import PacedSource, open_source
@@ -117,8 +118,8 @@ def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
     Returns:
         `fps`, the frames `shown` and `dropped`, and `latency_ms`, the percentiles from arrival to shown.
     """
-    with PacedSource(open_source(clip), fps=fps) as source:
-        session = Session([source], explainer, NoWindow())
+    with Feeds([PacedSource(open_source(clip), fps=fps)]) as feeds:
+        session = Session(feeds, explainer, NoWindow())
         session.run()
     (ledger,) = session.ledgers
     counts = {"shown": ledger.delivered, "dropped": ledger.dropped.total()}

@@ -104,7 +104,7 @@ class ExplainerThread:
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopped or self._is_asked or self._has_work())
             self._changed.wait_for(
-                lambda: all(feed.waits_for_explainer or feed.is_read for feed in self._feeds), _GATHER_SECONDS
+                lambda: all(feed.waits_for_explainer or feed.is_silent for feed in self._feeds), _GATHER_SECONDS
             )
             return not self._is_stopped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Feed:
     was explained too late is dropped.
 
     All feeds of a run share the condition `changed`. The methods are thread-safe, for one thread that reads, one that
-    explains, and one that shows.
+    explains, and one that shows. `source` may stand for one that is not open yet, which then takes its place.
     """
 
     def __init__(self, source: Source, changed: threading.Condition) -> None:
@@ -69,7 +69,8 @@ class Feed:
         self._last_sent = -1  # the index of the last frame that went to the screen
         self._newest: Explained | None = None
         self._is_revised = False
-        self._is_read, self._is_stopped = False, False
+        self._begun = threading.Event()
+        self._is_open, self._is_read, self._is_stopped = False, False, False
 
     @property
     def waits_for_explainer(self) -> bool:
@@ -90,6 +91,21 @@ class Feed:
         return self._is_revised
 
     @property
+    def is_open(self) -> bool:
+        """True once the source is open."""
+        return self._is_open
+
+    @property
+    def is_settled(self) -> bool:
+        """True once the source is open, or it is known that it cannot be opened now."""
+        return self._is_open or self._is_read or bool(self.source.signal.problem)
+
+    @property
+    def is_silent(self) -> bool:
+        """True if no frame is to be expected soon: the source has ended, or there is no signal."""
+        return self._is_read or bool(self.source.signal.problem)
+
+    @property
     def is_read(self) -> bool:
         """True once the source has given its last frame."""
         return self._is_read
@@ -101,12 +117,15 @@ class Feed:
             return self._is_read and self._to_explain is self._in_flight is self._to_show is None
 
     def read(self) -> None:
-        """Read the source to its end: the work of the reader's thread."""
+        """Open the source, read it to its end and close it: the work of the reader's thread. Raises InputError."""
         try:
-            # Closed at once, so that the source ends its last gap.
-            with closing(self.source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
-                for frame in frames:
-                    self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
+            with suppress(GivenUp), self.source.opened() as source:
+                self._set_open(source)
+                source.idle(self._begun)
+                # Closed at once, so that the source ends its last gap.
+                with closing(source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
+                    for frame in frames:
+                        self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
         finally:
             with self._changed:
                 self._is_read = True
@@ -198,12 +217,17 @@ class Feed:
             is_revised, self._is_revised = self._is_revised, False
             return is_revised
 
+    def begin(self) -> None:
+        """Let the frames come."""
+        self._begun.set()
+
     def stop(self) -> None:
         """Make the reader end, even while it waits."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
-        self.source.stop()
+            self.source.stop()
+        self._begun.set()
 
     def close(self) -> None:
         """Complete the ledger once every thread of the run has ended."""
@@ -211,6 +235,12 @@ class Feed:
         self.ledger.unreadable, self.ledger.damaged = self.source.unreadable, self.source.damaged
         self.ledger.gaps = self.source.signal.gaps
         self.ledger.end(on_their_way=to_explain + self._is_in_flight_unsent + (self._to_show is not None))
+
+    def _set_open(self, source: Source) -> None:
+        with self._changed:
+            if self._is_stopped:
+                raise GivenUp
+            self.source, self.ledger.source, self._is_open = source, source.name, True
 
     @property
     def _stands_still(self) -> bool:

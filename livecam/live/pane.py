@@ -134,7 +134,7 @@ class Pane:
         return bgr, {**facts, **described(drawn.frame, drawn.explanation)}
 
     def on_screen(self, notices: Sequence[str], *, shows_figures: bool) -> np.ndarray:
-        """Return the pane with its text, (H, W, 3) uint8 BGR; it is black before the first frame.
+        """Return the pane with its text, (H, W, 3) uint8 BGR; before the first frame it says what is waited for.
 
         Args:
             notices: Lines that are always shown.
@@ -142,7 +142,10 @@ class Pane:
         """
         if self.drawn is None:
             width, height = self._first_size()
-            return np.zeros((height, width, 3), np.uint8)
+            black = np.zeros((height, width, 3), np.uint8)
+            source = self.feed.source
+            draw_lines(black, [source.name, source.signal.problem or "waiting for the first picture", *notices])
+            return black
         if self._bgr is None:
             self._bgr = self._to_screen(self.drawn.picture, self.drawn.aspect)
         bgr = self._bgr.copy()

@@ -1,9 +1,8 @@
-"""The threads of a live run: a reader per source, an explainer, a recorder, and the screen in the main thread."""
+"""A live run: an explainer and a recorder in threads of their own, and the screen in the main thread."""
 
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,13 +15,12 @@ from livecam.explain.explainer import Explainer
 from livecam.live.commands import Commands
 from livecam.live.display import Display
 from livecam.live.explainer_thread import ExplainerThread
-from livecam.live.feed import Feed
+from livecam.live.feeds import Feeds
 from livecam.live.hud import Notice
 from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
 from livecam.render import Style
 from livecam.run.workers import Workers
-from livecam.sources.base import Source
 from livecam.system.cores import drawing_threads
 
 _TICK_SECONDS = 0.02
@@ -50,7 +48,7 @@ class Session:
     """One live run. The main thread draws, shows and handles keys; every other step has a thread of its own.
 
     Args:
-        sources: Open sources; the caller closes them.
+        feeds: Supply the frames; they have to be opened and read meanwhile.
         explainer: Explains all of them.
         display: Where they are shown.
         options: How they are shown and recorded.
@@ -64,7 +62,7 @@ class Session:
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        feeds: Feeds,
         explainer: Explainer,
         display: Display,
         options: SessionOptions | None = None,
@@ -72,15 +70,14 @@ class Session:
         on_shown: OnShown = lambda source, frame, explanation: None,
     ) -> None:
         options = options or SessionOptions()
-        self._changed = threading.Condition()
-        self._feeds = [Feed(source, self._changed) for source in sources]
-        self.ledgers = [feed.ledger for feed in self._feeds]
+        self._feeds = feeds
+        self.ledgers = [feed.ledger for feed in feeds]
         self.notice = Notice()
         self.recorder = Recorder(options.recordings, overwrite=options.overwrite, tell=self.notice.tell)
         self._explainer = explainer
         self._explaining = ExplainerThread(
-            self._feeds,
-            self._changed,
+            feeds,
+            feeds.changed,
             explainer,
             self.notice.tell,
             is_steady=options.is_steady,
@@ -88,7 +85,7 @@ class Session:
         )
         self._display = display
         self._screen = Screen(
-            self._feeds,
+            feeds,
             display,
             self.recorder,
             self.notice,
@@ -96,12 +93,11 @@ class Session:
             max_age_seconds=options.max_age_seconds,
             on_shown=on_shown,
         )
-        self._commands = Commands(self._feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
+        self._commands = Commands(feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
         self._duration_seconds = math.inf if options.duration_seconds is None else options.duration_seconds
         self._end_seconds = math.inf
         self._is_stopped = False
-        readers = {f"reader-{number}": feed.read for number, feed in enumerate(self._feeds)}
-        works = {**readers, "explain": self._explaining.run, "record": self.recorder.run}
+        works = {"explain": self._explaining.run, "record": self.recorder.run}
         self._workers = Workers(works, on_failure=self._stop)
 
     def run(self) -> None:
@@ -119,12 +115,13 @@ class Session:
             stack.enter_context(self._explainer)
             self._explainer.expect(math.inf, batch=len(self._feeds))
             self._warm_up()
+            self._feeds.begin()
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
-                for feed in self._feeds:
-                    feed.close()
+                self._feeds.end()
                 self.recorder.abort()
+            self._feeds.raise_failure()
 
     def _warm_up(self) -> None:
         """Open the window and explain once before the first frame, since both take longer the first time."""
@@ -133,6 +130,8 @@ class Session:
         self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
 
     def _tick(self) -> None:
+        if not self._is_stopped:
+            self._feeds.raise_failure()
         if self._end_seconds == math.inf and any(ledger.read for ledger in self.ledgers):
             self._end_seconds = time.perf_counter() + self._duration_seconds
         if self._is_over():
@@ -141,8 +140,8 @@ class Session:
             self._display.close()
             self._workers.wait(_TICK_SECONDS)
             return
-        with self._changed:
-            self._changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+        with self._feeds.changed:
+            self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
         for key in self._screen.present():
             self._commands.press(key)
         if self._display.is_closed:
@@ -160,8 +159,7 @@ class Session:
         """Make the readers and the explainer end, and with them the run. Thread-safe."""
         self._is_stopped = True
         self._explaining.stop()
-        for feed in self._feeds:
-            feed.stop()
+        self._feeds.stop()
 
     def _give_up(self) -> None:
         """End without waiting for recordings to be completed."""

@@ -12,7 +12,9 @@ from livecam.errors import InputError, LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
+from livecam.live.awaited import AwaitedSource
 from livecam.live.display import Display, NoWindow, Window, check_window
+from livecam.live.feeds import Feeds
 from livecam.live.session import Session, SessionOptions
 from livecam.names import DISPLAYS
 from livecam.picture.frame import Frame
@@ -20,7 +22,7 @@ from livecam.render import Style
 from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.sinks import kind_of
-from livecam.sources import LiveOptions, open_live
+from livecam.sources import LiveOptions
 from livecam.system.machine import versions
 
 log = logging.getLogger("livecam")
@@ -44,14 +46,15 @@ def watch(
 ) -> list[Ledger]:
     """Explain cameras, streams and files live, and show them in a window.
 
-    The newest frames of all sources are explained together; each source has a pane in the window. The run ends when all
-    sources have ended, when the user quits or closes the window, or after `duration_seconds`.
+    The newest frames of all sources are explained together; each source has a pane in the window. A camera or stream
+    that cannot be opened is tried again, as long as another source is open. The run ends when all sources have ended,
+    when the user quits or closes the window, or after `duration_seconds`.
 
     Args:
         sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
             video file, or "demo:".
         explainer: Explains the frames; or a function that creates it. Since loading a model takes long, the function is
-            called only after the sources have been opened and the window has been checked.
+            called only after sources have been opened and the window has been checked.
         options: How the sources are read.
         style: What is drawn; by default the heatmap over the frame.
         window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
@@ -96,8 +99,10 @@ def watch(
         recordings=recordings,
         overwrite=overwrite,
     )
+    awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(sources) > 1) for uri in sources]
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_live(source, options or LiveOptions())) for source in sources]
+        feeds = stack.enter_context(Feeds(awaited))
+        feeds.wait_until_open()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()
 
@@ -105,7 +110,7 @@ def watch(
             latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
             sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
 
-        session = Session(opened, made, _display(window), session_options, on_shown=on_shown)
+        session = Session(feeds, made, _display(window), session_options, on_shown=on_shown)
         try:
             session.run()
         finally:

@@ -100,11 +100,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def interruptible(work: Callable[[], Result]) -> Result:
-    """Do something that may wait for long outside of Python, in another thread, and return its result.
-
-    An interrupt of the calling thread is raised at once, and the other thread is left behind.
-    """
+def in_background(work: Callable[[], Result], name: str) -> Future[Result]:
+    """Start a thread of its own for something that may hang outside of Python; it does not keep the program alive."""
     future: Future[Result] = Future()
 
     def run() -> None:
@@ -113,8 +110,16 @@ def interruptible(work: Callable[[], Result]) -> Result:
         except BaseException as exc:
             future.set_exception(exc)
 
-    threading.Thread(target=run, name="livecam-open", daemon=True).start()
-    return future.result()
+    threading.Thread(target=run, name=f"livecam-{name}", daemon=True).start()
+    return future
+
+
+def interruptible(work: Callable[[], Result]) -> Result:
+    """Do something that may hang outside of Python, and return its result.
+
+    An interrupt is raised at once; the thread that does the work is then left behind.
+    """
+    return in_background(work, "work").result()
 
 
 class Channel(Generic[Item]):

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 from av.video.reformatter import VideoReformatter
 
+from livecam.errors import InputError
 from livecam.ledger import Gap
 from livecam.names import VIDEO_ENDINGS
 from livecam.picture.frame import Frame
@@ -80,6 +81,10 @@ class Signal:
         self._problem = self._cause = ""
 
 
+class NotThereError(InputError):
+    """A camera or stream cannot be opened now; it may be there later."""
+
+
 OnPacket = Callable[[av.Packet], None]
 
 
@@ -120,6 +125,14 @@ class Source(ABC):
 
         Raises InputError.
         """
+
+    def opened(self) -> Source:
+        """Return the source once it is open; one that stands for another waits for that and returns it."""
+        return self
+
+    def idle(self, until: threading.Event) -> None:
+        """Wait before the first frame is taken; what arrives by itself meanwhile is read and thrown away."""
+        until.wait()
 
     def stop(self) -> None:  # noqa: B027 - most sources never wait
         """Make `frames` end instead of waiting for the next frame. Thread-safe."""

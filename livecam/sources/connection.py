@@ -12,7 +12,7 @@ import av
 from av.codec.context import ThreadType
 from av.container import InputContainer
 
-from livecam.errors import InputError
+from livecam.sources.base import NotThereError
 from livecam.sources.inputs import redacted, without_credentials
 from livecam.sources.protocols import problem_of
 
@@ -36,10 +36,10 @@ class NoSignal(Exception):  # noqa: N818 - an error only where nothing has been 
         super().__init__(problem)
         self._advice = advice
 
-    def in_one_line(self, name: str) -> InputError:
+    def in_one_line(self, name: str) -> NotThereError:
         """Return the error for a source of this name that could not be opened at all."""
         advice = f"; {self._advice}" if self._advice else ""
-        return InputError(f"cannot open {name}: {self}{advice}")
+        return NotThereError(f"cannot open {name}: {self}{advice}")
 
 
 class Connection:

@@ -29,7 +29,7 @@ class ReconnectingSource(Source):
 
     `stop` ends a wait between two attempts, or for a camera's next frame, at once. A network read or a connection
     attempt that hangs ends by its own timeout, within some seconds. A caller that cannot wait for that should read in a
-    daemon thread and not close the source.
+    daemon thread, which closes the source.
     """
 
     is_live = True
@@ -92,6 +92,11 @@ class ReconnectingSource(Source):
                 )
         finally:
             self.signal.stop()
+
+    def idle(self, until: threading.Event) -> None:
+        for _ in self._pictures():
+            if until.is_set():
+                break
 
     def stop(self) -> None:
         self._stopping.set()

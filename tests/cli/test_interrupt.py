@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -150,11 +150,12 @@ class SilentServer:
         return time.monotonic() - self._interrupted_seconds
 
 
+@pytest.mark.parametrize("command", [("annotate", "-o"), ("live", "--no-window", "--record")])
 def test_interrupted_while_a_server_says_nothing_it_ends_at_once(
-    livecam: Callable[..., Result], tmp_path: Path
+    livecam: Callable[..., Result], tmp_path: Path, command: Sequence[str]
 ) -> None:
     server = SilentServer()
-    result = livecam("annotate", server.url, "-o", tmp_path / "out.mp4")
+    result = livecam(*command, tmp_path / "out.mp4", server.url)
     assert server.seconds_since() < 1
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from livecam.ledger import Ledger
 from livecam.live.commands import Commands
 from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Explained, Feed
+from livecam.live.feeds import Feeds
 from livecam.live.hud import Notice
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
@@ -35,14 +36,16 @@ class LiveRun:
         self.display = FakeDisplay(keys)
         self.shown: list[tuple[int, Frame, Explanation]] = []
         settings = SessionOptions(**{"is_steady": False, "duration_seconds": _LONGEST_SECONDS} | options)
-        self.session = Session(sources, explainer or NumberReader(), self.display, settings, on_shown=self._add)
+        self._feeds = Feeds(sources)
+        self.session = Session(self._feeds, explainer or NumberReader(), self.display, settings, on_shown=self._add)
 
     def _add(self, source: int, frame: Frame, explanation: Explanation) -> None:
         self.shown.append((source, frame, explanation))
         self.display.frames += 1
 
     def __call__(self) -> LiveRun:
-        self.session.run()
+        with self._feeds:
+            self.session.run()
         return self
 
     @property
