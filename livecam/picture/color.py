@@ -35,11 +35,15 @@ class Color(NamedTuple):
     @classmethod
     def of(cls, picture: av.VideoFrame) -> Color:
         """Read the tags of a picture; if untagged, assume BT.709 for HD sizes and BT.601 for others, as mpv does."""
-        space = picture.colorspace
+        color_range = ColorRange.JPEG if picture.format.name.startswith("yuvj") else picture.color_range
+        return cls.tagged(picture.colorspace, color_range, picture.width, picture.height)
+
+    @classmethod
+    def tagged(cls, space: int, color_range: int, width: int, height: int) -> Color:
+        """Read FFmpeg's tags of pictures of a size, as `of` does."""
         if space not in _LUMA:
-            space = _BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
-        full_range = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
-        return cls(space, full_range)
+            space = _BT709 if width >= 1280 or height > 576 else _BT601
+        return cls(space, color_range == ColorRange.JPEG)
 
     @staticmethod
     def space_tag(picture: av.VideoFrame) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -12,16 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.video.reformatter import VideoReformatter
 
 from livecam.errors import InputError
 from livecam.ledger import Gap
 from livecam.names import VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
-from livecam.system import cores
-
-log = logging.getLogger("livecam")
 
 
 class Signal:
@@ -203,24 +198,3 @@ class SourceKind:
     endings: tuple[str, ...] = ()
     output_name: Callable[[str], str] = video_name
     output_suffix: str = "_livecam"
-
-
-class FirstSize:
-    """Scales the pictures of a video to the size of its first, since an encoder takes only one size; logs it once."""
-
-    def __init__(self, name: str, width: int, height: int) -> None:
-        self._name, self._width, self._height = name, width, height
-        self._reformatter = VideoReformatter()
-        self._was_told = False
-
-    def fit(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture itself if it has the size, else a scaled copy with its time."""
-        if (picture.width, picture.height) == (self._width, self._height):
-            return picture
-        if not self._was_told:
-            self._was_told = True
-            log.warning(
-                "%s changes from %dx%d to %dx%d: scaled to the first size",
-                *(self._name, self._width, self._height, picture.width, picture.height),
-            )
-        return self._reformatter.reformat(picture, self._width, self._height, threads=cores.SCALER)

@@ -12,7 +12,8 @@ import av
 
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, media_of
-from livecam.sources.base import FirstSize, OnPacket, Signal, Source
+from livecam.sources.base import OnPacket, Signal, Source
+from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.connection import Connection, NoSignal
 
 log = logging.getLogger("livecam")
@@ -57,12 +58,15 @@ class ReconnectingSource(Source):
                 raise exc.in_one_line(name) from exc
             raise
         self._what_comes = connection.facts
-        self.media = media_of(
-            first,
-            time_base=_TIME_BASE,
-            rate=connection.rate,
-            sample_aspect_ratio=connection.stream.sample_aspect_ratio or None,
+        self.media = conditioned(
+            media_of(
+                first,
+                time_base=_TIME_BASE,
+                rate=connection.rate,
+                sample_aspect_ratio=connection.stream.sample_aspect_ratio or None,
+            )
         )
+        self._begin_seconds: float | None = None
 
     @property
     def facts(self) -> str:
@@ -72,21 +76,14 @@ class ReconnectingSource(Source):
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
-        size = FirstSize(self.name, self.media.width, self.media.height)
-        begin_seconds, last_pts = None, -1
+        conditioner = Conditioner(self.name, self.media, self._sample_aspect_ratio)
         try:
-            for index, picture in enumerate(self._pictures()):
-                now_seconds = time.perf_counter()
-                self._found(now_seconds)
-                begin_seconds = now_seconds if begin_seconds is None else begin_seconds
-                last_pts = max(int((now_seconds - begin_seconds) / _TIME_BASE), last_pts + 1)
-                self.damaged += picture.is_corrupt
-                fitted = size.fit(picture)
-                fitted.pts, fitted.time_base, fitted.duration = last_pts, _TIME_BASE, 0
+            for index, picture in enumerate(conditioner.pictures(self._stamped())):
+                assert self._begin_seconds is not None and picture.time is not None  # it was stamped
                 yield Frame(
-                    picture=fitted,
+                    picture=picture,
                     index=index,
-                    captured_seconds=now_seconds,
+                    captured_seconds=self._begin_seconds + picture.time,
                     orientation=orientation,
                     sample_aspect_ratio=aspect,
                 )
@@ -105,6 +102,21 @@ class ReconnectingSource(Source):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _stamped(self) -> Iterator[av.VideoFrame]:
+        """Yield the pictures with their times of arrival, later for each."""
+        last_pts = -1
+        for picture in self._pictures():
+            now_seconds = time.perf_counter()
+            self._found(now_seconds)
+            self._begin_seconds = now_seconds if self._begin_seconds is None else self._begin_seconds
+            last_pts = max(int((now_seconds - self._begin_seconds) / _TIME_BASE), last_pts + 1)
+            self.damaged += picture.is_corrupt
+            picture.pts, picture.time_base, picture.duration = last_pts, _TIME_BASE, 0
+            yield picture
+
+    def _sample_aspect_ratio(self) -> Fraction | None:
+        return self._connection.stream.codec_context.sample_aspect_ratio if self._connection else None
 
     def _pictures(self) -> Iterator[av.VideoFrame]:
         """Yield the pictures of one connection after the other."""

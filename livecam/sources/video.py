@@ -16,7 +16,8 @@ from livecam.names import READ_VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation, media_of
 from livecam.picture.projection import chroma_location_in, header_of, is_projected
-from livecam.sources.base import FirstSize, LiveOptions, OnPacket, Source, SourceKind
+from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
+from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.inputs import redacted
 from livecam.sources.joins import Joins
 from livecam.sources.opening import open_recording, video_stream
@@ -60,7 +61,7 @@ class VideoSource(Source):
             copied = tuple(s for s in self._container.streams if s.type in _COPIED and not only_pictures)
             self._events = self._read(copied)
             first, self._ahead = self._first_picture()
-            self.media = self._describe(first, copied)
+            self.media = conditioned(self._describe(first, copied))
         except BaseException:
             self.close()
             raise
@@ -68,15 +69,15 @@ class VideoSource(Source):
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
-        size = FirstSize(self.name, self.media.width, self.media.height)
+        conditioner = Conditioner(self.name, self.media, lambda: self._stream.codec_context.sample_aspect_ratio)
         index = 0
         if not self._only_pictures:
             self._name_what_is_left_out()
-        for event in chain(_emptied(self._ahead), self._events):
+        for event in conditioner.events(chain(_emptied(self._ahead), self._events)):
             if isinstance(event, av.Packet):
                 on_packet(event)
                 continue
-            yield Frame(picture=size.fit(event), index=index, orientation=orientation, sample_aspect_ratio=aspect)
+            yield Frame(picture=event, index=index, orientation=orientation, sample_aspect_ratio=aspect)
             index += 1
 
     @property

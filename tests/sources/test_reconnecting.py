@@ -88,7 +88,7 @@ def test_stopping_ends_the_wait_for_a_lost_stream(server: StreamServer) -> None:
 
 
 def test_another_size_is_scaled_to_the_first(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
-    sizes = [(160, 90), (320, 180), (64, 48), (160, 90)]
+    sizes = [(160, 90), (320, 180), (64, 36), (160, 90)]
     connections = recordings(*(clip(f"{n}.ts", frames=3, rate=1, size=size) for n, size in enumerate(sizes)))
     with ReconnectingSource("it", next(connections), connections.__next__, **QUICK) as source:
         frames = first_of(source, 10)
