@@ -92,10 +92,11 @@ class Ledger:
         delivered: Frames that were written to the output or shown on the screen.
         carried: Those of them that were drawn with the map of an earlier frame.
         dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
-            frame replaced them, "pause" if the picture was paused, "end" if the run ended first.
+            frame replaced them, "pause" if the picture was paused, "end" if the run ended first. Of several pictures
+            also "explain" and "write", if that failed.
         unreadable: Frames that the source should contain but that could not be decoded.
         damaged: Frames that were decoded with parts missing, which the decoder painted over.
-        unreadable_files: Pictures that could not be read, of a source of several files.
+        failed_files: Why a file was not done, by its name, for each of several pictures that failed.
         gaps: The times without a signal.
         verified: True once the finished file was checked to contain all frames; None if there is nothing to check.
         stages: The duration of each stage for each frame.
@@ -113,7 +114,7 @@ class Ledger:
         self.dropped: Counter[str] = Counter()
         self.unreadable = 0
         self.damaged = 0
-        self.unreadable_files: list[str] = []
+        self.failed_files: dict[str, str] = {}
         self.gaps: list[Gap] = []
         self.verified: bool | None = None
         self.stages = {stage: Durations() for stage in kind.stages}
@@ -158,13 +159,18 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """True if every frame that the source should contain was read without damage."""
-        return not (self.unreadable or self.damaged)
+        """True if every frame that the source should contain was read without damage, and no file failed."""
+        return not (self.unreadable or self.damaged or self.failed_files)
+
+    @property
+    def in_progress(self) -> int:
+        """Frames that were read and neither delivered nor dropped so far."""
+        return self.read - self.delivered - self.dropped.total()
 
     @property
     def is_balanced(self) -> bool:
         """True if every frame that was read has been delivered or dropped; false while frames are in progress."""
-        return self.read == self.delivered + self.dropped.total()
+        return not self.in_progress
 
     def line(self) -> str:
         """Return the ledger as one line of text."""
@@ -206,7 +212,7 @@ class Ledger:
                 "unreadable": self.unreadable,
                 "damaged": self.damaged,
             },
-            "unreadable_files": self.unreadable_files,
+            "failed_files": self.failed_files,
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps],
             "fps": round(self.fps, 3),
             "seconds": round(self.seconds, 3),

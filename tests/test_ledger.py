@@ -15,7 +15,7 @@ def test_the_report_of_a_file_has_its_documented_keys() -> None:
     assert report["frames"].keys() == {"read", "explained", "carried", "dropped", "written", "unreadable", "damaged"}
     assert report["frames"]["dropped"] == 0
     assert report["stages_ms"].keys() == {"capture", "explain", "render", "write"}
-    assert {"unreadable_files", "fps", "seconds", "stages_ms", "latency_ms", "verified"} <= report.keys()
+    assert {"failed_files", "fps", "seconds", "stages_ms", "latency_ms", "verified"} <= report.keys()
 
 
 def test_the_report_of_a_live_run_has_its_documented_keys() -> None:

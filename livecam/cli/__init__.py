@@ -5,14 +5,19 @@ Nothing heavy is imported before a command runs, so that help appears at once.
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from livecam._version import __version__
 from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
+from livecam.cli.errors import EXIT_ERROR, one_line
 from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
+from livecam.cli.terminal import open_missing_streams, output_errors, tell
+from livecam.errors import OutputError
 from livecam.system.cores import before_torch_loads, keep_freed_memory, spare_collector
 
 EPILOG = """\b
@@ -54,4 +59,10 @@ def main() -> None:
     before_torch_loads()
     spare_collector()
     keep_freed_memory()
-    cli(prog_name="livecam")
+    open_missing_streams()
+    try:
+        with output_errors():  # of click, which prints the help; those of a command end in it
+            cli(prog_name="livecam")
+    except OutputError as exc:
+        tell(one_line(exc))
+        sys.exit(EXIT_ERROR)

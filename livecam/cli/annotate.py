@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import Option
 
+from livecam.cli.batch import Batch
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import (
     BATCH,
@@ -32,9 +31,9 @@ from livecam.cli.options import (
     taken,
 )
 from livecam.cli.terminal import Progress
-from livecam.errors import InputError, some_of
 
 if TYPE_CHECKING:
+    from livecam.explain.explainer import Explainer
     from livecam.ledger import Ledger
     from livecam.run.plan import Run
 
@@ -120,7 +119,7 @@ MAPS = Option(
 )
 @click.argument("sources", type=FILE, metavar="INPUT...", nargs=-1, required=True)
 @ends_well
-def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> None:
+def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> int | None:
     """Draw what the model looks at into videos and pictures.
 
     INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video, or
@@ -142,57 +141,30 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     inputs = find_inputs(sources if len(sources) > 1 else sources[0])
     model = taken(options, MODEL_OPTION_NAMES)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
-    make_explainer = partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards)
-    explainer = functools.cache(make_explainer)  # one for all runs
+    explainer = Shared(partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**taken(options, ("codec", "preset", "crf")))
 
-    def annotated(run: Run) -> Ledger:
-        with progress.of("pictures" if run.is_still else "frames"), _interrupt_told(run, progress):
+    def annotate(run: Run) -> Ledger:
+        with progress.of("pictures" if run.is_still else "frames"):
             return carry_out(run, explainer, on_progress=progress)
 
     planning = Options(style=style, encoder=encoder, **options)
     with planned(inputs, output or default_output(sources, inputs), planning) as runs:
-        outcomes = [_outcome(run, annotated, is_last_word=len(runs) == 1) for run in runs]
-    failed = [name for outcome in outcomes for name in outcome.failed]
-    if failed:
-        total = sum(len(each.names) for each in inputs)
-        click.echo(f"livecam: {len(failed)} of {total} inputs failed: {some_of(failed)}", err=True)
-    if failed or not all(outcome.complete for outcome in outcomes):
-        sys.exit(EXIT_ERROR)
+        batch = Batch(runs, annotate, lambda: progress.ledger, lambda exc: exc is explainer.error)
+        return None if batch.run() else EXIT_ERROR
 
 
-@contextmanager
-def _interrupt_told(run: Run, progress: Progress) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        if progress.ledger is not None:
-            click.echo(f"{run.output}: stopped, {progress.ledger.line()}", err=True)
-        raise
+class Shared:
+    """Makes the explainer for all runs, when the first of them needs it. `error` is why it cannot be made."""
 
+    def __init__(self, make: Callable[[], Explainer]) -> None:
+        self.error: BaseException | None = None
+        self._make = functools.cache(make)
 
-class Outcome(NamedTuple):
-    """The outcome of a run: its success, and the inputs that could not be read."""
-
-    complete: bool
-    failed: Sequence[str] = ()
-
-
-def _outcome(run: Run, annotated: Callable[[Run], Ledger], *, is_last_word: bool) -> Outcome:
-    """Run and print the result; an input that cannot be read ends the command if `is_last_word`, else only this run."""
-    try:
-        ledger = annotated(run)
-    except InputError as exc:
-        if is_last_word:
+    def __call__(self) -> Explainer:
+        try:
+            return self._make()
+        except BaseException as exc:
+            self.error = exc
             raise
-        click.echo(f"livecam: {exc}", err=True)
-        return Outcome(False, run.input.names)
-    click.echo(f"{run.output.rstrip(':')}: {ledger.line()}", err=True)
-    if not run.is_still and not ledger.complete:
-        click.echo(
-            f"livecam: {ledger.unreadable} frames could not be read and {ledger.damaged} were damaged; "
-            f"{run.output} holds the rest",
-            err=True,
-        )
-    return Outcome(ledger.complete, ledger.unreadable_files)

@@ -10,7 +10,7 @@ from click import Option
 
 from livecam.cli.errors import ends_well
 from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size
-from livecam.cli.terminal import print_table, print_text
+from livecam.cli.terminal import print_table, print_text, printable, tell
 
 PERCENTILES = ("p50", "p90", "p99")
 STAGES = ("capture", "explain", "render", "write")
@@ -84,9 +84,10 @@ def bench_command(
         size="x".join(map(str, size)),
         rounds=rounds,
         seconds=seconds,
-        on_step=lambda step: click.echo(f"livecam: {step}", err=True),
+        on_step=lambda step: tell(f"livecam: {step}"),
     )
-    print_text(f"{machine_line(machine())}\n{{model}}, {{input}}, {{method}} at {{layer}}\n".format(**figures))
+    print_text(machine_line(machine()))
+    print_text(printable("{model}, {input}, {method} at {layer}".format(**figures)) + "\n")
     _print_overhead(figures)
     _print_runs(figures["end_to_end"])
     _print_loops(figures["open_loop"])

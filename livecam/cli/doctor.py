@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import AS_JSON, Command
-from livecam.cli.terminal import print_text
+from livecam.cli.terminal import print_text, printable
 
 if TYPE_CHECKING:
     from livecam.doctor import Check, Finding
@@ -27,7 +26,7 @@ _NAME_WIDTH = 13
 
 @click.command("doctor", cls=Command, params=[AS_JSON])
 @ends_well
-def doctor_command(as_json: bool) -> None:
+def doctor_command(as_json: bool) -> int | None:
     """Check this machine, and say how to fix what does not work.
 
     [ok] works. [--] is not present on this machine. [!!] is optional and does not work. [XX] is required and does not
@@ -45,8 +44,7 @@ def doctor_command(as_json: bool) -> None:
         print_text(json.dumps(_as_data(findings), indent=2))
     else:
         print_text(_verdict(findings, broken))
-    if broken:
-        sys.exit(EXIT_ERROR)
+    return EXIT_ERROR if broken else None
 
 
 def _as_data(findings: Sequence[Finding]) -> dict[str, object]:
@@ -65,9 +63,9 @@ def _print(finding: Finding) -> None:
 
 def _lines(check: Check, *, is_broken: bool) -> list[str]:
     mark = _BROKEN if is_broken else _MARKS[check.state]
-    lines = [f"  {mark} {check.name:{_NAME_WIDTH}} {check.fact}"]
+    lines = [f"  {mark} {check.name:{_NAME_WIDTH}} {printable(check.fact)}"]
     if check.next_step is not None:
-        lines.append(f"{'':{_NAME_WIDTH + 8}}-> {check.next_step}")
+        lines.append(f"{'':{_NAME_WIDTH + 8}}-> {printable(check.next_step)}")
     return lines
 
 

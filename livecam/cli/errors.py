@@ -7,14 +7,17 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import click
 
+from livecam.cli.terminal import tell
 from livecam.errors import LivecamError
 
 EXIT_ERROR = 1
@@ -29,51 +32,70 @@ class Terminated(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def ends_well(command: Callable[..., None]) -> Callable[..., None]:
+def ends_well(command: Callable[..., int | None]) -> Callable[..., None]:
     """Decorate a command so that it ends with a message and an exit code, never with a traceback.
 
-    An error prints one line and exits with 1, Ctrl-C with 130, SIGTERM with 143. The command gets the option --debug,
-    which shows tracebacks.
+    The command returns its exit code, None for 0. An error prints one line and exits with 1, Ctrl-C with 130, SIGTERM
+    with 143. The command gets the option --debug, which shows tracebacks.
     """
 
     @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
     @functools.wraps(command)
-    def wrapped(*, debug: bool, **options: Any) -> None:
+    def wrapped(*, debug: bool, **options: Any) -> None:  # `tell_error` reads `debug` from click's context
         with _notes_on_stderr(), _ending_signals_raised():
-            try:
-                command(**options)
-            except click.ClickException:
-                raise
-            except (Exception, KeyboardInterrupt) as exc:
-                interrupt = _interrupt_behind(exc)
-                if interrupt is not None:
-                    sys.exit(interrupt.exit_code if isinstance(interrupt, Terminated) else EXIT_INTERRUPTED)
-                if debug:
-                    raise
-                click.echo(_one_line(exc), err=True)
-                sys.exit(EXIT_ERROR)
+            sys.exit(_exit_code(partial(command, **options)))
 
     return wrapped
 
 
-def _interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:
+def _exit_code(command: Callable[[], int | None]) -> int | None:
+    try:
+        return command()
+    except click.ClickException:
+        raise
+    except BaseException as exc:  # also SystemExit, which only a user's model can raise here
+        interrupt = interrupt_behind(exc)
+        if isinstance(interrupt, Terminated):
+            return interrupt.exit_code
+        if interrupt is not None:
+            return EXIT_INTERRUPTED
+        tell_error(exc)
+        return EXIT_ERROR
+
+
+def interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:
     """Return the interrupt that caused an exception, if one did: an import that is interrupted may wrap it."""
     while exc is not None and not isinstance(exc, KeyboardInterrupt):
         exc = exc.__cause__ or exc.__context__
     return exc
 
 
-def _one_line(exc: BaseException) -> str:
+def tell_error(exc: BaseException) -> None:
+    """Print the message for an error; before it, with --debug, the traceback."""
+    if click.get_current_context().params["debug"]:
+        for line in "".join(traceback.format_exception(exc)).splitlines():
+            tell(line)
+    tell(one_line(exc))
+
+
+def one_line(exc: BaseException) -> str:
+    """Return the message for an error."""
     if isinstance(exc, LivecamError):
         return f"livecam: {exc}"
     text = " ".join(str(exc).split())
     return f"livecam: unexpected {type(exc).__name__}: {text[:200]} (--debug shows where)"
 
 
+class _Notes(logging.Handler):
+    """Prints what is logged as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"livecam: note: {record.getMessage()}")
+
+
 @contextmanager
 def _notes_on_stderr() -> Iterator[None]:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("livecam: note: %(message)s"))
+    handler = _Notes()
     log = logging.getLogger("livecam")
     log.addHandler(handler)
     level = log.level

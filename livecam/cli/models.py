@@ -11,7 +11,7 @@ from click import Option
 
 from livecam.cli.errors import ends_well
 from livecam.cli.options import AS_JSON, FILE, LABELS, Command
-from livecam.cli.terminal import print_table, print_text
+from livecam.cli.terminal import print_table, print_text, tell
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -37,7 +37,8 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     else:
         print_table([HEADINGS, *map(_model_cells, entries)], numbers=(1, 2, 3))
     if pattern is None:
-        click.echo("\n".join(hints()), err=True)
+        for hint in hints():
+            tell(hint)
 
 
 def _model_cells(entry: Entry) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""Text and tables on standard output, and the progress bar on standard error."""
+"""Text and tables on standard output; messages and the progress bar on standard error."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,13 +16,42 @@ if TYPE_CHECKING:
     from livecam.ledger import Ledger
 
 
-def print_text(text: str) -> None:
-    """Print to standard output. It is no error if the reader, such as `head`, has stopped reading.
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that is closed.
 
-    Raises OutputError.
+    Else the next file that is opened would get its number, and libraries would print their messages into that file.
     """
-    try:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - until the process ends
+
+
+def printable(text: str) -> str:
+    r"""Return one line of text in which escapes such as \n and \x1b stand for what would control the terminal."""
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def tell(line: str) -> None:
+    """Print a line to standard error, if anybody can read it there."""
+    with suppress(OSError):
+        click.echo(printable(line), err=True)
+
+
+def print_text(text: str) -> None:
+    """Print to standard output. Names that come from elsewhere must be `printable`. Raises OutputError."""
+    with output_errors():
         click.echo(text)
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise OutputError if standard output fails, but not if its reader, such as `head`, has stopped reading."""
+    try:
+        yield
     except OSError as exc:
         # What is still buffered is written at exit, where it would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -32,16 +61,25 @@ def print_text(text: str) -> None:
 
 def print_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> None:
     """Print rows as columns, the headings first. The columns whose indices are in `numbers` are aligned right."""
+    print_text("\n".join(_aligned(rows, numbers)))
+
+
+def tell_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows as columns to standard error."""
+    for line in _aligned(rows):
+        tell(f"  {line}")
+
+
+def _aligned(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> Iterator[str]:
+    """Yield a line for each row."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print_text("\n".join(_aligned(row, widths, numbers) for row in rows))
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int], numbers: Collection[int]) -> str:
-    cells = [
-        cell.rjust(width) if column in numbers else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
 
 
 class Progress:
@@ -88,4 +126,5 @@ class Progress:
         of = f" of {expected}" if expected else ""
         step = ledger.delivered - self._shown if expected else 0
         self._shown = ledger.delivered
-        self._bar.update(step, f"{ledger.delivered}{of} {self._unit}, {ledger.fps:.1f} fps{self._forwards}")
+        with suppress(OSError):  # the terminal was closed
+            self._bar.update(step, f"{ledger.delivered}{of} {self._unit}, {ledger.fps:.1f} fps{self._forwards}")

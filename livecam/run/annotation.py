@@ -78,7 +78,7 @@ def annotate(
             unknown.
 
     Returns:
-        The ledger of the run. Its `unreadable_files` are those of several pictures that could not be read.
+        The ledger of the run. Its `failed_files` are those of several pictures that could not be read or written.
 
     Raises:
         LivecamError: The run failed. No video is written under the output's name; pictures that were completed are
@@ -130,9 +130,11 @@ def carry_out(
             batch=options.batch,
             carrier=carrier,
             steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
+            goes_on=run.is_still and run.input.many,
             on_written=sidecars.add,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )
+        pipeline.ledger.failed_files.update({name: str(exc) for name, exc in run.refused.items()})
         try:
             return pipeline.run()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import av
 
+from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier
@@ -22,12 +24,14 @@ from livecam.sinks.base import Sink
 from livecam.sources.base import Source
 from livecam.system.cores import drawing_threads
 
+log = logging.getLogger("livecam")
+
 _MOST_BATCHES = 4
 """If only every Nth frame is explained, N times as many may wait, up to this factor, so that batches stay as large."""
 _TICK_SECONDS = 0.1
 
-Uploaded = dict[int, DevicePlanes | None]
-"""The planes of frames on the device, by the frames' indices."""
+Answer = tuple[Frame, Explanation, DevicePlanes | None]
+"""A frame, its explanation, and its planes if they are on the device."""
 
 
 class Pipeline:
@@ -41,6 +45,7 @@ class Pipeline:
         batch: How many frames are explained at once; None for a number that suits the device.
         carrier: Chooses the frames to explain and moves their maps to the others; None: all are explained.
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
+        goes_on: Leave out a picture that cannot be explained or written; else that ends the run.
         on_written: Called by the writing thread with each frame that reached the sink.
         on_progress: Called about ten times a second by the thread that called `run`.
 
@@ -59,6 +64,7 @@ class Pipeline:
         batch: int | None = None,
         carrier: Carrier | None = None,
         steadiness: Steadiness | None = None,
+        goes_on: bool = False,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
@@ -70,12 +76,14 @@ class Pipeline:
         self._steadiness = steadiness
         self._renderer = renderer
         self._sink = sink
+        self._goes_on = goes_on
+        self._first_failure: Exception | None = None
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
         batch = min(batch or explainer.usual_batch, source.media.expected_frames or sys.maxsize)
         # One batch may wait while another is processed: enough to even out a slow stage, few enough to stop soon.
         self._captured: Channel[Frame] = Channel(batch * min(self._carrier.every, _MOST_BATCHES))
-        self._explained: Channel[tuple[Frame, Explanation, DevicePlanes | None]] = Channel(batch)
+        self._explained: Channel[Answer] = Channel(batch)
         self._transfer = transfer_to(explainer.device)
         self._stopping = threading.Event()
         works = {"capture": self._capture, "explain": self._explain, "render": self._render}
@@ -100,7 +108,7 @@ class Pipeline:
                 self._workers.run(self._tick, stop=self._stopping.set, give_up=self._give_up)
             finally:
                 self._tally()
-                self.ledger.end(on_their_way=0 if self.finished else self.ledger.read - self.ledger.delivered)
+                self.ledger.end(on_their_way=0 if self.finished else self.ledger.in_progress)
                 if not self.finished:
                     self._sink.abort()
         if not self.finished:
@@ -133,36 +141,70 @@ class Pipeline:
         clock = self.ledger.stages["explain"]
         for frames in self._captured.batches(self._captured.capacity):
             begin = time.perf_counter()
-            there = {frame.index: uploaded(frame.picture, self._transfer) for frame in frames}
-
-            def explain(due: Sequence[Frame], there: Uploaded = there) -> list[Explanation]:
-                uploads = [there[frame.index] for frame in due]
-                return self._explainer.explain(due, uploaded=uploads, heat=self._steadiness is None)
-
-            explanations = self._carrier.explanations(frames, explain)
-            if self._steadiness is not None:
-                explanations = list(map(self._steadiness, frames, explanations))
+            answers = self._answers(frames)
             seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-            for frame, explanation in zip(frames, explanations, strict=True):
+            for frame, explanation, there in answers:
                 clock.add(seconds_per_frame)
                 self.ledger.explained += not explanation.age_frames
-                self._explained.put((frame, explanation, there[frame.index]))
+                self._explained.put((frame, explanation, there))
         self._explained.close()
 
+    def _answers(self, frames: Sequence[Frame]) -> list[Answer]:
+        """Explain frames. If some may be left out, those that cannot be explained by themselves are."""
+        try:
+            return self._explain_together(frames)
+        except Exception as exc:
+            if not self._goes_on:
+                raise
+            if len(frames) == 1:
+                self._leave_out(frames[0], "explain", exc)
+                return []
+        return [answer for frame in frames for answer in self._answers([frame])]
+
+    def _explain_together(self, frames: Sequence[Frame]) -> list[Answer]:
+        there = {frame.index: uploaded(frame.picture, self._transfer) for frame in frames}
+
+        def explain(due: Sequence[Frame]) -> list[Explanation]:
+            uploads = [there[frame.index] for frame in due]
+            return self._explainer.explain(due, uploaded=uploads, heat=self._steadiness is None)
+
+        explanations = self._carrier.explanations(frames, explain)
+        if self._steadiness is not None:
+            explanations = list(map(self._steadiness, frames, explanations))
+        return [(frame, one, there[frame.index]) for frame, one in zip(frames, explanations, strict=True)]
+
     def _render(self) -> None:
-        render_clock, write_clock = self.ledger.stages["render"], self.ledger.stages["write"]
         for frame, explanation, there in self._explained:
-            with render_clock.measure():
-                picture: av.VideoFrame = self._renderer(frame, explanation, there)
-            with write_clock.measure():
-                self._sink.write(picture, frame)
+            try:
+                self._write(frame, explanation, there)
+            except Exception as exc:
+                if not self._goes_on:
+                    raise
+                self._leave_out(frame, "write", exc)
+                continue
             self.ledger.deliver(frame.captured_seconds, explanation.age_frames)
             self._on_written(frame, explanation)
         if self.ledger.delivered:  # an interrupt before the first frame leaves no output
             self.ledger.verified = self._sink.finish()
             self.finished = True
+        elif self._first_failure is not None:
+            raise self._first_failure
+
+    def _write(self, frame: Frame, explanation: Explanation, there: DevicePlanes | None) -> None:
+        with self.ledger.stages["render"].measure():
+            picture: av.VideoFrame = self._renderer(frame, explanation, there)
+        with self.ledger.stages["write"].measure():
+            self._sink.write(picture, frame)
+
+    def _leave_out(self, frame: Frame, step: str, exc: Exception) -> None:
+        """Count and log a picture that failed at a step."""
+        reason = str(exc) if isinstance(exc, LivecamError) else f"{frame.path}: {type(exc).__name__}: {exc}"
+        log.warning("%s", reason)
+        self._first_failure = self._first_failure or exc
+        self.ledger.failed_files[str(frame.path)] = reason
+        self.ledger.dropped[step] += 1
 
     def _tally(self) -> None:
         """Copy the source's counts to the ledger."""
         self.ledger.unreadable, self.ledger.damaged = self._source.unreadable, self._source.damaged
-        self.ledger.unreadable_files = list(self._source.unreadable_files)
+        self.ledger.failed_files.update(self._source.failed_files)

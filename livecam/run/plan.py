@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from livecam.errors import LivecamError, OutputError
@@ -55,6 +55,7 @@ class Run:
         sink: The kind of the output.
         files: The output file of each input, by the input's name; empty if the output is not a file.
         options: The options of the run.
+        refused: Why an input's output cannot be written, by the input's name; the others are done.
     """
 
     input: Input
@@ -62,6 +63,7 @@ class Run:
     sink: SinkKind
     files: Mapping[str, Path]
     options: Options
+    refused: Mapping[str, OutputError] = field(default_factory=dict)
 
     @property
     def is_still(self) -> bool:
@@ -69,9 +71,12 @@ class Run:
         return self.input.kind.is_still
 
     def open_source(self) -> Source:
-        """Open the input. Raises InputError."""
+        """Open what is not refused of the input. Raises LivecamError."""
         options = self.options
-        return self.input.open(
+        names = tuple(name for name in self.input.names if name not in self.refused)
+        if not names:
+            raise next(iter(self.refused.values()))
+        return replace(self.input, names=names).open(
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
             insecure=options.insecure,
@@ -87,20 +92,20 @@ class Run:
 def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[list[Run]]:
     """Plan a run for each input. Creates the output folder and removes it in the end if it stayed empty.
 
-    All pictures together count as one input, each video as another, as returned by `find_inputs`. Raises LivecamError.
+    All pictures together count as one input, each video as another, as returned by `find_inputs`. An output that cannot
+    be written is `refused` in its run. Raises LivecamError, also if that is so for all outputs.
     """
     _check_options(inputs, options)
     of_pictures = options if _are_all_still(inputs) else options.without_those_of_videos()
     runs = [_run(each, output, of_pictures if each.kind.is_still else options) for each in inputs]
     with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
         _check_names([(name, file) for run in runs for name, file in run.files.items()])
-        check_outputs(
+        _check_files(
             [name for run in runs for name in run.input.names],
-            {file: run.sink for run in runs for file in run.files.values()},
+            [file for run in runs for file in run.files.values()],
             options.sidecars,
-            overwrite=options.overwrite,
         )
-        yield runs
+        yield _checked(runs)
 
 
 def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
@@ -121,11 +126,36 @@ def check_outputs(
     inputs: Iterable[str], outputs: Mapping[Path, SinkKind], sidecars: Sequence[Path], *, overwrite: bool
 ) -> None:
     """Check that files can be written, and that none of them is an input or written twice. Raises OutputError."""
-    check_distinct(map(without_file_scheme, inputs), [*outputs, *sidecars])
+    _check_files(inputs, outputs, sidecars)
     for path, kind in outputs.items():
         kind.check(path, overwrite)
+
+
+def _check_files(inputs: Iterable[str], outputs: Iterable[Path], sidecars: Sequence[Path]) -> None:
+    """Check that no file is an input or written twice, and that sidecars can be written. Raises OutputError."""
+    check_distinct(map(without_file_scheme, inputs), [*outputs, *sidecars])
     for path in sidecars:
         check_writable(path)
+
+
+def _checked(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with the outputs that are refused. Raises OutputError if there are no others."""
+    checked = [replace(run, refused=_refused(run)) for run in runs]
+    refused = [error for run in checked for error in run.refused.values()]
+    if refused and len(refused) == sum(len(run.files) for run in runs):
+        raise refused[0]
+    return checked
+
+
+def _refused(run: Run) -> dict[str, OutputError]:
+    """Check the outputs of a run. Return the error for each that cannot be written, by its input's name."""
+    refused = {}
+    for name, file in run.files.items():
+        try:
+            run.sink.check(file, run.options.overwrite)
+        except OutputError as exc:
+            refused[name] = exc
+    return refused
 
 
 def _run(source: Input, output: str, options: Options) -> Run:

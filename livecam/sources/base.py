@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 
@@ -96,7 +97,7 @@ class Source(ABC):
         signal: Tracks if frames arrive; by default one that is never lost.
         unreadable: How many expected frames could not be decoded. This count and the next two are final once the frames
             have ended.
-        unreadable_files: The files that could not be read, for a source of several files.
+        failed_files: Why a file could not be read, by its name, for a source of several files.
         damaged: How many frames were decoded with missing parts, which the decoder filled in.
     """
 
@@ -105,7 +106,7 @@ class Source(ABC):
     is_live: bool = False
     signal: Signal = Signal()
     unreadable: int = 0
-    unreadable_files: Sequence[str] = ()
+    failed_files: Mapping[str, str] = MappingProxyType({})
     damaged: int = 0
 
     @property

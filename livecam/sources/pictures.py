@@ -41,13 +41,13 @@ _UPRIGHT = {
 class PictureSource(Source):
     """Yields still pictures of any size, upright, as planar 8-bit RGB; `media` describes the first.
 
-    If `many`, pictures that cannot be read are skipped, logged and counted; `unreadable_files` names them.
+    If `many`, pictures that cannot be read are skipped, logged and counted; `failed_files` names them.
     """
 
     def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
         self.name = f"{len(paths)} pictures" if many else str(paths[0])
         self._paths, self._many = paths, many
-        self.unreadable_files: list[str] = []
+        self.failed_files: dict[str, str] = {}
         self._notes: list[str] = []
         self._pictures = self._read()
         self._first = next(self._pictures, None)
@@ -83,7 +83,7 @@ class PictureSource(Source):
                     raise
                 self._notes.append(str(exc))
                 self.unreadable += 1
-                self.unreadable_files.append(str(path))
+                self.failed_files[str(path)] = str(exc)
                 continue
             if pictures_in_file > 1:
                 self._notes.append(f"{path} holds {pictures_in_file} pictures; the first is explained")

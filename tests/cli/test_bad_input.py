@@ -122,8 +122,6 @@ BAD: dict[str, tuple[str, str]] = {
     "folder in a missing folder": ("*.gif -o nowhere/out", "the folder nowhere does not exist"),
     "pictures of one name": ("good.png good.gif -o out", "good.png and good.gif would both become out/good.png"),
     "videos of one name": ("good.mp4 texts/../good.mp4 -o out", "would both become out/good.mp4"),
-    "video that exists among several": ("good.png good.mp4 -o taken", "taken/good.mp4 exists"),
-    "picture that exists among several": ("good.png good.mp4 -o taken2", "taken2/good.png exists"),
     "part of a picture": ("good.png -o out.png --start 1", "only a video has parts"),
     "part of pictures": ("*.gif -o out --duration 1", "only a video has parts"),
     "encoder of a picture": ("good.png -o out.png --codec libx264", "codec, preset and crf are for videos"),
@@ -339,8 +337,8 @@ def test_records_of_a_failed_run_are_not_kept(livecam: Livecam, folder: Path) ->
 def test_debug_shows_the_traceback(livecam: Livecam) -> None:
     result = livecam("annotate", "missing.mp4", "--debug")
     assert result.exit_code == 1
-    assert result.exception is not None
-    assert "does not exist" in str(result.exception)
+    assert result.stderr.startswith("Traceback (most recent call last):\n")
+    assert result.stderr.splitlines()[-1].startswith("livecam: missing.mp4 does not exist")
 
 
 @contextmanager
@@ -391,10 +389,10 @@ def test_a_full_disk_is_named_and_what_was_written_plays(
         arguments = "demo:?size=640x360&seconds=20 -o full.mp4 --crf 10 --engine eager"
         result = livecam("annotate", *arguments.split())
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
-        "livecam: note: full.mp4.part plays up to there",
-        "livecam: cannot write full.mp4: File too large",
-    ]
+    note, account, error = result.stderr.splitlines()
+    assert note == "livecam: note: full.mp4.part plays up to there"
+    assert account.startswith("full.mp4: ")
+    assert error == "livecam: cannot write full.mp4: File too large"
     assert not (folder / "full.mp4").exists()
     frames = 0
     with av.open(str(folder / "full.mp4.part")) as container, suppress(av.error.InvalidDataError):  # the last is half

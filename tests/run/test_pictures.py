@@ -100,9 +100,10 @@ def test_a_folder_goes_on_past_what_cannot_be_read(livecam: Livecam, tmp_path: P
     assert "4 read, 4 explained, 0 dropped, 4 written, 3 unreadable" in result.output
     assert "empty.png is empty" in result.output
     assert "text.jpg is not a picture that can be read" in result.output
-    summary = result.output.splitlines()[-1]
-    assert summary.startswith("livecam: 3 of 7 inputs failed: ")
-    assert all(name in summary for name in ("empty.png", "text.jpg", "cut.png"))
+    *table, summary = result.output.splitlines()[-4:]
+    assert summary == "livecam: 4 of 7 inputs done, 3 failed"
+    for line, name in zip(sorted(table), ("cut.png", "empty.png", "text.jpg"), strict=True):
+        assert line.startswith(f"  failed  {photos / name}")
     assert sorted((tmp_path / "out").iterdir()) == sorted(good(tmp_path / "out"))
     for path in good(photos)[:3]:
         assert np.array_equal(pixels(tmp_path / "out" / path.name), pixels(path))
@@ -111,7 +112,8 @@ def test_a_folder_goes_on_past_what_cannot_be_read(livecam: Livecam, tmp_path: P
     assert [(line["index"], line["time_seconds"]) for line in lines] == [(index, None) for index in range(4)]
     account = json.loads(report.read_text())
     assert account["output"] == {"path": str(tmp_path / "out"), "pictures": {"PNG": 3, "JPEG": 1}}
-    assert len(account["unreadable_files"]) == account["frames"]["unreadable"] == 3
+    assert len(account["failed_files"]) == account["frames"]["unreadable"] == 3
+    assert account["failed_files"][str(photos / "empty.png")].endswith("empty.png is empty")
 
 
 def test_everything_at_once(livecam: Livecam, tmp_path: Path, photos: Path, clip: Clip) -> None:
@@ -124,8 +126,9 @@ def test_everything_at_once(livecam: Livecam, tmp_path: Path, photos: Path, clip
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {path.name for path in good(photos)} | {"clip.mp4", "other.mkv", "demo.mp4"}
     assert len(facts_of(tmp_path / "out" / "other.mkv").pictures) == 4
-    assert result.output.splitlines()[-1].startswith("livecam: 4 of 11 inputs failed: ")
-    assert "broken.mp4" in result.output.splitlines()[-1]
+    *table, summary = result.output.splitlines()[-5:]
+    assert summary == "livecam: 7 of 11 inputs done, 4 failed"
+    assert table[-1].startswith(f"  failed  {tmp_path / 'broken.mp4'}")
 
 
 def test_a_pattern_may_search_folders_and_null_writes_nothing(livecam: Livecam, tmp_path: Path, photos: Path) -> None:
@@ -234,9 +237,14 @@ def test_existing_outputs_are_safe_until_overwritten(livecam: Livecam, tmp_path:
     result = livecam(*arguments)
     assert result.exit_code == 1
     assert "img10.png exists" in result.output
-    assert [path.read_bytes() for path in output.iterdir()] == [b"precious"]
-    assert livecam(*arguments, "--overwrite").exit_code == 0
+    assert result.output.splitlines()[-1] == "livecam: 2 of 3 inputs done, 1 failed"
+    assert (output / "img10.png").read_bytes() == b"precious"
     assert len(list(output.iterdir())) == 3
+    result = livecam(*arguments)
+    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert "img1.png exists" in result.output
+    assert livecam(*arguments, "--overwrite").exit_code == 0
+    assert (output / "img10.png").read_bytes() != b"precious"
     result = livecam("annotate", photos, "-o", photos, "--overwrite")
     assert result.exit_code == 1
     assert "would be the input as well" in result.output
@@ -283,10 +291,14 @@ def test_an_interrupted_command_tells_what_is_done(
     monkeypatch.setattr(Progress, "__call__", interrupt)
     result = livecam("annotate", photos, "demo:?seconds=0.1", "-o", tmp_path / "out")
     assert result.exit_code == 130
-    assert f"{tmp_path / 'out'}: stopped, " in result.output.splitlines()[-1]
     written = list((tmp_path / "out").iterdir())
     assert written
     assert all(path.suffix in (".png", ".JPG") for path in written)
+    (line,) = (line for line in result.output.splitlines() if line.startswith(f"{tmp_path / 'out'}: stopped, "))
+    assert f" {len(written)} written" in line
+    *_, demo, summary = result.output.splitlines()
+    assert demo.split() == ["not", "begun", "demo:?seconds=0.1"]
+    assert summary.startswith(f"livecam: {len(written)} of 8 inputs done, ")
 
 
 @contextmanager
@@ -304,9 +316,25 @@ def full_disk() -> Iterator[None]:
 
 def test_a_disk_that_is_full_leaves_whole_files_only(tmp_path: Path, photos: Path, explainer: Explainer) -> None:
     Image.effect_noise((400, 400), 50).save(photos / "img10.png")  # 160 kB and more
-    with full_disk(), pytest.raises(OutputError, match="cannot write .*img10.png: File too large"):
-        annotate(good(photos), tmp_path / "out", explainer)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["img1.png", "img2.png"]
+    with full_disk():
+        ledger = annotate(good(photos), tmp_path / "out", explainer)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["img1.png", "img2.png", "photo.JPG"]
+    assert ledger.failed_files == {
+        str(photos / "img10.png"): f"cannot write {tmp_path / 'out' / 'img10.png'}: File too large"
+    }
+    assert (ledger.read, ledger.delivered, ledger.dropped) == (4, 3, {"write": 1})
+    assert ledger.is_balanced
+    assert not ledger.complete
+
+
+def test_a_disk_that_is_full_from_the_beginning_ends_the_run(
+    tmp_path: Path, photos: Path, explainer: Explainer
+) -> None:
+    for path in good(photos):
+        Image.effect_noise((400, 400), 50).save(path, quality=100)
+    with full_disk(), pytest.raises(OutputError, match="cannot write .*img1.png: File too large"):
+        annotate(good(photos)[:3], tmp_path / "out", explainer)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_source_of_several_is_of_pictures_alone(photos: Path, clip: Clip, explainer: Explainer) -> None:
