@@ -62,6 +62,13 @@ VIDEOS = Section(
             help="Take this much of the video.",
         ),
         Option(
+            ["--stream"],
+            type=click.IntRange(min=0),
+            metavar="N",
+            show_default="the video that players show",
+            help="Explain this stream of a file with several videos, by its number among all streams, from 0.",
+        ),
+        Option(
             ["--every"],
             type=click.IntRange(min=1),
             default=1,

@@ -40,6 +40,7 @@ def annotate(
     steady: bool = True,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    stream: int | None = None,
     insecure: bool = False,
     batch: int | None = None,
     predictions: str | Path | None = None,
@@ -68,6 +69,7 @@ def annotate(
             affected.
         start_seconds: Where to begin in a video.
         duration_seconds: How much of a video to take; None for all of it.
+        stream: Which stream of a video file to explain, as in `open_source`.
         insecure: Do not check the certificate of the server of a URL.
         batch: How many frames are explained at once; by default a number that suits the device.
         predictions: A file with one JSON line per frame. This file and the next two are replaced if they exist.
@@ -94,6 +96,7 @@ def annotate(
         steady=steady,
         start_seconds=start_seconds,
         duration_seconds=duration_seconds,
+        stream=stream,
         insecure=insecure,
         batch=batch,
         predictions=predictions,

@@ -29,6 +29,7 @@ class Options:
     steady: bool = True
     start_seconds: float = 0.0
     duration_seconds: float | None = None
+    stream: int | None = None
     insecure: bool = False
     batch: int | None = None
     predictions: str | Path | None = None
@@ -42,7 +43,7 @@ class Options:
 
     def without_those_of_videos(self) -> Options:
         """Return the options without those that apply only to videos."""
-        return replace(self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None)
+        return replace(self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None, stream=None)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Run:
         return replace(self.input, names=names).open(
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
+            stream=options.stream,
             insecure=options.insecure,
         )
 

@@ -56,19 +56,26 @@ class Input:
     many: bool = False
 
     def open(
-        self, *, start_seconds: float = 0.0, duration_seconds: float | None = None, insecure: bool = False
+        self,
+        *,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        stream: int | None = None,
+        insecure: bool = False,
     ) -> Source:
         """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
             raise InputError(
                 f"a part needs a start from 0 s on and a duration above 0 s, not {start_seconds} and {duration_seconds}"
             )
+        if stream is not None and not self.kind.has_streams:
+            raise InputError(f"only a video file has streams to choose; leave out stream for {some_of(self.names)}")
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
-            trust = {"insecure": True} if insecure and is_url(self.names[0]) else {}
-            return self.kind.open(
-                self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **trust
-            )
+            more = {} if stream is None else {"stream": stream}
+            if insecure and is_url(self.names[0]):
+                more["insecure"] = True
+            return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **more)
         if start_seconds or duration_seconds is not None:
             raise InputError(f"only a video has parts; leave out start and duration for {some_of(self.names)}")
         return self.kind.open([Path(name) for name in self.names], many=self.many)
@@ -79,6 +86,7 @@ def open_source(
     *,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    stream: int | None = None,
     insecure: bool = False,
 ) -> Source:
     """Open a video or pictures, to be read to their end.
@@ -88,6 +96,8 @@ def open_source(
             pattern or a list of pictures; those that cannot be read are skipped and counted.
         start_seconds: Where to begin in a video. The times of its frames then count from there.
         duration_seconds: How much of a video to read; None for all of it.
+        stream: Which stream of a video file to read, by its number among all streams, from 0; by default the video that
+            players show.
         insecure: Do not check the certificate of a server.
 
     Returns:
@@ -96,7 +106,9 @@ def open_source(
     Raises:
         InputError: The source does not exist or cannot be read, or a list contains a video.
     """
-    return one_input(source).open(start_seconds=start_seconds, duration_seconds=duration_seconds, insecure=insecure)
+    return one_input(source).open(
+        start_seconds=start_seconds, duration_seconds=duration_seconds, stream=stream, insecure=insecure
+    )
 
 
 def open_live(uri: str, options: LiveOptions) -> Source:

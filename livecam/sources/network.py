@@ -104,5 +104,6 @@ STREAM = SourceKind(
     recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
+    has_streams=True,
     output_name=lambda url: video_name(url.split("?")[0]),
 )

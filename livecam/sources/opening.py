@@ -127,12 +127,28 @@ def _refers_to_others(path: Path) -> bool:
         return re.match(rb"\s*(#EXTM3U|ffconcat version|v=0\s|<\?xml.*<MPD)", file.read(1000), re.DOTALL) is not None
 
 
-def video_stream(container: InputContainer, name: str) -> av.VideoStream:
-    """Return the first video stream that is no cover picture and can be decoded. Raises InputError."""
+def video_stream(container: InputContainer, name: str, number: int | None = None) -> av.VideoStream:
+    """Return a video stream: the one with this `number` in FFmpeg's count of all streams, or the one that players show.
+
+    That is the first that is marked as the default, else the first. Cover pictures do not count. Raises InputError.
+    """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         kinds = {stream.type if stream.type != "video" else "a cover picture" for stream in container.streams}
         raise InputError(f"{name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
-    if streams[0].codec_context is None:
+    if number is None:
+        chosen = max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
+    elif number in (numbers := [stream.index for stream in streams]):
+        chosen = streams[numbers.index(number)]
+    else:
+        raise InputError(f"stream {number} of {name} is no video; choose from {', '.join(map(_facts, streams))}")
+    if chosen.codec_context is None:
         raise InputError(f"{name} holds a video in a codec that cannot be decoded here; convert it first")
-    return streams[0]
+    return chosen
+
+
+def _facts(stream: av.VideoStream) -> str:
+    """Return a stream's number, codec and size: 1 (h264, 1280x720)."""
+    if stream.codec_context is None:
+        return f"{stream.index} (unknown codec)"
+    return f"{stream.index} ({stream.codec_context.name}, {stream.width}x{stream.height})"

@@ -32,10 +32,10 @@ _COPIED = ("audio", "subtitle", "attachment")
 
 
 class VideoSource(Source):
-    """Reads the first video stream of a file or URL, and the packets of audio, subtitle and attachment streams.
+    """Reads a video stream of a file or URL, and the packets of audio, subtitle and attachment streams.
 
-    With `only_pictures` all other streams are ignored without a note. With `insecure` the certificate of a server is
-    not checked.
+    `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
+    streams are ignored without a note. With `insecure` the certificate of a server is not checked.
     """
 
     def __init__(
@@ -45,12 +45,13 @@ class VideoSource(Source):
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
         only_pictures: bool = False,
+        stream: int | None = None,
         insecure: bool = False,
     ) -> None:
         self.name = redacted(uri)
         self._container = open_recording(uri, self.name, insecure=insecure)
         try:
-            self._stream = video_stream(self._container, self.name)
+            self._stream = video_stream(self._container, self.name, stream)
             self._stream.thread_type, self._stream.thread_count = "AUTO", cores.DECODER
             self._part = Part(self._container, start_seconds, duration_seconds)
             self._joins = Joins(self._container)
@@ -227,4 +228,5 @@ VIDEO = SourceKind(
     open=VideoSource,
     open_live=open_file,
     endings=READ_VIDEO_ENDINGS,
+    has_streams=True,
 )

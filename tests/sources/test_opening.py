@@ -12,14 +12,17 @@ from pathlib import Path
 
 import av
 import pytest
+from click.testing import Result
 
 from livecam.errors import InputError
 from livecam.sources import LiveOptions, open_live, open_source, opening
-from tests.support.clips import numbered_picture
+from tests.support.clips import facts_of, make_clip_of, numbered_picture
 from tests.support.reading import first_of, frames_of, number_of
+from tests.support.stills import scene
 from tests.support.streams import free_port
 
 Clip = Callable[..., Path]
+Livecam = Callable[..., Result]
 
 SESSION = """v=0
 o=- 0 0 IN IP4 127.0.0.1
@@ -148,3 +151,38 @@ def test_a_description_of_a_stream_that_nobody_sends(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match=r"no picture of .* arrives within 0.3 s; check that"):
         open_source(tmp_path / "camera.sdp")
     assert time.perf_counter() - begin_seconds < 3
+
+
+def shown(path: Path, stream: int | None = None) -> tuple[int, int]:
+    with open_source(path, stream=stream) as source:
+        return source.media.width, source.media.height
+
+
+def test_of_several_videos_that_is_read_which_players_show_or_which_is_asked_for(clip: Clip, tmp_path: Path) -> None:
+    large, small = clip("large.mp4", frames=3), clip("small.mp4", frames=3, size=(80, 64))
+    second_is_default = make_clip_of(tmp_path / "default.mkv", large, small, default=1)
+    unmarked = make_clip_of(tmp_path / "unmarked.ts", large, small)
+    (sound_first := tmp_path / "sound.mkv").write_bytes(clip("plain.mkv", frames=3, audio=["aac"]).read_bytes())
+    assert (shown(second_is_default), shown(unmarked), shown(sound_first)) == ((80, 64), (160, 90), (160, 90))
+    for path in (second_is_default, unmarked, make_clip_of(tmp_path / "both.mp4", large, small)):
+        assert [shown(path, 0), shown(path, 1)] == [(160, 90), (80, 64)]
+        with pytest.raises(InputError, match=r"stream 2 of .* is no video; choose from 0 \(.*\), 1 \(h264, 80x64\)$"):
+            open_source(path, stream=2)
+    with pytest.raises(InputError, match=r"stream 1 of .* is no video; choose from 0 \(h264, 160x90\)$"):
+        open_source(sound_first, stream=1)
+
+
+def test_only_video_files_have_streams(tmp_path: Path) -> None:
+    scene().save(tmp_path / "photo.png")
+    for name in ("demo:", tmp_path / "photo.png"):
+        with pytest.raises(InputError, match="only a video file has streams to choose; leave out stream for"):
+            open_source(name, stream=0)
+
+
+def test_the_chosen_stream_is_annotated_and_the_others_are_named(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:
+    path = make_clip_of(tmp_path / "both.mkv", clip("a.mp4", frames=2), clip("b.mp4", frames=3, size=(80, 64)))
+    arguments = ("--stream", 1, "--weights", "none", "--engine", "eager")
+    result = livecam("annotate", path, "-o", tmp_path / "out.mp4", *arguments)
+    assert (result.exit_code, "not carried over from" in result.stderr) == (0, True), result.output
+    facts = facts_of(tmp_path / "out.mp4")
+    assert (facts.size, len(facts.times)) == ((80, 64), 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 NUMBER_BITS = 8
 
@@ -129,6 +131,23 @@ def _subtitle_source(path: Path) -> Any:
     text = path.with_suffix(".srt")
     text.write_text("1\n00:00:00,000 --> 00:00:00,200\nfirst\n\n2\n00:00:00,240 --> 00:00:00,400\nsecond\n")
     return av.open(str(text))
+
+
+def make_clip_of(path: Path, *clips: Path, default: int | None = None) -> Path:
+    """Copy the video streams of clips into one file, in this order; `default` is the one marked as such."""
+    with ExitStack() as stack:
+        container = stack.enter_context(av.open(str(path), "w"))
+        packets = []
+        for number, clip in enumerate(clips):
+            source = stack.enter_context(av.open(str(clip)))
+            copy = container.add_stream_from_template(source.streams.video[0], opaque=True)
+            copy.disposition = Disposition.default if number == default else Disposition(0)
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = copy
+                    packets.append(packet)
+        container.mux(packets)
+    return path
 
 
 @dataclass
