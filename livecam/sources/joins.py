@@ -7,9 +7,11 @@ import math
 import av
 
 _MOST_BACK_SECONDS = 0.1
+_MOST_BACK_AFTER_SEEK_SECONDS = 1.0
+"""FFmpeg guesses the first times of decoding after a seek, and is wrong if there are B-frames."""
 _MOST_AHEAD_SECONDS = 10.0
 _NEAR_SECONDS = 1.0
-_JOINED_BY_CAT = ("mpegts", "mpeg", "hls")
+JOINED_BY_CAT = ("mpegts", "mpeg", "hls")
 """Formats whose recordings can be joined with `cat`: there a jump far ahead is a join, too."""
 
 
@@ -19,14 +21,17 @@ class Joins:
     The streams arrive at a join one after the other. The first to arrive sets the shift, so that its times go on where
     the recording before has ended; each of the others takes it over with its first packet from behind the join.
 
+    With `is_sought`, the file is read from somewhere in its middle.
+
     Attributes:
         found_seconds: Where the joins are, counted from the beginning of the file.
     """
 
-    def __init__(self, container: av.container.InputContainer) -> None:
+    def __init__(self, container: av.container.InputContainer, *, is_sought: bool = False) -> None:
         self.found_seconds: list[float] = []
         self._start_seconds = (container.start_time or 0) / av.time_base
-        self._most_ahead_seconds = _MOST_AHEAD_SECONDS if container.format.name in _JOINED_BY_CAT else math.inf
+        self._most_back_seconds = _MOST_BACK_AFTER_SEEK_SECONDS if is_sought else _MOST_BACK_SECONDS
+        self._most_ahead_seconds = _MOST_AHEAD_SECONDS if container.format.name in JOINED_BY_CAT else math.inf
         self._shifts_seconds = [0.0]
         self._shift_by_stream: dict[int, float] = {}
         self._first_seconds: dict[int, float] = {}
@@ -46,17 +51,18 @@ class Joins:
         """Find the shift of a packet, and where its stream goes on."""
         index = packet.stream_index
         shift_seconds = self._shift_by_stream[index] = self._shift_seconds(index, begin_seconds)
-        if packet.stream.type != "subtitle":  # text is shown at times that say nothing about the recording
-            self._first_seconds.setdefault(index, begin_seconds)
-            self._next_seconds[index] = begin_seconds + (packet.duration or 0) * tick_seconds
-            self._end_seconds = max(self._end_seconds, self._next_seconds[index] + shift_seconds)
+        if packet.stream.type == "subtitle":
+            return  # it is shown at times that say nothing about the recording
+        self._first_seconds.setdefault(index, begin_seconds)
+        self._next_seconds[index] = begin_seconds + (packet.duration or 0) * tick_seconds
+        self._end_seconds = max(self._end_seconds, self._next_seconds[index] + shift_seconds)
 
     def _shift_seconds(self, index: int, begin_seconds: float) -> float:
         own, newest = self._shift_by_stream.get(index, 0.0), self._shifts_seconds[-1]
         if own != newest:
             return min(own, newest, key=lambda shift: abs(begin_seconds + shift - self._end_seconds))
         next_seconds = self._next_seconds.get(index, begin_seconds)
-        if next_seconds - _MOST_BACK_SECONDS <= begin_seconds <= next_seconds + self._most_ahead_seconds:
+        if next_seconds - self._most_back_seconds <= begin_seconds <= next_seconds + self._most_ahead_seconds:
             return own
         return self._joined(index, begin_seconds)
 

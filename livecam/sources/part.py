@@ -1,4 +1,4 @@
-"""A part of a video: seeking to its start, and the choice of its pictures and packets."""
+"""A part of a video: which pictures and packets are in it, and when they are shown."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ from collections.abc import Iterable
 
 import av
 
+_TOLERANCE_SECONDS = 0.0005
+"""Starts are typed in rounded seconds."""
+
+
+class BeginsTooLate(Exception):  # noqa: N818 - reading begins again earlier
+    """The first picture that can be decoded comes after the start of the part."""
+
 
 class Part:
-    """A part of a video: seeks to its start, selects its pictures and packets, and shifts their times.
+    """A part of a video: selects its pictures and packets and shifts their times.
 
     Times then count from the start of the part; a whole file keeps its times.
+
+    Args:
+        origin_seconds: The time at which the file begins.
+        start_seconds: Where the part begins, from there.
+        duration_seconds: How long it is; None for all that follows.
+        needed_key_frames: So many key frames have to come first, the last of them not after the start of the part;
+            else `keeps_picture` raises BeginsTooLate.
     """
 
     def __init__(
-        self, container: av.container.InputContainer, start_seconds: float, duration_seconds: float | None
+        self, origin_seconds: float, start_seconds: float, duration_seconds: float | None, *, needed_key_frames: int = 0
     ) -> None:
-        origin = (container.start_time or 0) / av.time_base
         self.is_part = start_seconds > 0 or duration_seconds is not None
         self.has_all_pictures = False
+        self._needed_key_frames = needed_key_frames
         self._waits_for: set[int] = set()
-        self._begin = origin + start_seconds
+        self._begin = origin_seconds + start_seconds
         self._end = math.inf if duration_seconds is None else self._begin + duration_seconds
-        total = container.duration / av.time_base - start_seconds if container.duration else None
-        self.expected_seconds = min(filter(None, (total, duration_seconds)), default=None)
-        if start_seconds > 0:
-            container.seek(int(self._begin * av.time_base))
 
     def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:
         """Set the other streams to read to the end of the part: a file may store sound well after its picture."""
@@ -37,22 +47,30 @@ class Part:
         """True if nothing of the part is left to be read."""
         return self.has_all_pictures and not self._waits_for
 
+    def contains(self, seconds: float) -> bool:
+        """Return True if a time of the file is in the part."""
+        return self._begin - _TOLERANCE_SECONDS <= seconds < self._end or not self.is_part
+
     def keeps_picture(self, picture: av.VideoFrame) -> bool:
-        """Return True if a picture is in the part; decoding stops at the first picture after its end."""
+        """Return True if a picture is in the part; decoding stops at the first picture after its end.
+
+        Raises BeginsTooLate.
+        """
         if not self.is_part:
             return True
         time_base, pts = picture.time_base, picture.pts
         assert time_base is not None and pts is not None  # Timestamps gave it one
         seconds = float(pts * time_base)
+        tolerance_seconds = min(float(time_base) / 2, _TOLERANCE_SECONDS)
+        if self._needed_key_frames:
+            if seconds > self._begin + tolerance_seconds:
+                raise BeginsTooLate
+            self._needed_key_frames -= picture.key_frame
         self.has_all_pictures = self.has_all_pictures or seconds >= self._end
-        if self.has_all_pictures or seconds < self._begin - float(time_base) / 2:
+        if self.has_all_pictures or self._needed_key_frames or seconds < self._begin - tolerance_seconds:
             return False
-        picture.pts = pts - round(self._begin / time_base)
+        picture.pts = pts - math.ceil(self._begin / time_base - 0.5)
         return True
-
-    def contains(self, seconds: float) -> bool:
-        """Return True if a time of the file is in the part."""
-        return not self.is_part or self._begin <= seconds < self._end
 
     def keeps_packet(self, packet: av.Packet) -> bool:
         """Return True if a packet begins in the part: it is then copied whole."""

@@ -21,23 +21,25 @@ class Timestamps:
     The decoder hands on a packet's pts to its picture, untouched and whatever the order. So packets go into the decoder
     with their number as pts, and pictures come out with it.
 
-    AVI stores only times of decoding, and elementary streams none at all, so that the time of a picture is that of its
-    place in the order of presentation: the places are the packets' times of decoding, without those of lost packets.
+    If the container does not store pts, the time of a picture is that of its place in the order of presentation: the
+    places are the packets' times of decoding, without those of lost packets.
+
+    With `is_sought`, the stream is read from somewhere in its middle, and pictures before the first time are left out.
 
     Attributes:
         lost: The times of the packets whose picture never came, in the stream's time base, by the packets' numbers.
         lost_at_start: How many of them came before the first picture.
         missing: How many pictures had no time in the file.
         doubled: How many pictures had a time that was not later than that of the picture before.
-        guessed: How many pictures were decoded before the first key frame, from references that were never read.
+        guesses: True until the first key frame, if the decoder nevertheless makes pictures of what comes before it.
     """
 
-    def __init__(self, stream: av.VideoStream) -> None:
+    def __init__(self, stream: av.VideoStream, *, stores_pts: bool, is_sought: bool) -> None:
         self.lost: dict[int, int] = {}
-        self.lost_at_start = self.missing = self.doubled = self.guessed = 0
+        self.lost_at_start = self.missing = self.doubled = 0
         self._stream = stream
         self._codec = stream.codec_context.codec.canonical_name
-        self._stores_pts = stream.container.format.name != "avi"
+        self._stores_pts = stores_pts
         self._taken = 0
         self._waiting: dict[int, tuple[av.Packet, int | None]] = {}
         self._second_fields: set[int] = set()
@@ -46,12 +48,12 @@ class Timestamps:
         self._last_dts = -math.inf
         self._end: int | None = None
         self._last: int | None = None
-        self._has_key = self._codec not in _DECODED_WITHOUT_REFERENCES
+        self.guesses = self._codec in _DECODED_WITHOUT_REFERENCES
+        self._waits_for_a_time = is_sought
 
     def take(self, packet: av.Packet) -> None:
         """Record a packet that goes into the decoder, and replace its pts by its number."""
-        if packet.pts is None and packet.dts is None:
-            self._stores_pts = False
+        if packet.dts is None and not self._stores_pts:
             packet.dts = self._next_dts
         time = packet.pts if self._stores_pts else packet.dts
         if packet.dts is not None:
@@ -66,19 +68,21 @@ class Timestamps:
         self._taken += 1
 
     def give(self, picture: av.VideoFrame) -> bool:
-        """Set the time of a decoded picture, later than that of the one before; False if the decoder invented it."""
+        """Set the time of a decoded picture, later than that of the one before; return False to leave it out."""
         number = picture.pts
-        if not self._has_key:
+        if self.guesses:
             if not (picture.key_frame or picture.pict_type):
                 return False  # a grey picture in place of a reference that was never read
-            self._has_key = bool(picture.key_frame)
-            self.guessed += not self._has_key
+            self.guesses = not picture.key_frame
         time = None
         if number is not None:
             _, time = self._waiting.pop(number, (None, None))
             self._settle_before(number, picture)
         if self._places:
             time = self._places.popleft()
+        self._waits_for_a_time = self._waits_for_a_time and time is None
+        if self._waits_for_a_time:
+            return False
         picture.pts = self._last = self._later(time, picture)
         return True
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, takewhile
 
 import av
 
@@ -19,16 +20,22 @@ from livecam.picture.projection import chroma_location_in, header_of, is_project
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.inputs import redacted
-from livecam.sources.joins import Joins
+from livecam.sources.joins import JOINED_BY_CAT
 from livecam.sources.opening import open_recording, video_stream
 from livecam.sources.paced import played
-from livecam.sources.part import Part
-from livecam.sources.timestamps import Timestamps
+from livecam.sources.part import BeginsTooLate, Part
+from livecam.sources.reading import Reading
 from livecam.system import cores
 
 log = logging.getLogger("livecam")
 
 _COPIED = ("audio", "subtitle", "attachment")
+_SECONDS_BEFORE = (0, 2, 6, 14, 30, 62)
+"""How long before the start of a part reading begins: the first that is long enough. After them, at the beginning."""
+_HIGHEST_RATE = 300
+
+Found = tuple[av.VideoFrame, deque[av.VideoFrame | av.Packet]]
+"""The first picture, and the list of what was read until then, itself the last."""
 
 
 class VideoSource(Source):
@@ -49,20 +56,13 @@ class VideoSource(Source):
         insecure: bool = False,
     ) -> None:
         self.name = redacted(uri)
-        self._container = open_recording(uri, self.name, insecure=insecure)
+        self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
+        self._only_pictures = only_pictures
+        self._opened = partial(_opened, uri, self.name, stream, insecure=insecure)
+        self._open()
         try:
-            self._stream = video_stream(self._container, self.name, stream)
-            self._stream.thread_type, self._stream.thread_count = "AUTO", cores.DECODER
-            self._part = Part(self._container, start_seconds, duration_seconds)
-            self._joins = Joins(self._container)
-            self._timestamps = Timestamps(self._stream)
-            self._suspect: av.Packet | None = None
-            self._missing_at_end = 0
-            self._only_pictures = only_pictures
-            copied = tuple(s for s in self._container.streams if s.type in _COPIED and not only_pictures)
-            self._events = self._read(copied)
-            first, self._ahead = self._first_picture()
-            self.media = conditioned(self._describe(first, copied))
+            first, self._ahead = self._begin()
+            self.media = conditioned(self._describe(first))
         except BaseException:
             self.close()
             raise
@@ -84,99 +84,83 @@ class VideoSource(Source):
     @property
     def unreadable(self) -> int:  # type: ignore[override]
         """How many frames of the part could not be decoded, or are missing at the end of the file."""
-        lost, time_base = list(self._timestamps.lost.values()), self._stream.time_base or 0
-        return self._missing_at_end + sum(self._part.contains(float(time * time_base)) for time in lost)
+        return self._reading.unreadable
+
+    @property
+    def damaged(self) -> int:  # type: ignore[override]
+        """How many frames of the part were decoded with missing parts."""
+        return self._reading.damaged
 
     def close(self) -> None:
         self._container.close()
 
-    def _read(self, copied: tuple[av.stream.Stream, ...]) -> Iterator[av.VideoFrame | av.Packet]:
-        """Yield the part's decoded pictures and packets to copy, in the order of the file."""
-        timed = [stream for stream in copied if stream.type != "attachment"]
-        self._part.waits_for(stream for stream in timed if stream.type == "audio")
-        for packet in self._packets([self._stream, *timed]):
-            # Not packet.stream_index: it is 0 in the empty packets that flush the decoders.
-            if packet.stream.index != self._stream.index:
-                if packet.size and self._part.keeps_packet(packet):
-                    yield packet
-            elif not self._part.has_all_pictures:
-                yield from filter(self._part.keeps_picture, self._decoded(packet))
-            if self._part.is_over:
-                return
-        if self._part.has_all_pictures:
-            return
-        self._account_for_the_end()
+    @property
+    def _is_part(self) -> bool:
+        return self._start_seconds > 0 or self._duration_seconds is not None
 
-    def _packets(self, streams: list[av.stream.Stream]) -> Iterator[av.Packet]:
-        """Yield all packets, then empty ones that flush the decoder, even if the file breaks off."""
-        try:
-            for packet in self._container.demux(streams):
-                if packet.size or packet.dts is None:  # an empty packet with a time only repeats the picture before
-                    self._joins.place(packet)
-                    yield packet
-        except av.FFmpegError as exc:
-            log.warning("%s breaks off: %s", self.name, exc.strerror)
-            self._missing_at_end += 1
-            flush = av.Packet()
-            flush.stream = self._stream
-            yield flush
+    def _open(self) -> None:
+        self._container, self._stream = self._opened()
+        others = () if self._only_pictures else self._container.streams
+        self._copied = tuple(stream for stream in others if stream.type in _COPIED)
 
-    def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
-        if packet.size:
-            self._timestamps.take(packet)
-        if self._suspect is not None:
-            suspect, self._suspect = self._suspect, None
-            if packet.size:
-                yield from self._decoded_for_sure(suspect)
-        if packet.size and packet.is_corrupt:
-            # Half a packet at the end of the file would make FFmpeg's frame threads lose whole frames before it, so
-            # wait for what comes next.
-            self._suspect = packet
-        else:
-            yield from self._decoded_for_sure(packet)
+    def _begin(self) -> Found:
+        """Read up to the first picture of the part, from a place before it if that can be found."""
+        found = None
+        if self._start_seconds > 0:
+            self._check_that_it_begins_before_the_end()
+            found = self._sought() if self._container.start_time is not None else None
+            if found is None:
+                self.close()
+                self._open()
+        found = found or self._up_to_the_first_picture()
+        if found is None:
+            raise self._no_picture()
+        return found
 
-    def _decoded_for_sure(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
-        try:
-            pictures = packet.decode()
-        except av.FFmpegError:
-            return  # the packet stays without a picture
-        for picture in pictures:
-            if self._timestamps.give(picture):
-                self.damaged += picture.is_corrupt
-                yield picture
+    def _sought(self) -> Found | None:
+        """Seek to the start of the part, then to places before it until the picture there can be decoded."""
+        for seconds_before in takewhile(lambda seconds: seconds < self._start_seconds, _SECONDS_BEFORE):
+            target_seconds = self._start_seconds - seconds_before + self._origin_seconds
+            with suppress(BeginsTooLate):
+                try:
+                    self._container.seek(int(target_seconds * av.time_base))
+                except av.FFmpegError:
+                    return None
+                return self._up_to_the_first_picture(is_sought=True)
+        return None
 
-    def _first_picture(self) -> tuple[av.VideoFrame, deque[av.VideoFrame | av.Packet]]:
+    def _up_to_the_first_picture(self, *, is_sought: bool = False) -> Found | None:
+        """Read on to the first picture of the part; None if there is none. Raises BeginsTooLate."""
+        # In AVI, lost pictures after the first key frame leave its place open until the next one has come.
+        needed = 0 if not is_sought else 2 if self._container.format.name == "avi" else 1
+        part = Part(self._origin_seconds, self._start_seconds, self._duration_seconds, needed_key_frames=needed)
+        self._reading = Reading(self.name, self._container, self._stream, self._copied, part, is_sought=is_sought)
+        self._events = self._reading.events()
         ahead: deque[av.VideoFrame | av.Packet] = deque()
         for event in self._events:
             ahead.append(event)
             if isinstance(event, av.VideoFrame):
                 return event, ahead
-        if self._part.is_part:
-            raise InputError(f"{self.name} has no frame in the requested part; it lasts {self._duration()}")
-        raise InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
+        return None
 
-    def _account_for_the_end(self) -> None:
-        """Count the frames that the decoder lost and those missing at the end, where a truncated file just ends."""
-        times = self._timestamps
-        times.settle()
-        missing = times.missing_at_end()
-        if missing:
-            log.warning("%s ends early: %d frames are missing at its end", self.name, missing)
-            self._missing_at_end += missing
-        for seconds in self._joins.found_seconds:
-            log.warning("%s consists of joined recordings: the times start again at %.1f s", self.name, seconds)
-        if times.lost_at_start:
-            lost = times.lost_at_start
-            log.warning("%s begins between key frames: its first %d frames cannot be decoded", self.name, lost)
-        if times.missing:
-            log.warning("%d frames of %s have no time in the file: set by its frame rate", times.missing, self.name)
-        if times.doubled:
-            log.warning(
-                "%d frames of %s do not come after the frame before: set just after it", times.doubled, self.name
-            )
-        self.damaged += times.guessed
+    @property
+    def _origin_seconds(self) -> float:
+        return (self._container.start_time or 0) / av.time_base
 
-    def _describe(self, first: av.VideoFrame, copied: tuple[av.stream.Stream, ...]) -> Media:
+    def _check_that_it_begins_before_the_end(self) -> None:
+        """Raise the error of an empty part at once, unless the file may go on after its last time."""
+        seconds = self._whole_seconds()
+        if seconds and seconds <= self._start_seconds and self._container.format.name not in JOINED_BY_CAT:
+            raise self._no_picture()
+
+    def _no_picture(self) -> InputError:
+        if self._is_part:
+            seconds = self._whole_seconds()
+            lasts = f"{seconds:.1f} s" if seconds else "an unknown time"
+            return InputError(f"{self.name} has no frame in the requested part; it lasts {lasts}")
+        return InputError(f"no frame of {self.name} can be decoded; the file is damaged or its codec is unknown")
+
+    def _describe(self, first: av.VideoFrame) -> Media:
         stream, container = self._stream, self._container
         header = header_of(stream)
         return media_of(
@@ -184,32 +168,53 @@ class VideoSource(Source):
             chroma_location=chroma_location_in(header),
             projection=header if is_projected(first) else b"",
             time_base=first.time_base or Fraction(1, 90000),
-            rate=stream.average_rate or stream.guessed_rate,
+            rate=self._rate(),
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             expected_frames=self._expected_frames(),
             metadata=dict(container.metadata),
             stream_metadata=dict(stream.metadata),
             disposition=int(stream.disposition),
-            chapters=[] if self._part.is_part else container.chapters(),
-            copied_streams=copied,
+            chapters=[] if self._is_part else container.chapters(),
+            copied_streams=self._copied,
         )
 
-    def _expected_frames(self) -> int | None:
-        duration_seconds = self._part.expected_seconds
-        if not self._part.is_part and self._stream.frames:
-            return self._stream.frames
-        rate = self._stream.average_rate
-        return round(duration_seconds * rate) if rate and duration_seconds else None
+    def _rate(self) -> Fraction | None:
+        """Return the frame rate of the file, None if it has none, or one that is that of a clock."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        return rate if rate and rate <= _HIGHEST_RATE else None
 
-    def _duration(self) -> str:
+    def _expected_frames(self) -> int | None:
+        if not self._is_part and self._stream.frames:
+            return self._stream.frames
+        whole_seconds, rate = self._whole_seconds(), self._rate()
+        rest_seconds = whole_seconds and whole_seconds - self._start_seconds
+        seconds = min(filter(None, (rest_seconds, self._duration_seconds)), default=None)
+        return round(seconds * rate) if rate and seconds else None
+
+    def _whole_seconds(self) -> float | None:
+        """Return how long the file is according to its header, or to the last time in it."""
         duration = self._container.duration
-        return f"{duration / av.time_base:.1f} s" if duration else "an unknown time"
+        return duration / av.time_base if duration else None
 
     def _name_what_is_left_out(self) -> None:
         kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
         left_out = [f"{s.index} ({s.type})" for s in self._container.streams if s.index not in kept]
         if left_out:
             log.warning("not carried over from %s: stream %s", self.name, ", ".join(left_out))
+
+
+def _opened(
+    uri: str, name: str, number: int | None, *, insecure: bool
+) -> tuple[av.container.InputContainer, av.VideoStream]:
+    """Open a file or URL, and its video stream of a number among all streams; None for the one that players show."""
+    container = open_recording(uri, name, insecure=insecure)
+    try:
+        stream = video_stream(container, name, number)
+    except InputError:
+        container.close()
+        raise
+    stream.thread_type, stream.thread_count = "AUTO", cores.DECODER
+    return container, stream
 
 
 def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:

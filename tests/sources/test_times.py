@@ -5,52 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
 
 from livecam.picture.frame import Frame
 from livecam.sources.video import VideoSource
+from tests.support.kinds import every_kind, facts_of_kind
 from tests.support.packets import Change, overwritten, packets_in, remuxed, without
 from tests.support.reading import number_of
 
 Clip = Callable[..., Path]
-
-KINDS = [
-    ("clip.mp4", "libx264", 2),
-    ("clip.mp4", "libx265", 2),
-    ("clip.mp4", "mpeg4", 2),
-    ("clip.mov", "mjpeg", 0),
-    ("clip.mov", "prores_ks", 0),
-    ("clip.mkv", "libx264", 3),
-    ("clip.mkv", "libx265", 3),
-    ("clip.mkv", "libvpx", 0),
-    ("clip.mkv", "ffv1", 0),
-    ("clip.mkv", "mpeg2video", 2),
-    ("clip.webm", "libvpx-vp9", 0),
-    ("clip.webm", "libsvtav1", 0),
-    ("clip.avi", "mpeg4", 2),
-    ("clip.avi", "libx264", 2),
-    ("clip.avi", "ffv1", 0),
-    ("clip.avi", "mjpeg", 0),
-    ("clip.ts", "libx264", 2),
-    ("clip.ts", "libx265", 2),
-    ("clip.ts", "mpeg2video", 2),
-    ("clip.ts", "mpeg4", 2),
-    ("clip.mpg", "mpeg2video", 2),
-    ("clip.vob", "mpeg1video", 2),
-    ("clip.flv", "libx264", 2),
-    ("clip.flv", "flv", 0),
-    ("clip.wmv", "wmv2", 0),
-    ("clip.asf", "msmpeg4v3", 0),
-    ("clip.mxf", "mpeg2video", 2),
-    ("clip.h264", "libx264", 2),
-    ("clip.hevc", "libx265", 2),
-    ("clip.m2v", "mpeg2video", 2),
-]
-"""A container, an encoder, and how many B-frames it uses in a row."""
-FORMATS = {"prores_ks": "yuv422p10le", "mjpeg": "yuvj420p"}
 
 
 def read(path: Path) -> tuple[VideoSource, list[Frame]]:
@@ -65,14 +30,7 @@ def places_of(frames: list[Frame]) -> list[float]:
 
 @pytest.fixture
 def kind(clip: Clip, request: pytest.FixtureRequest) -> Path:
-    name, codec, b_frames = request.param
-    facts: dict[str, Any] = {"size": (720, 576)} if name.endswith("mxf") else {}
-    facts |= {"pixel_format": FORMATS[codec]} if codec in FORMATS else {}
-    facts |= {"pts": range(10, 40)} if name.endswith("flv") else {}  # which holds no times before 0
-    return clip(name, codec=codec, b_frames=b_frames, frames=30, key_every=12, **facts)
-
-
-every_kind = pytest.mark.parametrize("kind", KINDS, indirect=True, ids=lambda kind: " ".join(map(str, kind)))
+    return clip(frames=30, key_every=12, **facts_of_kind(*request.param))
 
 
 @every_kind
