@@ -12,7 +12,8 @@ from av.container import OutputContainer
 from av.rational import AVRational
 
 from livecam.sinks.remux import describe_stream
-from livecam.sinks.verification import Track, is_filler
+from livecam.sinks.subtitles import TEXT_FORMATS, TextConverter, is_filler, is_text
+from livecam.sinks.verification import Track
 
 log = logging.getLogger("livecam")
 
@@ -24,30 +25,32 @@ class Copy:
         stream: The stream of the output; its container's header has to be written before packets are taken.
         track: The packets that were taken.
         mended: How many of them were moved to the first free time, because another packet had theirs.
-        left_out: How many packets were not taken: damaged, empty, or without a time that goes on from the last.
+        left_out: How many packets were not taken: damaged, or without a time that goes on from the last.
     """
 
-    def __init__(self, template: av.stream.Stream, stream: av.stream.Stream) -> None:
+    def __init__(
+        self, template: av.stream.Stream, stream: av.stream.Stream, form: BitStreamFilterContext | TextConverter | None
+    ) -> None:
         self.stream = stream
         self.track = Track(name_of(template))
         self.mended = 0
         self.left_out = 0
         # Lines of text may begin together, but MP4 shows one after the other.
         self._step = 0 if stream.type == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
-        # MPEG-TS has a header in each packet of AAC, all others one for the stream.
-        self._filter = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None
+        self._form = form
 
     def taken(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield a packet in the form and at the time at which the output takes it; nothing if it takes none."""
         if is_filler(packet):
-            return  # the muxer makes its own
+            return
         for formed in self._formed(packet):
-            if self._set_time(formed):
-                formed.stream = self.stream
-                self.track.add(formed)
-                yield formed
-            else:
+            begin = self._time_of(formed)
+            if begin is None:
                 self.left_out += 1
+                continue
+            formed.stream, formed.pts, formed.dts = self.stream, begin, begin
+            self.track.add(formed)
+            yield formed
 
     @property
     def is_silent(self) -> bool:
@@ -60,41 +63,42 @@ class Copy:
         changes = {"left out": self.left_out, "moved to a later time": self.mended}
         if any(changes.values()):
             made = ", ".join(f"{count} {change}" for change, count in changes.items() if count)
-            log.warning("%s is damaged: of %d packets, %s", self.track.name, total, made)
+            log.warning("%s: of %d packets, %s", self.track.name, total, made)
         if self.is_silent:
             log.warning("left out: %s has no packets", self.track.name)
 
     def _formed(self, packet: av.Packet) -> list[av.Packet]:
         try:
-            if self._filter and not packet.is_corrupt:
-                return self._filter.filter(packet)
+            if self._form and not packet.is_corrupt:
+                return self._form.filter(packet)
         except av.InvalidDataError:
             packet.is_corrupt = True
         return [packet]
 
-    def _set_time(self, packet: av.Packet) -> bool:
-        """Give a packet one time, in the output's time base and later than the one before; False if it has none."""
-        packet.pts = packet.dts = packet.dts if packet.pts is None else packet.pts
+    def _time_of(self, packet: av.Packet) -> int | None:
+        """Convert a packet to the output's time base; return the first free time from its own on, None if too late."""
         packet.rescale_ts(AVRational(self.stream.time_base or 0))
-        if packet.pts is None or packet.is_corrupt:
-            return False
-        first_free = self.track.times[-1] + self._step if self.track.times else packet.pts
-        if packet.pts < first_free:
-            # What begins within the packet before may begin after it; what is older would come at a wrong time.
-            if first_free - packet.pts > max(packet.duration or 0, 1):
-                return False
-            self.mended += 1
-            packet.pts = packet.dts = first_free
-        return True
+        begin = packet.dts if packet.pts is None else packet.pts
+        if begin is None or packet.is_corrupt:
+            return None
+        first_free = self.track.times[-1] + self._step if self.track.times else begin
+        if begin >= first_free:
+            return begin
+        # What begins within the packet before may begin after it; what is older would come at a wrong time.
+        if first_free - begin > max(packet.duration or 0, 1):
+            return None
+        self.mended += 1
+        return first_free
 
 
 def add_copies(
-    container: OutputContainer, templates: Iterable[av.stream.Stream], suffix: str
+    container: OutputContainer, text_container: OutputContainer, templates: Iterable[av.stream.Stream], suffix: str
 ) -> tuple[dict[int, Copy], list[str]]:
-    """Add a copy of each input stream that the output can hold.
+    """Add a copy of each input stream that the output can hold; text is converted if need be.
 
     Args:
         container: The output.
+        text_container: The output of subtitles.
         templates: The input's streams.
         suffix: The ending of the output, for the notes.
 
@@ -105,13 +109,20 @@ def add_copies(
     for template in templates:
         if isinstance(template, av.AudioStream) and not template.sample_rate:
             notes.append(f"left out: {name_of(template)} has no packets, or none that can be read")
-            continue
-        if not _fits(template, container.format.name):
+        elif _fits(template, container.format.name):
+            # MPEG-TS has a header in each packet of AAC, all others one for the stream.
+            form = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None
+            output = text_container if template.type == "subtitle" else container
+            copies[template.index] = Copy(template, output.add_stream_from_template(template, opaque=True), form)
+        elif is_text(template):
+            converter = TextConverter(template, text_container)
+            copies[template.index] = Copy(template, converter.stream, converter)
+            notes.append(f"{name_of(template)} is converted to {TEXT_FORMATS[container.format.name]}")
+        else:
             notes.append(f"left out: {suffix} files cannot hold {name_of(template)}")
-            continue
-        stream = container.add_stream_from_template(template, opaque=True)
-        describe_stream(stream, template.metadata, int(template.disposition))
-        copies[template.index] = Copy(template, stream)
+    for template in templates:
+        if template.index in copies:
+            describe_stream(copies[template.index].stream, template.metadata, int(template.disposition))
     return copies, notes
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 from av.stream import Disposition
 
 from livecam.picture.media import Media
@@ -49,12 +51,18 @@ def mp4_options(media: Media, flags: str) -> dict[str, str]:
 
 
 def remux(
-    source: Path, target: Path, container_format: str, media: Media, video: av.VideoStream, left_out: Container[int]
+    source: Path,
+    target: Path,
+    container_format: str,
+    media: Media,
+    video: av.VideoStream,
+    left_out: Container[int],
+    texts: Mapping[av.stream.Stream, Iterable[av.Packet]],
 ) -> None:
     """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it.
 
     The video is described as `video`, the stream that wrote it, since not all that an MP4 says is read back from it.
-    The streams whose indices are in `left_out` are not copied.
+    The streams whose indices are in `left_out` are not copied; copies of `texts` are added, with the packets of each.
     """
     options = mp4_options(media, "faststart")
     with (
@@ -63,20 +71,26 @@ def remux(
     ):
         plain.metadata.update(kept_metadata(fragmented.metadata))
         plain.set_chapters(media.chapters)
-        streams = {}
+        copies = {}
         for stream in fragmented.streams:
             if stream.type == "data" or stream.index in left_out:
                 continue  # the muxer makes a time code track, the only one of data, again from the metadata
-            template = video if stream.type == "video" else stream
-            copy = streams[stream.index] = plain.add_stream_from_template(template, opaque=True)
-            describe_stream(copy, stream.metadata, int(stream.disposition))
+            copy = copies[stream] = _copy_of(stream, plain, video if stream.type == "video" else stream)
             if isinstance(copy, av.VideoStream):
                 copy.codec_context.codec_tag = video.codec_context.codec_tag  # no part of the template
                 copy.codec_context.extradata = stream.codec_context.extradata  # in the form of the file's packets
-        for packet in fragmented.demux(*(fragmented.streams[index] for index in streams)):
+        copied = list(copies)
+        copies |= {stream: _copy_of(stream, plain, stream) for stream in texts}
+        for packet in chain(*texts.values(), fragmented.demux(copied)):
             if packet.size:
-                packet.stream = streams[packet.stream_index]
+                packet.stream = copies[packet.stream]
                 plain.mux(packet)
+
+
+def _copy_of(stream: av.stream.Stream, plain: OutputContainer, template: av.stream.Stream) -> av.stream.Stream:
+    copy = plain.add_stream_from_template(template, opaque=True)
+    describe_stream(copy, stream.metadata, int(stream.disposition))
+    return copy
 
 
 def sync_to_disk(path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from livecam.sinks.subtitles import is_filler
+
 _TIMED = ("video", "audio", "subtitle")
 _TOLERANCE_SECONDS = 0.1
 
@@ -23,22 +25,23 @@ class Track:
     Attributes:
         times: The time of each packet, in `time_base`.
         time_base: Their unit, in seconds.
+        end: When the last packet ends, in this unit.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.times = array("q")
         self.time_base = Fraction(1)
-        self._end = self._delay = 0
+        self.end = self._delay = 0
         self._last_dts: int | None = None
 
     def add(self, packet: av.Packet | av.VideoFrame) -> None:
         """Record a packet, or a picture that becomes one."""
         assert packet.pts is not None and packet.time_base is not None
         if not self.times:
-            self.time_base, self._end = packet.time_base, packet.pts
+            self.time_base, self.end = packet.time_base, packet.pts
         self.times.append(packet.pts)
-        self._end = max(self._end, packet.pts + (packet.duration or 0))
+        self.end = max(self.end, packet.pts + (packet.duration or 0))
 
     def flaw_of_next(self, packet: av.Packet, least_step: int) -> str:
         """Return what is wrong with the times of the packet that comes next in a file, empty if nothing is."""
@@ -60,7 +63,7 @@ class Track:
     def span_seconds(self) -> tuple[float, float, float]:
         """When the first packet begins and the last ends, and how long the decoder holds pictures back."""
         begin, tick = min(self.times), float(self.time_base)
-        return begin * tick, self._end * tick, self._delay * tick
+        return begin * tick, self.end * tick, self._delay * tick
 
 
 def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
@@ -116,9 +119,3 @@ def _wrong_duration(found: Iterable[Track], duration_seconds: float) -> str:
     if least_seconds - _TOLERANCE_SECONDS <= duration_seconds <= most_seconds + _TOLERANCE_SECONDS:
         return ""
     return f"it says that it lasts {duration_seconds:.2f} s, and {end - begin:.2f} s of video are in it"
-
-
-def is_filler(packet: av.Packet) -> bool:
-    """Return True for the empty text that the muxers of MP4 and MOV put between two lines."""
-    context = packet.stream.codec_context
-    return packet.size <= 2 and context is not None and context.name == "mov_text"

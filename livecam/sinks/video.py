@@ -7,6 +7,7 @@ killed. (An MP4 starts to grow once every track has a packet.)
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,7 +65,13 @@ class VideoSink(Sink):
         self._stream.set_display_matrix(media.display_matrix)
         if not self._is_fragmented:
             self._container.set_chapters(media.chapters)
-        self._copies, self._notes = add_copies(self._container, media.copied_streams, self._path.suffix)
+        # FFmpeg gives pictures wrong times if a line of text ends a fragment: text waits for the finished file.
+        text = av.open(os.devnull, "w", format=self._format) if self._is_fragmented else self._container
+        self._copies, self._notes = add_copies(self._container, text, media.copied_streams, self._path.suffix)
+        self._texts: dict[av.stream.Stream, list[av.Packet]] = {}
+        if text is not self._container and text.streams:
+            text.start_encoding()  # which sets the time bases
+            self._texts = {stream: [] for stream in text.streams}
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._pictures = Track("the video")
         if av.VideoFormat(media.pixel_format).components[0].bits > 8:
@@ -94,7 +101,7 @@ class VideoSink(Sink):
             empty = self._account_for_copies()
             if self._is_fragmented or empty:
                 with AtomicFile(self._path, ".faststart") as plain:
-                    remux(self._part, plain.part, self._format, self._media, self._stream, left_out=empty)
+                    remux(self._part, plain.part, self._format, self._media, self._stream, empty, self._texts)
                     self._verify(plain.part)
                 self._file.discard()
             else:
@@ -136,7 +143,10 @@ class VideoSink(Sink):
                 packet = self._waiting.get_nowait()
                 self._container.start_encoding()  # which sets the time bases
                 for taken in self._copies[packet.stream_index].taken(packet):
-                    self._container.mux(taken)
+                    if taken.stream in self._texts:
+                        self._texts[taken.stream].append(taken)
+                    else:
+                        self._container.mux(taken)
 
     def _account_for_copies(self) -> set[int]:
         """Log what of the copied streams is left out, and return the output's streams of sound that stayed empty."""
@@ -146,10 +156,9 @@ class VideoSink(Sink):
 
     def _verify(self, path: Path) -> None:
         """Check that a finished file holds all that was written, and flush it to the disk. Raises OutputError."""
-        copied = [
-            copy.track for copy in self._copies.values() if not (copy.is_silent or copy.stream.type == "attachment")
-        ]
-        if flaw := flaw_of(path, [self._pictures, *copied]):
+        written = [copy for copy in self._copies.values() if not copy.is_silent and copy.stream.type != "attachment"]
+        written.sort(key=lambda copy: copy.stream in self._texts)  # they were added last
+        if flaw := flaw_of(path, [self._pictures, *(copy.track for copy in written)]):
             raise OutputError(f"{self._path} was not written, since {flaw}; {self._part} is kept")
         sync_to_disk(path)
 

@@ -198,9 +198,15 @@ def test_a_part_has_all_its_audio_where_the_file_stores_it_late(livecam: Livecam
 
 
 def test_a_stream_that_the_output_cannot_hold_is_named(livecam: Livecam, clip: Clip) -> None:
-    _, after, result = annotated(livecam, clip("clip.mkv", subtitles=True), "mp4")
+    _, after, result = annotated(livecam, clip("clip.mkv", audio=["wavpack"]), "mp4")
     assert after.copied == []
-    assert "left out: .mp4 files cannot hold stream 1 (subtitle" in result.stderr
+    assert "left out: .mp4 files cannot hold stream 1 (audio, wavpack)" in result.stderr
+
+
+def test_text_that_the_output_cannot_hold_is_converted_and_named(livecam: Livecam, clip: Clip) -> None:
+    before, after, result = annotated(livecam, clip("clip.mkv", subtitles=True), "webm")
+    assert after.copied == [("webvtt", before.copied[0][1])]
+    assert "note: stream 1 (subtitle, subrip) is converted to webvtt" in result.stderr
 
 
 def test_an_avi_with_b_frames_plays_in_order(livecam: Livecam, clip: Clip) -> None:

@@ -162,25 +162,3 @@ def test_a_stream_keeps_its_tags_but_not_those_that_are_no_longer_true(clip: Cli
             assert stream.metadata["language"] == "fra"
             assert not {"BPS", "_STATISTICS_TAGS", "NUMBER_OF_FRAMES"} & stream.metadata.keys()
             assert stream.disposition & disposition == disposition
-
-
-def test_lines_of_text_with_nothing_between_them_are_kept(clip: Clip, tmp_path: Path) -> None:
-    """The muxer of MP4 fills that with packets of its own, which are no error."""
-    source, lines = tmp_path / "text.mp4", [(100, b"first"), (600, b"second")]
-    with av.open(str(clip(frames=25))) as plain, av.open(str(source), "w") as told:
-        video = told.add_stream_from_template(plain.streams.video[0], opaque=True)
-        text = told.add_mux_stream("mov_text")
-        for packet in plain.demux():
-            if packet.size:
-                packet.stream = video
-                told.mux(packet)
-        for begin_ms, line in lines:
-            packet = av.Packet(len(line).to_bytes(2, "big") + line)
-            packet.stream, packet.time_base, packet.duration = text, Fraction(1, 1000), 200
-            packet.pts = packet.dts = begin_ms
-            told.mux(packet)
-    sink = filled(source, tmp_path / "out.mp4")
-    assert sink.finish()
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        kept = [(float(p.pts * p.time_base), bytes(p)[2:]) for p in container.demux(subtitles=0) if p.size > 2]
-    assert kept == [(begin_ms / 1000, line) for begin_ms, line in lines]
