@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from livecam.text import redacted
+
 
 def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Return p50, p90 and p99 of the values, rounded to three places."""
@@ -212,7 +214,7 @@ class Ledger:
                 "unreadable": self.unreadable,
                 "damaged": self.damaged,
             },
-            "failed_files": self.failed_files,
+            "failed_files": {redacted(name): reason for name, reason in self.failed_files.items()},
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps],
             "fps": round(self.fps, 3),
             "seconds": round(self.seconds, 3),

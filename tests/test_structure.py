@@ -12,7 +12,7 @@ import livecam
 
 PACKAGE = Path(livecam.__file__).parent
 FLOORS = (
-    {"_version", "errors", "names", "scene"},
+    {"_version", "errors", "names", "scene", "text"},
     {"system"},
     {"picture"},
     {"explanation", "ledger"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from livecam.cli.errors import interrupt_behind, one_line, tell_error
 from livecam.cli.terminal import tell, tell_table
+from livecam.text import redacted
 
 if TYPE_CHECKING:
     from livecam.ledger import Ledger
@@ -95,7 +96,7 @@ class Batch:
         is_all_alike = len(self._outcomes) == self._total and len(set(self._outcomes.values())) == 1
         if not self._outcomes or is_all_alike:
             return
-        tell_table([(outcome, name, reason) for name, (outcome, reason) in self._outcomes.items()])
+        tell_table([(outcome, redacted(name), reason) for name, (outcome, reason) in self._outcomes.items()])
         counts = Counter(outcome for outcome, _ in self._outcomes.values())
         others = "".join(f", {count} {outcome}" for outcome, count in counts.items())
         tell(f"livecam: {self._total - len(self._outcomes)} of {self._total} inputs done{others}")

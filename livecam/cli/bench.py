@@ -10,7 +10,8 @@ from click import Option
 
 from livecam.cli.errors import ends_well
 from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size
-from livecam.cli.terminal import print_table, print_text, printable, tell
+from livecam.cli.terminal import print_table, print_text, tell
+from livecam.text import printable
 
 PERCENTILES = ("p50", "p90", "p99")
 STAGES = ("capture", "explain", "render", "write")

@@ -10,7 +10,8 @@ import click
 
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.options import AS_JSON, Command
-from livecam.cli.terminal import print_text, printable
+from livecam.cli.terminal import print_text
+from livecam.text import printable
 
 if TYPE_CHECKING:
     from livecam.doctor import Check, Finding

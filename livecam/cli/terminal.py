@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from livecam.errors import OutputError
+from livecam.text import printable, with_urls_redacted
 
 if TYPE_CHECKING:
     from livecam.ledger import Ledger
@@ -26,19 +27,10 @@ def open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - until the process ends
 
 
-def printable(text: str) -> str:
-    r"""Return one line of text in which escapes such as \n and \x1b stand for what would control the terminal."""
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
-
-
-def _escape(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
-
-
 def tell(line: str) -> None:
     """Print a line to standard error, if anybody can read it there."""
     with suppress(OSError):
-        click.echo(printable(line), err=True)
+        click.echo(printable(with_urls_redacted(line)), err=True)
 
 
 def print_text(text: str) -> None:

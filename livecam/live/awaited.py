@@ -12,7 +12,7 @@ from livecam.picture.media import Media
 from livecam.run.workers import GivenUp
 from livecam.sources import LiveOptions, open_live
 from livecam.sources.base import NotThereError, OnPacket, Signal, Source
-from livecam.sources.inputs import redacted
+from livecam.text import redacted
 
 log = logging.getLogger("livecam")
 

@@ -16,6 +16,7 @@ from livecam.sinks import kind_of as sink_kind_of
 from livecam.sources import Input, Source
 from livecam.sources.inputs import without_file_scheme
 from livecam.system.files import check_distinct, check_parent, check_writable, exists, is_folder
+from livecam.text import redacted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +195,8 @@ def _check_names(files: Iterable[tuple[str, Path]]) -> None:
     inputs: dict[Path, str] = {}
     for name, file in files:
         if file in inputs:
-            raise OutputError(f"{inputs[file]} and {name} would both become {file}; rename or leave out one")
-        inputs[file] = name
+            raise OutputError(f"{inputs[file]} and {redacted(name)} would both become {file}; rename or leave out one")
+        inputs[file] = redacted(name)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from livecam.sources.network import STREAM
 from livecam.sources.paced import PacedSource, played
 from livecam.sources.pictures import PICTURE
 from livecam.sources.video import VIDEO
+from livecam.text import redacted
 
 __all__ = [
     "KINDS",
@@ -77,7 +78,8 @@ class Input:
                 more["insecure"] = True
             return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **more)
         if start_seconds or duration_seconds is not None:
-            raise InputError(f"only a video has parts; leave out start and duration for {some_of(self.names)}")
+            names = some_of([redacted(name) for name in self.names])
+            raise InputError(f"only a video has parts; leave out start and duration for {names}")
         return self.kind.open([Path(name) for name in self.names], many=self.many)
 
 
@@ -130,7 +132,9 @@ def open_live(uri: str, options: LiveOptions) -> Source:
     name = without_file_scheme(uri)
     kind = kind_of(name, live=True)
     if kind.is_still:
-        raise InputError(f"{name} is a still picture; name a camera, a stream or a video, or use livecam annotate")
+        raise InputError(
+            f"{redacted(name)} is a still picture; name a camera, a stream or a video, or use livecam annotate"
+        )
     if kind.open_live is not None:
         source = kind.open_live(name, options)
     else:
@@ -163,7 +167,7 @@ def one_input(source: str | Path | Sequence[str | Path]) -> Input:
         raise InputError(f"no input is named; {WHAT_TO_NAME}")
     alone = [each.names[0] for each in inputs if each.many and not each.kind.is_still]
     if alone or len(inputs) > 1:
-        names = some_of(alone or inputs[-1].names)
+        names = some_of([redacted(name) for name in alone or inputs[-1].names])
         raise InputError(f"a folder, a pattern or a list can only hold pictures here; open {names} by itself")
     return inputs[0]
 

@@ -13,8 +13,9 @@ from av.codec.context import ThreadType
 from av.container import InputContainer
 
 from livecam.sources.base import NotThereError
-from livecam.sources.inputs import redacted, without_credentials
+from livecam.sources.inputs import without_credentials
 from livecam.sources.protocols import problem_of
+from livecam.text import redacted
 
 log = logging.getLogger("livecam")
 

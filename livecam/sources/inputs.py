@@ -1,4 +1,4 @@
-"""Names of inputs: recognises URLs, redacts their credentials, and lists the files of a folder or pattern."""
+"""Names of inputs: recognises URLs, and lists the files of a folder or pattern."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import av
 
 from livecam.errors import InputError
 from livecam.system.files import exists, is_folder
+from livecam.text import redacted, with_urls_redacted
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
 """The advice in errors about inputs that cannot be read."""
-_USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
-_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret|auth|sig|credential)[^=&\s]*=)[^&#\s]+", re.IGNORECASE)
 
 
 def is_url(name: str) -> bool:
@@ -34,21 +33,16 @@ def without_file_scheme(name: str) -> str:
     return name if exists(name) else re.sub("^file:(//(?=/))?", "", name)
 
 
-def redacted(text: str) -> str:
-    """Remove user names, passwords, keys and tokens from a URL or a text with URLs, so that it can be shown."""
-    return _SECRET.sub(r"\1***", _USER_INFO.sub("", text))
-
-
 def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
     """Redact the URL in an error, since `raise ... from` shows it in the traceback."""
-    error.args = tuple(redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
+    error.args = tuple(with_urls_redacted(redacted(arg)) if isinstance(arg, str) else arg for arg in error.args)
     return error
 
 
 def check_file(path: Path) -> None:
     """Check that a file exists, is readable and is not empty. Raises InputError."""
     if not exists(path):
-        raise InputError(f"{path} does not exist; {WHAT_TO_NAME}")
+        raise InputError(f"{redacted(str(path))} does not exist; {WHAT_TO_NAME}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; check its permissions")
     if path.is_file() and path.stat().st_size == 0:

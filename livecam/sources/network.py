@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 
@@ -11,12 +12,13 @@ from av.container import InputContainer
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
-from livecam.sources.inputs import is_stream, redacted, without_credentials
+from livecam.sources.inputs import is_stream, without_credentials
 from livecam.sources.opening import open_container
 from livecam.sources.paced import played
 from livecam.sources.protocols import problem_of
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource, open_file
+from livecam.text import redacted
 
 _PROBE_SECONDS = 0.5
 """The time to find out what a stream contains; FFmpeg's own 5 s are waited for in full if more may still appear."""
@@ -100,10 +102,16 @@ def open_stream(url: str, options: LiveOptions) -> Source:
     return ReconnectingSource(name, connection, connect)
 
 
+def _output_name(url: str) -> str:
+    """Return a name without credentials: the end of the path, else the host."""
+    shown = re.split(r"[?#;]|\*\*\*", redacted(url))[0]
+    return video_name(shown.rpartition("://")[2] or "stream")
+
+
 STREAM = SourceKind(
     recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
     has_streams=True,
-    output_name=lambda url: video_name(url.split("?")[0]),
+    output_name=_output_name,
 )

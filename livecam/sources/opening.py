@@ -13,8 +13,9 @@ from av.stream import Disposition
 
 from livecam.errors import InputError
 from livecam.sources.certificates import HOW_TO_TRUST, distrust, tls_options
-from livecam.sources.inputs import check_file, is_url, redacted, without_credentials
+from livecam.sources.inputs import check_file, is_url, without_credentials
 from livecam.sources.protocols import problem_of
+from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0
 """How long a recording is waited for, and its next data."""

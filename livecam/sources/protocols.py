@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av
 
-from livecam.sources.inputs import redacted
+from livecam.text import with_urls_redacted
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
 """The protocols that streams commonly have."""
@@ -24,4 +24,4 @@ def problem_of(error: av.FFmpegError) -> str:
     if isinstance(error, av.error.ProtocolNotFoundError):
         return f"this build of FFmpeg has no {str(error.filename).partition(':')[0].upper()}"
     words = str(error.strerror)
-    return redacted(words[:1].lower() + words[1:])
+    return with_urls_redacted(words[:1].lower() + words[1:])

@@ -19,13 +19,13 @@ from livecam.picture.media import Media, Orientation, media_of
 from livecam.picture.projection import chroma_location_in, header_of, is_projected
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner, conditioned
-from livecam.sources.inputs import redacted
 from livecam.sources.joins import JOINED_BY_CAT
 from livecam.sources.opening import open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
 from livecam.sources.reading import Reading
 from livecam.system import cores
+from livecam.text import redacted
 
 log = logging.getLogger("livecam")
 

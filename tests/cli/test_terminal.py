@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from livecam.cli.terminal import printable
 from livecam.errors import ModelError
+from livecam.sources import kind_of
 
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
@@ -32,22 +32,6 @@ def is_harmless(text: str) -> bool:
     return all(letter.isprintable() for letter in text.replace("\n", ""))
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain ü 漢字 ✓ ❤", "plain ü 漢字 ✓ ❤"),
-        ("a\nb\r\tc", r"a\nb\r\tc"),
-        ("\x1b[31mred\x1b]0;title\x07", r"\x1b[31mred\x1b]0;title\x07"),
-        ("\x9b31m\x7f\x00", r"\x9b31m\x7f\x00"),
-        ("\u202egpj.exe\u2028\u2066", r"\u202egpj.exe\u2028\u2066"),
-        ("\udce4 is no UTF-8", r"\udce4 is no UTF-8"),
-        ("C:\\clips", "C:\\clips"),
-    ],
-)
-def test_what_would_control_the_terminal_is_shown_as_an_escape(text: str, shown: str) -> None:
-    assert printable(text) == shown
-
-
 def test_the_name_of_a_file_forges_nothing(livecam: Livecam, tmp_path: Path) -> None:
     for name in (f"{FORGERY}.mp4", f"{FORGERY}.jpg"):
         (tmp_path / name).write_bytes(b"neither")
@@ -63,6 +47,44 @@ def test_a_ledger_line_forges_nothing(livecam: Livecam, tmp_path: Path, clip: Cl
     assert result.exit_code == 0
     assert r"\x1b[2J" in result.output
     assert is_harmless(result.output)
+
+
+@pytest.mark.parametrize("debug", [(), ("--debug",)])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://secret:secret@127.0.0.1:9/clip.mp4?secret",
+        "http:/secret:secret@127.0.0.1:9/picture.jpg",
+        "http://127.0.0.1:9/clip.mp4;token=secret",
+        "http://secret:secret@127.0.0.1:9",
+        "rtsp://127.0.0.1:9/clip#secret",
+        "rtsp://secret:secret secret@127.0.0.1:9/clip",
+        "nonsense://secret:secret@host/clip",
+    ],
+)
+def test_credentials_of_an_input_are_nowhere(
+    livecam: Livecam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, debug: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([url], [url, "demo:?seconds=0.1&size=64x64"], [url, "--start", "1"], [url, url + ".mkv"]):
+        result = livecam("annotate", *arguments, *debug)
+        assert result.exit_code == 1
+        assert "secret" not in result.output
+    assert not [path for path in tmp_path.rglob("*") if "secret" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://secret:secret@host/a/clip.mkv?secret", "clip.mkv"),
+        ("http://host/clip.ts;secret", "clip.mp4"),
+        ("rtsp://secret:secret@camera", "camera.mp4"),
+        ("rtsp://secret:secret/secret@camera/x", "stream.mp4"),
+        ("folder/camera.sdp", "camera.mp4"),
+    ],
+)
+def test_the_name_of_an_output_holds_no_credentials(url: str, name: str) -> None:
+    assert kind_of(url).output_name(url) == name
 
 
 @pytest.mark.parametrize("debug", [(), ("--debug",)])

@@ -13,9 +13,9 @@ from pathlib import Path
 import av
 
 from livecam.sources.connection import Connection
-from livecam.sources.inputs import redacted
 from livecam.sources.network import connect_stream
 from livecam.sources.reconnecting import ReconnectingSource
+from livecam.text import redacted
 
 QUICK = {"first_wait_seconds": 0.02, "longest_wait_seconds": 0.1}
 

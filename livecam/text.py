@@ -1,0 +1,45 @@
+"""Text for people to read: without credentials, and without what would control a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_SCHEME = r"(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+"  # of two letters and more, since C:/ is a drive
+_URL = re.compile(rf"({_SCHEME})(.*)", re.DOTALL)
+_URL_IN_TEXT = re.compile(rf"({_SCHEME})(\S*?)(?=[:;,.)\]}}>'\"…]*(?:\s|$))")
+_USER_INFO = re.compile(r"[^/?#\\\s]*@")
+_HOST = re.compile(r"(?:\[[\w:.%]*\]|[\w.-]*)(?::\d*)?(?=[/?#;&=\\\s]|$)")
+_END_OF_PATH = re.compile(rf"([?#;])|[&=\\\s]|%(?:3f|23|3b|3a%2f)|{_SCHEME}", re.IGNORECASE)
+
+
+def redacted(name: str) -> str:
+    """Return a URL without all that may be a credential; other names are returned unchanged.
+
+    Scheme, host and path are left. Whatever their names are, these are removed: user and password, query, fragment,
+    parameters, another URL within this one, and of a URL that is not well-formed all but the scheme.
+    """
+    return _URL.sub(_shown, name)
+
+
+def with_urls_redacted(text: str) -> str:
+    """Return a text with each URL in it `redacted`."""
+    return _URL_IN_TEXT.sub(_shown, text)
+
+
+def _shown(url: re.Match[str]) -> str:
+    scheme, rest = url.groups()
+    rest = _USER_INFO.sub("", rest, count=1) if _USER_INFO.match(rest) else rest
+    host = _HOST.match(rest)
+    if host is None or "@" in rest:  # what is taken for host and path may belong to a password
+        return f"{scheme}***"
+    end = _END_OF_PATH.search(rest, host.end())
+    return scheme + (f"{rest[: end.start()]}{end[1] or ''}***" if end else rest)
+
+
+def printable(text: str) -> str:
+    r"""Return one line of text in which escapes such as \n and \x1b stand for what would control the terminal."""
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
