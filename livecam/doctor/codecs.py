@@ -99,7 +99,7 @@ def _sample(encoder: str) -> bytes:
     """Encode a few frames with livecam's settings into a Matroska file. Raises OutputError, FFmpegError."""
     file = io.BytesIO()
     with open_source(_SCENE) as source, av.open(file, "w", format="matroska") as container:
-        stream = add_encoder(container, source.media, source.media.pixel_format, EncoderOptions(encoder), encoder)
+        stream = add_encoder(container, source.media, EncoderOptions(encoder), encoder)
         for frame in source.frames(on_packet=lambda packet: None):
             container.mux(stream.encode(frame.picture))
         container.mux(stream.encode(None))

@@ -12,8 +12,9 @@ from av.container import OutputContainer
 
 from livecam.errors import OutputError
 from livecam.picture.media import Media
-from livecam.picture.planes import padded_size
+from livecam.picture.planes import padded_size, planar_format
 from livecam.picture.projection import project
+from livecam.sinks.refusal import refusal
 from livecam.system import cores
 
 # For each wanted pixel format, those that livecam can draw on, the most similar first.
@@ -27,6 +28,11 @@ _DEFAULTS = {
     "libx265": {"preset": "veryfast", "crf": "28", "x265-params": "log-level=error"},
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"},
 }
+_SUBSAMPLING = {"yuv420p": "4:2:0", "yuv422p": "4:2:2", "yuv444p": "4:4:4"}
+_PLAYED_AS_420 = ("h264", "hevc")
+"""The codecs whose 4:2:2 and 4:4:4 are of profiles that most players lack."""
+_FINEST_OF_MPEG4, _COARSEST = 65535, 20000
+"""The range of units of time, in parts of a second, among which one is chosen for MPEG-4 Part 2."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,17 @@ class EncoderOptions:
 
 
 def add_encoder(
-    container: OutputContainer, media: Media, wanted_format: str, options: EncoderOptions, default_codec: str
+    container: OutputContainer, media: Media, options: EncoderOptions, default_codec: str
 ) -> av.VideoStream:
-    """Add a video stream with an open encoder, whose pixel format is the most similar to `wanted_format`.
+    """Add a video stream with an open encoder, whose pixel format is similar to that of the media.
 
     Raises OutputError.
     """
     name = options.codec or default_codec
     codec = _find_codec(name)
     formats = {video_format.name for video_format in codec.video_formats or ()}
-    pixel_format = next((candidate for candidate in _NEAREST[wanted_format] if candidate in formats), None)
+    wanted_formats = _NEAREST[_wanted_format(codec, av.VideoFormat(media.pixel_format))]
+    pixel_format = next((candidate for candidate in wanted_formats if candidate in formats), None)
     if pixel_format is None:
         raise OutputError(
             f"{name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
@@ -73,7 +80,7 @@ def add_encoder(
     context.framerate = media.rate or Fraction(25)
     context.width, context.height = padded_size(media.width, media.height, pixel_format)
     context.pix_fmt = pixel_format
-    context.time_base = stream.time_base = media.time_base
+    context.time_base = stream.time_base = _time_base(codec, media)
     context.sample_aspect_ratio = media.sample_aspect_ratio or Fraction(0)
     context.color_range, context.colorspace = media.color_range, media.color_space
     context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
@@ -81,17 +88,49 @@ def add_encoder(
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
     context.thread_type, context.thread_count = "FRAME", cores.ENCODER
     context.options = _options(codec, context, options)
-    if pixel_format == wanted_format:
+    if pixel_format == planar_format(av.VideoFormat(media.pixel_format)):
         context.options["chroma_sample_location"] = str(media.chroma_location)
+    asked_options = dict(context.options)
     try:
         context.open()
-    except (av.FFmpegError, ValueError) as exc:
+    except av.FFmpegError as exc:
         asked = " ".join(f"--{key} {value:g}" if key == "crf" else f"--{key} {value}" for key, value in _asked(options))
         raise OutputError(
             f"{name} does not take {context.width}x{context.height} {pixel_format} {asked}".rstrip()
-            + "; choose another --codec, --preset or --crf"
+            + f" ({refusal(context, asked_options) or exc.strerror}); choose another --codec, --preset or --crf"
         ) from exc
     return stream
+
+
+def notes_on(stream: av.VideoStream, media: Media) -> list[str]:
+    """Return what users should know of the pictures that an encoder writes."""
+    source, written, notes = av.VideoFormat(media.pixel_format), str(stream.codec_context.pix_fmt), []
+    if source.components[0].bits > 8:
+        notes.append(f"the output has 8 bits a channel, the input {source.name} has more")
+    if planar_format(source) != written:
+        notes.append(
+            f"the output is {_SUBSAMPLING[written]}: colours have less resolution than in the input {source.name}"
+        )
+    elif written != "yuv420p" and stream.codec_context.codec.canonical_name in _PLAYED_AS_420:
+        notes.append(
+            f"the output is {_SUBSAMPLING[written]} like the input, which browsers, phones and other players refuse; "
+            "for them convert the input to 4:2:0 first"
+        )
+    return notes
+
+
+def _wanted_format(codec: av.Codec, source: av.VideoFormat) -> str:
+    """Return the format to draw on if the encoder takes it; RGB becomes what players take where few take 4:4:4."""
+    return "yuv420p" if source.is_rgb and codec.canonical_name in _PLAYED_AS_420 else planar_format(source)
+
+
+def _time_base(codec: av.Codec, media: Media) -> Fraction:
+    """Return the unit of the source's times, or a coarser one if the codec has no such fine one."""
+    denominator = media.time_base.denominator
+    if codec.canonical_name != "mpeg4" or denominator <= _FINEST_OF_MPEG4:
+        return media.time_base
+    divisors = (each for each in range(_FINEST_OF_MPEG4, _COARSEST, -1) if denominator % each == 0)
+    return Fraction(1, next(divisors, _FINEST_OF_MPEG4))
 
 
 def _asked(options: EncoderOptions) -> list[tuple[str, str | float]]:

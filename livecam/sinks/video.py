@@ -19,10 +19,9 @@ import av
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
-from livecam.picture.planes import planar_format
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.copies import add_copies
-from livecam.sinks.encoder import EncoderOptions, add_encoder
+from livecam.sinks.encoder import EncoderOptions, add_encoder, notes_on
 from livecam.sinks.remux import describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
 from livecam.sinks.verification import Track, flaw_of
 from livecam.system.files import AtomicFile
@@ -56,8 +55,7 @@ class VideoSink(Sink):
         self._container = av.open(
             str(self._part.absolute()), "w", format=self._format, container_options={**options, "flush_packets": "1"}
         )
-        wanted_format = planar_format(av.VideoFormat(media.pixel_format))
-        self._stream = add_encoder(self._container, media, wanted_format, encoder, default_codec)
+        self._stream = add_encoder(self._container, media, encoder, default_codec)
         self._codec = self._stream.codec_context.name
         self.pixel_format = str(self._stream.codec_context.pix_fmt)
         self._container.metadata.update(kept_metadata(media.metadata))
@@ -74,8 +72,7 @@ class VideoSink(Sink):
             self._texts = {stream: [] for stream in text.streams}
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._pictures = Track("the video")
-        if av.VideoFormat(media.pixel_format).components[0].bits > 8:
-            self._notes.append(f"the output has 8 bits a channel, the input {media.pixel_format} has more")
+        self._notes += notes_on(self._stream, media)
 
     @property
     def _is_fragmented(self) -> bool:

@@ -23,6 +23,7 @@ from livecam.sources.joins import JOINED_BY_CAT
 from livecam.sources.opening import open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
+from livecam.sources.rate import rate_of
 from livecam.sources.reading import Reading
 from livecam.system import cores
 from livecam.text import redacted
@@ -32,7 +33,6 @@ log = logging.getLogger("livecam")
 _COPIED = ("audio", "subtitle", "attachment")
 _SECONDS_BEFORE = (0, 2, 6, 14, 30, 62)
 """How long before the start of a part reading begins: the first that is long enough. After them, at the beginning."""
-_HIGHEST_RATE = 300
 
 Found = tuple[av.VideoFrame, deque[av.VideoFrame | av.Packet]]
 """The first picture, and the list of what was read until then, itself the last."""
@@ -162,15 +162,15 @@ class VideoSource(Source):
 
     def _describe(self, first: av.VideoFrame) -> Media:
         stream, container = self._stream, self._container
-        header = header_of(stream)
+        header, rate = header_of(stream), rate_of(stream, self._ahead, self._events)
         return media_of(
             first,
             chroma_location=chroma_location_in(header),
             projection=header if is_projected(first) else b"",
             time_base=first.time_base or Fraction(1, 90000),
-            rate=self._rate(),
+            rate=rate,
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
-            expected_frames=self._expected_frames(),
+            expected_frames=self._expected_frames(rate),
             metadata=dict(container.metadata),
             stream_metadata=dict(stream.metadata),
             disposition=int(stream.disposition),
@@ -178,15 +178,10 @@ class VideoSource(Source):
             copied_streams=self._copied,
         )
 
-    def _rate(self) -> Fraction | None:
-        """Return the frame rate of the file, None if it has none, or one that is that of a clock."""
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        return rate if rate and rate <= _HIGHEST_RATE else None
-
-    def _expected_frames(self) -> int | None:
+    def _expected_frames(self, rate: Fraction | None) -> int | None:
         if not self._is_part and self._stream.frames:
             return self._stream.frames
-        whole_seconds, rate = self._whole_seconds(), self._rate()
+        whole_seconds = self._whole_seconds()
         rest_seconds = whole_seconds and whole_seconds - self._start_seconds
         seconds = min(filter(None, (rest_seconds, self._duration_seconds)), default=None)
         return round(seconds * rate) if rate and seconds else None

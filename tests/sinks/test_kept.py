@@ -9,21 +9,12 @@ import av
 import pytest
 from click.testing import Result
 
-from livecam.sinks import EncoderOptions, open_sink
 from livecam.sources import open_source
 from tests.support import projected
+from tests.support.copying import copied
 
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
-
-
-def copied(source: Path, output: Path, codec: str | None = None) -> Path:
-    with open_source(source) as frames:
-        sink = open_sink(output, frames.media, encoder=EncoderOptions(codec=codec))
-        for frame in frames.frames(sink.copy):
-            sink.write(frame.picture, frame)
-        sink.finish()
-    return output
 
 
 def side_data(path: Path, kind: str) -> bytes | None:

@@ -60,7 +60,7 @@ def test_decoding_keeps_no_picture_back(clip: Clip) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(("rate", "told"), [(25, 25), (1000, 1000), (2000, None)])
+@pytest.mark.parametrize(("rate", "told"), [(25, 25), (240, 240), (1000, None)])
 def test_a_rate_that_no_camera_has_is_that_of_a_clock(clip: Clip, rate: int, told: int | None) -> None:
     connection = Connection(av.open(str(clip("clip.mp4", rate=rate))))
     assert connection.rate == told
