@@ -20,6 +20,8 @@ log = logging.getLogger("livecam")
 
 _LIMITED = _BT709 = 1
 _BT2020 = 9
+_LEAST_SIDE = 16
+"""The pixels that bwdif needs, even where the chroma has a quarter of them."""
 _CLOSE = 0.99
 """Pictures are stretched instead of framed if the frame would take less than the rest of this share of a side."""
 
@@ -136,15 +138,16 @@ class Conditioner:
         """Return filters for pictures of this form, None if they need none."""
         self._first, self._form = self._first or form, form
         self._deinterlaces = self._deinterlaces or picture.interlaced_frame
+        has_fields = self._deinterlaces and min(form.width, form.height) >= _LEAST_SIDE
         if form.rotation != self._first.rotation:
             self._tell("%s is rotated differently later: all of it is shown like its first picture")
         is_transparent, is_hdr = _can_be_transparent(picture.format), form.color_transfer in HDR
         size, color = self._size_within_first(form), Color.of(picture)
-        if not (self._deinterlaces or is_transparent or is_hdr or self._differs(form, size, color)):
+        if not (has_fields or is_transparent or is_hdr or self._differs(form, size, color)):
             return None
         self._tell_changes(form, size)
         filters = Filters(picture, color._replace(space=_BT2020) if is_hdr else color)
-        if self._deinterlaces:
+        if has_fields:
             self._tell("%s is interlaced: it is deinterlaced")
             filters.deinterlace()
         if is_transparent:
@@ -166,7 +169,7 @@ class Conditioner:
         width, height = float(form.width * wider * scale), float(form.height * scale)
         if min(width / media.width, height / media.height) > _CLOSE:
             return media.width, media.height
-        return max(round(width / 2) * 2, 2), max(round(height / 2) * 2, 2)
+        return _even(width, media.width), _even(height, media.height)
 
     def _differs(self, form: Form, size: tuple[int, int], color: Color) -> bool:
         """Return True if pictures of a form do not look like the media say, if they are passed on as they are."""
@@ -190,6 +193,11 @@ class Conditioner:
         if note not in self._told:
             self._told.add(note)
             log.warning(note, self._name, *facts)
+
+
+def _even(length: float, longest: int) -> int:
+    """Round a side to whole pixels of the chroma, up to a limit."""
+    return min(max(round(length / 2) * 2, 2), longest)
 
 
 def _can_be_transparent(pixel_format: av.VideoFormat) -> bool:

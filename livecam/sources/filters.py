@@ -63,13 +63,16 @@ class Filters:
         `color` is what the tags of the media mean.
         """
         pixel_format = media.pixel_format.replace("yuvj", "yuv")
-        is_rgb = av.VideoFormat(pixel_format).is_rgb
-        meant = {} if is_rgb else {"out_color_matrix": color.space, "out_range": color.swscale_range}
+        wanted = av.VideoFormat(pixel_format)
+        without_subsampling = "yuv444p" if wanted.components[0].bits == 8 else "yuv444p16le"
+        meant = {} if wanted.is_rgb else {"out_color_matrix": color.space, "out_range": color.swscale_range}
         self._add("scale", width=width, height=height, flags=_SCALING, **meant)
-        self._add("format", pix_fmts=pixel_format)
         if (width, height) != (media.width, media.height):
+            # pad would round an odd size down where the chroma has fewer pixels.
+            self._add("format", pix_fmts=pixel_format if wanted.is_rgb else without_subsampling)
             self._add("pad", width=media.width, height=media.height, x=-1, y=-1)
-        if not is_rgb:
+        self._add("format", pix_fmts=pixel_format)
+        if not wanted.is_rgb:
             self._add(
                 "setparams",
                 colorspace=media.color_space,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import av
 
+from livecam.sources.decoder import decoder_of
 from livecam.sources.joins import Joins
 from livecam.sources.part import Part
 from livecam.sources.timestamps import Timestamps
@@ -37,6 +38,7 @@ class Reading:
         self._name = name
         self._container = container
         self._stream = stream
+        self._decoder = decoder_of(stream, name)
         self._copied = [each for each in copied if each.type != "attachment"]
         self._part = part
         self._is_sought = is_sought
@@ -100,7 +102,7 @@ class Reading:
 
     def _decoded_for_sure(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         try:
-            pictures = packet.decode()
+            pictures = self._decoder.decode(packet)
         except av.FFmpegError:
             return  # the packet stays without a picture
         yield from filter(self._timestamps.give, pictures)

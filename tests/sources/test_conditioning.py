@@ -9,16 +9,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from click.testing import Result
+from PIL import Image
 
 from livecam.picture.color import Color
 from livecam.picture.media import Media, media_of
 from livecam.picture.planes import planes
 from livecam.sources import open_source
 from livecam.sources.conditioning import Conditioner, conditioned
-from tests.support.clips import number_in, numbered_picture
+from livecam.sources.video import VideoSource
+from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.reading import frames_of, number_of
 
 Clip = Callable[..., Path]
+Livecam = Callable[..., Result]
 
 TIME_BASE = Fraction(1, 25)
 BT2020, BT709, PQ, HLG = 9, 1, 16, 18
@@ -301,10 +305,121 @@ def test_another_shape_gets_black_borders(
         rgb = shown(picture)
         inside = rgb if number in (0, 3) else rgb[y : y + height, x : x + width]
         assert number_in(inside) == number
-        assert (inside[:, 1:-1].max(axis=(0, 2)) > 60).all()  # the chroma decides where a border ends
+        assert (inside.max(axis=(0, 2)) > 60).all()
         if number in (1, 2):
             outside = rgb.copy()
-            outside[max(y - 1, 0) : y + height + 1, max(x - 1, 0) : x + width + 1] = 0
+            outside[max(y - 4, 0) : y + height + 4, max(x - 4, 0) : x + width + 4] = 0  # chroma is blurred
             assert outside.max() <= 2
     borders = "" if place[2:] == (160, 90) else ", with black borders"
     assert caplog.messages == [f"it changes from 160x90 to {size[0]}x{size[1]}: scaled to the first size{borders}"]
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le", "yuvj444p", "nv12", "yuyv422", "gray", "rgb565le"])
+@pytest.mark.parametrize("sizes", [((63, 47), (131, 31)), ((1, 1), (640, 2)), ((64, 48), (63, 31))])
+def test_borders_around_every_format_and_size(sizes: Sequence[tuple[int, int]], pixel_format: str) -> None:
+    pictures = [av.VideoFrame(*size, pixel_format) for size in sizes]
+    through([timed(picture, number) for number, picture in enumerate(pictures)])
+
+
+def transparent_picture(number: int) -> np.ndarray:
+    """(96, 160, 4) uint8 RGBA: above, hidden noise on the left and a plain colour on the right; below, a number."""
+    hidden = np.random.default_rng(number).integers(0, 2, (96, 160, 1)) * np.array([255, 255, 255])
+    picture = np.concatenate([hidden, np.zeros((96, 160, 1))], axis=2).astype(np.uint8)
+    picture[:72, 80:] = (200, 40, 60, 255)
+    picture[72:, :, :3], picture[72:, :, 3] = numbered_picture(number, 160, 96)[72:], 255
+    return picture
+
+
+def transparent_clip(path: Path, codec: str, pixel_format: str) -> Path:
+    """Write a clip of six transparent pictures: by Pillow if it is an animation, else by FFmpeg."""
+    pictures = [transparent_picture(number) for number in range(6)]
+    if codec == "Pillow":
+        first, *others = map(Image.fromarray, pictures)
+        to_background = {".gif": 2, ".apng": 1}[path.suffix]
+        first.save(path, save_all=True, append_images=others, duration=40, disposal=to_background)
+        return path
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, pixel_format
+        stream.metadata["alpha_mode"] = "1"
+        stream.bit_rate = 4_000_000
+        for number, rgba in enumerate(pictures):
+            picture = av.VideoFrame.from_ndarray(rgba, format="rgba")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(picture.reformat(format=pixel_format)))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("clip.mov", "png", "rgba"),
+        ("clip.mov", "prores_ks", "yuva444p10le"),
+        ("clip.mov", "qtrle", "argb"),
+        ("clip.mkv", "ffv1", "bgra"),
+        ("clip.webm", "libvpx-vp9", "yuva420p"),
+        ("clip.mkv", "libvpx-vp9", "yuva420p"),
+        ("clip.gif", "Pillow", ""),
+        ("clip.apng", "Pillow", ""),
+    ],
+)
+def test_what_is_hidden_is_not_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, codec: str, pixel_format: str
+) -> None:
+    path = transparent_clip(tmp_path / name, codec, pixel_format)
+    frames = frames_of(VideoSource(str(path)))
+    assert [number_of(frame) for frame in frames] == list(range(6))
+    for frame in frames:
+        rgb = shown(frame.picture)
+        assert rgb[10:60, 10:70].min() > 240
+        assert np.abs(rgb[10:60, 90:150] - (200, 40, 60)).max() < 12
+    assert len(caplog.messages) == 1
+    assert "it is laid on white" in caplog.messages[0]
+
+
+def hdr_clip(path: Path, codec: str, transfer: int) -> Path:
+    """Write four numbered HDR pictures, whose grey is at 100 cd/m²."""
+    code = (pq_of if transfer == PQ else hlg_of)(np.array([100.0]))[0]
+    fast = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"}}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=fast.get(codec, {}))
+        stream.width, stream.height, stream.pix_fmt = 160, 96, f"yuv{422 if codec == 'prores_ks' else 420}p10le"
+        context = stream.codec_context
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = (
+            1,
+            BT2020,
+            BT2020,
+            transfer,
+        )
+        for number in range(4):
+            luma = np.full((96, 160), code)
+            luma[72:] = code * (numbered_picture(number, 160, 96)[72:, :, 0] > 127)
+            picture = av.VideoFrame(160, 96, stream.pix_fmt)
+            for plane, values in zip(picture.planes, (64 + 876 * luma, 512, 512), strict=True):
+                lines = np.zeros((plane.height, plane.line_size // 2), "<u2")
+                lines[:, : plane.width] = values
+                plane.update(lines.tobytes())
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "transfer"),
+    [("clip.mp4", "libx265", PQ), ("clip.mov", "prores_ks", HLG), ("clip.mkv", "ffv1", PQ)],
+)
+def test_hdr_files_become_sdr_files(livecam: Livecam, tmp_path: Path, name: str, codec: str, transfer: int) -> None:
+    output = tmp_path / "out.mp4"
+    path = hdr_clip(tmp_path / name, codec, transfer)
+    result = livecam("annotate", path, "-o", output, "--weights", "none", "--opacity", 0, "--no-caption")
+    assert result.exit_code == 0, result.output
+    assert result.output.count("is HDR") == 1
+    after = facts_of(output)
+    assert after.color == (1, BT709, BT709, BT709)
+    assert [number_in(picture) for picture in after.pictures] == list(range(4))
+    assert np.abs(after.pictures[2][20:60].astype(float) - 255 * (100 / 203) ** (1 / 2.4)).mean() < 5
+    with av.open(str(output)) as container:
+        kinds = [data.type.name for data in next(container.decode(video=0)).side_data]
+    assert not {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}.intersection(kinds)
