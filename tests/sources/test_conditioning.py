@@ -401,6 +401,8 @@ def hdr_clip(path: Path, codec: str, transfer: int) -> Path:
                 lines[:, : plane.width] = values
                 plane.update(lines.tobytes())
             picture.pts, picture.time_base = number, Fraction(1, 25)
+            picture.color_range, picture.colorspace = 1, BT2020
+            picture.color_primaries, picture.color_trc = BT2020, transfer
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
