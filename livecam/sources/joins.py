@@ -11,7 +11,7 @@ _MOST_BACK_AFTER_SEEK_SECONDS = 1.0
 """FFmpeg guesses the first times of decoding after a seek, and is wrong if there are B-frames."""
 _MOST_AHEAD_SECONDS = 10.0
 _NEAR_SECONDS = 1.0
-JOINED_BY_CAT = ("mpegts", "mpeg", "hls")
+JOINED_BY_CAT = ("mpegts", "mpeg")
 """Formats whose recordings can be joined with `cat`: there a jump far ahead is a join, too."""
 
 

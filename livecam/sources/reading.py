@@ -9,6 +9,7 @@ import av
 
 from livecam.sources.decoder import decoder_of
 from livecam.sources.joins import Joins
+from livecam.sources.missing import Missing
 from livecam.sources.part import Part
 from livecam.sources.timestamps import Timestamps
 
@@ -42,18 +43,19 @@ class Reading:
         self._copied = [each for each in copied if each.type != "attachment"]
         self._part = part
         self._is_sought = is_sought
+        self._missing = Missing(container, stream)
         self._joins = Joins(container, is_sought=is_sought)
         # AVI stores only times of decoding, elementary streams none at all.
         stores_pts = container.format.name != "avi" and container.start_time is not None
         self._timestamps = Timestamps(stream, stores_pts=stores_pts, is_sought=is_sought)
         self._suspect: av.Packet | None = None
-        self._missing_at_end = 0
+        self._missing_frames = 0
 
     @property
     def unreadable(self) -> int:
         """How many frames of the part could not be decoded, or are missing at the end of the file."""
         lost, time_base = list(self._timestamps.lost.values()), self._stream.time_base or 0
-        return self._missing_at_end + sum(self._part.contains(float(time * time_base)) for time in lost)
+        return self._missing_frames + sum(self._part.contains(float(time * time_base)) for time in lost)
 
     def events(self) -> Iterator[av.VideoFrame | av.Packet]:
         """Yield the part's decoded pictures and packets to copy, in the order of the file. Raises BeginsTooLate."""
@@ -81,13 +83,14 @@ class Reading:
                     yield packet
         except av.FFmpegError as exc:
             log.warning("%s breaks off: %s", self._name, exc.strerror)
-            self._missing_at_end += 1
+            self._missing_frames += 1
             flush = av.Packet()
             flush.stream = self._stream
             yield flush
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
         if packet.size:
+            self._missing.take(packet)
             self._timestamps.take(packet)
         if self._suspect is not None:
             suspect, self._suspect = self._suspect, None
@@ -110,10 +113,12 @@ class Reading:
     def _account_for_the_end(self) -> None:
         """Count the frames that the decoder lost, and those missing at the end, where a truncated file just ends."""
         self._timestamps.settle()
-        missing = self._timestamps.missing_at_end()
-        if missing:
+        missing = self._missing.frames()
+        if missing and self._missing.is_playlist:
+            log.warning("parts of the playlist %s cannot be read: about %d frames are missing", self._name, missing)
+        elif missing:
             log.warning("%s ends early: %d frames are missing at its end", self._name, missing)
-            self._missing_at_end += missing
+        self._missing_frames += missing
         self._tell()
 
     def _tell(self) -> None:

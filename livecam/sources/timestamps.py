@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from itertools import takewhile
 
 import av
 
@@ -45,8 +43,6 @@ class Timestamps:
         self._second_fields: set[int] = set()
         self._places: deque[int] = deque()
         self._next_dts = 0
-        self._last_dts = -math.inf
-        self._end: int | None = None
         self._last: int | None = None
         self.guesses = self._codec in _DECODED_WITHOUT_REFERENCES
         self._waits_for_a_time = is_sought
@@ -57,12 +53,9 @@ class Timestamps:
             packet.dts = self._next_dts
         time = packet.pts if self._stores_pts else packet.dts
         if packet.dts is not None:
-            self._last_dts = packet.dts
             self._next_dts = packet.dts + self._period(packet.duration)
-        if time is not None:
-            self._end = max(self._end or time, time + self._period(packet.duration))
-            if not self._stores_pts:
-                self._places.append(time)
+        if time is not None and not self._stores_pts:
+            self._places.append(time)
         self._waiting[self._taken] = packet, time
         packet.pts = self._taken
         self._taken += 1
@@ -89,17 +82,6 @@ class Timestamps:
     def settle(self) -> None:
         """Find the lost packets once the decoder has given its last picture."""
         self._give_up_before(self._taken)
-
-    def missing_at_end(self) -> int:
-        """Count the frames missing after the last packet, according to the header's index, else its duration."""
-        if self._stream.frames:
-            later = takewhile(lambda entry: entry.timestamp > self._last_dts, reversed(self._stream.index_entries))
-            return sum(1 for _ in later)
-        promised_seconds, rate = _tagged_duration_seconds(self._stream), self._stream.average_rate
-        if promised_seconds is None or rate is None or self._end is None or self._stream.time_base is None:
-            return 0
-        missing_seconds = promised_seconds - float(self._end * self._stream.time_base)
-        return max(round(missing_seconds * rate), 0)
 
     def _later(self, time: int | None, picture: av.VideoFrame) -> int:
         if time is None:
@@ -136,12 +118,3 @@ class Timestamps:
             return duration
         rate, time_base = self._stream.average_rate or self._stream.guessed_rate, self._stream.time_base
         return max(round(1 / (rate * time_base)), 1) if rate and time_base else 1
-
-
-def _tagged_duration_seconds(stream: av.VideoStream) -> float | None:
-    """Return the end of a stream from the tag that most Matroska files have: 00:01:02.345000000."""
-    try:
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except (KeyError, ValueError):
-        return None

@@ -1,0 +1,70 @@
+"""Finds frames that a file promises but does not hold: cut off at its end, or in parts of a playlist that are gone."""
+
+from __future__ import annotations
+
+import math
+from itertools import takewhile
+
+import av
+
+_LEAST_GAP_SECONDS = 0.5
+"""Playlists tell durations only roughly."""
+
+
+class Missing:
+    """Follows the packets of a video stream, and compares them with what the file promises.
+
+    Attributes:
+        is_playlist: True if the file is a playlist, of which parts may be missing anywhere.
+    """
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        self.is_playlist = container.format.name == "hls"
+        self._stream = stream
+        self._rate = float(stream.average_rate or stream.guessed_rate or 0)
+        self._tick_seconds = float(stream.time_base or 0)
+        self._whole_seconds = (container.duration or 0) / av.time_base
+        self._last_dts = -math.inf
+        self._begin_seconds, self._end_seconds = math.inf, -math.inf
+        self._gaps_seconds = 0.0
+
+    def take(self, packet: av.Packet) -> None:
+        """Record a packet that was read."""
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is None:
+            return
+        begin_seconds = time * self._tick_seconds
+        if _LEAST_GAP_SECONDS <= begin_seconds - self._end_seconds < math.inf:
+            self._gaps_seconds += begin_seconds - self._end_seconds
+        usual_seconds = 1 / self._rate if self._rate else 0.0
+        duration_seconds = packet.duration * self._tick_seconds if packet.duration else usual_seconds
+        self._last_dts = packet.dts if packet.dts is not None else self._last_dts
+        self._begin_seconds = min(self._begin_seconds, begin_seconds)
+        self._end_seconds = max(self._end_seconds, begin_seconds + duration_seconds)
+
+    def frames(self) -> int:
+        """Count the missing frames, once the last packet was read."""
+        if self.is_playlist:
+            return round((self._gaps_seconds + self._edges_seconds()) * self._rate)
+        if self._stream.frames:
+            later = takewhile(lambda entry: entry.timestamp > self._last_dts, reversed(self._stream.index_entries))
+            return sum(1 for _ in later)
+        promised_seconds = _tagged_seconds(self._stream)
+        if promised_seconds is None or self._end_seconds < 0:
+            return 0
+        return max(round((promised_seconds - self._end_seconds) * self._rate), 0)
+
+    def _edges_seconds(self) -> float:
+        """Return how much of a playlist is missing at its ends; 0 if it rounds durations to whole seconds."""
+        missing_seconds = self._whole_seconds - (self._end_seconds - self._begin_seconds)
+        is_exact = self._whole_seconds % 1 > 0
+        return missing_seconds if is_exact and missing_seconds >= _LEAST_GAP_SECONDS else 0.0
+
+
+def _tagged_seconds(stream: av.VideoStream) -> float | None:
+    """Return the end of a stream from the tag that most Matroska files have: 00:01:02.345000000."""
+    try:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except (KeyError, ValueError):
+        return None
