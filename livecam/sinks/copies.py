@@ -18,6 +18,9 @@ from livecam.sinks.verification import Track
 log = logging.getLogger("livecam")
 
 
+_AC3, _AC3_SYNC_WORD = ("ac3", "eac3"), b"\x0b\x77"  # without which the muxer of MP4 refuses a packet
+
+
 class Copy:
     """The copy of a stream, whose packets come from a file that may be damaged.
 
@@ -38,6 +41,7 @@ class Copy:
         # Lines of text may begin together, but MP4 shows one after the other.
         self._step = 0 if stream.type == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
         self._form = form
+        self._begins_with = _AC3_SYNC_WORD if template.codec_context and template.codec_context.name in _AC3 else b""
 
     def taken(self, packet: av.Packet) -> Iterator[av.Packet]:
         """Yield a packet in the form and at the time at which the output takes it; nothing if it takes none."""
@@ -79,7 +83,7 @@ class Copy:
         """Convert a packet to the output's time base; return the first free time from its own on, None if too late."""
         packet.rescale_ts(AVRational(self.stream.time_base or 0))
         begin = packet.dts if packet.pts is None else packet.pts
-        if begin is None or packet.is_corrupt:
+        if begin is None or packet.is_corrupt or memoryview(packet)[: len(self._begins_with)] != self._begins_with:
             return None
         first_free = self.track.times[-1] + self._step if self.track.times else begin
         if begin >= first_free:

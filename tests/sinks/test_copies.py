@@ -88,29 +88,33 @@ def test_a_packet_that_is_of_no_use_is_left_out(
     assert caplog.messages == [f"stream 1 (audio, mp3): of {len(before) + 1} packets, 1 left out"]
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_a_packet_without_its_header_is_left_out(clip: Clip, tmp_path: Path, ending: str) -> None:
-    """Each packet of AAC in MPEG-TS has one, without which it cannot be read."""
-    plain = clip("clip.ts", frames=25, audio=["aac"])
+@pytest.mark.parametrize("number", [0, DAMAGED])
+@pytest.mark.parametrize(
+    ("codec", "source", "ending"),
+    [("aac", "ts", "mp4"), ("aac", "ts", "mkv"), ("ac3", "mkv", "mp4"), ("ac3", "ts", "mkv"), ("eac3", "mkv", "mov")],
+)
+def test_a_packet_without_its_header_is_left_out(
+    clip: Clip, tmp_path: Path, codec: str, source: str, ending: str, number: int
+) -> None:
+    """Each packet of AC-3, and of AAC in MPEG-TS, has one, without which it cannot be read."""
+    plain = clip(f"clip.{source}", frames=25, audio=[codec])
     before = facts_of(plain).copied[0][1]
     with open_source(plain) as frames:
         sink = open_sink(tmp_path / f"out.{ending}", frames.media)
         packets: list[av.Packet] = []
         for frame in frames.frames(packets.append):
             sink.write(frame.picture, frame)
-        for number, packet in enumerate(packets):
-            if number == DAMAGED:
-                noise = av.Packet(bytes(packet.size))
-                noise.pts, noise.dts, noise.time_base, noise.stream = (
-                    packet.pts,
-                    packet.dts,
-                    packet.time_base,
-                    packet.stream,
-                )
-                packet = noise
+        for packet in [*packets[:number], zeroed(packets[number]), *packets[number + 1 :]]:
             sink.copy(packet)
         assert sink.finish() is True
     assert counts(sink) == (len(before) - 1, 0, 1)
+
+
+def zeroed(packet: av.Packet) -> av.Packet:
+    zeros = av.Packet(bytes(packet.size))
+    zeros.stream, zeros.time_base, zeros.duration = packet.stream, packet.time_base, packet.duration
+    zeros.pts, zeros.dts = packet.pts, packet.dts
+    return zeros
 
 
 def with_second_track(source: Path, target: Path) -> Path:
