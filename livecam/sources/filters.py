@@ -17,6 +17,8 @@ from livecam.system import cores
 
 _SCALING = "bicubic+accurate_rnd+full_chroma_int"
 _HDR_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS")
+_LEFT = 1
+"""FFmpeg's AVChromaLocation that is assumed where none is given."""
 
 
 class Filters:
@@ -65,8 +67,12 @@ class Filters:
         pixel_format = media.pixel_format.replace("yuvj", "yuv")
         wanted = av.VideoFormat(pixel_format)
         without_subsampling = "yuv444p" if wanted.components[0].bits == 8 else "yuv444p16le"
-        meant = {} if wanted.is_rgb else {"out_color_matrix": color.space, "out_range": color.swscale_range}
-        self._add("scale", width=width, height=height, flags=_SCALING, **meant)
+        meant = {
+            "out_color_matrix": color.space,
+            "out_range": color.swscale_range,
+            "out_chroma_loc": media.chroma_location or _LEFT,
+        }
+        self._add("scale", width=width, height=height, flags=_SCALING, **({} if wanted.is_rgb else meant))
         if (width, height) != (media.width, media.height):
             # pad would round an odd size down where the chroma has fewer pixels.
             self._add("format", pix_fmts=pixel_format if wanted.is_rgb else without_subsampling)

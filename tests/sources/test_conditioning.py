@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from livecam.picture.media import Media, media_of
 from livecam.picture.planes import planes
 from livecam.sources import open_source
 from livecam.sources.conditioning import Conditioner, conditioned
+from livecam.sources.filters import Filters
 from livecam.sources.video import VideoSource
 from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.reading import frames_of, number_of
@@ -425,3 +427,19 @@ def test_hdr_files_become_sdr_files(livecam: Livecam, tmp_path: Path, name: str,
     with av.open(str(output)) as container:
         kinds = [data.type.name for data in next(container.decode(video=0)).side_data]
     assert not {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}.intersection(kinds)
+
+
+@pytest.mark.parametrize(("location", "red"), [(0, 167), (1, 167), (2, 184), (3, 167)])
+def test_chroma_is_sampled_where_the_output_says(location: int, red: int) -> None:
+    """Where no location is said, players assume the left one of two pixels."""
+    rgb = np.zeros((32, 64, 3), np.uint8)
+    rgb[:, 31:] = (255, 0, 0)
+    picture = timed(av.VideoFrame.from_ndarray(rgb, format="rgb24"), 0)
+    color = Color(BT709, False)
+    media = media_of(picture, time_base=TIME_BASE, chroma_location=location)
+    media = dataclasses.replace(media, pixel_format="yuv420p", color_space=BT709, color_range=1)
+    filters = Filters(picture, color)
+    filters.fit(media, color, 64, 32)
+    filters.finish()
+    (converted,) = [*filters.put(picture), *filters.put(None)]
+    assert abs(int(planes(converted)[2][8, 15]) - red) < 6
