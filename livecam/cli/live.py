@@ -32,7 +32,12 @@ from livecam.names import DISPLAYS
 
 CAMERA = (
     Option(["--size"], type=Size(), metavar="WIDTHxHEIGHT", help="Ask a camera for this size."),
-    Option(["--fps"], type=Rate(), metavar="RATE", help="Ask a camera for this many frames per second."),
+    Option(
+        ["--fps"],
+        type=Rate(),
+        metavar="RATE",
+        help="Ask a camera, or a URL of single pictures, for this many frames per second.",
+    ),
     Option(["--pixel-format"], metavar="NAME", help="Ask a camera for this pixel format, such as mjpeg or yuyv422."),
 )
 PLAYBACK = (

@@ -27,7 +27,6 @@ _PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.002
 _USUAL_RATE = Fraction(30)
 _FASTEST = 240
-_IN_PIECES = ("hls", "dash")
 
 
 class NoSignal(Exception):  # noqa: N818 - an error only where nothing has been opened yet
@@ -59,12 +58,15 @@ class Connection:
         join_seconds: float = JOIN_SECONDS,
         asked_seconds: float | None = None,
     ) -> None:
-        self.container = container
         self._join_seconds = join_seconds
         self._stall_seconds = stall_seconds
         self._has_joined = self._is_wait_told = False
-        self._asked_seconds = time.perf_counter() if asked_seconds is None else asked_seconds
-        self._since_seconds = self._asked_seconds
+        self._take(container, time.perf_counter() if asked_seconds is None else asked_seconds)
+
+    def _take(self, container: InputContainer, asked_seconds: float) -> None:
+        """Read from this container from now on."""
+        self.container = container
+        self._asked_seconds = self._since_seconds = asked_seconds
         if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
             raise NoSignal("it contains no video that can be decoded", "name a stream with video")
@@ -82,11 +84,6 @@ class Connection:
     def has_an_end(self) -> bool:
         """True for a recording, whose duration is known."""
         return self.container.duration is not None
-
-    @property
-    def comes_in_pieces(self) -> bool:
-        """True if pictures arrive in bursts of some seconds, as with HLS."""
-        return self.container.format.name in _IN_PIECES
 
     @property
     def facts(self) -> str:

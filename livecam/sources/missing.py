@@ -28,6 +28,11 @@ class Missing:
         self._begin_seconds, self._end_seconds = math.inf, -math.inf
         self._gaps_seconds = 0.0
 
+    @property
+    def end_seconds(self) -> float:
+        """The end of the last packet that was read, on the file's clock."""
+        return self._end_seconds
+
     def take(self, packet: av.Packet) -> None:
         """Record a packet that was read."""
         time = packet.dts if packet.pts is None else packet.pts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from functools import partial
 
 import av
@@ -14,9 +15,10 @@ from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
 from livecam.sources.inputs import is_stream, without_credentials
 from livecam.sources.opening import open_container
-from livecam.sources.paced import played
 from livecam.sources.protocols import problem_of
 from livecam.sources.reconnecting import ReconnectingSource
+from livecam.sources.segmented import Segments, is_segmented
+from livecam.sources.snapshots import USUAL_RATE, Snapshots, is_snapshot
 from livecam.sources.video import VideoSource, open_file
 from livecam.text import redacted
 
@@ -88,18 +90,21 @@ def _cannot_join(problem: str) -> NoSignal:
 
 def open_stream(url: str, options: LiveOptions) -> Source:
     """Open a stream for watching live; a recording is read like a file. Raises InputError."""
-    name = redacted(url)
-    connect = partial(connect_stream, url, open_seconds=options.open_seconds, insecure=options.insecure)
+    name, trust = redacted(url), {"insecure": options.insecure}
+    connect: Callable[[], Connection] = partial(connect_stream, url, open_seconds=options.open_seconds, **trust)
     connection = connected(name, connect)
-    if url.startswith("http") and connection.has_an_end:
+    if url.startswith("http") and connection.has_an_end and not is_snapshot(connection):
         connection.close()
         return open_file(url, options)
-    if connection.comes_in_pieces:
-        connection.close()
-        return played(
-            partial(VideoSource, url, only_pictures=True, insecure=options.insecure), LiveOptions(realtime=True)
-        )
-    return ReconnectingSource(name, connection, connect)
+    request = partial(_join, url, _PROBE_SECONDS, options.open_seconds, **trust)
+    if is_snapshot(connection):
+        connect = partial(Snapshots, request, options.fps or USUAL_RATE)
+    elif is_segmented(connection):
+        connect = partial(Segments, request)
+    else:
+        return ReconnectingSource(name, connection, connect)
+    connection.close()
+    return ReconnectingSource(name, connected(name, connect), connect)
 
 
 def _output_name(url: str) -> str:

@@ -111,7 +111,7 @@ def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
 def _allowed(uri: str) -> dict[str, str]:
     """Return FFmpeg's options for the protocols and formats that an input may use."""
     if is_url(uri):
-        return _whitelists((*_NETWORK, *_INSIDE), _REFERRING - {"concat", "lavfi", "image2"})
+        return _whitelists((*_NETWORK, *_INSIDE), _REFERRING - {"concat", "lavfi"})
     named = _FORMATS_BY_ENDING.get(Path(uri).suffix.lower())
     return _whitelists(_PROTOCOLS_BY_FORMAT.get(named or "", ("file",)), frozenset({named} if named else ()))
 

@@ -23,5 +23,7 @@ def problem_of(error: av.FFmpegError) -> str:
     """Return FFmpeg's short message of an error, without credentials."""
     if isinstance(error, av.error.ProtocolNotFoundError):
         return f"this build of FFmpeg has no {str(error.filename).partition(':')[0].upper()}"
+    if isinstance(error, av.ExitError):
+        return "no data came in time"
     words = str(error.strerror)
     return with_urls_redacted(words[:1].lower() + words[1:])

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import av
 
 from livecam.sources.decoder import decoder_of
+from livecam.sources.endings import break_off
 from livecam.sources.joins import Joins
 from livecam.sources.missing import Missing
 from livecam.sources.part import Part
+from livecam.sources.protocols import problem_of
 from livecam.sources.timestamps import Timestamps
 
 log = logging.getLogger("livecam")
@@ -82,7 +84,7 @@ class Reading:
                     self._joins.place(packet)
                     yield packet
         except av.FFmpegError as exc:
-            log.warning("%s breaks off: %s", self._name, exc.strerror)
+            log.warning("%s breaks off: %s", self._name, problem_of(exc))
             self._missing_frames += 1
             flush = av.Packet()
             flush.stream = self._stream
@@ -118,6 +120,9 @@ class Reading:
             log.warning("parts of the playlist %s cannot be read: about %d frames are missing", self._name, missing)
         elif missing:
             log.warning("%s ends early: %d frames are missing at its end", self._name, missing)
+        elif not self._missing_frames and (problem := break_off(self._container, self._missing.end_seconds)):
+            log.warning("%s %s", self._name, problem)
+            missing = 1
         self._missing_frames += missing
         self._tell()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ from livecam.picture.media import Orientation, media_of
 from livecam.sources.base import OnPacket, Signal, Source
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.connection import Connection, NoSignal
-
-log = logging.getLogger("livecam")
+from livecam.sources.losses import Losses
 
 _TIME_BASE = Fraction(1, 90_000)
 
@@ -46,6 +44,7 @@ class ReconnectingSource(Source):
     ) -> None:
         self.name = name
         self.signal = Signal()
+        self._losses = Losses(name)
         self._connection: Connection | None = connection
         self._reconnect = reconnect
         self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
@@ -134,12 +133,9 @@ class ReconnectingSource(Source):
                 wait_seconds = min(2 * wait_seconds, self._longest_wait_seconds)
 
     def _lost(self, problem: str) -> None:
-        if self.signal.lost_seconds() is None:
-            log.warning("%s is lost (%s); reconnecting until it is back", self.name, problem)
+        self._losses.lost(problem)
         self.signal.lose(problem)
 
     def _found(self, now_seconds: float) -> None:
-        lost_seconds = self.signal.lost_seconds()
-        if lost_seconds is not None:
-            log.warning("%s is back after %.1f s", self.name, lost_seconds)
+        self._losses.came(self.signal.lost_seconds())
         self.signal.came(now_seconds)

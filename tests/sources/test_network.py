@@ -14,7 +14,7 @@ from livecam.errors import InputError
 from livecam.sources import LiveOptions, open_live
 from livecam.sources.video import VideoSource
 from tests.support.clips import tone_packets
-from tests.support.reading import first_of, ignore, number_of
+from tests.support.reading import ignore, number_of
 from tests.support.streams import StreamServer, free_port, watched
 
 Clip = Callable[..., Path]
@@ -81,24 +81,6 @@ def test_credentials_are_nowhere(web: str, clip: Clip, caplog: pytest.LogCapture
     assert web in said
     assert "hush" not in said
     assert "admin" not in said
-
-
-def test_a_playlist_is_played_at_its_own_pace(web: str, clip: Clip, tmp_path: Path) -> None:
-    options = {"hls_time": "1", "hls_flags": "omit_endlist"}
-    with (
-        av.open(str(clip(frames=50))) as plain,
-        av.open(str(tmp_path / "live.m3u8"), "w", format="hls", options=options) as playlist,
-    ):
-        stream = playlist.add_stream_from_template(plain.streams.video[0], opaque=True)
-        for packet in plain.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                playlist.mux(packet)
-    with open_live(f"http://{web}/live.m3u8", LiveOptions()) as source:
-        frames = first_of(source, 4)
-    assert [number_of(frame) for frame in frames] == [0, 1, 2, 3]
-    since_first = [frame.captured_seconds - frames[0].captured_seconds for frame in frames]
-    assert since_first == pytest.approx([0, 0.04, 0.08, 0.12])
 
 
 def test_a_file_on_a_web_server_is_a_file(web: str, clip: Clip) -> None:

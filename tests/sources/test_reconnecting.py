@@ -54,8 +54,8 @@ def test_a_stream_that_is_restarted_goes_on(server: StreamServer, caplog: pytest
         last = len(generations) - generations[::-1].index(before) - 1
         assert (gap.begin_seconds, gap.end_seconds) == pytest.approx((times[last], times[last + 1]), abs=1e-3)
     assert source.damaged == 0
-    assert sum("is lost" in line for line in caplog.messages) == 3
-    assert sum("is back after" in line for line in caplog.messages) == 3
+    assert sum("is lost" in line for line in caplog.messages) == 1  # the others within the same minute
+    assert sum("is back after" in line for line in caplog.messages) == 1
 
 
 def test_a_stream_that_hangs_is_lost_and_comes_back(server: StreamServer) -> None:

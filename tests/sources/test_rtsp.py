@@ -6,7 +6,7 @@ import pytest
 
 from livecam.errors import InputError
 from livecam.sources import LiveOptions, open_live
-from tests.support.reading import first_of, number_of
+from tests.support.reading import first_of, ignore, number_of
 from tests.support.rtsp import RtspServer
 
 
@@ -40,3 +40,17 @@ def test_a_key_frame_that_comes_late_is_waited_for(caplog: pytest.LogCaptureFixt
     ):
         assert number_of(first_of(source, 1)[0]) < 30
         assert caplog.messages == [f"{camera.url}: waiting for a key frame"]
+
+
+def test_a_password_that_was_changed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with RtspServer() as camera, open_live(camera.url, LiveOptions()) as source:
+        frames = source.frames(ignore)
+        next(frames)
+        camera.password = "hush"
+        camera.hang_up()
+        source.signal.lose = lambda problem: source.stop() if "401" in problem else None
+        assert len(list(frames)) < 100
+    assert [message.partition(" ")[2] for message in caplog.messages] == [
+        "is lost (the stream has ended); reconnecting until it is back",
+        "is still lost (server returned 401 Unauthorized (authorization failed))",
+    ]

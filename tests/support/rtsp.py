@@ -126,7 +126,7 @@ class RtspServer(TcpServer):
         sequence = itertools.count()
         for number in itertools.islice(itertools.count(), self.pictures):
             units = pictures[(self.joins_at + number) % len(pictures)]
-            yield rtp_packets(units, number * _CLOCK_HZ // FPS, sequence), number
+            yield rtp_packets(units, (number + 1) * _CLOCK_HZ // FPS, sequence), number
 
 
 def rtp_packets(units: list[bytes], timestamp: int, sequence: Iterator[int]) -> list[bytes]:

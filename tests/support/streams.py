@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import socket
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import av
+from PIL import Image
 
 from livecam.sources.connection import Connection
 from livecam.sources.network import connect_stream
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.text import redacted
+from tests.support.clips import numbered_picture
 
 QUICK = {"first_wait_seconds": 0.02, "longest_wait_seconds": 0.1}
 
@@ -51,11 +54,26 @@ class StreamServer:
 
 
 class WebHandler(SimpleHTTPRequestHandler):
-    """Files of a folder; /private wants a password; /stream sends a file bit by bit, as it is made."""
+    """Files of a folder, and what is not one.
+
+    /private wants a password; /half/NAME breaks off in the middle of a file; /stream sends a file bit by bit, as it is
+    made; /snapshot answers each request with the next numbered picture. While the folder has a file `down`, everything
+    else is an error.
+    """
 
     def do_GET(self) -> None:
         if self.path.startswith("/private"):
             self.send_error(401)
+        elif (Path(self.directory) / "down").exists():
+            self.send_error(503)
+        elif self.path.startswith("/snapshot"):
+            self._send_picture()
+        elif self.path.startswith("/half/"):
+            data = (Path(self.directory) / self.path.removeprefix("/half/")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
         elif self.path.startswith("/stream"):
             self.send_response(200)
             self.send_header("Content-Type", "video/mp2t")
@@ -65,6 +83,17 @@ class WebHandler(SimpleHTTPRequestHandler):
                 self.wfile.write(data[begin : begin + 188 * 7])
         else:
             super().do_GET()
+
+    def _send_picture(self) -> None:
+        data = io.BytesIO()
+        self.server.pictures = getattr(self.server, "pictures", 0) + 1
+        Image.fromarray(numbered_picture(self.server.pictures, 160, 90)).save(data, "JPEG", quality=95)
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        if "no-length" not in self.path:
+            self.send_header("Content-Length", str(len(data.getvalue())))
+        self.end_headers()
+        self.wfile.write(data.getvalue())
 
     def log_message(self, *arguments: object) -> None:
         pass
