@@ -26,6 +26,7 @@ from livecam.cli.options import (
     SPEED,
     STEADY,
     Command,
+    Rate,
     Seconds,
     Section,
     taken,
@@ -67,6 +68,13 @@ VIDEOS = Section(
             metavar="N",
             show_default="the video that players show",
             help="Explain this stream of a file with several videos, by its number among all streams, from 0.",
+        ),
+        Option(
+            ["--fps"],
+            type=Rate(),
+            metavar="RATE",
+            show_default="25",
+            help="Show this many numbered pictures per second, as a number or a fraction.",
         ),
         Option(
             ["--every"],
@@ -129,7 +137,8 @@ MAPS = Option(
 def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> int | None:
     """Draw what the model looks at into videos and pictures.
 
-    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video, or
+    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video,
+    numbered pictures such as img_%04d.png for a video, or
     demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
 
     One input becomes one file: a .jpg, .png, .webp, .tif or .bmp picture, or a .mp4, .m4v, .mov, .mkv or .webm video.
@@ -140,12 +149,12 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     from livecam.explain.explainer import Explainer
     from livecam.render import Style
     from livecam.run.annotation import carry_out
-    from livecam.run.plan import Options, default_output, planned
+    from livecam.run.plan import Options, as_shown, default_output, planned
     from livecam.sinks import EncoderOptions
     from livecam.sources import find_inputs
 
     progress = Progress()
-    inputs = find_inputs(sources if len(sources) > 1 else sources[0])
+    inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
     model = taken(options, MODEL_OPTION_NAMES)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     explainer = Shared(partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from livecam.errors import ModelError
@@ -16,7 +17,7 @@ from livecam.names import VIEWS
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.pipeline import Pipeline
-from livecam.run.plan import Options, Run, planned
+from livecam.run.plan import Options, Run, as_shown, planned
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import interruptible
 from livecam.sinks import EncoderOptions
@@ -41,6 +42,7 @@ def annotate(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     stream: int | None = None,
+    fps: Fraction | float | None = None,
     insecure: bool = False,
     batch: int | None = None,
     predictions: str | Path | None = None,
@@ -70,6 +72,7 @@ def annotate(
         start_seconds: Where to begin in a video.
         duration_seconds: How much of a video to take; None for all of it.
         stream: Which stream of a video file to explain, as in `open_source`.
+        fps: The frames per second of numbered pictures; by default 25.
         insecure: Do not check the certificate of the server of a URL.
         batch: How many frames are explained at once; by default a number that suits the device.
         predictions: A file with one JSON line per frame. This file and the next two are replaced if they exist.
@@ -97,13 +100,14 @@ def annotate(
         start_seconds=start_seconds,
         duration_seconds=duration_seconds,
         stream=stream,
+        fps=None if fps is None else Fraction(fps),
         insecure=insecure,
         batch=batch,
         predictions=predictions,
         save_map=save_map,
         report=report,
     )
-    with planned([one_input(source)], str(output), options) as (run,):
+    with planned(as_shown([one_input(source)], str(output)), str(output), options) as (run,):
         return carry_out(run, explainer, on_progress=on_progress)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from livecam.errors import LivecamError, OutputError
@@ -31,6 +32,7 @@ class Options:
     start_seconds: float = 0.0
     duration_seconds: float | None = None
     stream: int | None = None
+    fps: Fraction | None = None
     insecure: bool = False
     batch: int | None = None
     predictions: str | Path | None = None
@@ -44,7 +46,9 @@ class Options:
 
     def without_those_of_videos(self) -> Options:
         """Return the options without those that apply only to videos."""
-        return replace(self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None, stream=None)
+        return replace(
+            self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None, stream=None, fps=None
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Run:
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
             stream=options.stream,
+            fps=options.fps,
             insecure=options.insecure,
         )
 
@@ -109,6 +114,12 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
             options.sidecars,
         )
         yield _checked(runs)
+
+
+def as_shown(inputs: Sequence[Input], output: str | None) -> list[Input]:
+    """Return the inputs, a single animated picture as a video unless the output is meant for pictures."""
+    is_for_pictures = output is not None and (is_folder(output) or Path(output).suffix.lower() in PICTURE_ENDINGS)
+    return list(inputs) if is_for_pictures else [each.as_video() for each in inputs]
 
 
 def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:

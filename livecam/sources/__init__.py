@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 from livecam.errors import InputError, some_of
+from livecam.sources.animation import ANIMATION, SEQUENCE
 from livecam.sources.base import LiveOptions, Signal, Source, SourceKind
 from livecam.sources.camera import CAMERA
 from livecam.sources.demo import DEMO
@@ -36,8 +38,10 @@ __all__ = [
 
 log = logging.getLogger("livecam")
 
-KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, STREAM, CAMERA, DEMO)
+KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
+_MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures"}
+"""What the options of `SourceKind.options` are meant for."""
 
 
 def kind_of(name: str, *, live: bool = False) -> SourceKind:
@@ -56,27 +60,45 @@ class Input:
     names: tuple[str, ...]
     many: bool = False
 
+    def as_video(self) -> Input:
+        """Return the input as a video if it is one animated picture, else the input itself."""
+        is_animation = self.kind.is_still and not self.many and ANIMATION.recognises(self.names[0])
+        return Input(ANIMATION, self.names) if is_animation else self
+
     def open(
         self,
         *,
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
-        stream: int | None = None,
         insecure: bool = False,
+        **options: int | Fraction | None,
     ) -> Source:
-        """Open the input, or a part of a video, whose times then count from the part's start. Raises InputError."""
+        """Open the input, or a part of a video, whose times then count from the part's start.
+
+        Args:
+            start_seconds: Where to begin.
+            duration_seconds: How much to read; None for all.
+            insecure: Do not check the certificate of a server.
+            options: Further options for the source, of those that `SourceKind.options` describes; None for the default.
+
+        Raises:
+            InputError: It cannot be opened, or has no such option.
+        """
         if not (start_seconds >= 0 and (duration_seconds is None or duration_seconds > 0)):  # NaN is neither
             raise InputError(
                 f"a part needs a start from 0 s on and a duration above 0 s, not {start_seconds} and {duration_seconds}"
             )
-        if stream is not None and not self.kind.has_streams:
-            raise InputError(f"only a video file has streams to choose; leave out stream for {some_of(self.names)}")
+        given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
+        for name in given:
+            if name not in self.kind.options:
+                raise InputError(f"{name} is for {_MEANT_FOR[name]}; leave it out for {some_of(self.names)}")
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
-            more = {} if stream is None else {"stream": stream}
             if insecure and is_url(self.names[0]):
-                more["insecure"] = True
-            return self.kind.open(self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **more)
+                given["insecure"] = True
+            return self.kind.open(
+                self.names[0], start_seconds=start_seconds, duration_seconds=duration_seconds, **given
+            )
         if start_seconds or duration_seconds is not None:
             names = some_of([redacted(name) for name in self.names])
             raise InputError(f"only a video has parts; leave out start and duration for {names}")
@@ -89,17 +111,20 @@ def open_source(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     stream: int | None = None,
+    fps: Fraction | float | None = None,
     insecure: bool = False,
 ) -> Source:
     """Open a video or pictures, to be read to their end.
 
     Args:
-        source: A video file, the URL of a video, or `demo:?...` for a generated scene; a picture; or a folder, a
-            pattern or a list of pictures; those that cannot be read are skipped and counted.
+        source: A video file, the URL of a video, an animated picture, numbered pictures such as `img_%04d.png`, or
+            `demo:?...` for a generated scene; a picture; or a folder, a pattern or a list of pictures; those that
+            cannot be read are skipped and counted.
         start_seconds: Where to begin in a video. The times of its frames then count from there.
         duration_seconds: How much of a video to read; None for all of it.
         stream: Which stream of a video file to read, by its number among all streams, from 0; by default the video that
             players show.
+        fps: The frames per second of numbered pictures; by default 25.
         insecure: Do not check the certificate of a server.
 
     Returns:
@@ -108,8 +133,16 @@ def open_source(
     Raises:
         InputError: The source does not exist or cannot be read, or a list contains a video.
     """
-    return one_input(source).open(
-        start_seconds=start_seconds, duration_seconds=duration_seconds, stream=stream, insecure=insecure
+    return (
+        one_input(source)
+        .as_video()
+        .open(
+            start_seconds=start_seconds,
+            duration_seconds=duration_seconds,
+            insecure=insecure,
+            stream=stream,
+            fps=None if fps is None else Fraction(fps),
+        )
     )
 
 
@@ -131,6 +164,8 @@ def open_live(uri: str, options: LiveOptions) -> Source:
     """
     name = without_file_scheme(uri)
     kind = kind_of(name, live=True)
+    if kind.is_still and ANIMATION.recognises(name):
+        kind = ANIMATION
     if kind.is_still:
         raise InputError(
             f"{redacted(name)} is a still picture; name a camera, a stream or a video, or use livecam annotate"

@@ -187,7 +187,8 @@ class SourceKind:
         open_live: Called as `open_live(name, options)` with LiveOptions. Returns the source, raises InputError. None to
             play the result of `open` like a file.
         is_still: True for pictures: their frames have paths and no times.
-        has_streams: True if there may be several video streams; `open` then also takes `stream`, the number of one.
+        options: The names of further options that `open` takes: `stream`, the number of a video stream; `fps`, the
+            frames per second.
         endings: The endings of its files, by which they are found in folders. Empty if its names are not files.
         output_name: Takes the name of an input, returns the name of its output in a folder.
         output_suffix: Appended to the stem of `output_name` if it is the only output and the user has not named it.
@@ -197,7 +198,7 @@ class SourceKind:
     open: Callable[..., Source] | None
     open_live: Callable[[str, LiveOptions], Source] | None = None
     is_still: bool = False
-    has_streams: bool = False
+    options: tuple[str, ...] = ()
     endings: tuple[str, ...] = ()
     output_name: Callable[[str], str] = video_name
     output_suffix: str = "_livecam"

@@ -180,7 +180,7 @@ class Conditioner:
 
     def _tell_changes(self, form: Form, size: tuple[int, int]) -> None:
         assert self._first is not None
-        if size != (form.width, form.height):
+        if not (form.width, form.height) == size == (self._media.width, self._media.height):
             borders = "" if size == (self._media.width, self._media.height) else ", with black borders"
             self._tell(
                 "%s changes from %dx%d to %dx%d: scaled to the first size%s",

@@ -117,6 +117,6 @@ STREAM = SourceKind(
     recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
-    has_streams=True,
+    options=("stream",),
     output_name=_output_name,
 )

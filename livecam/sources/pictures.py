@@ -7,7 +7,7 @@ import io
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -98,17 +98,23 @@ class PictureSource(Source):
 
 
 def _read_picture(path: Path) -> tuple[Frame, int]:
-    """Read the first picture in a file as viewers show it, and count the file's pictures. Raises InputError.
+    """Read the first picture in a file, and count the file's pictures. Raises InputError."""
+    with opened(path) as image:
+        image.load()
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
+        rgb = upright_rgb(image)
+        profile = image.info.get("icc_profile")
+    profile = profile if _color_space(profile) == "RGB" else None
+    return dataclasses.replace(Frame.from_rgb(rgb), path=path, color_profile=profile), count
 
-    It is rotated according to its EXIF data; transparency is blended with white.
-    """
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open a file with Pillow. Raises InputError if that fails, or reading it in the block does."""
     check_file(path)
     try:
         with Image.open(path) as image:
-            image.load()
-            count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
-            rgb = _turned_upright(_in_rgb(image), image)
-            profile = image.info.get("icc_profile")
+            yield image
     except Image.DecompressionBombError as exc:
         raise InputError(f"{path} has too many pixels, like files made to exhaust the memory") from exc
     except MemoryError:
@@ -117,8 +123,11 @@ def _read_picture(path: Path) -> tuple[Frame, int]:
         raise InputError(
             f"{path} is not a picture that can be read (damaged, cut short, or something else); convert or leave it out"
         ) from exc
-    profile = profile if _color_space(profile) == "RGB" else None
-    return dataclasses.replace(Frame.from_rgb(np.asarray(rgb)), path=path, color_profile=profile), count
+
+
+def upright_rgb(image: Image.Image) -> np.ndarray:
+    """Read a picture as viewers show it, (H, W, 3): upright by its EXIF data, with transparency blended with white."""
+    return np.asarray(_turned_upright(_in_rgb(image), image))
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:

@@ -228,5 +228,5 @@ VIDEO = SourceKind(
     open=VideoSource,
     open_live=open_file,
     endings=READ_VIDEO_ENDINGS,
-    has_streams=True,
+    options=("stream",),
 )

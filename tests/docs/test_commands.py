@@ -151,9 +151,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("clip.mp4", "b.mp4"):
         make_clip(folder / name, frames=4, size=(96, 64), audio=["aac"])
     picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-    for name in ("photo.jpg", "a.jpg", "photos/1.jpg", "photos/2.png", "2024/may/1.jpg"):
+    for name in (
+        "photo.jpg",
+        "a.jpg",
+        "photos/1.jpg",
+        "photos/2.png",
+        "2024/may/1.jpg",
+        "img_0001.png",
+        "img_0002.png",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / name)
+    Image.fromarray(picture).save(folder / "moves.gif", save_all=True, append_images=[Image.fromarray(255 - picture)])
     return folder
 
 

@@ -175,7 +175,7 @@ def test_of_several_videos_that_is_read_which_players_show_or_which_is_asked_for
 def test_only_video_files_have_streams(tmp_path: Path) -> None:
     scene().save(tmp_path / "photo.png")
     for name in ("demo:", tmp_path / "photo.png"):
-        with pytest.raises(InputError, match="only a video file has streams to choose; leave out stream for"):
+        with pytest.raises(InputError, match="stream is for video files with several videos; leave it out for"):
             open_source(name, stream=0)
 
 
