@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
@@ -25,6 +25,7 @@ from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
 from livecam.sources.rate import rate_of
 from livecam.sources.reading import Reading
+from livecam.sources.time_code import is_time_code, tags_after
 from livecam.system import cores
 from livecam.text import redacted
 
@@ -171,12 +172,17 @@ class VideoSource(Source):
             rate=rate,
             sample_aspect_ratio=stream.sample_aspect_ratio or None,
             expected_frames=self._expected_frames(rate),
-            metadata=dict(container.metadata),
-            stream_metadata=dict(stream.metadata),
+            metadata=self._later(container.metadata, first, rate),
+            stream_metadata=self._later(stream.metadata, first, rate),
             disposition=int(stream.disposition),
             chapters=[] if self._is_part else container.chapters(),
             copied_streams=self._copied,
         )
+
+    def _later(self, tags: Mapping[str, str], first: av.VideoFrame, rate: Fraction | None) -> dict[str, str]:
+        """Return tags with the time code of the first picture of the part."""
+        seconds = self._start_seconds + float((first.pts or 0) * (first.time_base or 0)) if self._start_seconds else 0.0
+        return tags_after(tags, round(seconds * (rate or 0)), rate) if seconds else dict(tags)
 
     def _expected_frames(self, rate: Fraction | None) -> int | None:
         if not self._is_part and self._stream.frames:
@@ -193,7 +199,11 @@ class VideoSource(Source):
 
     def _name_what_is_left_out(self) -> None:
         kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
-        left_out = [f"{s.index} ({s.type})" for s in self._container.streams if s.index not in kept]
+        left_out = [
+            f"{stream.index} ({stream.type})"
+            for stream in self._container.streams
+            if stream.index not in kept and not (stream.type == "data" and is_time_code(stream.metadata))
+        ]
         if left_out:
             log.warning("not carried over from %s: stream %s", self.name, ", ".join(left_out))
 
