@@ -94,10 +94,10 @@ class Ledger:
         delivered: Frames that were written to the output or shown on the screen.
         carried: Those of them that were drawn with the map of an earlier frame.
         dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
-            frame replaced them, "pause" if the picture was paused, "end" if the run ended first. Of several pictures
-            also "explain" and "write", if that failed.
+            frame replaced them, "pause" if the picture was paused, "end" if the run ended first; "damaged" if damaged
+            ones are left out. Of several pictures also "explain" and "write", if that failed.
         unreadable: Frames that the source should contain but that could not be decoded.
-        damaged: Frames that were decoded with parts missing, which the decoder painted over.
+        damaged: Frames that were decoded with parts missing, or predicted from such: the decoder painted over them.
         failed_files: Why a file was not done, by its name, for each of several pictures that failed.
         gaps: The times without a signal.
         verified: True once the finished file was checked to contain all frames; None if there is nothing to check.
@@ -176,7 +176,10 @@ class Ledger:
 
     def line(self) -> str:
         """Return the ledger as one line of text."""
-        by_step = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()))
+        by_step = ", ".join(
+            f"{count} {step}" if step == "damaged" else f"{count} at {step}"
+            for step, count in sorted(self.dropped.items())
+        )
         counts = [
             f"{self.read} {self._kind.read}",
             f"{self.explained} explained",

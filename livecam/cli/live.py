@@ -72,6 +72,7 @@ WINDOW = Section(
             help="With --display every, hide a map that is older than this.",
         ),
         STEADY,
+        Option(["--skip-damaged"], is_flag=True, help="Leave out frames of which something was lost on the way."),
         Option(
             ["--no-window", "window"],
             is_flag=True,

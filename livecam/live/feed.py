@@ -48,11 +48,13 @@ class Feed:
     goes to the screen at once, and the newest to the explainer as well. The screen gets frames in order: a frame that
     was explained too late is dropped.
 
+    With `skips_damaged`, damaged frames are dropped.
+
     All feeds of a run share the condition `changed`. The methods are thread-safe, for one thread that reads, one that
     explains, and one that shows. `source` may stand for one that is not open yet, which then takes its place.
     """
 
-    def __init__(self, source: Source, changed: threading.Condition) -> None:
+    def __init__(self, source: Source, changed: threading.Condition, *, skips_damaged: bool = False) -> None:
         self.source = source
         self.ledger = Ledger(LIVE, source.name)
         self.finder = MotionFinder()
@@ -61,6 +63,7 @@ class Feed:
         self.shows_every = False
         self.on_screen: Shown | None = None
         self._changed = changed
+        self._skips_damaged = skips_damaged
         self._steps = 0  # frames to show although it is paused
         self._to_explain: Frame | None = None
         self._in_flight: Frame | None = None  # at the explainer
@@ -140,6 +143,9 @@ class Feed:
                 raise GivenUp
             self.ledger.begin()
             self.ledger.read += 1
+            if frame.is_damaged and self._skips_damaged:
+                self._drop("damaged")
+                return
             if self._stands_still and self.source.is_live:
                 self._drop("pause")
                 return

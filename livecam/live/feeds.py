@@ -25,9 +25,9 @@ class Feeds(list[Feed]):
     Use it as a context manager: the threads work inside of the block. `changed` is the condition that all feeds share.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, skips_damaged: bool = False) -> None:
         self.changed = threading.Condition()
-        super().__init__(Feed(source, self.changed) for source in sources)
+        super().__init__(Feed(source, self.changed, skips_damaged=skips_damaged) for source in sources)
         self._reading: list[Future[None]] = []
 
     def __enter__(self) -> Feeds:

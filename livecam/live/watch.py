@@ -38,6 +38,7 @@ def watch(
     display: str = "explained",
     max_age_seconds: float = 0.5,
     steady: bool = True,
+    skip_damaged: bool = False,
     duration_seconds: float | None = None,
     record: str | Path | None = None,
     overwrite: bool = False,
@@ -63,6 +64,7 @@ def watch(
             the last map moved along with the picture.
         max_age_seconds: With display="every", a map that is older is hidden.
         steady: Keep the heatmaps from flickering; False shows each frame's map by itself.
+        skip_damaged: Drop frames of which something was lost on the way; they are counted.
         duration_seconds: How long the run lasts; None for no limit.
         record: The video file to record to. Several sources get one each: out-1.mp4, out-2.mp4, ...
         overwrite: Replace that video if it exists.
@@ -101,7 +103,7 @@ def watch(
     )
     awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(sources) > 1) for uri in sources]
     with ExitStack() as stack:
-        feeds = stack.enter_context(Feeds(awaited))
+        feeds = stack.enter_context(Feeds(awaited, skips_damaged=skip_damaged))
         feeds.wait_until_open()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()

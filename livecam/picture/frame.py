@@ -26,6 +26,7 @@ class Frame:
         orientation: The rotation or reflection that turns it upright.
         sample_aspect_ratio: Width by height of its pixels, before it is turned.
         path: The file that a still picture came from, None for a frame of a video.
+        is_damaged: True if a part of it, or of a picture that it is predicted from, was lost on the way.
         color_profile: The ICC profile of its RGB, None if it has none.
     """
 
@@ -35,6 +36,7 @@ class Frame:
     orientation: Orientation = Orientation()
     sample_aspect_ratio: Fraction = Fraction(1)
     path: Path | None = None
+    is_damaged: bool = False
     color_profile: bytes | None = None
 
     @classmethod

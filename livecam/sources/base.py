@@ -98,7 +98,7 @@ class Source(ABC):
         unreadable: How many expected frames could not be decoded. This count and the next two are final once the frames
             have ended.
         failed_files: Why a file could not be read, by its name, for a source of several files.
-        damaged: How many frames were decoded with missing parts, which the decoder filled in.
+        damaged: How many frames were decoded with missing parts, which the decoder filled in, or predicted from such.
     """
 
     media: Media

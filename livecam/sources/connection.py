@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
-from av.codec.context import ThreadType
+from av.codec.context import Flags, ThreadType
 from av.container import InputContainer
 
 from livecam.sources.base import NotThereError
+from livecam.sources.damage import Damage
 from livecam.sources.inputs import without_credentials
 from livecam.sources.protocols import problem_of
 from livecam.text import redacted
@@ -48,6 +49,8 @@ class Connection:
     `asked_seconds` is when the stream was requested, on the clock of `time.perf_counter`: pictures may have arrived
     since then. If reads of the container block, its own read timeout has to be `stall_seconds`; if they do not, as with
     cameras, they are repeated until data arrives. The first key frame may come `join_seconds` after the request.
+
+    `is_damaged` is True if the latest picture is. `unreadable` counts the packets that could not be decoded at all.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Connection:
         join_seconds: float = JOIN_SECONDS,
         asked_seconds: float | None = None,
     ) -> None:
+        self.is_damaged = False
+        self.unreadable = 0
         self._join_seconds = join_seconds
         self._stall_seconds = stall_seconds
         self._has_joined = self._is_wait_told = False
@@ -71,8 +76,8 @@ class Connection:
             container.close()
             raise NoSignal("it contains no video that can be decoded", "name a stream with video")
         self.stream = container.streams.video[0]
-        # Frame threads would delay the video by a picture each.
-        self.stream.codec_context.thread_type = ThreadType.SLICE
+        self._damage = Damage(self.stream.codec_context)
+        _decode_at_once(self.stream.codec_context)
 
     @property
     def rate(self) -> Fraction | None:
@@ -118,10 +123,20 @@ class Connection:
             # Before decoding: FFmpeg holds a picture back until the next one begins or a read times out.
             self._check_stall()
             if packet.stream.index == self.stream.index:
-                for picture in _decoded(packet):
+                for picture in self._decoded_from(packet):
+                    self.is_damaged = self._damage.has(picture)
                     self._has_joined = self._has_joined or picture.key_frame
                     if self._has_joined:
                         yield picture
+
+    def _decoded_from(self, packet: av.Packet) -> list[av.VideoFrame]:
+        self._damage.take(packet)
+        try:
+            return packet.decode()
+        except av.FFmpegError:
+            self._damage.lose()
+            self.unreadable += self._has_joined
+            return []
 
     def _packets(self, stopping: threading.Event) -> Iterator[av.Packet]:
         while not stopping.is_set():
@@ -161,12 +176,13 @@ class Connection:
         return time.perf_counter() - self._since_seconds
 
 
-def _decoded(packet: av.Packet) -> list[av.VideoFrame]:
-    """Decode a packet. A damaged one yields no picture; it is not counted, since a stream promises no frames."""
-    try:
-        return packet.decode()
-    except av.FFmpegError:
-        return []
+def _decode_at_once(decoder: av.VideoCodecContext) -> None:
+    """Make each picture come out with its own packet."""
+    # Frame threads would delay the video by a picture each, and with slice threads H.264 does not notice damage.
+    decoder.thread_type = ThreadType.SLICE
+    decoder.thread_count = 1 if decoder.name == "h264" else 0
+    if not decoder.has_b_frames:
+        decoder.flags |= Flags.low_delay  # AV1 has threads of its own, which it then does without
 
 
 def connected(name: str, connect: Callable[[], Connection]) -> Connection:

@@ -66,6 +66,7 @@ class ReconnectingSource(Source):
             )
         )
         self._begin_seconds: float | None = None
+        self._damaged: set[int] = set()  # the pts of pictures that are on their way
 
     @property
     def facts(self) -> str:
@@ -85,6 +86,7 @@ class ReconnectingSource(Source):
                     captured_seconds=self._begin_seconds + picture.time,
                     orientation=orientation,
                     sample_aspect_ratio=aspect,
+                    is_damaged=self._take_damaged(picture.pts),
                 )
         finally:
             self.signal.stop()
@@ -99,6 +101,7 @@ class ReconnectingSource(Source):
 
     def close(self) -> None:
         if self._connection is not None:
+            self.unreadable += self._connection.unreadable
             self._connection.close()
             self._connection = None
 
@@ -110,9 +113,17 @@ class ReconnectingSource(Source):
             self._found(now_seconds)
             self._begin_seconds = now_seconds if self._begin_seconds is None else self._begin_seconds
             last_pts = max(int((now_seconds - self._begin_seconds) / _TIME_BASE), last_pts + 1)
-            self.damaged += picture.is_corrupt
+            if self._connection is not None and self._connection.is_damaged:
+                self._damaged.add(last_pts)
             picture.pts, picture.time_base, picture.duration = last_pts, _TIME_BASE, 0
             yield picture
+
+    def _take_damaged(self, pts: int | None) -> bool:
+        """Return True if the picture of this time is damaged, and count it."""
+        is_damaged = pts in self._damaged
+        self.damaged += is_damaged
+        self._damaged -= {pts}
+        return is_damaged
 
     def _sample_aspect_ratio(self) -> Fraction | None:
         return self._connection.stream.codec_context.sample_aspect_ratio if self._connection else None

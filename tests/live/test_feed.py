@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -97,3 +98,13 @@ def test_what_is_on_its_way_at_the_end_is_accounted_for() -> None:
     feed.close()
     assert feed.ledger.dropped == {"end": 3}
     assert feed.ledger.is_balanced
+
+
+def test_damaged_frames_are_left_out_and_counted_if_that_was_asked_for() -> None:
+    for skips, dropped in ((False, {}), (True, {"damaged": 1})):
+        feed = Feed(NumberedSource(9, is_live=True), threading.Condition(), skips_damaged=skips)
+        feed.put(dataclasses.replace(FRAMES[0], is_damaged=True))
+        assert feed.waits_for_explainer != skips
+        assert feed.ledger.dropped == dropped
+        assert feed.ledger.read == 1
+    assert "1 dropped (1 damaged)" in feed.ledger.line()
