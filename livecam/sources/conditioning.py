@@ -77,7 +77,7 @@ class Conditioner:
     Args:
         name: What the source is called.
         media: The facts that the pictures shall have, from `conditioned`.
-        sample_aspect_ratio: Returns that of the latest picture, None if unknown.
+        sample_aspect_ratio: Returns that of the latest packet, None if unknown.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Conditioner:
     ) -> None:
         self._name, self._media = name, media
         self._color = Color.tagged(media.color_space, media.color_range, media.width, media.height)
-        self._sample_aspect_ratio = sample_aspect_ratio
+        self._sample_aspect_ratio, self._latest_aspect_ratio = sample_aspect_ratio, sample_aspect_ratio()
         self._first: Form | None = None
         self._form: Form | None = None
         self._deinterlaces = False
@@ -123,6 +123,9 @@ class Conditioner:
             yield from self._filters.put(None)
 
     def _form_of(self, picture: av.VideoFrame) -> Form:
+        # The decoder knows it of the latest packet, while pictures before that one are still to come.
+        if picture.key_frame:
+            self._latest_aspect_ratio = self._sample_aspect_ratio()
         return Form(
             picture.width,
             picture.height,
@@ -131,7 +134,7 @@ class Conditioner:
             picture.colorspace,
             picture.color_trc,
             picture.rotation,
-            self._sample_aspect_ratio(),
+            self._latest_aspect_ratio,
         )
 
     def _filters_for(self, picture: av.VideoFrame, form: Form) -> Filters | None:

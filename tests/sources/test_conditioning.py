@@ -443,3 +443,22 @@ def test_chroma_is_sampled_where_the_output_says(location: int, red: int) -> Non
     filters.finish()
     (converted,) = [*filters.put(picture), *filters.put(None)]
     assert abs(int(planes(converted)[2][8, 15]) - red) < 6
+
+
+@pytest.mark.parametrize(("codec", "b_frames"), [("libx264", 0), ("libx264", 2), ("mpeg4", 0)])
+def test_another_shape_of_the_pixels_gets_borders(
+    clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, b_frames: int
+) -> None:
+    facts = {"frames": 6, "size": (160, 96), "codec": codec, "b_frames": b_frames}
+    square = clip("square.ts", aspect=Fraction(1), **facts)
+    narrow = clip("narrow.ts", aspect=Fraction(3, 4), pts=range(6, 12), **facts)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(square.read_bytes() + narrow.read_bytes())
+    frames = frames_of(open_source(joined))
+    assert len(frames) == 12
+    for number, frame in enumerate(frames):
+        rgb = shown(frame.picture)
+        is_narrow = number >= 6
+        assert (rgb[:72, :16].mean() < 5) == (rgb[:72, -16:].mean() < 5) == is_narrow
+        assert number_in(rgb[:, 20:-20] if is_narrow else rgb) == number % 6
+    assert f"{joined} changes from 160x96 to 120x96: scaled to the first size, with black borders" in caplog.messages
