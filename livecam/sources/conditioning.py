@@ -78,10 +78,15 @@ class Conditioner:
         name: What the source is called.
         media: The facts that the pictures shall have, from `conditioned`.
         sample_aspect_ratio: Returns that of the latest packet, None if unknown.
+        told: Collects what has been logged, for a source that is read several times.
     """
 
     def __init__(
-        self, name: str, media: Media, sample_aspect_ratio: Callable[[], Fraction | None] = lambda: None
+        self,
+        name: str,
+        media: Media,
+        sample_aspect_ratio: Callable[[], Fraction | None] = lambda: None,
+        told: set[str] | None = None,
     ) -> None:
         self._name, self._media = name, media
         self._color = Color.tagged(media.color_space, media.color_range, media.width, media.height)
@@ -90,7 +95,7 @@ class Conditioner:
         self._form: Form | None = None
         self._deinterlaces = False
         self._filters: Filters | None = None
-        self._told: set[str] = set()
+        self._told: set[str] = set() if told is None else told
 
     def events(self, decoded: Iterable[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame | av.Packet]:
         """Condition the pictures among what a source reads, and pass on its packets."""

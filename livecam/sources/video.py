@@ -43,7 +43,8 @@ class VideoSource(Source):
     """Reads a video stream of a file or URL, and the packets of audio, subtitle and attachment streams.
 
     `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
-    streams are ignored without a note. With `insecure` the certificate of a server is not checked.
+    streams are ignored without a note. With `insecure` the certificate of a server is not checked. `told` collects what
+    has been logged of its pictures, if it is opened several times.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class VideoSource(Source):
         only_pictures: bool = False,
         stream: int | None = None,
         insecure: bool = False,
+        told: set[str] | None = None,
     ) -> None:
         self.name = redacted(uri)
         self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
-        self._only_pictures = only_pictures
+        self._only_pictures, self._told = only_pictures, told
         self._opened = partial(_opened, uri, self.name, stream, insecure=insecure)
         self._open()
         try:
@@ -71,7 +73,7 @@ class VideoSource(Source):
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         orientation = Orientation.of(self.media.display_matrix)
         aspect = self.media.sample_aspect_ratio or Fraction(1)
-        conditioner = Conditioner(self.name, self.media, lambda: self._stream.codec_context.sample_aspect_ratio)
+        conditioner = Conditioner(self.name, self.media, self._sample_aspect_ratio, self._told)
         index = 0
         if not self._only_pictures:
             self._name_what_is_left_out()
@@ -197,6 +199,9 @@ class VideoSource(Source):
         duration = self._container.duration
         return duration / av.time_base if duration else None
 
+    def _sample_aspect_ratio(self) -> Fraction | None:
+        return self._stream.codec_context.sample_aspect_ratio
+
     def _name_what_is_left_out(self) -> None:
         kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
         left_out = [
@@ -230,7 +235,7 @@ def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame
 
 def open_file(uri: str, options: LiveOptions) -> Source:
     """Open a file, local or on a web server, for watching live. Raises InputError."""
-    return played(partial(VideoSource, uri, only_pictures=options.loop, insecure=options.insecure), options)
+    return played(partial(VideoSource, uri, only_pictures=options.loop, insecure=options.insecure, told=set()), options)
 
 
 VIDEO = SourceKind(

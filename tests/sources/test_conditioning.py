@@ -16,12 +16,14 @@ from PIL import Image
 from livecam.picture.color import Color
 from livecam.picture.media import Media, media_of
 from livecam.picture.planes import planes
-from livecam.sources import open_source
+from livecam.sources import LiveOptions, open_live, open_source
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.filters import Filters
+from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.video import VideoSource
 from tests.support.clips import facts_of, number_in, numbered_picture
-from tests.support.reading import frames_of, number_of
+from tests.support.reading import first_of, frames_of, number_of
+from tests.support.streams import QUICK, recordings
 
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
@@ -228,18 +230,21 @@ def combing(picture: av.VideoFrame) -> float:
     return float(np.abs(2 * luma[1:-1] - luma[:-2] - luma[2:]).mean())
 
 
-def interlaced_clip(path: Path, codec: str, parity: str, frames: int = 12) -> Path:
+def interlaced_clip(path: Path, codec: str, parity: str, frames: int = 12, rate: int = 25, b_frames: int = 2) -> Path:
     """Write a clip whose pictures are interlaced, and marked so; parity is tff or bff."""
-    options = {"libx264": {"x264-params": f"{parity}=1:bframes=2:crf=10"}, "mpeg2video": {"flags": "+ildct+ilme"}}
+    options = {
+        "libx264": {"x264-params": f"{parity}=1:bframes={b_frames}:crf=10"},
+        "mpeg2video": {"flags": "+ildct+ilme"},
+    }
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options[codec])
+        stream = container.add_stream(codec, rate=rate, options=options[codec])
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 96, "yuv420p", 4_000_000
         graph = av.filter.Graph()
-        source = graph.add("buffer", "video_size=160x96:pix_fmt=yuv420p:time_base=1/25:colorspace=5:range=1")
+        source = graph.add("buffer", f"video_size=160x96:pix_fmt=yuv420p:time_base=1/{rate}:colorspace=5:range=1")
         graph.link_nodes(source, graph.add("setfield", parity), graph.add("buffersink")).configure()
         for number in range(frames):
             picture = av.VideoFrame.from_ndarray(fields_of(number), format="rgb24").reformat(format="yuv420p")
-            picture.pts, picture.time_base = number, Fraction(1, 25)
+            picture.pts, picture.time_base = number, Fraction(1, rate)
             graph.push(picture)
             container.mux(stream.encode(graph.vpull()))
         container.mux(stream.encode(None))
@@ -462,3 +467,24 @@ def test_another_shape_of_the_pixels_gets_borders(
         assert (rgb[:72, :16].mean() < 5) == (rgb[:72, -16:].mean() < 5) == is_narrow
         assert number_in(rgb[:, 20:-20] if is_narrow else rgb) == number % 6
     assert f"{joined} changes from 160x96 to 120x96: scaled to the first size, with black borders" in caplog.messages
+
+
+def test_a_live_stream_is_deinterlaced_with_its_times_of_arrival(tmp_path: Path) -> None:
+    connections = recordings(
+        *(interlaced_clip(tmp_path / f"{n}.ts", "libx264", "tff", 4, rate=1, b_frames=0) for n in range(2))
+    )
+    with ReconnectingSource("it", next(connections), connections.__next__, **QUICK) as source:
+        arrivals: list[float] = []
+        source.signal.came = arrivals.append  # type: ignore[method-assign]
+        frames = first_of(source, 6)
+    assert [number_of(frame) for frame in frames] == [1, 2, 3, 0, 1, 2]
+    assert not any(frame.picture.interlaced_frame for frame in frames)
+    assert [frame.captured_seconds for frame in frames] == pytest.approx(arrivals[:6], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["clip.ts", "clip.mpg"])
+def test_a_loop_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    path = interlaced_clip(tmp_path / name, "mpeg2video", "tff", frames=3)
+    with open_live(str(path), LiveOptions(loop=True)) as source:
+        assert [number_of(frame) for frame in first_of(source, 9)] == [0, 1, 2] * 3
+    assert sum("is interlaced" in line for line in caplog.messages) == 1
