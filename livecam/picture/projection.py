@@ -7,28 +7,50 @@ from __future__ import annotations
 
 import io
 import re
+import struct
+from typing import Any
 
 import av
 from av.bitstream import BitStreamFilterContext
 
 _CHROMA_LOCATIONS = {(1, 2): 1, (2, 2): 2, (1, 1): 3, (2, 1): 4, (1, 3): 5, (2, 3): 6}
 """FFmpeg's AVChromaLocation by Matroska's ChromaSitingHorz and ChromaSitingVert."""
+_STEREO_MODES = {
+    1: ("left_right", "right_left"),
+    2: ("top_bottom", "bottom_top"),
+    4: ("checkerboard_lr", "checkerboard_rl"),
+    6: ("row_interleaved_lr", "row_interleaved_rl"),
+    7: ("col_interleaved_lr", "col_interleaved_rl"),
+}
+"""Matroska's names by FFmpeg's AVStereo3DType, with the left eye and with the right eye first."""
+_RIGHT_FIRST = 1
 _CHROMA_SITING = re.compile(rb"\x55\xb7\x81(.)\x55\xb8\x81(.)", re.DOTALL)
 _CODEC_ID = re.compile(rb"(\x86.V_).", re.DOTALL)
 _COLOUR, _UNKNOWN_ELEMENT = b"\x55\xb0", b"\x55\xaf"
 _EMPTY_CLUSTER = b"\x1f\x43\xb6\x75\x83\xe7\x81\x00"
 
 
-def header_of(stream: av.VideoStream) -> bytes:
-    """Return the Matroska header that FFmpeg writes for a stream; empty if Matroska cannot hold its codec."""
+def header_of(stream: av.VideoStream, picture: av.VideoFrame) -> bytes:
+    """Return the Matroska header that FFmpeg writes for a stream; empty if Matroska cannot hold its codec.
+
+    `picture` is one of its decoded pictures: H.264 and HEVC may tell stereo 3D only there.
+    """
     file = io.BytesIO()
     try:
         with av.open(file, "w", format="matroska", container_options={"live": "1", "write_crc32": "0"}) as container:
-            container.add_stream_from_template(stream, opaque=True)
+            copy = container.add_stream_from_template(stream, opaque=True)
+            copy.metadata.update(_stereo_mode(picture))
             container.start_encoding()
             return file.getvalue()
     except (av.FFmpegError, ValueError):
         return b""
+
+
+def _stereo_mode(picture: av.VideoFrame) -> dict[str, str]:
+    """Return the tag from which Matroska's muxer learns how a picture holds those for both eyes."""
+    data: Any = picture.side_data.get("STEREO3D")
+    kind, flags = struct.unpack_from("=2I", bytes(data)) if data is not None else (0, 0)
+    return {"stereo_mode": _STEREO_MODES[kind][flags & _RIGHT_FIRST]} if kind in _STEREO_MODES else {}
 
 
 def chroma_location_in(header: bytes) -> int:

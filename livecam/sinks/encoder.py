@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -57,54 +58,35 @@ def add_encoder(
 
     Raises OutputError.
     """
-    name = options.codec or default_codec
-    codec = _find_codec(name)
-    formats = {video_format.name for video_format in codec.video_formats or ()}
-    wanted_formats = _NEAREST[_wanted_format(codec, av.VideoFormat(media.pixel_format))]
-    pixel_format = next((candidate for candidate in wanted_formats if candidate in formats), None)
-    if pixel_format is None:
-        raise OutputError(
-            f"{name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
-        )
+    codec = _find_codec(options.codec or default_codec)
+    pixel_format = _pixel_format(codec, av.VideoFormat(media.pixel_format))
     try:
-        stream = cast(av.VideoStream, container.add_stream(name))
+        stream = cast(av.VideoStream, container.add_stream(codec.name))
     except ValueError as exc:
         raise OutputError(
-            f"{container.format.name} files cannot hold {name}; choose another --codec or ending"
+            f"{container.format.name} files cannot hold {codec.name}; choose another --codec or ending"
         ) from exc
+    context = stream.codec_context
     if media.projection:
         project(stream, media.projection)
-    context = stream.codec_context
     if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # what Apple's players want; FFmpeg's default is hev1
-    context.framerate = media.rate or Fraction(25)
-    context.width, context.height = padded_size(media.width, media.height, pixel_format)
-    context.pix_fmt = pixel_format
+    _describe(context, media, pixel_format)
     context.time_base = stream.time_base = _time_base(codec, media)
-    context.sample_aspect_ratio = media.sample_aspect_ratio or Fraction(0)
-    context.color_range, context.colorspace = media.color_range, media.color_space
-    context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
-    context.flags |= Flags.frame_duration
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
     context.thread_type, context.thread_count = "FRAME", cores.ENCODER
-    context.options = _options(codec, context, options)
-    if pixel_format == planar_format(av.VideoFormat(media.pixel_format)):
-        context.options["chroma_sample_location"] = str(media.chroma_location)
-    asked_options = dict(context.options)
-    try:
-        context.open()
-    except av.FFmpegError as exc:
-        asked = " ".join(f"--{key} {value:g}" if key == "crf" else f"--{key} {value}" for key, value in _asked(options))
-        raise OutputError(
-            f"{name} does not take {context.width}x{context.height} {pixel_format} {asked}".rstrip()
-            + f" ({refusal(context, asked_options) or exc.strerror}); choose another --codec, --preset or --crf"
-        ) from exc
+    context.options = _options(codec, context, options, media)
+    _open(context, options)
     return stream
 
 
 def notes_on(stream: av.VideoStream, media: Media) -> list[str]:
     """Return what users should know of the pictures that an encoder writes."""
     source, written, notes = av.VideoFormat(media.pixel_format), str(stream.codec_context.pix_fmt), []
+    if media.projection and stream.container.format.name == "mov":
+        notes.append(
+            "a .mov tells of 360 degrees only Apple's players, and not of cubes and stereo 3D; .mp4 and .mkv do"
+        )
     if source.components[0].bits > 8:
         notes.append(f"the output has 8 bits a channel, the input {source.name} has more")
     if planar_format(source) != written:
@@ -119,9 +101,28 @@ def notes_on(stream: av.VideoStream, media: Media) -> list[str]:
     return notes
 
 
-def _wanted_format(codec: av.Codec, source: av.VideoFormat) -> str:
-    """Return the format to draw on if the encoder takes it; RGB becomes what players take where few take 4:4:4."""
-    return "yuv420p" if source.is_rgb and codec.canonical_name in _PLAYED_AS_420 else planar_format(source)
+def _pixel_format(codec: av.Codec, source: av.VideoFormat) -> str:
+    """Return the format to draw on: the most similar to the source's, but RGB becomes what most players take."""
+    is_for_players = source.is_rgb and codec.canonical_name in _PLAYED_AS_420
+    wanted = "yuv420p" if is_for_players else planar_format(source)
+    taken = {video_format.name for video_format in codec.video_formats or ()}
+    for candidate in _NEAREST[wanted]:
+        if candidate in taken:
+            return candidate
+    raise OutputError(
+        f"{codec.name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
+    )
+
+
+def _describe(context: av.VideoCodecContext, media: Media, pixel_format: str) -> None:
+    """Tell an encoder of the pictures that it will get."""
+    context.framerate = media.rate or Fraction(25)
+    context.width, context.height = padded_size(media.width, media.height, pixel_format)
+    context.pix_fmt = pixel_format
+    context.sample_aspect_ratio = media.sample_aspect_ratio or Fraction(0)
+    context.color_range, context.colorspace = media.color_range, media.color_space
+    context.color_primaries, context.color_trc = media.color_primaries, media.color_transfer
+    context.flags |= Flags.frame_duration
 
 
 def _time_base(codec: av.Codec, media: Media) -> Fraction:
@@ -131,6 +132,20 @@ def _time_base(codec: av.Codec, media: Media) -> Fraction:
         return media.time_base
     divisors = (each for each in range(_FINEST_OF_MPEG4, _COARSEST, -1) if denominator % each == 0)
     return Fraction(1, next(divisors, _FINEST_OF_MPEG4))
+
+
+def _open(context: av.VideoCodecContext, asked: EncoderOptions) -> None:
+    options = dict(context.options)  # opening removes those that are known
+    os.environ.setdefault("SVT_LOG", "1")  # libsvtav1 then prints only errors
+    try:
+        context.open()
+    except av.FFmpegError as exc:
+        words = [f"--{key} {value:g}" if key == "crf" else f"--{key} {value}" for key, value in _asked(asked)]
+        what = " ".join([f"{context.width}x{context.height}", str(context.pix_fmt), *words])
+        raise OutputError(
+            f"{context.codec.name} does not take {what} ({refusal(context, options) or exc.strerror}); "
+            "choose another --codec, --preset or --crf"
+        ) from exc
 
 
 def _asked(options: EncoderOptions) -> list[tuple[str, str | float]]:
@@ -149,11 +164,15 @@ def _find_codec(name: str) -> av.Codec:
     return codec
 
 
-def _options(codec: av.Codec, context: av.VideoCodecContext, asked: EncoderOptions) -> dict[str, str]:
+def _options(codec: av.Codec, context: av.VideoCodecContext, asked: EncoderOptions, media: Media) -> dict[str, str]:
     known = {option.name for option in context.supported_options.private}
     options = dict(_DEFAULTS.get(codec.name, {}))
     for key, value in _asked(asked):
         if key not in known:
             raise OutputError(f"{codec.name} has no --{key}; leave it out or choose another --codec")
         options[key] = str(value)
+    if codec.name == "libx265" and media.expected_frames in (1, 2):
+        options["x265-params"] += ":bframes=0"  # with them, x265 gives so few pictures random times of decoding
+    if context.pix_fmt == planar_format(av.VideoFormat(media.pixel_format)):
+        options["chroma_sample_location"] = str(media.chroma_location)
     return options

@@ -165,7 +165,7 @@ class VideoSource(Source):
 
     def _describe(self, first: av.VideoFrame) -> Media:
         stream, container = self._stream, self._container
-        header, rate = header_of(stream), rate_of(stream, self._ahead, self._events)
+        header, rate = header_of(stream, first), rate_of(stream, self._ahead, self._events)
         return media_of(
             first,
             chroma_location=chroma_location_in(header),

@@ -134,3 +134,11 @@ def test_colours_are_written_as_players_take_them_or_told(
         assert any(re.search(note, message) for message in caplog.messages)
     else:
         assert not [message for message in caplog.messages if "the output" in message]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_hevc_of_a_picture_or_two_is_written(clip: Clip, tmp_path: Path, frames: int) -> None:
+    """x265 subtracts a number that it never set, which goes wrong now and then."""
+    source = clip(frames=frames)
+    for number in range(8):
+        assert len(facts_of(copied(source, tmp_path / f"out{number}.mp4", "libx265")).times) == frames

@@ -85,6 +85,24 @@ def test_stereo_and_cubes_stay(
         assert side_data(output, kind) == side_data(source, kind)
 
 
+@pytest.mark.parametrize("packing", [0, 3, 4])
+@pytest.mark.parametrize("name", ["clip.ts", "clip.mp4", "clip.avi"])
+def test_stereo_that_only_the_pictures_tell_of_stays(clip: Clip, tmp_path: Path, name: str, packing: int) -> None:
+    source = clip(name, frames=4, options={"x264-params": f"frame-packing={packing}"})
+    said = side_data(source, "STEREO3D")
+    assert said is not None
+    assert side_data(copied(source, tmp_path / "out.mkv", "mpeg4"), "STEREO3D") == said
+
+
+def test_it_is_told_that_mov_does_not_keep_all(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = clip("clip.mp4", frames=4)
+    projected.insert_into_sample_entry(source, projected.SIDE_BY_SIDE)
+    copied(source, tmp_path / "out.mp4")
+    assert caplog.messages == []
+    copied(source, tmp_path / "out.mov")
+    assert any("a .mov tells of 360 degrees only Apple's players" in message for message in caplog.messages)
+
+
 def test_the_luminances_of_a_display_do_not_come_with_the_sphere(clip: Clip, tmp_path: Path) -> None:
     source = clip("clip.mp4", frames=4, codec="libx265")
     light = projected.box(b"clli", b"\x03\xe8\x01\x90")
