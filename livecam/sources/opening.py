@@ -77,12 +77,19 @@ def open_container(
         raise
 
 
-def open_recording(uri: str, name: str, *, insecure: bool = False) -> InputContainer:
-    """Open a video to be read to its end; `name` is what it is called in messages. Raises InputError."""
+def open_recording(
+    uri: str, name: str, *, insecure: bool = False, options: Mapping[str, str] | None = None
+) -> InputContainer:
+    """Open a video to be read to its end; `name` is what it is called in messages, `options` are FFmpeg's.
+
+    Raises InputError.
+    """
     if not is_url(uri):
         check_file(Path(uri))
     try:
-        container = open_container(uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS, insecure=insecure)
+        container = open_container(
+            uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS, insecure=insecure, options=options
+        )
     except av.FFmpegError as exc:
         raise _cannot_open(uri, name, exc) from without_credentials(exc)
     if container.format.name == "sdp" and not any(s.codec_context and s.width for s in container.streams.video):

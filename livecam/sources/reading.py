@@ -22,6 +22,7 @@ class Reading:
     """Reads the pictures of a video stream and the packets of `copied` streams, from where `container` stands.
 
     With `is_sought`, that is in the middle of the file: what is missing at its beginning is then no loss.
+    With a `period`, pictures come so long one after the other, in the stream's time base, whatever times they have.
 
     Attributes:
         damaged: How many pictures of the part were decoded with missing parts.
@@ -36,6 +37,7 @@ class Reading:
         part: Part,
         *,
         is_sought: bool,
+        period: int | None,
     ) -> None:
         self.damaged = 0
         self._name = name
@@ -45,11 +47,12 @@ class Reading:
         self._copied = [each for each in copied if each.type != "attachment"]
         self._part = part
         self._is_sought = is_sought
+        self._period = period
         self._missing = Missing(container, stream)
         self._joins = Joins(container, is_sought=is_sought)
         # AVI stores only times of decoding, elementary streams none at all.
         stores_pts = container.format.name != "avi" and container.start_time is not None
-        self._timestamps = Timestamps(stream, stores_pts=stores_pts, is_sought=is_sought)
+        self._timestamps = Timestamps(stream, stores_pts=stores_pts, is_sought=is_sought, period=period)
         self._suspect: av.Packet | None = None
         self._missing_frames = 0
 
@@ -129,6 +132,9 @@ class Reading:
     def _tell(self) -> None:
         """Log what is not as one expects it of a file."""
         name, times = self._name, self._timestamps
+        if self._period:
+            rate = 1 / float(self._period * (self._stream.time_base or 1))
+            log.warning("the times in %s are of no use: set to %.4g frames a second", name, rate)
         for seconds in self._joins.found_seconds:
             log.warning("%s consists of joined recordings: the times start again at %.1f s", name, seconds)
         if times.lost_at_start and not self._is_sought:

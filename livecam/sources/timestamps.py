@@ -10,7 +10,24 @@ from livecam.sources.payload import holds_picture
 
 _MOST_REORDERED = 128
 """So many packets later than its own, in the order of decoding, a picture comes out of the decoder at most."""
+_LEAST_PERIOD_SECONDS, _DEFAULT_RATE = 0.0005, 25
 _DECODED_WITHOUT_REFERENCES = ("mpeg4", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "flv1")
+
+
+def usual_period(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+    """Return how long a picture is shown on average, in the time base, if the file's table of times is of no use.
+
+    None if it is not: a damaged MP4 may have hundreds of pictures within a millisecond.
+    """
+    count, time_base, entries = stream.frames, stream.time_base, stream.index_entries
+    if count < 2 or len(entries) < count or not time_base or not container.duration:
+        return None
+    span_seconds = float((entries[-1].timestamp - entries[0].timestamp) * time_base)
+    if span_seconds > count * _LEAST_PERIOD_SECONDS:
+        return None
+    rate = stream.average_rate or _DEFAULT_RATE
+    periods_seconds = (1 / rate, container.duration / av.time_base / count, 1 / _DEFAULT_RATE)
+    return round(next(seconds for seconds in periods_seconds if seconds > _LEAST_PERIOD_SECONDS) / time_base)
 
 
 class Timestamps:
@@ -22,6 +39,8 @@ class Timestamps:
     If the container does not store pts, the time of a picture is that of its place in the order of presentation: the
     places are the packets' times of decoding, without those of lost packets.
 
+    With a `period`, each packet comes so long after the one before, in the time base, whatever time it has.
+
     With `is_sought`, the stream is read from somewhere in its middle, and pictures before the first time are left out.
 
     Attributes:
@@ -32,12 +51,15 @@ class Timestamps:
         guesses: True until the first key frame, if the decoder nevertheless makes pictures of what comes before it.
     """
 
-    def __init__(self, stream: av.VideoStream, *, stores_pts: bool, is_sought: bool) -> None:
+    def __init__(
+        self, stream: av.VideoStream, *, stores_pts: bool, is_sought: bool = False, period: int | None = None
+    ) -> None:
         self.lost: dict[int, int] = {}
         self.lost_at_start = self.missing = self.doubled = 0
         self._stream = stream
         self._codec = stream.codec_context.codec.canonical_name
-        self._stores_pts = stores_pts
+        self._stores_pts = stores_pts and period is None
+        self._usual_period = period
         self._taken = 0
         self._waiting: dict[int, tuple[av.Packet, int | None]] = {}
         self._second_fields: set[int] = set()
@@ -49,7 +71,7 @@ class Timestamps:
 
     def take(self, packet: av.Packet) -> None:
         """Record a packet that goes into the decoder, and replace its pts by its number."""
-        if packet.dts is None and not self._stores_pts:
+        if self._usual_period or (packet.dts is None and not self._stores_pts):
             packet.dts = self._next_dts
         time = packet.pts if self._stores_pts else packet.dts
         if packet.dts is not None:
@@ -114,7 +136,7 @@ class Timestamps:
 
     def _period(self, duration: int | None) -> int:
         """Return how long a picture is shown, in the stream's time base: its own duration, else the usual one."""
-        if duration:
-            return duration
+        if self._usual_period or duration:
+            return self._usual_period or duration or 0
         rate, time_base = self._stream.average_rate or self._stream.guessed_rate, self._stream.time_base
         return max(round(1 / (rate * time_base)), 1) if rate and time_base else 1

@@ -26,6 +26,7 @@ from livecam.sources.part import BeginsTooLate, Part
 from livecam.sources.rate import rate_of
 from livecam.sources.reading import Reading
 from livecam.sources.time_code import is_time_code, tags_after
+from livecam.sources.timestamps import usual_period
 from livecam.system import cores
 from livecam.text import redacted
 
@@ -103,6 +104,10 @@ class VideoSource(Source):
 
     def _open(self) -> None:
         self._container, self._stream = self._opened()
+        self._period = usual_period(self._container, self._stream)
+        if self._period:
+            self._container.close()  # without its edit list, which leaves pictures out by their times
+            self._container, self._stream = self._opened(options={"ignore_editlist": "1"})
         others = () if self._only_pictures else self._container.streams
         self._copied = tuple(stream for stream in others if stream.type in _COPIED)
 
@@ -111,7 +116,8 @@ class VideoSource(Source):
         found = None
         if self._start_seconds > 0:
             self._check_that_it_begins_before_the_end()
-            found = self._sought() if self._container.start_time is not None else None
+            has_times = self._container.start_time is not None and not self._period
+            found = self._sought() if has_times else None
             if found is None:
                 self.close()
                 self._open()
@@ -137,7 +143,9 @@ class VideoSource(Source):
         # In AVI, lost pictures after the first key frame leave its place open until the next one has come.
         needed = 0 if not is_sought else 2 if self._container.format.name == "avi" else 1
         part = Part(self._origin_seconds, self._start_seconds, self._duration_seconds, needed_key_frames=needed)
-        self._reading = Reading(self.name, self._container, self._stream, self._copied, part, is_sought=is_sought)
+        self._reading = Reading(
+            self.name, self._container, self._stream, self._copied, part, is_sought=is_sought, period=self._period
+        )
         self._events = self._reading.events()
         ahead: deque[av.VideoFrame | av.Packet] = deque()
         for event in self._events:
@@ -214,10 +222,10 @@ class VideoSource(Source):
 
 
 def _opened(
-    uri: str, name: str, number: int | None, *, insecure: bool
+    uri: str, name: str, number: int | None, *, insecure: bool, options: Mapping[str, str] | None = None
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Open a file or URL, and its video stream of a number among all streams; None for the one that players show."""
-    container = open_recording(uri, name, insecure=insecure)
+    container = open_recording(uri, name, insecure=insecure, options=options)
     try:
         stream = video_stream(container, name, number)
     except InputError:

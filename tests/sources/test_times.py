@@ -94,3 +94,19 @@ def test_a_double_time_is_set_one_tick_later_and_nothing_after_it_moves(
     times = [(frame.picture.pts - frames[0].picture.pts) * tick for frame in frames]
     assert times == [Fraction(n + (n % 10 == 4), 25) + tick * (n % 10 == 5) for n in range(30)]
     assert f"3 frames of {path} do not come after the frame before: set just after it" in caplog.messages
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov"])
+@pytest.mark.parametrize("duration", [0, -1, 1])
+def test_a_table_of_times_that_is_of_no_use_is_not_used(
+    clip: Clip, caplog: pytest.LogCaptureFixture, name: str, duration: int
+) -> None:
+    path = clip(name, frames=30, b_frames=2)
+    content = path.read_bytes()
+    place = content.index(b"stts") + 16  # after version and flags, the number of entries, and the first one's count
+    path.write_bytes(content[:place] + duration.to_bytes(4, signed=True) + content[place + 4 :])
+    source, frames = read(path)
+    assert [number_of(frame) for frame in frames] == list(range(30))
+    assert places_of(frames) == pytest.approx(list(range(-29, 1)), abs=0.05)
+    assert source.unreadable == 0
+    assert f"the times in {path} are of no use: set to 25 frames a second" in caplog.messages
