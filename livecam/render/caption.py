@@ -16,6 +16,8 @@ SMALLEST_LETTERS = 13
 _LETTERS_PER_SIDE = 1 / 24
 _WEIGHT = 500
 """The weight of the font: between regular, 400, and bold, 700."""
+_NARROWEST = 6
+"""The size of the letters by the width of the narrowest."""
 _BAR = np.arange(255, -1, -1, dtype=np.uint8)[:, None].repeat(2, axis=1)
 """The levels that the colour bar shows, full heat on top."""
 
@@ -83,6 +85,7 @@ def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
 
 def _fitted(text: str, end: str, face: cv2.FontFace, size: int, width: int) -> tuple[str, int]:
     """Shorten the text of a line until it fits a width; return the line and its right border in pixels."""
+    text = text[: width // (size // _NARROWEST) + 1]  # what cannot fit would take long to be measured
 
     def right_of(line: str) -> int:
         left, _, line_width, _ = cv2.getTextSize((1, 1), line, (0, 0), face, size, _WEIGHT)

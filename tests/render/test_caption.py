@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -130,3 +131,14 @@ def test_text_and_bar_keep_inside_and_can_be_read(view: str, size: tuple[int, in
     bright = np.nonzero((drawn[: text_rows.max() + 1].min(axis=2) > 150).any(axis=1))[0]
     assert np.ptp(text_rows) < (height if view == "tints" else height / 2)
     assert view == "tints" or np.ptp(bright) >= 9
+
+
+def test_what_cannot_fit_is_not_measured() -> None:
+    label = "".join(chr(0x4E00 + number) for number in range(10_000))  # each letter has to be made
+    begin_seconds = time.process_time()
+    letters = render_line(label, 30, 1280, "  87%")
+    assert time.process_time() - begin_seconds < 0.3
+    assert letters.shape[1] > 1280 - 2 * 30
+    assert (letters == render_line(label[:100], 30, 1280, "  87%")).all()
+    narrow = "il.,'| " * 60
+    assert render_line(narrow, 30, 1280).shape[1] > 1280 - 30
