@@ -24,12 +24,6 @@ from livecam.text import redacted
 
 _PROBE_SECONDS = 0.5
 """The time to find out what a stream contains; FFmpeg's own 5 s are waited for in full if more may still appear."""
-_OPTIONS = {
-    # No fflags=nobuffer: it throws away what was read to find out what comes, most often with the only key frame of the
-    # next seconds. `Connection.pictures` passes over it as quickly, and can show what follows.
-    # UDP loses packets as soon as a key frame is larger than a buffer on the way, so it is the second choice.
-    "rtsp_flags": "prefer_tcp",
-}
 
 
 def connect_stream(
@@ -59,7 +53,9 @@ def _join(
     url: str, probe_seconds: float, open_seconds: float, *, stall_seconds: float, insecure: bool
 ) -> InputContainer:
     """Open a stream, and look into it for `probe_seconds` unless everything is known before. Raises NoSignal."""
-    options = {**_OPTIONS, "analyzeduration": str(round(probe_seconds * 1e6))}
+    # No fflags=nobuffer: it throws away what was read to find out what comes, most often with the only key frame of the
+    # next seconds. `Connection.pictures` passes over it as quickly, and can show what follows.
+    options = {"analyzeduration": str(round(probe_seconds * 1e6))}
     asked_seconds = time.perf_counter()
     try:
         return open_container(
@@ -77,6 +73,8 @@ def _refused(error: av.FFmpegError) -> NoSignal:
     match error:
         case av.error.ProtocolNotFoundError():
             return NoSignal(problem_of(error), "livecam doctor lists the protocols that it has")
+        case av.error.HTTPUnauthorizedError():
+            return NoSignal(problem_of(error), "check the user name and the password in the address")
         case av.InvalidDataError():
             return _cannot_join("the address does not send a video")
         case av.EOFError():
@@ -93,7 +91,7 @@ def open_stream(url: str, options: LiveOptions) -> Source:
     name, trust = redacted(url), {"insecure": options.insecure}
     connect: Callable[[], Connection] = partial(connect_stream, url, open_seconds=options.open_seconds, **trust)
     connection = connected(name, connect)
-    if url.startswith("http") and connection.has_an_end and not is_snapshot(connection):
+    if _is_file(connection, url):
         connection.close()
         return open_file(url, options)
     request = partial(_join, url, _PROBE_SECONDS, options.open_seconds, **trust)
@@ -111,6 +109,13 @@ def _output_name(url: str) -> str:
     """Return a name without credentials: the end of the path, else the host."""
     shown = re.split(r"[?#;]|\*\*\*", redacted(url))[0]
     return video_name(shown.rpartition("://")[2] or "stream")
+
+
+def _is_file(connection: Connection, url: str) -> bool:
+    """Return True for a video that a web server has as a whole."""
+    if not url.startswith("http") or is_snapshot(connection):
+        return False
+    return connection.has_an_end or (connection.container.size > 0 and not is_segmented(connection))
 
 
 STREAM = SourceKind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0
 """How long a recording is waited for, and its next data."""
+# UDP loses packets as soon as a key frame is larger than a buffer on the way, so it is the second choice.
+_ALWAYS = {"rtsp_flags": "prefer_tcp"}
 _NETWORK = (
     *("http", "https", "httpproxy", "ftp", "mmsh", "mmst", "tcp", "tls", "udp", "udplite", "dtls", "rtp", "srtp"),
     *("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpts", "rtmpe", "rtmpte", "ffrtmphttp", "ffrtmpcrypt"),
@@ -65,7 +68,7 @@ def open_container(
         return av.open(
             # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
             uri if is_url(uri) else str(Path(uri).absolute()),
-            options={**_allowed(uri), **tls_options(insecure=insecure), **(options or {})},
+            options={**_ALWAYS, **_allowed(uri), **tls_options(insecure=insecure), **(options or {})},
             metadata_errors="replace",
             timeout=(open_seconds, read_seconds),
         )
@@ -86,11 +89,14 @@ def open_recording(
     """
     if not is_url(uri):
         check_file(Path(uri))
+    asked_seconds = time.monotonic()
     try:
         container = open_container(
             uri, open_seconds=OPEN_SECONDS, read_seconds=READ_SECONDS, insecure=insecure, options=options
         )
     except av.FFmpegError as exc:
+        if time.monotonic() - asked_seconds >= OPEN_SECONDS:  # RTSP calls it invalid data
+            raise InputError(f"cannot open {name}: no answer for {OPEN_SECONDS:g} s") from without_credentials(exc)
         raise _cannot_open(uri, name, exc) from without_credentials(exc)
     if container.format.name == "sdp" and not any(s.codec_context and s.width for s in container.streams.video):
         container.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from livecam.errors import InputError
-from livecam.sources import LiveOptions, open_live
+from livecam.sources import LiveOptions, open_live, open_source, opening
 from tests.support.reading import first_of, ignore, number_of
 from tests.support.rtsp import RtspServer
 
@@ -23,7 +23,7 @@ def test_tcp_is_tried_first_and_then_udp(ways: dict[str, bool], asked: int) -> N
     [
         (RtspServer(is_silent=True), 0.5, "no answer for 0.5 s; check the address"),
         (RtspServer(sends_nothing=True), 0.5, "no video for 0.5 s; check the address"),
-        (RtspServer(password="hush"), 20, "401 Unauthorized"),
+        (RtspServer(password="hush"), 20, "401 Unauthorized .*; check the user name and the password"),
         (RtspServer(has_tcp=False, has_udp=False), 20, "protocol not supported"),
         (RtspServer(key_interval=100, joins_at=1), 2, "no key frame for 2 s; wait longer with --open-timeout"),
     ],
@@ -31,6 +31,19 @@ def test_tcp_is_tried_first_and_then_udp(ways: dict[str, bool], asked: int) -> N
 def test_why_a_camera_cannot_be_opened(camera: RtspServer, open_seconds: float, problem: str) -> None:
     with camera, pytest.raises(InputError, match=problem):
         open_live(camera.url, LiveOptions(open_seconds=open_seconds))
+
+
+def test_a_silent_camera_is_a_time_out_for_annotating_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "OPEN_SECONDS", 0.5)
+    with RtspServer(is_silent=True) as camera, pytest.raises(InputError, match=r"no answer for 0\.5 s"):
+        open_source(camera.url)
+
+
+@pytest.mark.parametrize("ways", [{}, {"has_tcp": False}])
+def test_annotating_also_tries_tcp_first(ways: dict[str, bool]) -> None:
+    with RtspServer(pictures=25, **ways) as camera, open_source(camera.url) as source:
+        assert len(list(source.frames(ignore))) == 25
+        assert camera.asked.count("SETUP") == 1 + len(ways)
 
 
 def test_a_key_frame_that_comes_late_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
