@@ -32,6 +32,9 @@ _DEFAULTS = {
 _SUBSAMPLING = {"yuv420p": "4:2:0", "yuv422p": "4:2:2", "yuv444p": "4:4:4"}
 _PLAYED_AS_420 = ("h264", "hevc")
 """The codecs whose 4:2:2 and 4:4:4 are of profiles that most players lack."""
+_MOST_USUAL_LEVEL = 52
+_PLACE_OF_LEVEL = 7
+"""The place of the level in what an encoder of H.264 writes in front: a start code, a kind, the profile, its limits."""
 _FINEST_OF_MPEG4, _COARSEST = 65535, 20000
 """The range of units of time, in parts of a second, among which one is chosen for MPEG-4 Part 2."""
 
@@ -98,7 +101,18 @@ def notes_on(stream: av.VideoStream, media: Media) -> list[str]:
             f"the output is {_SUBSAMPLING[written]} like the input, which browsers, phones and other players refuse; "
             "for them convert the input to 4:2:0 first"
         )
+    if (level := _h264_level(stream.codec_context)) > _MOST_USUAL_LEVEL:
+        notes.append(
+            f"the output has H.264 level {level / 10}, because of its size and rate, which most players refuse; "
+            "--codec libx265 suits such videos"
+        )
     return notes
+
+
+def _h264_level(context: av.VideoCodecContext) -> int:
+    """Return ten times the level that an encoder of H.264 wrote into its parameters; 0 for other codecs."""
+    parameters = context.extradata if context.codec.canonical_name == "h264" else None
+    return parameters[_PLACE_OF_LEVEL] if parameters else 0
 
 
 def _pixel_format(codec: av.Codec, source: av.VideoFormat) -> str:

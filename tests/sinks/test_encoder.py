@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import av
 import pytest
 
 from livecam.errors import OutputError
+from livecam.picture.media import Media
 from livecam.sinks import EncoderOptions, open_sink
+from livecam.sinks.encoder import add_encoder, notes_on
 from livecam.sources import open_source
 from tests.support.clips import facts_of
 from tests.support.copying import copied
@@ -142,3 +145,20 @@ def test_hevc_of_a_picture_or_two_is_written(clip: Clip, tmp_path: Path, frames:
     source = clip(frames=frames)
     for number in range(8):
         assert len(facts_of(copied(source, tmp_path / f"out{number}.mp4", "libx265")).times) == frames
+
+
+@pytest.mark.parametrize(
+    ("size", "rate", "codec", "level"),
+    [
+        ((4608, 2592), 25, "libx264", "6.0"),
+        ((1280, 720), 600, "libx264", "6.0"),
+        ((1280, 720), 60, "libx264", ""),
+        ((4608, 2592), 25, "mpeg4", ""),
+    ],
+)
+def test_a_level_that_few_players_have_is_told(size: tuple[int, int], rate: int, codec: str, level: str) -> None:
+    width, height = size
+    media = Media(width=width, height=height, pixel_format="yuv420p", time_base=Fraction(1, rate), rate=Fraction(rate))
+    with av.open(io.BytesIO(), "w", format="mp4") as container:
+        notes = notes_on(add_encoder(container, media, EncoderOptions(codec), codec), media)
+    assert [f"H.264 level {level}, because" in note for note in notes] == ([True] if level else [])
