@@ -49,3 +49,11 @@ def overwritten(*numbers: int) -> Change:
         return [packet]
 
     return change
+
+
+def packet_of(data: bytes, like: av.Packet, *, ticks_earlier: int = 0) -> av.Packet:
+    """A packet of other data, at the time of one of the same stream or some ticks before it."""
+    packet = av.Packet(data)
+    packet.pts = packet.dts = like.dts - ticks_earlier
+    packet.time_base, packet.stream, packet.is_keyframe = like.time_base, like.stream, like.is_keyframe
+    return packet
