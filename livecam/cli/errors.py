@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from livecam.cli.terminal import tell
-from livecam.errors import LivecamError
+from livecam.errors import LivecamError, is_out_of_memory
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -82,8 +82,12 @@ def one_line(exc: BaseException) -> str:
     """Return the message for an error."""
     if isinstance(exc, LivecamError):
         return f"livecam: {exc}"
-    text = " ".join(str(exc).split())
-    return f"livecam: unexpected {type(exc).__name__}: {text[:200]} (--debug shows where)"
+    if is_out_of_memory(exc):
+        return "livecam: the memory is not enough; close other programs, or take a smaller model, input or --batch"
+    if isinstance(exc, SystemExit):
+        return f"livecam: the model, or other code beside livecam, called sys.exit({exc.code}) (--debug shows where)"
+    text = " ".join(str(exc).split())[:200]
+    return f"livecam: unexpected {type(exc).__name__}{text and ': '}{text} (--debug shows where)"
 
 
 class _Notes(logging.Handler):

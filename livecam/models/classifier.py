@@ -10,7 +10,7 @@ from statistics import fmean
 
 from torch import nn
 
-from livecam.errors import LivecamError, ModelError
+from livecam.errors import LivecamError, ModelError, is_out_of_memory
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -104,6 +104,8 @@ def input_errors(classifier: Classifier) -> Iterator[None]:
     except LivecamError:
         raise
     except Exception as exc:  # a model that is not made for this input may raise anything
+        if is_out_of_memory(exc):
+            raise
         raise ModelError(_input_problem(classifier, exc)) from exc
 
 

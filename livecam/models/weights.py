@@ -88,6 +88,11 @@ def read_state(path: Path) -> State:
             f"the weights {path} contain no state dict; save them with torch.save(model.state_dict(), FILE)"
         )
     for name, value in content.items():
+        if form := _unusual_form(value):
+            raise ModelError(
+                f"the weights {path} hold a {form} tensor in {name}, and plain ones are needed; "
+                "save the state dict of the model as it was trained"
+            )
         # Converted to float32 as the model does: larger values become infinite.
         if value.is_floating_point() and not value.float().isfinite().all():
             raise ModelError(
@@ -95,6 +100,17 @@ def read_state(path: Path) -> State:
                 "take an earlier checkpoint"
             )
     return dict(content)
+
+
+def _unusual_form(value: Tensor) -> str:
+    """Return what keeps the values of a tensor from being loaded into a layer; empty for a plain tensor."""
+    if value.is_meta:
+        return "meta"
+    if value.is_quantized:
+        return "quantized"
+    if value.is_nested or value.layout != torch.strided:
+        return "nested" if value.is_nested else "sparse"
+    return "complex" if value.is_complex() else ""
 
 
 def _safetensors(path: Path) -> State:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,33 @@ class RunsCode:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.mkdir, ("ran",))
+
+
+UNUSUAL: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "meta": lambda tensor: tensor.to("meta"),
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "quantized": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "nested": lambda tensor: torch.nested.nested_tensor([tensor, tensor]),
+}
+ENDS = """
+import sys, torch
+from torch import nn
+
+class Ends(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.end, self.features = end, nn.Conv2d(3, 4, 3)
+    def forward(self, x):
+        self.end()
+        return self.features(x).mean((2, 3))
+
+def exits(): return Ends(lambda: sys.exit(3))
+def lacks():
+    def end(): raise MemoryError
+    return Ends(end)
+def allocates(): return Ends(lambda: torch.empty(10**14))
+"""
 
 
 def resized_png(png: bytes, width: int, height: int) -> bytes:
@@ -81,6 +109,10 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
     (root / "users_nets.py").write_text("import torch\nFIVE = 5\ndef fails():\n    raise ValueError('no\\nway')\n")
     (root / "users_broken.py").write_text("import nonesuch\n")
+    with warnings.catch_warnings(action="ignore"):  # such tensors are deprecated, and are still found in files
+        for form, made in UNUSUAL.items():
+            torch.save({"features.0.weight": made(torch.ones(16, 3, 3, 3))}, root / f"{form}.pt")
+    (root / "users_ends.py").write_text(ENDS)
     (root / "users_exit.py").write_text("import sys\nsys.exit()\n")
     (root / "code.pt").write_bytes(pickle.dumps(RunsCode()))
     (root / "noise.pt").write_bytes(bytes(range(256)) * 8)
@@ -174,6 +206,13 @@ BAD: dict[str, tuple[str, str]] = {
     "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "contain no state dict"),
     "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
     "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in features.0.weight"),
+    **{
+        f"weights that are {form}": (f"good.mp4 -o out.mp4 --weights {form}.pt", f"hold a {form} tensor in ")
+        for form in ("meta", "sparse", "complex", "quantized", "nested")
+    },
+    "model that exits": ("good.mp4 -o out.mp4 --model users_ends:exits", "called sys.exit(3)"),
+    "model that needs too much memory": ("good.mp4 -o out.mp4 --model users_ends:lacks", "the memory is not enough"),
+    "model that allocates too much": ("good.mp4 -o out.mp4 --model users_ends:allocates", "the memory is not enough"),
     "safetensors of another model": ("good.mp4 -o out.mp4 --weights other.safetensors", "are not of shapes"),
     "safetensors cut short": (
         "good.mp4 -o out.mp4 --weights cut.safetensors",

@@ -143,6 +143,27 @@ def test_after_an_interrupt_what_was_not_begun_is_listed(
     assert last == "livecam: 1 of 3 inputs done, 1 stopped, 1 not begun"
 
 
+@pytest.mark.parametrize("end", [SystemExit(3), GeneratorExit(), MemoryError()])
+def test_the_others_are_done_whatever_the_model_raises(
+    livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    explain = Explainer.explain
+
+    def fails_once(explainer: Explainer, frames: Any, **options: Any) -> Any:
+        if not ended:
+            ended.append(True)
+            raise end
+        return explain(explainer, frames, **options)
+
+    ended: list[bool] = []
+    monkeypatch.setattr(Explainer, "explain", fails_once)
+    result = livecam("annotate", "in/a.mp4", "in/b.mp4", "-o", "out")
+    assert result.exit_code == 1
+    assert summary(result) == "livecam: 1 of 2 inputs done, 1 failed"
+    assert made() == {"b.mp4"}
+    assert "Traceback" not in result.output
+
+
 def test_where_all_is_done_there_is_no_table(livecam: Livecam, folder: Path) -> None:
     result = livecam("annotate", "in", "-o", "out")
     assert result.exit_code == 0

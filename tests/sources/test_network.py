@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def test_a_file_on_a_web_server_is_a_file(web: str, clip: Clip, name: str) -> No
     with open_live(f"http://{web}/{name}", LiveOptions()) as source:
         assert not source.is_live
         assert [number_of(frame) for frame in source.frames(ignore)] == list(range(12))
+
+
+@pytest.mark.parametrize("scheme", ["http", "tcp"])
+def test_a_server_that_says_nothing_is_told(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.sources.opening.OPEN_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/clip.mp4"
+        with pytest.raises(InputError, match=r"cannot open .*clip.mp4: no answer for 0.3 s; check the address"):
+            VideoSource(uri)
