@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import av
 import cv2
 import numpy as np
 
+from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.run.sidecars import write_report
@@ -31,15 +32,23 @@ _POLL_SECONDS = 0.1
 class Recording:
     """A video file of what is shown; its first picture has the time 0.
 
-    `written` pictures are in it; `left_out` ones came faster than they could be encoded.
+    Attributes:
+        path: The file.
+        size: The size of its pictures.
+        written: How many pictures are in it.
+        left_out: How many more came faster than they could be encoded.
+        lost: How many more came when it had failed, or made it fail.
+        failure: Why the file could not be written; the run goes on.
     """
 
-    def __init__(self, path: Path, sink: Sink, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.path = path
         self.size = size
         self.written = 0
         self.left_out = 0
-        self._sink: Sink | None = sink  # only while it is open, since it holds an encoder
+        self.lost = 0
+        self.failure: OutputError | None = None
+        self._sink: Sink | None = None  # only while it is open, since it holds an encoder
         self._first_pts: int | None = None
 
     def set_time(self, picture: av.VideoFrame) -> None:
@@ -49,21 +58,53 @@ class Recording:
             self._first_pts = picture.pts
         picture.pts -= self._first_pts
 
+    @property
+    def status(self) -> str:
+        """One line for the screen: what is being recorded, or why it is not."""
+        return f"not recorded: {self._loss}" if self.failure else f"recording {self.path.name}"
+
+    @property
+    def problem(self) -> OutputError | None:
+        """The error for a file that could not be written, with the number of pictures lost."""
+        return OutputError(f"not recorded: {self._loss}") if self.failure else None
+
+    @property
+    def _loss(self) -> str:
+        return f"{self.failure}" + (f"; {self.lost} frame{'s' * (self.lost > 1)} lost" if self.lost else "")
+
+    def open(self, media: Media, *, overwrite: bool) -> None:
+        """Open the file. Raises OutputError."""
+        with self._failure_kept():
+            self._sink = open_sink(self.path, media, overwrite=overwrite)
+
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
-        """Encode a picture; called by the recorder's thread."""
-        assert self._sink is not None  # it is finished last
-        self._sink.write(picture, frame)
-        self.written += 1
+        """Encode a picture; called by the recorder's thread. Raises OutputError once, if that fails."""
+        self.lost += 1
+        if self._sink is not None:
+            with self._failure_kept():
+                self._sink.write(picture, frame)
+            self.written += 1
+            self.lost -= 1
 
     def finish(self) -> None:
-        """Complete the file; without a picture there is none."""
+        """Complete the file; without a picture there is none. Raises OutputError."""
         if self._sink is None or not self.written:
             self.abort()
             return
-        self._sink.finish()
+        with self._failure_kept():
+            self._sink.finish()
         self._sink = None
         missing = f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
         log.info("%s holds %d frame%s%s", self.path, self.written, "s" * (self.written > 1), missing)
+
+    @contextmanager
+    def _failure_kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as exc:
+            self.failure = exc
+            self.abort()
+            raise
 
     def abort(self) -> None:
         """Give up, unless the file is complete."""
@@ -81,24 +122,25 @@ class Recorder:
         paths: The first file of each source, recorded from the first picture on; if empty, nothing is recorded until
             `start`. Later files are named after the time at which they begin.
         overwrite: Replace files that exist.
+        goes_on: If a file cannot be written, tell the user and go on without it; else that is raised.
         tell: Called with a line for the user.
     """
 
-    def __init__(self, paths: Sequence[Path], *, overwrite: bool, tell: Callable[[str], None]) -> None:
+    def __init__(self, paths: Sequence[Path], *, overwrite: bool, goes_on: bool, tell: Callable[[str], None]) -> None:
         self.recordings: list[Recording] = []
         self.is_on = bool(paths)
         self._paths = dict(enumerate(paths))
-        self._overwrite = overwrite
+        self._overwrite, self._goes_on = overwrite, goes_on
         self._tell = tell
         self._current: dict[int, Recording] = {}  # by the number of the source
         self._jobs: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
         self._is_closed = False
         self._is_over = False
 
-    def current_name(self, source: int) -> str | None:
-        """Return the name of the file that the source with this number is being recorded to."""
+    def status(self, source: int) -> str | None:
+        """Return how the source with this number is being recorded, None if it is not to be."""
         recording = self._current.get(source)
-        return None if recording is None else recording.path.name
+        return None if recording is None else recording.status
 
     def start(self) -> None:
         """Record from the next picture on."""
@@ -155,7 +197,7 @@ class Recorder:
                     job = self._jobs.get(timeout=_POLL_SECONDS)
                     if job is None:
                         break
-                    job()
+                    self._do(job)
         finally:
             self._is_over = True
 
@@ -164,24 +206,47 @@ class Recorder:
         for recording in self.recordings:
             recording.abort()
 
+    def raise_failure(self) -> None:
+        """Raise OutputError if a file could not be written; called once the thread has ended."""
+        for recording in self.recordings:
+            if problem := recording.problem:
+                raise problem from recording.failure
+
     def report(self) -> list[dict[str, object]]:
         """Return the files as plain data for JSON."""
         return [
-            {"path": str(each.path), "written": each.written, "left_out": each.left_out} for each in self.recordings
+            {
+                "path": str(each.path),
+                "written": each.written,
+                "left_out": each.left_out,
+                "lost": each.lost,
+                "problem": each.failure and str(each.failure),
+            }
+            for each in self.recordings
         ]
 
     def _begin(self, source: int, media: Media) -> Recording:
         path = self._paths.pop(source, None) or timestamped(source, ".mp4")
-        sink = open_sink(path, media, overwrite=self._overwrite)
-        recording = self._current[source] = Recording(path, sink, (media.width, media.height))
+        recording = self._current[source] = Recording(path, (media.width, media.height))
         self.recordings.append(recording)
+        self._do(partial(recording.open, media, overwrite=self._overwrite))
         return recording
+
+    def _do(self, job: Callable[[], None]) -> None:
+        """Do something with a recording. Raises OutputError unless the run goes on without it."""
+        try:
+            job()
+        except OutputError as exc:
+            if not self._goes_on:
+                raise
+            self._tell(str(exc))
 
     def _end(self, source: int) -> None:
         recording = self._current[source]
         self._put(recording.finish)
         del self._current[source]
-        self._tell(f"{recording.path.name} is being completed")
+        if recording.failure is None:
+            self._tell(f"{recording.path.name} is being completed")
 
     def _put(self, job: Callable[[], None] | None) -> None:
         """Queue a job for the thread, unless the thread has ended."""

@@ -124,13 +124,7 @@ class Screen:
         if not self._recorder.is_on:
             return
         can_wait = not pane.feed.source.is_live
-        try:
-            self._recorder.add(number, drawn.picture, drawn.frame, pane.media(), can_wait=can_wait)
-        except OutputError as exc:
-            if not self._display.has_screen:
-                raise
-            self._recorder.stop()
-            self._notice.tell(str(exc))
+        self._recorder.add(number, drawn.picture, drawn.frame, pane.media(), can_wait=can_wait)
 
     def _redraw(self) -> bool:
         """Draw the frames on the screen again if the style or their explanation has changed."""
@@ -142,10 +136,10 @@ class Screen:
 
     def _notices(self, number: int, pane: Pane) -> list[str]:
         """Return the lines that the user must see even if the figures are hidden."""
-        recording = self._recorder.current_name(number)
+        recording = self._recorder.status(number)
         return [
             *(["paused"] if pane.feed.is_paused else []),
-            *([f"recording {recording}"] if recording else []),
+            *([recording] if recording else []),
             *([self._notice.line] if self._notice.line else []),
         ]
 

@@ -73,7 +73,9 @@ class Session:
         self._feeds = feeds
         self.ledgers = [feed.ledger for feed in feeds]
         self.notice = Notice()
-        self.recorder = Recorder(options.recordings, overwrite=options.overwrite, tell=self.notice.tell)
+        self.recorder = Recorder(
+            options.recordings, overwrite=options.overwrite, goes_on=display.has_screen, tell=self.notice.tell
+        )
         self._explainer = explainer
         self._explaining = ExplainerThread(
             feeds,
@@ -122,6 +124,7 @@ class Session:
                 self._feeds.end()
                 self.recorder.abort()
             self._feeds.raise_failure()
+            self.recorder.raise_failure()
 
     def _warm_up(self) -> None:
         """Open the window and explain once before the first frame, since both take longer the first time."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from livecam.errors import InputError, LivecamError
+from livecam.errors import InputError, LivecamError, OutputError
 from livecam.explain.explainer import Explainer
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
@@ -108,19 +108,32 @@ def watch(
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()
 
+        failures: list[OutputError] = []
+
         def on_shown(source: int, frame: Frame, explanation: Explanation) -> None:
             latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
-            sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
+            if not failures:
+                try:
+                    sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
+                except OutputError as exc:
+                    failures.append(exc)
+                    if not shown_on.has_screen:
+                        raise
+                    session.notice.tell(str(exc))
 
-        session = Session(feeds, made, _display(window), session_options, on_shown=on_shown)
+        shown_on = _display(window)
+        session = Session(feeds, made, shown_on, session_options, on_shown=on_shown)
         try:
             session.run()
+            if failures:
+                raise failures[0]
         finally:
             # Written even if a source failed: the frames before that were shown.
-            sidecars.keep = any(ledger.delivered for ledger in session.ledgers)
+            was_shown = any(ledger.delivered for ledger in session.ledgers)
+            sidecars.keep = was_shown and not failures
             for ledger in session.ledgers:
                 log.info("%s: %s", ledger.source.rstrip(":"), ledger.line())
-            if report is not None and sidecars.keep:
+            if report is not None and was_shown:
                 facts = {
                     "sources": [ledger.report() for ledger in session.ledgers],
                     "recordings": session.recorder.report(),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import ExitStack
+import logging
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from livecam.errors import OutputError
 from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.system.files import AtomicFile, write_whole
+
+log = logging.getLogger("livecam")
 
 _NPY_HEADER_BYTES = 128
 
@@ -60,6 +64,11 @@ class Predictions(AtomicFile):
         # A byte of a file's name that is no UTF-8 becomes an escape of JSON.
         self.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
+    def rescue(self) -> None:
+        """Close the unfinished file, and leave its part for the user if there is a line in it. Does not raise."""
+        if self.leave():
+            log.warning("%s holds the predictions up to there", self.part)
+
 
 class Maps(AtomicFile):
     """A file of signed maps in NumPy's .npy format: float32, (frames, classes, h, w).
@@ -83,8 +92,21 @@ class Maps(AtomicFile):
 
     def commit(self) -> None:
         """Write the final shape, known only now, into the header, and give the file its name."""
-        self.write_at_start(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
+        self._write_header()
         super().commit()
+
+    def rescue(self) -> None:
+        """Close the unfinished file, and leave its part for the user if there is a map in it. Does not raise."""
+        if not self._frames:
+            self.discard()
+            return
+        with suppress(OutputError):
+            self._write_header()
+        if self.leave():
+            log.warning("%s holds the maps up to there", self.part)
+
+    def _write_header(self) -> None:
+        self.write_at_start(_npy_header(self._shape if self._one_picture else (self._frames, *self._shape)))
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
@@ -96,7 +118,10 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 class Sidecars:
-    """The files with an entry for each frame, opened together. They are kept only if `keep` is set on closing."""
+    """The files with an entry for each frame, opened together.
+
+    They get their names only if `keep` is set on closing; else their parts are left for the user.
+    """
 
     def __init__(self, predictions: str | Path | None, maps: str | Path | None, *, one_picture: bool) -> None:
         self.keep = False
@@ -124,7 +149,17 @@ class Sidecars:
     def _close(self) -> None:
         with ExitStack() as each:  # closed even if another file raises
             for file in self._files:
-                each.callback(file.close, keep=self.keep)
+                each.callback(self._end, file)
+
+    def _end(self, file: Predictions | Maps) -> None:
+        if not self.keep:
+            file.rescue()
+            return
+        try:
+            file.commit()
+        except OutputError:
+            file.rescue()
+            raise
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

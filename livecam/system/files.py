@@ -127,23 +127,18 @@ class AtomicFile:
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
 
-    def close(self, *, keep: bool) -> None:
-        """Commit or discard the file; also discard it if committing fails."""
-        try:
-            if keep:
-                self.commit()
-        except BaseException:
-            keep = False
-            raise
-        finally:
-            if not keep:
-                self.discard()
-
     def __enter__(self) -> AtomicFile:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *exc: object) -> None:
-        self.close(keep=exc_type is None)
+        try:
+            if exc_type is None:
+                self.commit()
+                return
+        except BaseException:
+            self.discard()
+            raise
+        self.discard()
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:

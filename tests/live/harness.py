@@ -67,7 +67,7 @@ class Parts:
         self.feeds = [Feed(source, changed) for source in sources]
         self.reader = reader or NumberReader()
         self.notice, self.display = Notice(), FakeDisplay()
-        self.recorder = Recorder([], overwrite=False, tell=self.notice.tell)
+        self.recorder = Recorder([], overwrite=False, goes_on=True, tell=self.notice.tell)
         self.explaining = ExplainerThread(
             self.feeds,
             changed,

@@ -72,7 +72,7 @@ def test_no_frame_of_a_file_is_left_out_of_its_recording(slow_sink: SlowSink, tm
 def test_what_a_camera_gives_too_fast_for_the_encoder_is_left_out_and_counted(
     slow_sink: SlowSink, tmp_path: Path
 ) -> None:
-    recorder = Recorder([tmp_path / "out.mp4"], overwrite=False, tell=lambda line: None)
+    recorder = Recorder([tmp_path / "out.mp4"], overwrite=False, goes_on=False, tell=lambda line: None)
     frames = list(NumberedSource(40).frames(None))
     thread = threading.Thread(target=recorder.run)
     for frame in frames:
@@ -84,7 +84,9 @@ def test_what_a_camera_gives_too_fast_for_the_encoder_is_left_out_and_counted(
     (recording,) = recorder.recordings
     assert recording.written == len(slow_sink.written) == 8  # as many as may wait
     assert recording.left_out == 32
-    assert recorder.report() == [{"path": str(tmp_path / "out.mp4"), "written": 8, "left_out": 32}]
+    assert recorder.report() == [
+        {"path": str(tmp_path / "out.mp4"), "written": 8, "left_out": 32, "lost": 0, "problem": None}
+    ]
 
 
 def test_a_second_interrupt_does_not_wait_for_the_recording(slow_sink: SlowSink, tmp_path: Path) -> None:
@@ -145,24 +147,79 @@ def test_a_recording_is_of_the_upright_picture_with_the_shape_of_its_pixels(tmp_
     assert (facts.size, facts.aspect) == ((HEIGHT, WIDTH), Fraction(1, 2))
 
 
-def test_a_recording_that_cannot_be_opened_is_told_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object, **options: object) -> None:
-        raise OutputError("the disk is full")
+class FullDisk(NullSink):
+    """Fails at one of its steps."""
 
-    monkeypatch.setattr(recorder_module, "open_sink", refuse)
-    run = LiveRun(NumberedSource(20), keys={3: "r"})()
+    def __init__(self, fails_at: str) -> None:
+        self._fails_at = fails_at
+        self._written = 0
+        self.aborts = 0
+
+    def write(self, picture: av.VideoFrame, frame: Any) -> None:
+        self._written += 1
+        self._fail_if(self._fails_at == "write" and self._written > 3)
+
+    def finish(self) -> None:
+        self._fail_if(self._fails_at == "finish")
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+    def _fail_if(self, it_is_so: bool) -> None:
+        if it_is_so:
+            raise OutputError("cannot write out.mp4: the disk is full")
+
+
+@pytest.fixture(params=["open", "write", "finish"])
+def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    sink = FullDisk(request.param)
+
+    def open_or_refuse(*arguments: object, **options: object) -> FullDisk:
+        sink._fail_if(request.param == "open")
+        return sink
+
+    monkeypatch.setattr(recorder_module, "open_sink", open_or_refuse)
+    return sink
+
+
+LOST = {"open": 15, "write": 12, "finish": 0}
+
+
+def test_a_recording_that_fails_is_told_and_the_run_goes_on(full_disk: FullDisk) -> None:
+    run = LiveRun(NumberedSource(20), keys={4: "r"})
+    with pytest.raises(OutputError, match="not recorded: cannot write out.mp4: the disk is full"):
+        run()
     assert len(run.shown) == 20
-    assert run.session.notice.line == "the disk is full"
-    run = LiveRun(NumberedSource(20), keys={3: "r"})
+    assert run.session.notice.line == "cannot write out.mp4: the disk is full"
+    (recording,) = run.session.recorder.report()
+    step = full_disk._fails_at
+    assert recording["problem"] == "cannot write out.mp4: the disk is full"
+    assert (recording["written"], recording["lost"]) == (15 - LOST[step], LOST[step])
+    assert full_disk.aborts == (step != "open")
+
+
+def test_the_loss_stays_on_the_screen_until_recording_is_stopped(full_disk: FullDisk) -> None:
+    if full_disk._fails_at == "finish":
+        pytest.skip("it is found only at the end")
+    statuses: list[str | None] = []
+    run = LiveRun(NumberedSource(30), keys={2: "r", 20: "r"})
+    run.display.show = lambda bgr: statuses.append(run.session.recorder.status(0))  # type: ignore[method-assign]
+    with pytest.raises(OutputError):
+        run()
+    assert any(status and status.endswith(" frames lost") for status in statuses)
+    assert statuses[-1] is None
+
+
+def test_without_a_screen_a_recording_that_fails_ends_the_run(full_disk: FullDisk) -> None:
+    run = LiveRun(NumberedSource(20), keys={4: "r"})
     run.display.has_screen = False
+    run.session.recorder._goes_on = False
     with pytest.raises(OutputError, match="the disk is full"):
         run()
 
 
 def test_the_recorder_ends_when_it_is_given_up() -> None:
-    recorder = Recorder([], overwrite=False, tell=lambda line: None)
+    recorder = Recorder([], overwrite=False, goes_on=False, tell=lambda line: None)
     thread = threading.Thread(target=recorder.run)
     thread.start()
     recorder.give_up()

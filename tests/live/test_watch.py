@@ -11,6 +11,8 @@ import pytest
 from click.testing import Result
 
 from livecam import Explainer, LivecamError, watch
+from livecam.errors import OutputError
+from livecam.run.sidecars import Predictions
 from tests.support.clips import facts_of
 from tests.support.doubles import FakeDisplay
 
@@ -120,3 +122,27 @@ def test_another_display_takes_the_place_of_the_window(no_screen: None) -> None:
     watch(f"{DEMO}&seconds=0.3", Explainer(engine="eager"), window=display)
     assert display.pictures
     assert display.is_closed
+
+
+@pytest.mark.parametrize("has_screen", [True, False])
+def test_predictions_that_cannot_be_written_do_not_end_the_window(tmp_path: Path, has_screen: bool) -> None:
+    said, report = tmp_path / "said.jsonl", tmp_path / "run.json"
+    display = FakeDisplay()
+    display.has_screen = has_screen
+    explainer = Explainer(engine="eager")
+    original, lines = Predictions.add, []
+
+    def full_after_three(*arguments: Any, **more: Any) -> None:
+        lines.append(arguments)
+        if len(lines) > 3:
+            raise OutputError("cannot write said.jsonl: the disk is full")
+        original(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OutputError, match="the disk is full"):
+        patch.setattr(Predictions, "add", full_after_three)
+        watch("demo:?seconds=0.4&size=64x64", explainer, window=display, predictions=said, report=report)
+    frames = json.loads(report.read_text())["sources"][0]["frames"]
+    assert frames["shown"] > 4 if has_screen else frames["shown"] == 4
+    assert len(lines) == 4
+    assert not said.exists()
+    assert len(said.with_name("said.jsonl.part").read_text().splitlines()) == 3
