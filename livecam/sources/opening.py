@@ -109,8 +109,6 @@ def open_recording(
 def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
     if problem := distrust(error):
         return InputError(f"cannot open {name}: {problem}; {HOW_TO_TRUST}")
-    if isinstance(error, av.ExitError):
-        return InputError(f"cannot open {name}: no answer for {OPEN_SECONDS:g} s; check the address")
     if is_url(uri):
         return InputError(f"cannot open {name}: {problem_of(error)}")
     if Path(uri).suffix.lower() in _FORMATS_BY_ENDING:
