@@ -385,10 +385,10 @@ def test_what_is_hidden_is_not_shown(
     assert "it is laid on white" in caplog.messages[0]
 
 
-def hdr_clip(path: Path, codec: str, transfer: int) -> Path:
-    """Write four numbered HDR pictures, whose grey is at 100 cd/m²."""
-    code = (pq_of if transfer == PQ else hlg_of)(np.array([100.0]))[0]
-    fast = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"}}
+def hdr_clip(path: Path, codec: str, transfer: int, nits: float = 100.0, promise: str = "") -> Path:
+    """Write four numbered HDR pictures with a grey of `nits`; `promise` are x265's parameters about their peak."""
+    code = (pq_of if transfer == PQ else hlg_of)(np.array([nits]))[0]
+    fast = {"libx265": {"preset": "ultrafast", "x265-params": f"log-level=none:pools=none:frame-threads=1{promise}"}}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=fast.get(codec, {}))
         stream.width, stream.height, stream.pix_fmt = 160, 96, f"yuv{422 if codec == 'prores_ks' else 420}p10le"
@@ -488,3 +488,27 @@ def test_a_loop_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture, n
     with open_live(str(path), LiveOptions(loop=True)) as source:
         assert [number_of(frame) for frame in first_of(source, 9)] == [0, 1, 2] * 3
     assert sum("is interlaced" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("promise", "grey"),
+    [
+        (":max-cll=1000,400", 231),
+        (":max-cll=4000,400", 212),
+        (":master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)", 212),
+    ],
+)
+def test_the_peak_that_a_video_promises_becomes_white(tmp_path: Path, promise: str, grey: int) -> None:
+    path = hdr_clip(tmp_path / "clip.mkv", "libx265", PQ, 203.0, promise)
+    frames = frames_of(open_source(path))
+    assert shown(frames[2].picture)[20:60].mean() == pytest.approx(grey, abs=3)
+
+
+def test_another_rotation_is_told_once(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    rotations = (90, 0, 90)
+    clips = (clip(f"{n}.mp4", frames=3, rate=1, rotation=turn) for n, turn in enumerate(rotations))
+    with ReconnectingSource("it", next(connections := recordings(*clips)), connections.__next__, **QUICK) as source:
+        frames = first_of(source, 7)
+    assert {frame.orientation.transposed for frame in frames} == {True}
+    notes = [line for line in caplog.messages if "rotated" in line]
+    assert notes == ["it is rotated differently later: all of it is shown like its first picture"]
