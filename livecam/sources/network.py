@@ -55,7 +55,10 @@ def _join(
     """Open a stream, and look into it for `probe_seconds` unless everything is known before. Raises NoSignal."""
     # No fflags=nobuffer: it throws away what was read to find out what comes, most often with the only key frame of the
     # next seconds. `Connection.pictures` passes over it as quickly, and can show what follows.
-    options = {"analyzeduration": str(round(probe_seconds * 1e6))}
+    options = {
+        "analyzeduration": str(round(probe_seconds * 1e6)),
+        "live_start_index": "-1",  # the newest segment of HLS, instead of the third from the end
+    }
     asked_seconds = time.perf_counter()
     try:
         return open_container(

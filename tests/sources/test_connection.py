@@ -10,7 +10,6 @@ from pathlib import Path
 
 import av
 import pytest
-from av.codec.context import ThreadType
 
 from livecam.errors import InputError
 from livecam.sources.connection import Connection, NoSignal
@@ -54,9 +53,14 @@ def test_a_stream_of_sound_alone_is_lost(clip: Clip) -> None:
         ReconnectingSource("it", connection, lambda: connection)
 
 
-def test_decoding_keeps_no_picture_back(clip: Clip) -> None:
-    connection = Connection(av.open(str(clip())))
-    assert connection.stream.codec_context.thread_type == ThreadType.SLICE
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "mpeg4", "mjpeg"])
+def test_each_picture_comes_out_with_its_own_packet(clip: Clip, codec: str) -> None:
+    low_delay = {"preset": "12", "svtav1-params": "pred-struct=1"} if codec == "libsvtav1" else {}
+    pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = clip("clip.mkv", frames=9, codec=codec, options=low_delay, pixel_format=pixel_format)
+    connection = Connection(av.open(str(path)))
+    packets = [packet for packet in connection.container.demux(connection.stream) if packet.size]
+    assert [len(packet.decode()) for packet in packets] == [1] * 9
     connection.close()
 
 
