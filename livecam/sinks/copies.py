@@ -41,6 +41,7 @@ class Copy:
         # Lines of text may begin together, but MP4 shows one after the other.
         self._step = 0 if stream.type == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
         self._form = form
+        self._held: av.Packet | None = None
         self._begins_with = _AC3_SYNC_WORD if template.codec_context and template.codec_context.name in _AC3 else b""
 
     def taken(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -54,7 +55,22 @@ class Copy:
                 continue
             formed.stream, formed.pts, formed.dts = self.stream, begin, begin
             self.track.add(formed)
-            yield formed
+            yield from self._until_the_next(formed) if self.stream.type == "audio" else [formed]
+
+    def rest(self) -> Iterator[av.Packet]:
+        """Yield the last packet of sound, which `taken` holds back."""
+        if self._held is not None:
+            yield self._held
+
+    def _until_the_next(self, packet: av.Packet) -> Iterator[av.Packet]:
+        """Hold a packet of sound back; yield the one before, which now lasts until this one.
+
+        FFmpeg begins a fragment where the packet before ends, so at a wrong time if that lasts shorter or longer.
+        """
+        held, self._held = self._held, packet
+        if held is not None:
+            held.duration = (packet.pts or 0) - (held.pts or 0)
+            yield held
 
     @property
     def is_silent(self) -> bool:
@@ -112,7 +128,7 @@ def add_copies(
     copies, notes = {}, []
     for template in templates:
         if isinstance(template, av.AudioStream) and not template.sample_rate:
-            notes.append(f"left out: {name_of(template)} has no packets, or none that can be read")
+            notes.append(f"left out: {name_of(template)} has no packets near the beginning, or none that can be read")
         elif _fits(template, container.format.name):
             # MPEG-TS has a header in each packet of AAC, all others one for the stream.
             form = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None

@@ -93,6 +93,8 @@ class VideoSink(Sink):
     def finish(self) -> bool | None:
         with self._errors_named():
             self._mux_waiting()
+            for copy in self._copies.values():
+                self._container.mux(list(copy.rest()))
             self._container.mux(self._stream.encode(None))
             self._container.close()
             empty = self._account_for_copies()

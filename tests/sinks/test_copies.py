@@ -104,17 +104,18 @@ def test_a_packet_without_its_header_is_left_out(
         packets: list[av.Packet] = []
         for frame in frames.frames(packets.append):
             sink.write(frame.picture, frame)
-        for packet in [*packets[:number], zeroed(packets[number]), *packets[number + 1 :]]:
+        for packet in [*packets[:number], with_data(packets[number], bytes(100)), *packets[number + 1 :]]:
             sink.copy(packet)
         assert sink.finish() is True
     assert counts(sink) == (len(before) - 1, 0, 1)
 
 
-def zeroed(packet: av.Packet) -> av.Packet:
-    zeros = av.Packet(bytes(packet.size))
-    zeros.stream, zeros.time_base, zeros.duration = packet.stream, packet.time_base, packet.duration
-    zeros.pts, zeros.dts = packet.pts, packet.dts
-    return zeros
+def with_data(packet: av.Packet, data: bytes) -> av.Packet:
+    """A packet of the same stream and time."""
+    other = av.Packet(data)
+    other.stream, other.time_base, other.duration = packet.stream, packet.time_base, packet.duration
+    other.pts, other.dts = packet.pts, packet.dts
+    return other
 
 
 def with_second_track(source: Path, target: Path) -> Path:
@@ -131,7 +132,7 @@ def with_second_track(source: Path, target: Path) -> Path:
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize(
     ("source", "why"),
-    [("ts", "no packets, or none that can be read"), ("mkv", "has no packets")],
+    [("ts", "no packets near the beginning, or none"), ("mkv", "has no packets")],
 )
 def test_a_track_without_packets_is_named_and_left_out(
     clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture, source: str, ending: str, why: str
@@ -144,6 +145,51 @@ def test_a_track_without_packets_is_named_and_left_out(
     (note,) = caplog.messages
     assert "stream 2 (audio, aac)" in note
     assert why in note
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("begins_after_seconds", [1, 12])
+def test_sound_that_begins_late_is_in_time_and_so_is_all_other(
+    clip: Clip, tmp_path: Path, ending: str, begins_after_seconds: int
+) -> None:
+    """Where a fragment of the file in the making ends there, and the durations of the input are not exact."""
+    plain = clip("plain.mp4", frames=60, rate=4, audio=["aac"])
+    source, output = with_second_track(plain, tmp_path / "clip.mkv"), tmp_path / f"out.{ending}"
+    late: list[av.Packet] = []
+    with open_source(source) as frames:
+        sink, tracks = open_sink(output, frames.media), frames.media.copied_streams
+
+        def copy(packet: av.Packet) -> None:
+            if packet.pts * packet.time_base >= begins_after_seconds:
+                late.append(with_data(packet, bytes(packet)))
+                late[-1].stream = tracks[1]
+                sink.copy(late[-1])
+            sink.copy(packet)
+
+        for frame in frames.frames(copy):
+            sink.write(frame.picture, frame)
+        assert sink.finish() is True
+    (_, early_packets), (_, late_packets) = facts_of(output).copied
+    assert late_packets == early_packets[-len(late) :]
+    assert early_packets == facts_of(source).copied[0][1]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("length_seconds", [1, 15])
+def test_after_a_gap_sound_is_in_time(clip: Clip, tmp_path: Path, ending: str, length_seconds: int) -> None:
+    source, output = clip("clip.mkv", frames=80, rate=4, audio=["aac"]), tmp_path / f"out.{ending}"
+    with open_source(source) as frames:
+        sink = open_sink(output, frames.media)
+
+        def copy(packet: av.Packet) -> None:
+            if not 2 < packet.pts * packet.time_base < 2 + length_seconds:
+                sink.copy(packet)
+
+        for frame in frames.frames(copy):
+            sink.write(frame.picture, frame)
+        assert sink.finish() is True
+    before, after = facts_of(source).copied[0][1], facts_of(output).copied[0][1]
+    assert after == [(time, data) for time, data in before if not 2 < time < 2 + length_seconds]
 
 
 @pytest.mark.parametrize(
