@@ -46,6 +46,15 @@ def test_a_packet_without_a_picture_is_no_loss(
     assert source.unreadable == 0
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video", "mpeg4"])
+def test_a_packet_of_noise_is_a_loss(clip: Clip, tmp_path: Path, codec: str) -> None:
+    noise = with_data_between(lambda data: bytes(range(7, 250)))
+    path = remuxed(clip("sound.mkv", codec=codec, frames=12), tmp_path / "clip.mkv", noise)
+    with VideoSource(str(path)) as source:
+        frames = list(source.frames(lambda packet: None))
+    assert len(frames) + source.unreadable == 13
+
+
 def test_two_fields_are_one_picture(tmp_path: Path) -> None:
     path = field_pairs(tmp_path / "clip.h264", pictures=20)
     assert sum(1 for _ in packets_in(path)) == 40
