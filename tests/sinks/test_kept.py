@@ -73,8 +73,8 @@ def test_panels_are_no_sphere(clip: Clip, livecam: Livecam, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("ending", "codec"), [("mp4", "libx264"), ("mkv", "libx265"), ("webm", "libvpx-vp9")])
-@pytest.mark.parametrize("stereo", [projected.TOP_AND_BOTTOM, projected.SIDE_BY_SIDE])
-@pytest.mark.parametrize("sphere", [b"", projected.sphere(projected.CUBEMAP)])
+@pytest.mark.parametrize("stereo", [projected.TOP_AND_BOTTOM, projected.SIDE_BY_SIDE], ids=["halves", "sides"])
+@pytest.mark.parametrize("sphere", [b"", projected.sphere(projected.CUBEMAP)], ids=["flat", "cube"])
 def test_stereo_and_cubes_stay(
     clip: Clip, tmp_path: Path, sphere: bytes, stereo: bytes, ending: str, codec: str
 ) -> None:
