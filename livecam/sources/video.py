@@ -116,8 +116,8 @@ class VideoSource(Source):
         found = None
         if self._start_seconds > 0:
             self._check_that_it_begins_before_the_end()
-            has_times = self._container.start_time is not None and not self._period
-            found = self._sought() if has_times else None
+        if self._start_seconds > 0 and self._can_seek:
+            found = self._sought()
             if found is None:
                 self.close()
                 self._open()
@@ -125,6 +125,11 @@ class VideoSource(Source):
         if found is None:
             raise self._no_picture()
         return found
+
+    @property
+    def _can_seek(self) -> bool:
+        is_pipe = self._container.name == "-" or self._container.name.startswith("pipe:")
+        return not is_pipe and self._container.start_time is not None and not self._period
 
     def _sought(self) -> Found | None:
         """Seek to the start of the part, then to places before it until the picture there can be decoded."""
