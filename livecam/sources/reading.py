@@ -25,7 +25,7 @@ class Reading:
     With a `period`, pictures come so long one after the other, in the stream's time base, whatever times they have.
 
     Attributes:
-        damaged: How many pictures of the part were decoded with missing parts.
+        damaged: How many pictures of the part were decoded with missing parts, or predicted from such.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Reading:
         stores_pts = container.format.name != "avi" and container.start_time is not None
         self._timestamps = Timestamps(stream, stores_pts=stores_pts, is_sought=is_sought, period=period)
         self._suspect: av.Packet | None = None
+        self._is_damaged = False  # the latest picture
         self._missing_frames = 0
 
     @property
@@ -72,7 +73,7 @@ class Reading:
                     yield packet
             elif not self._part.has_all_pictures:
                 for picture in filter(self._part.keeps_picture, self._decoded(packet)):
-                    self.damaged += picture.is_corrupt or self._timestamps.guesses
+                    self.damaged += self._is_damaged or self._timestamps.guesses
                     yield picture
             if self._part.is_over:
                 return
@@ -113,7 +114,11 @@ class Reading:
             pictures = self._decoder.decode(packet)
         except av.FFmpegError:
             return  # the packet stays without a picture
-        yield from filter(self._timestamps.give, pictures)
+        for picture in pictures:
+            # What is predicted from a damaged picture is as wrong, but the decoder does not say so.
+            self._is_damaged = picture.is_corrupt or (self._is_damaged and not picture.key_frame)
+            if self._timestamps.give(picture):
+                yield picture
 
     def _account_for_the_end(self) -> None:
         """Count the frames that the decoder lost, and those missing at the end, where a truncated file just ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from livecam.picture.frame import Frame
+from livecam.sources import open_source
 from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.reconnecting import ReconnectingSource
 from tests.support.clips import numbered_picture
@@ -78,3 +80,16 @@ def test_what_is_not_damaged_is_as_it_was_sent(codec: str, tmp_path: Path) -> No
         if not frame.is_damaged:
             picture = luma(frame)
             assert any(np.array_equal(picture, original) for original in originals), frame.index
+
+
+def test_in_a_file_what_is_predicted_from_a_damaged_picture_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    sent(path, "libx264")
+    with av.open(str(path)) as container:
+        packet = next(itertools.islice((each for each in container.demux(video=0)), 15, None))
+    with path.open("r+b") as file:
+        file.seek(packet.pos + packet.size // 2)
+        file.write(bytes(packet.size // 2))
+    with open_source(path) as source:
+        assert len(list(source.frames(ignore))) == 72
+    assert source.damaged == 2 * KEY_INTERVAL - 15
