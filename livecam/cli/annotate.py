@@ -77,6 +77,13 @@ VIDEOS = Section(
             help="Show this many numbered pictures per second, as a number or a fraction.",
         ),
         Option(
+            ["--max-megapixels"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="NUMBER",
+            show_default="70",
+            help="Refuse a video with larger pictures, which may exhaust the memory. 8K has 33.",
+        ),
+        Option(
             ["--every"],
             type=click.IntRange(min=1),
             default=1,

@@ -43,6 +43,7 @@ def annotate(
     duration_seconds: float | None = None,
     stream: int | None = None,
     fps: Fraction | float | None = None,
+    max_megapixels: float | None = None,
     insecure: bool = False,
     batch: int | None = None,
     predictions: str | Path | None = None,
@@ -73,6 +74,7 @@ def annotate(
         duration_seconds: How much of a video to take; None for all of it.
         stream: Which stream of a video file to explain, as in `open_source`.
         fps: The frames per second of numbered pictures; by default 25.
+        max_megapixels: Refuse a video with larger pictures; by default 70.
         insecure: Do not check the certificate of the server of a URL.
         batch: How many frames are explained at once; by default a number that suits the device.
         predictions: A file with one JSON line per frame. This file and the next two are replaced if they exist.
@@ -101,6 +103,7 @@ def annotate(
         duration_seconds=duration_seconds,
         stream=stream,
         fps=None if fps is None else Fraction(fps),
+        max_megapixels=max_megapixels,
         insecure=insecure,
         batch=batch,
         predictions=predictions,

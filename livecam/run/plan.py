@@ -33,6 +33,7 @@ class Options:
     duration_seconds: float | None = None
     stream: int | None = None
     fps: Fraction | None = None
+    max_megapixels: float | None = None
     insecure: bool = False
     batch: int | None = None
     predictions: str | Path | None = None
@@ -47,7 +48,14 @@ class Options:
     def without_those_of_videos(self) -> Options:
         """Return the options without those that apply only to videos."""
         return replace(
-            self, encoder=EncoderOptions(), every=1, start_seconds=0.0, duration_seconds=None, stream=None, fps=None
+            self,
+            encoder=EncoderOptions(),
+            every=1,
+            start_seconds=0.0,
+            duration_seconds=None,
+            stream=None,
+            fps=None,
+            max_megapixels=None,
         )
 
 
@@ -87,6 +95,7 @@ class Run:
             duration_seconds=options.duration_seconds,
             stream=options.stream,
             fps=options.fps,
+            max_megapixels=options.max_megapixels,
             insecure=options.insecure,
         )
 

@@ -40,7 +40,7 @@ log = logging.getLogger("livecam")
 
 KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
-_MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures"}
+_MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
 
 
@@ -71,7 +71,7 @@ class Input:
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
         insecure: bool = False,
-        **options: int | Fraction | None,
+        **options: float | Fraction | None,
     ) -> Source:
         """Open the input, or a part of a video, whose times then count from the part's start.
 
@@ -91,7 +91,8 @@ class Input:
         given: dict[str, object] = {name: value for name, value in options.items() if value is not None}
         for name in given:
             if name not in self.kind.options:
-                raise InputError(f"{name} is for {_MEANT_FOR[name]}; leave it out for {some_of(self.names)}")
+                names = some_of([redacted(each) for each in self.names])
+                raise InputError(f"{name} is for {_MEANT_FOR[name]}; leave it out for {names}")
         assert self.kind.open is not None  # else the names are not of this kind
         if not self.kind.is_still:
             if insecure and is_url(self.names[0]):
@@ -112,6 +113,7 @@ def open_source(
     duration_seconds: float | None = None,
     stream: int | None = None,
     fps: Fraction | float | None = None,
+    max_megapixels: float | None = None,
     insecure: bool = False,
 ) -> Source:
     """Open a video or pictures, to be read to their end.
@@ -125,6 +127,7 @@ def open_source(
         stream: Which stream of a video file to read, by its number among all streams, from 0; by default the video that
             players show.
         fps: The frames per second of numbered pictures; by default 25.
+        max_megapixels: Refuse a video with larger pictures, since they may exhaust the memory; by default 70.
         insecure: Do not check the certificate of a server.
 
     Returns:
@@ -142,6 +145,7 @@ def open_source(
             insecure=insecure,
             stream=stream,
             fps=None if fps is None else Fraction(fps),
+            max_megapixels=max_megapixels,
         )
     )
 

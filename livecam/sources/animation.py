@@ -23,6 +23,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner
+from livecam.sources.opening import USUAL_MEGAPIXELS, check_size
 from livecam.sources.paced import played
 from livecam.sources.pictures import opened, upright_rgb
 from livecam.system import cores
@@ -157,8 +158,18 @@ class PicturesInTime(Source):
 class AnimatedPicture(PicturesInTime):
     """Plays an animated GIF, PNG, WebP or AVIF file once, as browsers show it: composed, on white."""
 
-    def __init__(self, path: str, *, start_seconds: float = 0.0, duration_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        max_megapixels: float = USUAL_MEGAPIXELS,
+    ) -> None:
         self._path = Path(path)
+        with opened(self._path) as image:
+            size = image.size
+        check_size(path, *size, max_megapixels)
         super().__init__(path, _TIME_BASE, start_seconds, duration_seconds)
 
     def _shown(self) -> Iterator[Shown]:
@@ -258,6 +269,7 @@ def _open_live(pattern: str, options: LiveOptions) -> Source:
 ANIMATION = SourceKind(
     recognises=is_animated,
     open=AnimatedPicture,
+    options=("max_megapixels",),
     output_name=lambda path: Path(path).with_suffix(".mp4").name,
 )
 SEQUENCE = SourceKind(

@@ -188,7 +188,7 @@ class SourceKind:
             play the result of `open` like a file.
         is_still: True for pictures: their frames have paths and no times.
         options: The names of further options that `open` takes: `stream`, the number of a video stream; `fps`, the
-            frames per second.
+            frames per second; `max_megapixels`, the largest pictures to read.
         endings: The endings of its files, by which they are found in folders. Empty if its names are not files.
         output_name: Takes the name of an input, returns the name of its output in a folder.
         output_suffix: Appended to the stem of `output_name` if it is the only output and the user has not named it.

@@ -125,6 +125,6 @@ STREAM = SourceKind(
     recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
-    options=("stream",),
+    options=("stream", "max_megapixels"),
     output_name=_output_name,
 )

@@ -20,6 +20,8 @@ from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0
 """How long a recording is waited for, and its next data."""
+USUAL_MEGAPIXELS = 70.0
+"""The largest pictures of a video that are read unless more is asked for: 8192x8192, as of cameras for 360 degrees."""
 # UDP loses packets as soon as a key frame is larger than a buffer on the way, so it is the second choice.
 _ALWAYS = {"rtsp_flags": "prefer_tcp"}
 _NETWORK = (
@@ -141,10 +143,13 @@ def _refers_to_others(path: Path) -> bool:
         return re.match(rb"\s*(#EXTM3U|ffconcat version|v=0\s|<\?xml.*<MPD)", file.read(1000), re.DOTALL) is not None
 
 
-def video_stream(container: InputContainer, name: str, number: int | None = None) -> av.VideoStream:
+def video_stream(
+    container: InputContainer, name: str, number: int | None = None, max_megapixels: float = USUAL_MEGAPIXELS
+) -> av.VideoStream:
     """Return a video stream: the one with this `number` in FFmpeg's count of all streams, or the one that players show.
 
-    That is the first that is marked as the default, else the first. Cover pictures do not count. Raises InputError.
+    That is the first that is marked as the default, else the first. Cover pictures do not count. Pictures of more than
+    `max_megapixels` are not decoded. Raises InputError.
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
@@ -158,7 +163,18 @@ def video_stream(container: InputContainer, name: str, number: int | None = None
         raise InputError(f"stream {number} of {name} is no video; choose from {', '.join(map(_facts, streams))}")
     if chosen.codec_context is None:
         raise InputError(f"{name} holds a video in a codec that cannot be decoded here; convert it first")
+    check_size(name, chosen.width, chosen.height, max_megapixels)
+    chosen.codec_context.options = {"max_pixels": str(round(max_megapixels * 1e6))}  # for pictures that grow later
     return chosen
+
+
+def check_size(name: str, width: int, height: int, max_megapixels: float) -> None:
+    """Check that pictures are not so large that they would exhaust the memory. Raises InputError."""
+    if width * height > max_megapixels * 1e6:
+        raise InputError(
+            f"the pictures of {name} have {width}x{height} pixels, more than {max_megapixels:g} megapixels; "
+            "if there is memory for that, allow more with --max-megapixels"
+        )
 
 
 def _facts(stream: av.VideoStream) -> str:

@@ -20,7 +20,7 @@ from livecam.picture.projection import chroma_location_in, header_of, is_project
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.joins import JOINED_BY_CAT
-from livecam.sources.opening import open_recording, video_stream
+from livecam.sources.opening import USUAL_MEGAPIXELS, open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
 from livecam.sources.rate import rate_of
@@ -45,7 +45,8 @@ class VideoSource(Source):
 
     `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
     streams are ignored without a note. With `insecure` the certificate of a server is not checked. `told` collects what
-    has been logged of its pictures, if it is opened several times.
+    has been logged of its pictures, if it is opened several times. Pictures
+    of more than `max_megapixels` are refused.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class VideoSource(Source):
         duration_seconds: float | None = None,
         only_pictures: bool = False,
         stream: int | None = None,
+        max_megapixels: float = USUAL_MEGAPIXELS,
         insecure: bool = False,
         told: set[str] | None = None,
     ) -> None:
         self.name = redacted(uri)
         self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
         self._only_pictures, self._told = only_pictures, told
-        self._opened = partial(_opened, uri, self.name, stream, insecure=insecure)
+        self._opened = partial(_opened, uri, self.name, stream, max_megapixels, insecure=insecure)
         self._open()
         try:
             first, self._ahead = self._begin()
@@ -227,12 +229,18 @@ class VideoSource(Source):
 
 
 def _opened(
-    uri: str, name: str, number: int | None, *, insecure: bool, options: Mapping[str, str] | None = None
+    uri: str,
+    name: str,
+    number: int | None,
+    max_megapixels: float,
+    *,
+    insecure: bool,
+    options: Mapping[str, str] | None = None,
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Open a file or URL, and its video stream of a number among all streams; None for the one that players show."""
     container = open_recording(uri, name, insecure=insecure, options=options)
     try:
-        stream = video_stream(container, name, number)
+        stream = video_stream(container, name, number, max_megapixels)
     except InputError:
         container.close()
         raise
@@ -256,5 +264,5 @@ VIDEO = SourceKind(
     open=VideoSource,
     open_live=open_file,
     endings=READ_VIDEO_ENDINGS,
-    options=("stream",),
+    options=("stream", "max_megapixels"),
 )
