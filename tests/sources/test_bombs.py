@@ -67,7 +67,7 @@ def test_pictures_that_would_exhaust_the_memory_are_refused(livecam: Livecam, tm
     else:
         motion_jpeg(path, [jpeg(16, 16, claimed=size)] * 2, size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    result = livecam("annotate", path, "-o", tmp_path / "out.mp4")
+    result = livecam("annotate", path, "-o", tmp_path / "out.mp4", "--engine", "eager")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.stderr
     assert "have 12000x11000 pixels, more than 70 megapixels; if there is memory for that, allow more" in result.stderr
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
