@@ -18,6 +18,7 @@ from click.testing import Result
 from torch import Tensor, nn
 
 from livecam import Explainer, open_source
+from livecam.errors import LivecamError
 from livecam.explain.engines import cache
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
@@ -345,3 +346,20 @@ def test_a_processor_without_a_precision_is_not_said_to_compute_in_it(
     explainer(scenes(1)[0])
     assert (explainer.engine, explainer.precision) == ("eager", "bf16")
     assert "does not compute in bf16" in caplog.text
+
+
+def test_a_user_without_a_home_has_a_cache_among_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LIVECAM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert cache.folder().parent == tmp_path
+    entry = cache.Entry(cache.folder() / "engines" / "one")
+    entry.make()
+    entry.check_is_ours()
+    if os.geteuid() == 0:
+        os.chown(cache.folder(), 12345, -1)
+        with pytest.raises(LivecamError, match="others can write to the cache"):
+            entry.check_is_ours()

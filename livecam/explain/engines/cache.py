@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +23,16 @@ _FORMAT = "3"
 
 
 def folder() -> Path:
-    """Return the cache folder of livecam: LIVECAM_CACHE if it is set, else `livecam` in the user's cache folder."""
+    """Return the cache folder of livecam: LIVECAM_CACHE if it is set, else `livecam` in the user's cache folder.
+
+    For a user without a home it is in the folder for temporary files.
+    """
     if named := os.environ.get("LIVECAM_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "livecam"  # noqa: PTH111
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    if caches.startswith("~"):
+        return Path(tempfile.gettempdir()) / f"livecam-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    return Path(caches) / "livecam"
 
 
 class Entry:
@@ -55,9 +62,10 @@ class Entry:
 
     def check_is_ours(self) -> None:
         """Raise LivecamError if other users can write to the entry, which may hold code."""
-        for path in (self.path, self.path.parent):
+        for path in (self.path, self.path.parent, folder()):
             facts = path.stat()
-            if hasattr(os, "getuid") and (facts.st_uid not in (0, os.getuid()) or facts.st_mode & 0o022):
+            is_open = path != folder() and facts.st_mode & 0o022
+            if hasattr(os, "getuid") and (facts.st_uid not in (0, os.getuid()) or is_open):
                 raise LivecamError(f"others can write to the cache {path}; delete it, or set LIVECAM_CACHE")
 
     def take(self, draft: Path) -> None:
