@@ -81,6 +81,8 @@ class VideoSink(Sink):
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         if not self._pictures.times:
             self._tell()
+            if not self._is_fragmented and (picture.pts or 0) < 0:  # which Matroska cannot hold
+                self._container.container_options["avoid_negative_ts"] = "make_non_negative"
         with self._errors_named():
             self._mux_waiting()
             self._pictures.add(picture)

@@ -162,3 +162,15 @@ def test_a_stream_keeps_its_tags_but_not_those_that_are_no_longer_true(clip: Cli
             assert stream.metadata["language"] == "fra"
             assert not {"BPS", "_STATISTICS_TAGS", "NUMBER_OF_FRAMES"} & stream.metadata.keys()
             assert stream.disposition & disposition == disposition
+
+
+@pytest.mark.parametrize("source", ["mp4", "ts"])
+def test_matroska_holds_no_negative_times_so_all_streams_move_alike(clip: Clip, tmp_path: Path, source: str) -> None:
+    negative = clip(f"clip.{source}", frames=50, pts=range(-30, 20), audio=["libmp3lame"])
+    before, after = facts_of(negative), facts_of(copied(negative, tmp_path / "out.mkv", "libx264"))
+    moved = {round(float(new - old), 2) for old, new in zip(before.times, after.times, strict=True)}
+    moved |= {
+        round(float(new - old), 2) for (old, _), (new, _) in zip(before.copied[0][1], after.copied[0][1], strict=True)
+    }
+    assert len(moved) == 1
+    assert after.times[0] >= 0
