@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from livecam import Explainer, open_source
 from livecam.errors import LivecamError
 from livecam.explain.engines import cache
+from livecam.explain.engines.compilation import Compilation
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino
@@ -177,9 +179,46 @@ def test_a_builder_at_work_ends_with_its_explainer() -> None:
     folder = Path(process.args[-2]).parent
     assert process.poll() is None
     assert folder.exists()
+    thread = compilation._thread
     del explainer, compilation
+    thread.join(timeout=20)
     assert process.poll() is not None
     assert not folder.exists()
+
+
+def test_an_explainer_collected_in_the_thread_of_another_does_not_wait_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread in which the garbage collector runs may hold a lock that the other needs: that of an import."""
+    lock, is_held, is_needed = threading.Lock(), threading.Event(), threading.Event()
+    forgotten: list[Explainer] = []
+    was_free: list[bool] = []
+
+    class Collecting(Compilation):
+        def _search(self, folder: Path) -> None:
+            with lock:
+                is_held.set()
+                is_needed.wait()
+                forgotten.clear()
+
+    class Collected(Compilation):
+        def _search(self, folder: Path) -> None:
+            is_held.wait()
+            is_needed.set()
+            was_free.append(lock.acquire(timeout=5))
+
+    def started(kind: type[Compilation]) -> Explainer:
+        monkeypatch.setattr("livecam.explain.engines.engine.Compilation", kind)
+        explainer = tiny()
+        explainer.expect(math.inf)
+        return explainer
+
+    forgotten.append(started(Collected))
+    started(Collecting).settle()
+    for thread in threading.enumerate():
+        if thread.name == "livecam-compilation":
+            thread.join()
+    assert was_free == [True]
 
 
 @pytest.mark.long

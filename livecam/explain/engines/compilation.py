@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ import tempfile
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -73,7 +75,11 @@ class _DamagedError(RuntimeError):
 class Compilation:
     """Compiles a traced graph into a `candidate`, and replaces it whenever a faster one is found.
 
+    It ends by itself soon after its owner was collected. No finalizer does that: the garbage collector may call one in
+    any thread, such as in one that holds a lock that this thread waits for.
+
     Args:
+        owner: The object that needs the candidate.
         traced: The graph.
         images: Pictures of the shape to compile for, (B, h, w, channels) uint8.
         precisions: The precisions to try; the fastest whose maps agree with the samples becomes the candidate.
@@ -90,6 +96,7 @@ class Compilation:
 
     def __init__(
         self,
+        owner: object,
         traced: Graph,
         images: Tensor,
         precisions: tuple[str, ...],
@@ -103,6 +110,7 @@ class Compilation:
         self.problem: str | None = None
         self.settled = threading.Event()
         self.may_build = may_build
+        self._owner = weakref.ref(owner)
         self._traced, self._images, self._precisions, self._device = traced, images, precisions, device
         self._may_be_slow, self._is_patient = may_be_slow, is_patient
         self._samples: list[Sample] = []
@@ -112,6 +120,7 @@ class Compilation:
 
     def start(self) -> None:
         """Start the thread that compiles."""
+        atexit.register(self.end)  # at the exit of the process a daemon thread would leave its files behind
         self._thread.start()
 
     def wait_for_builder(self) -> None:
@@ -136,7 +145,7 @@ class Compilation:
         """Stop the builder and the thread, and delete their temporary files."""
         self._ending.set()
         self._sampled.set()
-        if self._thread is not threading.current_thread() and self._thread.is_alive():
+        if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
@@ -155,6 +164,7 @@ class Compilation:
         finally:
             self._launched.set()
             self.settled.set()
+            atexit.unregister(self.end)
 
     def _search(self, folder: Path) -> None:
         if self._device.type == "cuda":
@@ -162,7 +172,8 @@ class Compilation:
         entry = Entry.of(self._traced.digest(), self._images.shape, self._device)
         try:
             self._launch(entry, folder)
-            self._sampled.wait()
+            while not self._sampled.wait(_POLL_SECONDS):
+                self._check_going_on()
             self._check_going_on()
             if self._device.type == "cuda":
                 self._compete("captured", self._precisions, self._captured)
@@ -284,7 +295,7 @@ class Compilation:
         return {precision: min(each) / len(images) for precision, each in times.items()}
 
     def _check_going_on(self) -> None:
-        if self._ending.is_set():
+        if self._ending.is_set() or self._owner() is None:
             raise _Ended
 
 

@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import math
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +79,6 @@ class Engine:
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
         self._is_warm = False
         self._compilation: Compilation | None = None
-        self._end_compilation: Callable[[], object] = lambda: None
         self._weights: Weights | None = None
         self._told = False
         self.not_finite = 0
@@ -211,6 +209,7 @@ class Engine:
         self._weights = Weights(self._classifier.module)
         is_wanted = self._wanted == "compiled"
         compilation = self._compilation = Compilation(
+            self,
             graph,
             images,
             self._precisions,
@@ -219,7 +218,6 @@ class Engine:
             may_be_slow=is_wanted,
             is_patient=self._pictures_to_come == math.inf and not is_wanted,
         )
-        self._end_compilation = weakref.finalize(self, compilation.end)
         compilation.start()
         if is_wanted:  # before anything is explained
             compilation.wait_for_builder()
@@ -248,7 +246,7 @@ class Engine:
     def _drop_compilation(self) -> None:
         """Drop the compiled program, which does not fit other batches or weights."""
         if self._compilation is not None:
-            self._end_compilation()
+            self._compilation.end()
         self._compilation = self._weights = None
         self._told = self._is_warm = False
         self._spent_seconds, self._picture_seconds = 0.0, math.inf
