@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -13,7 +14,7 @@ from av.container import InputContainer
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
-from livecam.sources.inputs import is_stream, without_credentials
+from livecam.sources.inputs import check_file, is_stream, is_url, without_credentials
 from livecam.sources.opening import open_container
 from livecam.sources.protocols import problem_of
 from livecam.sources.reconnecting import ReconnectingSource
@@ -67,17 +68,19 @@ def _join(
     except av.FFmpegError as exc:
         if time.perf_counter() - asked_seconds >= open_seconds:  # RTSP calls it invalid data
             raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
-        raise _refused(exc) from without_credentials(exc)
+        raise _refused(exc, url) from without_credentials(exc)
 
 
-def _refused(error: av.FFmpegError) -> NoSignal:
+def _refused(error: av.FFmpegError, url: str) -> NoSignal:
     if problem := distrust(error):
         return NoSignal(problem, HOW_TO_TRUST)
     match error:
         case av.error.ProtocolNotFoundError():
             return NoSignal(problem_of(error), "livecam doctor lists the protocols that it has")
         case av.error.HTTPUnauthorizedError():
-            return NoSignal(problem_of(error), "check the user name and the password in the address")
+            return NoSignal(problem_of(error), "write them into the address, as in rtsp://user:password@host/path")
+        case av.InvalidDataError() if url.startswith("rtp:"):
+            return NoSignal(problem_of(error), "name that file")
         case av.InvalidDataError():
             return _cannot_join("the address does not send a video")
         case av.EOFError():
@@ -91,6 +94,8 @@ def _cannot_join(problem: str) -> NoSignal:
 
 def open_stream(url: str, options: LiveOptions) -> Source:
     """Open a stream for watching live; a recording is read like a file. Raises InputError."""
+    if not is_url(url):
+        check_file(Path(url))
     name, trust = redacted(url), {"insecure": options.insecure}
     connect: Callable[[], Connection] = partial(connect_stream, url, open_seconds=options.open_seconds, **trust)
     connection = connected(name, connect)

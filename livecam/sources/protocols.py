@@ -23,6 +23,10 @@ def problem_of(error: av.FFmpegError) -> str:
     """Return FFmpeg's short message of an error, without credentials."""
     if isinstance(error, av.error.ProtocolNotFoundError):
         return f"this build of FFmpeg has no {str(error.filename).partition(':')[0].upper()}"
+    if isinstance(error, av.InvalidDataError) and str(error.filename).startswith("rtp:"):
+        return "RTP does not tell what it carries, a .sdp file does"
+    if isinstance(error, av.error.HTTPUnauthorizedError):
+        return "it refuses the user name or the password, or wants some (401)"
     if isinstance(error, av.ExitError):
         return "no data came in time"
     words = str(error.strerror)

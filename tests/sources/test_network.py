@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -12,10 +15,11 @@ import pytest
 
 from livecam import LivecamError
 from livecam.errors import InputError
-from livecam.sources import LiveOptions, open_live
+from livecam.sources import LiveOptions, open_live, open_source
 from livecam.sources.video import VideoSource
 from tests.support.clips import tone_packets
 from tests.support.reading import ignore, number_of
+from tests.support.rtsp import rtp_packets
 from tests.support.streams import StreamServer, free_port, watched
 
 Clip = Callable[..., Path]
@@ -47,11 +51,38 @@ def test_what_cannot_be_opened_is_told_in_one_line(web: str, tmp_path: Path) -> 
         "987": "cannot open camera 987: there is no such camera; plug one in",
         "/dev/null": "cannot open /dev/null: ",
         str(tmp_path / "missing.mp4"): "does not exist",
+        str(tmp_path / "missing.sdp"): "does not exist",
         str(tmp_path / "photo.jpg"): "still picture",
     }.items():
         with pytest.raises(InputError, match=problem) as caught:
             open_live(uri, LiveOptions())
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opened", [open_source, lambda url: open_live(url, LiveOptions())])
+def test_rtp_without_a_description(opened: Callable[[str], object]) -> None:
+    with sending(port := free_port()), pytest.raises(InputError, match="RTP does not tell what it carries"):
+        opened(f"rtp://127.0.0.1:{port}")
+
+
+@contextmanager
+def sending(port: int) -> Iterator[None]:
+    """Sends a packet of RTP again and again, whose type only a description explains."""
+    (packet,) = rtp_packets([b"\x65" + bytes(100)], 0, itertools.count())
+    is_over = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not is_over.wait(0.02):
+                sender.sendto(packet, ("127.0.0.1", port))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def everything_said(error: BaseException | None) -> str:
