@@ -13,9 +13,15 @@ from av.rational import AVRational
 
 from livecam.sinks.remux import describe_stream
 from livecam.sinks.subtitles import TEXT_FORMATS, TextConverter, is_filler, is_text
-from livecam.sinks.verification import Track
+from livecam.sinks.verification import LONGEST_GAP, Track
 
 log = logging.getLogger("livecam")
+
+_LAYOUTS = {
+    f"{count} channels": name
+    for count, name in enumerate(("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"), start=1)
+}
+"""FFmpeg's usual layout for a number of channels."""
 
 
 _AC3, _AC3_SYNC_WORD = ("ac3", "eac3"), b"\x0b\x77"  # without which the muxer of MP4 refuses a packet
@@ -96,12 +102,14 @@ class Copy:
         return [packet]
 
     def _time_of(self, packet: av.Packet) -> int | None:
-        """Convert a packet to the output's time base; return the first free time from its own on, None if too late."""
+        """Convert a packet to the output's time base; return the first free time from its own on, None if there is none."""
         packet.rescale_ts(AVRational(self.stream.time_base or 0))
         begin = packet.dts if packet.pts is None else packet.pts
         if begin is None or packet.is_corrupt or memoryview(packet)[: len(self._begins_with)] != self._begins_with:
             return None
         first_free = self.track.times[-1] + self._step if self.track.times else begin
+        if begin - first_free > LONGEST_GAP:
+            return None
         if begin >= first_free:
             return begin
         # What begins within the packet before may begin after it; what is older would come at a wrong time.
@@ -133,7 +141,7 @@ def add_copies(
             # MPEG-TS has a header in each packet of AAC, all others one for the stream.
             form = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None
             output = text_container if template.type == "subtitle" else container
-            copies[template.index] = Copy(template, output.add_stream_from_template(template, opaque=True), form)
+            copies[template.index] = Copy(template, _add_stream(output, template), form)
         elif is_text(template):
             converter = TextConverter(template, text_container)
             copies[template.index] = Copy(template, converter.stream, converter)
@@ -146,6 +154,15 @@ def add_copies(
     return copies, notes
 
 
+def _add_stream(container: OutputContainer, template: av.stream.Stream) -> av.stream.Stream:
+    """Add a stream for the packets of another."""
+    stream = container.add_stream_from_template(template, opaque=True)
+    if isinstance(stream, av.AudioStream) and stream.layout.name in _LAYOUTS:
+        # AVI and WAV only count channels, and MP4 has to name them.
+        stream.codec_context.layout = _LAYOUTS[stream.layout.name]
+    return stream
+
+
 def name_of(stream: av.stream.Stream) -> str:
     """Name a stream in notes: stream 1 (audio, aac)."""
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "no codec"
@@ -156,7 +173,7 @@ def _fits(template: av.stream.Stream, container_format: str) -> bool:
     """Return True if a container format can hold a stream, which only writing a header shows."""
     try:
         with av.open(os.devnull, "w", format=container_format) as trial:
-            trial.add_stream_from_template(template, opaque=True)
+            _add_stream(trial, template)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):
         return False

@@ -14,6 +14,8 @@ from livecam.sinks.subtitles import is_filler
 
 _TIMED = ("video", "audio", "subtitle")
 _TOLERANCE_SECONDS = 0.1
+LONGEST_GAP = 2**31 - 1
+"""The longest time between two packets of a stream that an MP4 can hold, in its time base; FFmpeg ends at more."""
 
 
 class Track:
@@ -69,7 +71,7 @@ class Track:
 def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
     """Compare a file with what was written to it.
 
-    Times are compared to within a tick of the file's own time base; the file may have moved all streams by the same.
+    Times are compared to within a tick of the file's own time base, or a millisecond; the file may have moved all streams by the same.
 
     Args:
         path: A video file.
@@ -104,7 +106,8 @@ def _difference(tracks: Iterable[Track], found: Iterable[Track]) -> str:
         off_seconds = there.seconds - wanted.seconds
         shift_seconds = off_seconds[0] if shift_seconds is None else shift_seconds
         worst_seconds = float(np.abs(off_seconds - shift_seconds).max())
-        if worst_seconds > 1.01 * there.time_base:
+        # Not below a millisecond, to which Matroska rounds what MP4 then finds by counting samples of PCM.
+        if worst_seconds > 1.01 * max(float(there.time_base), 1e-3):
             return f"{wanted.name} is up to {worst_seconds:.3f} s away from its time"
     return ""
 

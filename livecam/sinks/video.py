@@ -23,7 +23,7 @@ from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder, notes_on
 from livecam.sinks.remux import describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
-from livecam.sinks.verification import Track, flaw_of
+from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of
 from livecam.system.files import AtomicFile
 
 log = logging.getLogger("livecam")
@@ -34,6 +34,8 @@ _FRAGMENTED_MP4 = {"frag_duration": f"{FRAGMENT_SECONDS * 1e6:.0f}"}
 _FRAGMENTED_FLAGS = "delay_moov+default_base_moof"
 # Keep the times: FFmpeg would shift all streams if an AAC track begins with its priming, before 0.
 _MATROSKA = {"avoid_negative_ts": "disabled", "cluster_time_limit": f"{FRAGMENT_SECONDS * 1e3:.0f}"}
+_LEAST_TIMESCALE = 20_000
+"""MP4's muxer multiplies smaller ones, up to this."""
 _CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
     ".mp4": ("mp4", "libx264", _FRAGMENTED_MP4),
     ".m4v": ("mp4", "libx264", _FRAGMENTED_MP4),
@@ -72,6 +74,7 @@ class VideoSink(Sink):
             self._texts = {stream: [] for stream in text.streams}
         self._waiting: SimpleQueue[av.Packet] = SimpleQueue()
         self._pictures = Track("the video")
+        self._longest_gap = LONGEST_GAP / max(media.time_base.denominator, _LEAST_TIMESCALE) / media.time_base
         self._notes += notes_on(self._stream, media)
 
     @property
@@ -85,8 +88,18 @@ class VideoSink(Sink):
                 self._container.container_options["avoid_negative_ts"] = "make_non_negative"
         with self._errors_named():
             self._mux_waiting()
+            self._check_gap(picture)
             self._pictures.add(picture)
             self._container.mux(self._stream.encode(picture))
+
+    def _check_gap(self, picture: av.VideoFrame) -> None:
+        """Check that a picture does not come too long after the one before. Raises OutputError."""
+        times = self._pictures.times
+        if self._is_fragmented and times and picture.pts - times[-1] > self._longest_gap:
+            gap_hours = float((picture.pts - times[-1]) * self._media.time_base) / 3600
+            raise OutputError(
+                f"cannot write {self._path}: a frame comes {gap_hours:.1f} h after the one before; name an .mkv instead"
+            )
 
     def copy(self, packet: av.Packet) -> None:
         if packet.stream_index in self._copies:

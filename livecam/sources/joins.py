@@ -9,10 +9,11 @@ import av
 _MOST_BACK_SECONDS = 0.1
 _MOST_BACK_AFTER_SEEK_SECONDS = 1.0
 """FFmpeg guesses the first times of decoding after a seek, and is wrong if there are B-frames."""
-_MOST_AHEAD_SECONDS = 10.0
+_MOST_AHEAD_SECONDS = 24 * 3600.0  # a recording may pause for hours
+_MOST_AHEAD_JOINED_SECONDS = 10.0
 _NEAR_SECONDS = 1.0
 JOINED_BY_CAT = ("mpegts", "mpeg")
-"""Formats whose recordings can be joined with `cat`: there a jump far ahead is a join, too."""
+"""Formats whose recordings can be joined with `cat`: there a jump ahead by seconds is a join, too."""
 
 
 class Joins:

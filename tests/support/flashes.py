@@ -42,7 +42,8 @@ def make_flash_clip(
         b_frames: The number of B-frames in a row.
         change: Called with each packet before it is written, to change it; None leaves it out.
     """
-    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
+    options = {} if path.suffix == ".flv" else {"avoid_negative_ts": "disabled"}  # FLV counts from 0
+    with av.open(str(path), "w", container_options=options) as container:
         video = container.add_stream(codec, rate=FPS)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
         video.codec_context.gop_size = key_frames
