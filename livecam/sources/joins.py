@@ -32,7 +32,8 @@ class Joins:
         self.found_seconds: list[float] = []
         self._start_seconds = (container.start_time or 0) / av.time_base
         self._most_back_seconds = _MOST_BACK_AFTER_SEEK_SECONDS if is_sought else _MOST_BACK_SECONDS
-        self._most_ahead_seconds = _MOST_AHEAD_SECONDS if container.format.name in JOINED_BY_CAT else math.inf
+        is_joined_by_cat = container.format.name in JOINED_BY_CAT
+        self._most_ahead_seconds = _MOST_AHEAD_JOINED_SECONDS if is_joined_by_cat else _MOST_AHEAD_SECONDS
         self._shifts_seconds = [0.0]
         self._shift_by_stream: dict[int, float] = {}
         self._first_seconds: dict[int, float] = {}

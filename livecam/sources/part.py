@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from fractions import Fraction
 
 import av
 
@@ -18,7 +19,8 @@ class BeginsTooLate(Exception):  # noqa: N818 - reading begins again earlier
 class Part:
     """A part of a video: selects its pictures and packets and shifts their times.
 
-    Times then count from the start of the part; a whole file keeps its times.
+    Times then count from the start of the part. A whole file keeps its times, unless it `begins_before_zero`: then they
+    count from its beginning, since no container holds a video with negative times.
 
     Args:
         origin_seconds: The time at which the file begins.
@@ -26,10 +28,19 @@ class Part:
         duration_seconds: How long it is; None for all that follows.
         needed_key_frames: So many key frames have to come first, the last of them not after the start of the part;
             else `keeps_picture` raises BeginsTooLate.
+        time_base: The unit of the pictures' times, in seconds, of which all times are shifted by a multiple.
+        begins_before_zero: True if the first picture of the file has a negative time.
     """
 
     def __init__(
-        self, origin_seconds: float, start_seconds: float, duration_seconds: float | None, *, needed_key_frames: int = 0
+        self,
+        origin_seconds: float,
+        start_seconds: float,
+        duration_seconds: float | None,
+        *,
+        time_base: Fraction,
+        needed_key_frames: int = 0,
+        begins_before_zero: bool = False,
     ) -> None:
         self.is_part = start_seconds > 0 or duration_seconds is not None
         self.has_all_pictures = False
@@ -37,6 +48,8 @@ class Part:
         self._waits_for: set[int] = set()
         self._begin = origin_seconds + start_seconds
         self._end = math.inf if duration_seconds is None else self._begin + duration_seconds
+        zero_seconds = self._begin if self.is_part or begins_before_zero else 0.0
+        self._zero = math.ceil(zero_seconds / time_base - 0.5) * time_base
 
     def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:
         """Set the other streams to read to the end of the part: a file may store sound well after its picture."""
@@ -56,34 +69,36 @@ class Part:
 
         Raises BeginsTooLate.
         """
-        if not self.is_part:
-            return True
-        time_base, pts = picture.time_base, picture.pts
-        assert time_base is not None and pts is not None  # Timestamps gave it one
-        seconds = float(pts * time_base)
-        tolerance_seconds = min(float(time_base) / 2, _TOLERANCE_SECONDS)
-        if self._needed_key_frames:
-            if seconds > self._begin + tolerance_seconds:
-                raise BeginsTooLate
-            self._needed_key_frames -= picture.key_frame
-        self.has_all_pictures = self.has_all_pictures or seconds >= self._end
-        if self.has_all_pictures or self._needed_key_frames or seconds < self._begin - tolerance_seconds:
+        pts, time_base = picture.pts, picture.time_base
+        assert pts is not None and time_base is not None  # Timestamps gave it one
+        if self.is_part and not self._holds(float(pts * time_base), float(time_base), picture.key_frame):
             return False
-        picture.pts = pts - math.ceil(self._begin / time_base - 0.5)
+        if self._zero:
+            picture.pts = pts - round(self._zero / time_base)
         return True
 
     def keeps_packet(self, packet: av.Packet) -> bool:
         """Return True if a packet begins in the part: it is then copied whole."""
-        if not self.is_part:
-            return True
         if packet.pts is None:
+            return not self.is_part
+        if self.is_part and not self._holds_packet(float(packet.pts * packet.time_base), packet.stream.index):
             return False
-        seconds = float(packet.pts * packet.time_base)
-        if seconds >= self._end:
-            self._waits_for.discard(packet.stream.index)
-        if not self._begin <= seconds < self._end:
-            return False
-        shift = round(self._begin / packet.time_base)
-        packet.pts -= shift
-        packet.dts = packet.dts - shift if packet.dts is not None else packet.pts
+        if self._zero:
+            shift = round(self._zero / packet.time_base)
+            packet.pts -= shift
+            packet.dts = packet.dts - shift if packet.dts is not None else packet.pts
         return True
+
+    def _holds(self, seconds: float, tick_seconds: float, is_key_frame: bool) -> bool:
+        tolerance_seconds = min(tick_seconds / 2, _TOLERANCE_SECONDS)
+        if self._needed_key_frames:
+            if seconds > self._begin + tolerance_seconds:
+                raise BeginsTooLate
+            self._needed_key_frames -= is_key_frame
+        self.has_all_pictures = self.has_all_pictures or seconds >= self._end
+        return not (self.has_all_pictures or self._needed_key_frames or seconds < self._begin - tolerance_seconds)
+
+    def _holds_packet(self, seconds: float, stream: int) -> bool:
+        if seconds >= self._end:
+            self._waits_for.discard(stream)
+        return self._begin <= seconds < self._end

@@ -45,8 +45,7 @@ class VideoSource(Source):
 
     `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
     streams are ignored without a note. With `insecure` the certificate of a server is not checked. `told` collects what
-    has been logged of its pictures, if it is opened several times. Pictures
-    of more than `max_megapixels` are refused.
+    has been logged of its pictures, if it is opened several times. Pictures of more than `max_megapixels` are refused.
     """
 
     def __init__(
@@ -149,7 +148,14 @@ class VideoSource(Source):
         """Read on to the first picture of the part; None if there is none. Raises BeginsTooLate."""
         # In AVI, lost pictures after the first key frame leave its place open until the next one has come.
         needed = 0 if not is_sought else 2 if self._container.format.name == "avi" else 1
-        part = Part(self._origin_seconds, self._start_seconds, self._duration_seconds, needed_key_frames=needed)
+        part = Part(
+            self._origin_seconds,
+            self._start_seconds,
+            self._duration_seconds,
+            time_base=self._stream.time_base or Fraction(1, av.time_base),
+            needed_key_frames=needed,
+            begins_before_zero=(self._stream.start_time or 0) < 0,
+        )
         self._reading = Reading(
             self.name, self._container, self._stream, self._copied, part, is_sought=is_sought, period=self._period
         )

@@ -92,7 +92,7 @@ def test_a_file_that_lacks_its_middle(livecam: Livecam, tmp_path: Path, name: st
     check_together(livecam, source, offset, least=3)
 
 
-@pytest.mark.parametrize("name", ["mp2.ts", "aac.ts", "mp2.mpg"])
+@pytest.mark.parametrize("name", ["mp2.ts", "aac.ts"])  # MPEG program streams do not store each picture's time
 def test_a_recording_that_begins_between_key_frames(livecam: Livecam, tmp_path: Path, name: str) -> None:
     source = sound_clip(tmp_path, name, key_frames=20)
     offset = offset_of(source)
