@@ -11,7 +11,8 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.rational import AVRational
 
-from livecam.sinks.remux import describe_stream
+from livecam.sinks.pauses import PauseFiller
+from livecam.sinks.remux import MP4_FORMATS, describe_stream
 from livecam.sinks.subtitles import TEXT_FORMATS, TextConverter, is_filler, is_text
 from livecam.sinks.verification import LONGEST_GAP, Track
 
@@ -22,8 +23,6 @@ _LAYOUTS = {
     for count, name in enumerate(("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1"), start=1)
 }
 """FFmpeg's usual layout for a number of channels."""
-
-
 _AC3, _AC3_SYNC_WORD = ("ac3", "eac3"), b"\x0b\x77"  # without which the muxer of MP4 refuses a packet
 
 
@@ -38,7 +37,10 @@ class Copy:
     """
 
     def __init__(
-        self, template: av.stream.Stream, stream: av.stream.Stream, form: BitStreamFilterContext | TextConverter | None
+        self,
+        template: av.stream.Stream,
+        stream: av.stream.Stream,
+        form: BitStreamFilterContext | TextConverter | PauseFiller | None,
     ) -> None:
         self.stream = stream
         self.track = Track(name_of(template))
@@ -102,16 +104,14 @@ class Copy:
         return [packet]
 
     def _time_of(self, packet: av.Packet) -> int | None:
-        """Convert a packet to the output's time base; return the first free time from its own on, None if there is none."""
+        """Convert a packet to the output's time base; return the first free time from its own on, None if none fits."""
         packet.rescale_ts(AVRational(self.stream.time_base or 0))
         begin = packet.dts if packet.pts is None else packet.pts
         if begin is None or packet.is_corrupt or memoryview(packet)[: len(self._begins_with)] != self._begins_with:
             return None
         first_free = self.track.times[-1] + self._step if self.track.times else begin
-        if begin - first_free > LONGEST_GAP:
-            return None
         if begin >= first_free:
-            return begin
+            return begin if begin - first_free <= LONGEST_GAP else None
         # What begins within the packet before may begin after it; what is older would come at a wrong time.
         if first_free - begin > max(packet.duration or 0, 1):
             return None
@@ -138,10 +138,8 @@ def add_copies(
         if isinstance(template, av.AudioStream) and not template.sample_rate:
             notes.append(f"left out: {name_of(template)} has no packets near the beginning, or none that can be read")
         elif _fits(template, container.format.name):
-            # MPEG-TS has a header in each packet of AAC, all others one for the stream.
-            form = BitStreamFilterContext("aac_adtstoasc", template) if _is_adts(template) else None
             output = text_container if template.type == "subtitle" else container
-            copies[template.index] = Copy(template, _add_stream(output, template), form)
+            copies[template.index] = Copy(template, _add_stream(output, template), _form_of(template, output))
         elif is_text(template):
             converter = TextConverter(template, text_container)
             copies[template.index] = Copy(template, converter.stream, converter)
@@ -178,6 +176,19 @@ def _fits(template: av.stream.Stream, container_format: str) -> bool:
     except (av.FFmpegError, ValueError):
         return False
     return True
+
+
+def _form_of(template: av.stream.Stream, output: OutputContainer) -> BitStreamFilterContext | PauseFiller | None:
+    """Return what gives the packets of a stream the form in which a container holds them, None if they have it."""
+    if _is_adts(template):  # MPEG-TS has a header in each packet of AAC, all others one for the stream
+        return BitStreamFilterContext("aac_adtstoasc", template)
+    if (
+        isinstance(template, av.AudioStream)
+        and str(template.name).startswith("pcm_")
+        and output.format.name in MP4_FORMATS
+    ):
+        return PauseFiller(template, name_of(template))
+    return None
 
 
 def _is_adts(stream: av.stream.Stream) -> bool:

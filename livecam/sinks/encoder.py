@@ -16,6 +16,7 @@ from livecam.picture.media import Media
 from livecam.picture.planes import padded_size, planar_format
 from livecam.picture.projection import project
 from livecam.sinks.refusal import refusal
+from livecam.sinks.remux import MP4_FORMATS
 from livecam.system import cores
 
 # For each wanted pixel format, those that livecam can draw on, the most similar first.
@@ -72,7 +73,7 @@ def add_encoder(
     context = stream.codec_context
     if media.projection:
         project(stream, media.projection)
-    if codec.canonical_name == "hevc" and container.format.name in ("mp4", "mov"):
+    if codec.canonical_name == "hevc" and container.format.name in MP4_FORMATS:
         context.codec_tag = "hvc1"  # what Apple's players want; FFmpeg's default is hev1
     _describe(context, media, pixel_format)
     context.time_base = stream.time_base = _time_base(codec, media)

@@ -34,6 +34,10 @@ def describe_stream(stream: av.stream.Stream, metadata: Mapping[str, str], dispo
     stream.disposition = Disposition(disposition)
 
 
+MP4_FORMATS = ("mp4", "mov")
+"""FFmpeg's names of the muxers of MP4 and MOV."""
+
+
 def mp4_options(media: Media, flags: str) -> dict[str, str]:
     """Return the options of the muxer of MP4 and MOV for a video, with movflags.
 

@@ -81,7 +81,8 @@ class Track:
 def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
     """Compare a file with what was written to it.
 
-    Times are compared to within a tick of the file's own time base, or a millisecond; the file may have moved all streams by the same.
+    Times are compared to within a tick of the file's own time base, or a millisecond; the file may have moved all
+    streams by the same.
 
     Args:
         path: A video file.
@@ -96,7 +97,7 @@ def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
             return f"{len(streams)} instead of {len(tracks)} streams are in it"
         found = {stream.index: Track(track.name) for stream, track in zip(streams, tracks, strict=True)}
         for stream in streams:
-            found[stream.index].is_pcm = stream.name.startswith("pcm_") and "mp4" in container.format.name
+            found[stream.index].is_pcm = str(stream.name).startswith("pcm_") and "mp4" in container.format.name
         least_step = 0 if "matroska" in container.format.name else 1  # two packets may begin in a millisecond
         for packet in container.demux(streams):
             if packet.size and not is_filler(packet):

@@ -22,7 +22,7 @@ from livecam.picture.media import Media
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder, notes_on
-from livecam.sinks.remux import describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
+from livecam.sinks.remux import MP4_FORMATS, describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
 from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of
 from livecam.system.files import AtomicFile
 
@@ -79,13 +79,11 @@ class VideoSink(Sink):
 
     @property
     def _is_fragmented(self) -> bool:
-        return self._format in ("mp4", "mov")
+        return self._format in MP4_FORMATS
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         if not self._pictures.times:
             self._tell()
-            if not self._is_fragmented and (picture.pts or 0) < 0:  # which Matroska cannot hold
-                self._container.container_options["avoid_negative_ts"] = "make_non_negative"
         with self._errors_named():
             self._mux_waiting()
             self._check_gap(picture)
@@ -95,8 +93,10 @@ class VideoSink(Sink):
     def _check_gap(self, picture: av.VideoFrame) -> None:
         """Check that a picture does not come too long after the one before. Raises OutputError."""
         times = self._pictures.times
-        if self._is_fragmented and times and picture.pts - times[-1] > self._longest_gap:
-            gap_hours = float((picture.pts - times[-1]) * self._media.time_base) / 3600
+        assert picture.pts is not None  # every frame of a video has one
+        gap = picture.pts - times[-1] if times else 0
+        if self._is_fragmented and gap > self._longest_gap:
+            gap_hours = float(gap * self._media.time_base) / 3600
             raise OutputError(
                 f"cannot write {self._path}: a frame comes {gap_hours:.1f} h after the one before; name an .mkv instead"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -31,13 +32,11 @@ def annotator() -> Iterator[Annotator]:
 
 
 def packets_of(path: Path) -> int:
-    """Count the packets of the first video stream; a file that breaks off holds those before."""
+    """Count the packets of the first video stream that are to be shown; a file that breaks off holds those before."""
     count = 0
-    with av.open(str(path), metadata_errors="replace") as container:
-        try:
-            count += sum(1 for packet in container.demux(video=0) if packet.size)
-        except av.FFmpegError:
-            pass
+    with av.open(str(path)) as container, suppress(av.FFmpegError):
+        for packet in container.demux(video=0):
+            count += packet.size > 0 and not packet.is_discard
     return count
 
 
