@@ -20,7 +20,8 @@ class Joins:
     """Moves the times of all streams by the same amount wherever they start again.
 
     The streams arrive at a join one after the other. The first to arrive sets the shift, so that its times go on where
-    the recording before has ended; each of the others takes it over with its first packet from behind the join.
+    the recording before has ended; each of the others takes it over with its first packet from behind the join. If that
+    stream then goes on as before, a single time was wrong, and it was no join.
 
     With `is_sought`, the file is read from somewhere in its middle.
 
@@ -63,10 +64,21 @@ class Joins:
         own, newest = self._shift_by_stream.get(index, 0.0), self._shifts_seconds[-1]
         if own != newest:
             return min(own, newest, key=lambda shift: abs(begin_seconds + shift - self._end_seconds))
-        next_seconds = self._next_seconds.get(index, begin_seconds)
-        if next_seconds - self._most_back_seconds <= begin_seconds <= next_seconds + self._most_ahead_seconds:
+        late_seconds = begin_seconds - self._next_seconds.get(index, begin_seconds)
+        if late_seconds > _MOST_BACK_SECONDS and self._goes_on_as_before(index, begin_seconds):
+            self._shifts_seconds.pop()
+            self.found_seconds.pop()
+            return self._shifts_seconds[-1]
+        if -self._most_back_seconds <= late_seconds <= self._most_ahead_seconds:
             return own
         return self._joined(index, begin_seconds)
+
+    def _goes_on_as_before(self, index: int, begin_seconds: float) -> bool:
+        """Return True if a time would come next, had there not been the latest join."""
+        if len(self.found_seconds) != len(self._shifts_seconds) - 1 or not self.found_seconds:
+            return False
+        before, newest = self._shifts_seconds[-2:]
+        return abs(begin_seconds + before - self._next_seconds[index] - newest) <= _MOST_BACK_SECONDS
 
     def _joined(self, index: int, begin_seconds: float) -> float:
         """Return the shift after a jump: an earlier one if the times fit again, else a new one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
+from livecam.sources.joins import Joins
 from livecam.sources.video import VideoSource
 from tests.support.reading import number_of
 
@@ -69,3 +70,20 @@ def test_the_clock_of_a_transport_stream_wraps_around(clip: Clip, caplog: pytest
     assert [number for number, _ in pictures] == list(range(75))
     assert [seconds - pictures[0][1] for _, seconds in pictures] == pytest.approx([n / 25 for n in range(75)])
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("wrong_seconds", [-0.5, -1.3])
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.ts", "clip.mp4"])
+def test_a_single_wrong_time_is_no_join(clip: Clip, name: str, wrong_seconds: float) -> None:
+    with av.open(str(clip(name, frames=50, audio=["aac"]))) as container:
+        joins = Joins(container)
+        sound = [packet for packet in container.demux(audio=0) if packet.size]
+        wrong = sound[70]
+        wrong.pts += round(wrong_seconds / wrong.time_base)
+        wrong.dts = wrong.pts
+        before = [packet.pts for packet in sound]
+        for packet in sound:
+            joins.place(packet)
+    after = [packet.pts for packet in sound]
+    assert (after[:70], after[71:]) == (before[:70], before[71:])
+    assert joins.found_seconds == []
