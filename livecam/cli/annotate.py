@@ -145,7 +145,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     """Draw what the model looks at into videos and pictures.
 
     INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video,
-    numbered pictures such as img_%04d.png for a video, or
+    numbered pictures such as img_%04d.png for a video, - for a video from standard input, or
     demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
 
     One input becomes one file: a .jpg, .png, .webp, .tif or .bmp picture, or a .mp4, .m4v, .mov, .mkv or .webm video.

@@ -105,7 +105,7 @@ class Pipeline:
             due_at_once = max(self._captured.capacity // every, 1)
             self._explainer.expect(expected and expected / every, batch=due_at_once)
             try:
-                self._workers.run(self._tick, stop=self._stopping.set, give_up=self._give_up)
+                self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
                 self._tally()
                 self.ledger.end(on_their_way=0 if self.finished else self.ledger.in_progress)
@@ -120,8 +120,12 @@ class Pipeline:
         self._tally()
         self._on_progress(self.ledger)
 
-    def _give_up(self) -> None:
+    def _stop(self) -> None:
         self._stopping.set()
+        self._source.stop()
+
+    def _give_up(self) -> None:
+        self._stop()
         self._captured.abort()
         self._explained.abort()
 

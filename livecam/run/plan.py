@@ -14,7 +14,7 @@ from livecam.picture.media import Media
 from livecam.render import Style
 from livecam.sinks import EncoderOptions, Sink, SinkKind
 from livecam.sinks import kind_of as sink_kind_of
-from livecam.sources import Input, Source
+from livecam.sources import PIPE, Input, Source
 from livecam.sources.inputs import without_file_scheme
 from livecam.system.files import check_distinct, check_parent, check_writable, exists, is_folder
 from livecam.text import redacted
@@ -134,8 +134,11 @@ def as_shown(inputs: Sequence[Input], output: str | None) -> list[Input]:
 def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
     """Return the default output for inputs with these names.
 
-    clip.mp4 -> clip_livecam.mp4, photos/ -> photos_livecam, several -> livecam_output.
+    clip.mp4 -> clip_livecam.mp4, photos/ -> photos_livecam, several -> livecam_output. Raises OutputError if one of
+    them is a pipe.
     """
+    if any(each.kind is PIPE for each in inputs):
+        raise OutputError("standard input has no name for the output to take; name the output with -o")
     first = inputs[0]
     if not first.many:
         path = Path(first.kind.output_name(first.names[0]))

@@ -18,11 +18,12 @@ from livecam.sources.inputs import WHAT_TO_NAME, files_like, is_url, stands_for_
 from livecam.sources.network import STREAM
 from livecam.sources.paced import PacedSource, played
 from livecam.sources.pictures import PICTURE
-from livecam.sources.video import VIDEO
+from livecam.sources.video import PIPE, VIDEO
 from livecam.text import redacted
 
 __all__ = [
     "KINDS",
+    "PIPE",
     "Input",
     "LiveOptions",
     "PacedSource",
@@ -38,7 +39,7 @@ __all__ = [
 
 log = logging.getLogger("livecam")
 
-KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO)
+KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
@@ -119,9 +120,9 @@ def open_source(
     """Open a video or pictures, to be read to their end.
 
     Args:
-        source: A video file, the URL of a video, an animated picture, numbered pictures such as `img_%04d.png`, or
-            `demo:?...` for a generated scene; a picture; or a folder, a pattern or a list of pictures; those that
-            cannot be read are skipped and counted.
+        source: A video file, the URL of a video, an animated picture, numbered pictures such as `img_%04d.png`, "-" for
+            a video from standard input, or `demo:?...` for a generated scene; a picture; or a folder, a pattern or a
+            list of pictures; those that cannot be read are skipped and counted.
         start_seconds: Where to begin in a video. The times of its frames then count from there.
         duration_seconds: How much of a video to read; None for all of it.
         stream: Which stream of a video file to read, by its number among all streams, from 0; by default the video that
@@ -193,7 +194,7 @@ def find_inputs(source: str | Path | Sequence[str | Path]) -> list[Input]:
     typed = [source] if isinstance(source, str | Path) else source
     names = [without_file_scheme(str(name)) for name in typed]
     many = typed is source or _is_many(names[0])
-    kinds = {file: kind_of(file) for name in names for file in _files_of(name)}
+    kinds = {file: kind for name in names for file, kind in _kinds_of_files(name).items()}
     stills = dict.fromkeys(kind for kind in kinds.values() if kind.is_still)
     pictures = [Input(kind, tuple(file for file in kinds if kinds[file] is kind), many) for kind in stills]
     return pictures + [Input(kind, (file,), many) for file, kind in kinds.items() if not kind.is_still]
@@ -211,12 +212,17 @@ def one_input(source: str | Path | Sequence[str | Path]) -> Input:
     return inputs[0]
 
 
-def _files_of(name: str) -> list[str]:
+def _kinds_of_files(name: str) -> dict[str, SourceKind]:
+    """Return the kind of each file that a name stands for, by the file's name."""
     if not name:
         raise InputError(f"the input has no name; {WHAT_TO_NAME}")
     if _is_many(name):
-        return files_like(name, [ending for kind in KINDS for ending in kind.endings])
-    return [str(Path(name)) if kind_of(name).endings else name]
+        files = files_like(name, [ending for kind in KINDS for ending in kind.endings])
+        return {file: kind_of(file) for file in files}
+    kind = kind_of(name)
+    if kind is PIPE:
+        return {"-": PIPE}  # whichever of its names was typed: it is read once
+    return {str(Path(name)) if kind.endings else name: kind}
 
 
 def _is_many(name: str) -> bool:

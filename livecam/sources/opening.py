@@ -126,13 +126,14 @@ def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
 def _allowed(uri: str) -> dict[str, str]:
     """Return FFmpeg's options for the protocols and formats that an input may use."""
     if is_url(uri):
-        return _whitelists((*_NETWORK, *_INSIDE), _REFERRING - {"concat", "lavfi"})
+        return whitelists((*_NETWORK, *_INSIDE), _REFERRING - {"concat", "lavfi"})
     named = _FORMATS_BY_ENDING.get(Path(uri).suffix.lower())
-    return _whitelists(_PROTOCOLS_BY_FORMAT.get(named or "", ("file",)), frozenset({named} if named else ()))
+    return whitelists(_PROTOCOLS_BY_FORMAT.get(named or "", ("file",)), frozenset({named} if named else ()))
 
 
 @functools.cache
-def _whitelists(protocols: tuple[str, ...], referring: frozenset[str]) -> dict[str, str]:
+def whitelists(protocols: tuple[str, ...], referring: frozenset[str]) -> dict[str, str]:
+    """Return FFmpeg's options that permit these protocols, and of the formats that refer to others only these."""
     formats = (av.formats_available - _REFERRING) | referring
     return {"protocol_whitelist": ",".join(protocols), "format_whitelist": ",".join(sorted(formats))}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from itertools import chain, takewhile
+from typing import Any
 
 import av
 
@@ -23,6 +24,7 @@ from livecam.sources.joins import JOINED_BY_CAT
 from livecam.sources.opening import USUAL_MEGAPIXELS, open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
+from livecam.sources.pipe import PIPE_NAMES, StandardInput, Stopped, open_pipe
 from livecam.sources.rate import rate_of
 from livecam.sources.reading import Reading
 from livecam.sources.time_code import is_time_code, tags_after
@@ -46,6 +48,7 @@ class VideoSource(Source):
     `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
     streams are ignored without a note. With `insecure` the certificate of a server is not checked. `told` collects what
     has been logged of its pictures, if it is opened several times. Pictures of more than `max_megapixels` are refused.
+    With a `pipe`, that is read once, and `uri` means nothing.
     """
 
     def __init__(
@@ -59,11 +62,14 @@ class VideoSource(Source):
         max_megapixels: float = USUAL_MEGAPIXELS,
         insecure: bool = False,
         told: set[str] | None = None,
+        pipe: StandardInput | None = None,
     ) -> None:
-        self.name = redacted(uri)
+        self.name = pipe.name if pipe else redacted(uri)
+        self._pipe = pipe
         self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
         self._only_pictures, self._told = only_pictures, told
-        self._opened = partial(_opened, uri, self.name, stream, max_megapixels, insecure=insecure)
+        opened = partial(open_pipe, pipe) if pipe else partial(open_recording, uri, self.name, insecure=insecure)
+        self._opened = partial(_opened, opened, self.name, stream, max_megapixels)
         self._open()
         try:
             first, self._ahead = self._begin()
@@ -79,12 +85,13 @@ class VideoSource(Source):
         index = 0
         if not self._only_pictures:
             self._name_what_is_left_out()
-        for event in conditioner.events(chain(_emptied(self._ahead), self._events)):
-            if isinstance(event, av.Packet):
-                on_packet(event)
-                continue
-            yield Frame(picture=event, index=index, orientation=orientation, sample_aspect_ratio=aspect)
-            index += 1
+        with suppress(Stopped):
+            for event in conditioner.events(chain(_emptied(self._ahead), self._events)):
+                if isinstance(event, av.Packet):
+                    on_packet(event)
+                    continue
+                yield Frame(picture=event, index=index, orientation=orientation, sample_aspect_ratio=aspect)
+                index += 1
 
     @property
     def unreadable(self) -> int:  # type: ignore[override]
@@ -95,6 +102,10 @@ class VideoSource(Source):
     def damaged(self) -> int:  # type: ignore[override]
         """How many frames of the part were decoded with missing parts."""
         return self._reading.damaged
+
+    def stop(self) -> None:
+        if self._pipe is not None:
+            self._pipe.stop()
 
     def close(self) -> None:
         self._container.close()
@@ -109,6 +120,8 @@ class VideoSource(Source):
         if self._period:
             self._container.close()  # without its edit list, which leaves pictures out by their times
             self._container, self._stream = self._opened(options={"ignore_editlist": "1"})
+        if self._pipe is not None:
+            self._pipe.keep_no_more()
         others = () if self._only_pictures else self._container.streams
         self._copied = tuple(stream for stream in others if stream.type in _COPIED)
 
@@ -129,8 +142,7 @@ class VideoSource(Source):
 
     @property
     def _can_seek(self) -> bool:
-        is_pipe = self._container.name == "-" or self._container.name.startswith("pipe:")
-        return not is_pipe and self._container.start_time is not None and not self._period
+        return self._pipe is None and self._container.start_time is not None and not self._period
 
     def _sought(self) -> Found | None:
         """Seek to the start of the part, then to places before it until the picture there can be decoded."""
@@ -235,16 +247,14 @@ class VideoSource(Source):
 
 
 def _opened(
-    uri: str,
+    opened: Callable[..., av.container.InputContainer],
     name: str,
     number: int | None,
     max_megapixels: float,
-    *,
-    insecure: bool,
-    options: Mapping[str, str] | None = None,
+    **options: Mapping[str, str],
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Open a file or URL, and its video stream of a number among all streams; None for the one that players show."""
-    container = open_recording(uri, name, insecure=insecure, options=options)
+    container = opened(**options)
     try:
         stream = video_stream(container, name, number, max_megapixels)
     except InputError:
@@ -271,4 +281,21 @@ VIDEO = SourceKind(
     open_live=open_file,
     endings=READ_VIDEO_ENDINGS,
     options=("stream", "max_megapixels"),
+)
+
+
+def _open_pipe(name: str, **options: Any) -> Source:
+    return VideoSource(name, pipe=StandardInput(), **options)
+
+
+def _refuse_pipe(name: str, options: LiveOptions) -> Source:
+    raise InputError("standard input can only be annotated; name a camera, a stream or a video")
+
+
+PIPE = SourceKind(
+    recognises=lambda name: name in PIPE_NAMES,
+    open=_open_pipe,
+    open_live=_refuse_pipe,
+    options=("stream", "max_megapixels"),
+    output_name=lambda name: "standard_input.mp4",
 )

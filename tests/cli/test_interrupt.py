@@ -161,6 +161,22 @@ def test_interrupted_while_a_server_says_nothing_it_ends_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interrupted_while_nothing_is_piped_it_ends_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "livecam", "annotate", "-", "-o", str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.endswith(" livecam.sources.video\n"):
+                time.sleep(0.5)  # until it waits
+                asked_seconds = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                break
+        assert process.wait(timeout=60) == 130
+        assert time.monotonic() - asked_seconds < 2
+        assert "livecam: " not in process.stderr.read()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.long
 def test_killed_while_writing_matroska_the_part_plays(long_clip: Path) -> None:
     output = long_clip.with_name("out.mkv")

@@ -9,7 +9,6 @@ import av
 import pytest
 
 from livecam.sources import open_source
-from livecam.sources.video import VideoSource
 from tests.support.kinds import every_kind, facts_of_kind
 from tests.support.packets import remuxed, without
 from tests.support.reading import frames_of, number_of
@@ -55,11 +54,3 @@ def test_a_part_behind_a_join(clip: Clip) -> None:
     path.write_bytes(path.read_bytes() * 2)
     frames = frames_of(open_source(path, start_seconds=2.4))
     assert [number_of(frame) for frame in frames] == list(range(10, 50))
-
-
-def test_a_part_of_a_pipe(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livecam.sources.video.open_recording", lambda uri, name, **options: av.open(uri))
-    path = clip("clip.ts", frames=50, key_every=20)
-    with path.open("rb") as file:
-        source = VideoSource(f"pipe:{file.fileno()}", start_seconds=1)
-        assert [number_of(frame) for frame in frames_of(source)] == list(range(25, 50))
