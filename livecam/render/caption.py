@@ -10,6 +10,7 @@ import numpy as np
 
 from livecam.picture.media import Region
 from livecam.render.canvas import RGB, WHITE, Canvas, Palette
+from livecam.text import printable
 
 SMALLEST_LETTERS = 13
 """Pixels; smaller letters cannot be read at 240 lines."""
@@ -66,14 +67,14 @@ def render_line(text: str, size: int, width: int, end: str = "") -> np.ndarray:
     """Render a line of text as coverage of each pixel of its box, (h, w) uint8, read-only.
 
     Args:
-        text: The text; if it is too long, its end is replaced by an ellipsis.
+        text: The text, shown as by `printable`; if it is too long, its end is replaced by an ellipsis.
         size: The size of the letters in pixels; the height of the box depends on nothing else.
         width: The maximum width of the box in pixels.
         end: Text that follows and is never shortened.
     """
     margin = size // 2
     face = cv2.FontFace("sans")
-    line, right = _fitted(text, end, face, size, width - 2 * margin)
+    line, right = _fitted(printable(text), end, face, size, width - 2 * margin)
     # Even sizes keep the box on whole chroma pixels.
     box_width = min((right + 2 * margin + 1) // 2 * 2, width // 2 * 2)
     box = np.zeros((size // 2 * 4, box_width, 3), np.uint8)

@@ -42,7 +42,7 @@ def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
 def check_file(path: Path) -> None:
     """Check that a file exists, is readable and is not empty. Raises InputError."""
     if not exists(path):
-        raise InputError(f"{redacted(str(path))} does not exist; {WHAT_TO_NAME}")
+        raise InputError(f"{redacted(str(path))} does not exist; check its name")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; check its permissions")
     if path.is_file() and path.stat().st_size == 0:

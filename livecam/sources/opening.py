@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from livecam.errors import InputError
+from livecam.names import READ_PICTURE_ENDINGS
 from livecam.sources.certificates import HOW_TO_TRUST, distrust, tls_options
 from livecam.sources.inputs import check_file, is_url, without_credentials
 from livecam.sources.protocols import problem_of
@@ -100,6 +101,9 @@ def open_recording(
         if time.monotonic() - asked_seconds >= OPEN_SECONDS:  # RTSP calls it invalid data
             raise InputError(f"cannot open {name}: no answer for {OPEN_SECONDS:g} s") from without_credentials(exc)
         raise _cannot_open(uri, name, exc) from without_credentials(exc)
+    if is_picture(container):
+        container.close()
+        raise InputError(f"{name} is a picture, not a video; {_advice_on_picture(uri, container.format.name)}")
     if container.format.name == "sdp" and not any(s.codec_context and s.width for s in container.streams.video):
         container.close()
         raise InputError(
@@ -121,6 +125,18 @@ def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
     if isinstance(error, av.InvalidDataError):
         return InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)")
     return InputError(f"cannot open {name}: {problem_of(error)}")
+
+
+def is_picture(container: InputContainer) -> bool:
+    """Return True if a container is a picture file, such as a JPEG, rather than a video."""
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")
+
+
+def _advice_on_picture(uri: str, format_name: str) -> str:
+    ending = f".{format_name.removesuffix('_pipe')}"
+    if is_url(uri):
+        return "download it, and name the file"
+    return f"end its name in {ending}" if ending in READ_PICTURE_ENDINGS else "convert it to PNG"
 
 
 def _allowed(uri: str) -> dict[str, str]:

@@ -22,7 +22,6 @@ from PIL import Image
 
 import livecam as package
 from livecam.cli import cli
-from livecam.sources.inputs import WHAT_TO_NAME
 from tests.support.clips import make_clip
 
 ROOT = Path(__file__).parents[2]
@@ -252,7 +251,6 @@ def test_the_messages_of_troubleshooting_are_those_of_the_program() -> None:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    texts.append(f"does not exist; {WHAT_TO_NAME}")
     texts.append((ROOT / "Makefile").read_text(encoding="utf-8"))
     rows = re.findall(r"^\| (`.*?`) \|", PAGES["docs/troubleshooting.md"], re.MULTILINE)
     parts = [part.strip() for row in rows for code in re.findall("`([^`]+)`", row) for part in code.split("…")]

@@ -142,3 +142,7 @@ def test_what_cannot_fit_is_not_measured() -> None:
     assert (letters == render_line(label[:100], 30, 1280, "  87%")).all()
     narrow = "il.,'| " * 60
     assert render_line(narrow, 30, 1280).shape[1] > 1280 - 30
+
+
+def test_what_would_control_a_terminal_is_shown() -> None:
+    assert np.array_equal(render_line("a\x1b[2J\nb", 20, 400), render_line(r"a\x1b[2J\nb", 20, 400))

@@ -186,3 +186,18 @@ def test_the_chosen_stream_is_annotated_and_the_others_are_named(livecam: Liveca
     assert (result.exit_code, "not carried over from" in result.stderr) == (0, True), result.output
     facts = facts_of(tmp_path / "out.mp4")
     assert (facts.size, len(facts.times)) == ((80, 64), 3)
+
+
+@pytest.mark.parametrize(
+    ("form", "advice"),
+    [("JPEG", "end its name in .jpeg"), ("PNG", "end its name in .png"), ("QOI", "convert it to PNG")],
+)
+@pytest.mark.parametrize("name", ["photo", "photo.mp4"])
+def test_a_picture_that_is_named_like_none(web: str, tmp_path: Path, name: str, form: str, advice: str) -> None:
+    path = tmp_path / name
+    scene().save(path, form)
+    for opened in (open_source, lambda uri: open_live(uri, LiveOptions())):
+        with pytest.raises(InputError, match=f"{name} is a picture, not a video; {advice}"):
+            opened(str(path))
+    with pytest.raises(InputError, match="is a picture, not a video; download it, and name the file"):
+        open_source(f"http://{web}/{name}")
