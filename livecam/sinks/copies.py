@@ -31,6 +31,7 @@ class Copy:
 
     Attributes:
         stream: The stream of the output; its container's header has to be written before packets are taken.
+        kind: Its type, such as "audio"; unlike the stream, it can also be read once the container is closed.
         track: The packets that were taken.
         mended: How many of them were moved to the first free time, because another packet had theirs.
         left_out: How many packets were not taken: damaged, or without a time that goes on from the last.
@@ -43,11 +44,12 @@ class Copy:
         form: BitStreamFilterContext | TextConverter | PauseFiller | None,
     ) -> None:
         self.stream = stream
+        self.kind = stream.type
         self.track = Track(name_of(template))
         self.mended = 0
         self.left_out = 0
         # Lines of text may begin together, but MP4 shows one after the other.
-        self._step = 0 if stream.type == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
+        self._step = 0 if self.kind == "subtitle" and stream.container.format.name in ("matroska", "webm") else 1
         self._form = form
         self._held: av.Packet | None = None
         self._begins_with = _AC3_SYNC_WORD if template.codec_context and template.codec_context.name in _AC3 else b""
@@ -63,7 +65,7 @@ class Copy:
                 continue
             formed.stream, formed.pts, formed.dts = self.stream, begin, begin
             self.track.add(formed)
-            yield from self._until_the_next(formed) if self.stream.type == "audio" else [formed]
+            yield from self._until_the_next(formed) if self.kind == "audio" else [formed]
 
     def rest(self) -> Iterator[av.Packet]:
         """Yield the last packet of sound, which `taken` holds back."""
@@ -83,7 +85,7 @@ class Copy:
     @property
     def is_silent(self) -> bool:
         """True for a stream of sound without packets, which has no place in a finished file."""
-        return self.stream.type == "audio" and not self.track.times
+        return self.kind == "audio" and not self.track.times
 
     def account(self) -> None:
         """Log what became of packets that could not be copied as they were."""

@@ -55,44 +55,47 @@ def mp4_options(media: Media, flags: str) -> dict[str, str]:
 
 
 def remux(
-    source: Path,
+    container: OutputContainer,
     target: Path,
-    container_format: str,
     media: Media,
-    video: av.VideoStream,
     left_out: Container[int],
     texts: Mapping[av.stream.Stream, Iterable[av.Packet]],
 ) -> None:
-    """Copy all packets of a fragmented MP4 into a plain one, its index in front, as players on the web want it.
+    """Close a fragmented MP4, and copy its packets into a plain one, its index in front, as players on the web want it.
 
-    The video is described as `video`, the stream that wrote it, since not all that an MP4 says is read back from it.
-    The streams whose indices are in `left_out` are not copied; copies of `texts` are added, with the packets of each.
+    The video is described as in `container`, since not all that an MP4 says is read back from it.
+
+    Args:
+        container: The fragmented MP4, to which everything has been written.
+        target: The plain one.
+        media: The facts of the input.
+        left_out: The indices of the streams that are not copied.
+        texts: Streams that are added, with the packets of each.
     """
-    options = mp4_options(media, "faststart")
-    with (
-        av.open(str(source.absolute())) as fragmented,
-        av.open(str(target.absolute()), "w", format=container_format, container_options=options) as plain,
-    ):
-        plain.metadata.update(kept_metadata(fragmented.metadata))
-        plain.set_chapters(media.chapters)
-        copies = {}
-        for stream in fragmented.streams:
-            if stream.type == "data" or stream.index in left_out:
-                continue  # the muxer makes a time code track, the only one of data, again from the metadata
-            copy = copies[stream] = _copy_of(stream, plain, video if stream.type == "video" else stream)
-            if isinstance(copy, av.VideoStream):
-                copy.codec_context.codec_tag = video.codec_context.codec_tag  # no part of the template
-                copy.codec_context.extradata = stream.codec_context.extradata  # in the form of the file's packets
-        copied = list(copies)
-        copies |= {stream: _copy_of(stream, plain, stream) for stream in texts}
-        for packet in chain(*texts.values(), fragmented.demux(copied)):
-            if packet.size:
-                packet.stream = copies[packet.stream]
-                plain.mux(packet)
+    options, source, template = mp4_options(media, "faststart"), container.name, container.streams.video[0]
+    with av.open(str(target.absolute()), "w", format=container.format.name, container_options=options) as plain:
+        video = plain.add_stream_from_template(template, opaque=True)  # while there is one: until its container closes
+        video.codec_context.codec_tag = template.codec_context.codec_tag  # no part of the template
+        container.close()
+        with av.open(source) as fragmented:
+            plain.metadata.update(kept_metadata(fragmented.metadata))
+            plain.set_chapters(media.chapters)
+            # The muxer makes a time code track, the only one of data, again from the metadata.
+            copied = [each for each in fragmented.streams if each.type != "data" and each.index not in left_out]
+            copies = {stream: _copy_of(stream, plain, video) for stream in chain(copied, texts)}
+            for packet in chain(*texts.values(), fragmented.demux(copied)):
+                if packet.size:
+                    packet.stream = copies[packet.stream]
+                    plain.mux(packet)
 
 
-def _copy_of(stream: av.stream.Stream, plain: OutputContainer, template: av.stream.Stream) -> av.stream.Stream:
-    copy = plain.add_stream_from_template(template, opaque=True)
+def _copy_of(stream: av.stream.Stream, plain: OutputContainer, video: av.VideoStream) -> av.stream.Stream:
+    """Return the stream of a container that takes the packets of another: `video` for pictures, else a new one."""
+    if isinstance(stream, av.VideoStream):
+        video.codec_context.extradata = stream.codec_context.extradata  # in the form of the file's packets
+        copy: av.stream.Stream = video
+    else:
+        copy = plain.add_stream_from_template(stream, opaque=True)
     describe_stream(copy, stream.metadata, int(stream.disposition))
     return copy
 

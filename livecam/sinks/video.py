@@ -111,14 +111,14 @@ class VideoSink(Sink):
             for copy in self._copies.values():
                 self._container.mux(list(copy.rest()))
             self._container.mux(self._stream.encode(None))
-            self._container.close()
             empty = self._account_for_copies()
             if self._is_fragmented or empty:
                 with AtomicFile(self._path, ".faststart") as plain:
-                    remux(self._part, plain.part, self._format, self._media, self._stream, empty, self._texts)
+                    remux(self._container, plain.part, self._media, empty, self._texts)
                     self._verify(plain.part)
                 self._file.discard()
             else:
+                self._container.close()
                 self._verify(self._part)
                 self._file.commit()
         return True
@@ -170,7 +170,7 @@ class VideoSink(Sink):
 
     def _verify(self, path: Path) -> None:
         """Check that a finished file holds all that was written, and flush it to the disk. Raises OutputError."""
-        written = [copy for copy in self._copies.values() if not copy.is_silent and copy.stream.type != "attachment"]
+        written = [copy for copy in self._copies.values() if not copy.is_silent and copy.kind != "attachment"]
         written.sort(key=lambda copy: copy.stream in self._texts)  # they were added last
         if flaw := flaw_of(path, [self._pictures, *(copy.track for copy in written)]):
             raise OutputError(f"{self._path} was not written, since {flaw}; {self._part} is kept")

@@ -20,7 +20,7 @@ def break_off(container: InputContainer, end_seconds: float) -> str:
         container: The stream, read to its end.
         end_seconds: The end of its last picture, on the stream's clock.
     """
-    if not is_stream(container.name) or (container.size > 0 and container.format.name != "hls"):
+    if not is_stream(container.name) or ((container.size or 0) > 0 and container.format.name != "hls"):
         return ""
     if container.duration is None:
         return "ended; its length was not announced, so it may have broken off"

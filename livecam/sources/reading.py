@@ -43,6 +43,7 @@ class Reading:
         self._name = name
         self._container = container
         self._stream = stream
+        self._time_base = stream.time_base or 0  # also for once the container is closed
         self._decoder = decoder_of(stream, name)
         self._copied = [each for each in copied if each.type != "attachment"]
         self._part = part
@@ -60,8 +61,8 @@ class Reading:
     @property
     def unreadable(self) -> int:
         """How many frames of the part could not be decoded, or are missing at the end of the file."""
-        lost, time_base = list(self._timestamps.lost.values()), self._stream.time_base or 0
-        return self._missing_frames + sum(self._part.contains(float(time * time_base)) for time in lost)
+        lost = list(self._timestamps.lost.values())
+        return self._missing_frames + sum(self._part.contains(float(time * self._time_base)) for time in lost)
 
     def events(self) -> Iterator[av.VideoFrame | av.Packet]:
         """Yield the part's decoded pictures and packets to copy, in the order of the file. Raises BeginsTooLate."""
