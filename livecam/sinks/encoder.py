@@ -150,7 +150,7 @@ def _time_base(codec: av.Codec, media: Media) -> Fraction:
 
 
 def _open(context: av.VideoCodecContext, asked: EncoderOptions) -> None:
-    options = dict(context.options)  # opening removes those that are known
+    codec, options = context.codec.name, dict(context.options)  # opening removes those that are known, or the codec
     os.environ.setdefault("SVT_LOG", "1")  # libsvtav1 then prints only errors
     try:
         context.open()
@@ -158,7 +158,7 @@ def _open(context: av.VideoCodecContext, asked: EncoderOptions) -> None:
         words = [f"--{key} {value:g}" if key == "crf" else f"--{key} {value}" for key, value in _asked(asked)]
         what = " ".join([f"{context.width}x{context.height}", str(context.pix_fmt), *words])
         raise OutputError(
-            f"{context.codec.name} does not take {what} ({refusal(context, options) or exc.strerror}); "
+            f"{codec} does not take {what} ({refusal(codec, context, options) or exc.strerror}); "
             "choose another --codec, --preset or --crf"
         ) from exc
 

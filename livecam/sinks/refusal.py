@@ -22,12 +22,12 @@ _FRACTIONS = ("time_base", "framerate")
 _PLAIN = ("width", "height", "pix_fmt", "color_range")
 
 
-def refusal(context: av.VideoCodecContext, options: dict[str, str]) -> str:
+def refusal(codec: str, context: av.VideoCodecContext, options: dict[str, str]) -> str:
     """Return why an encoder cannot be opened with these options, in FFmpeg's words; empty if it does not say."""
     facts = {name: getattr(context, name) for name in _PLAIN} | {
         name: str(getattr(context, name)) for name in _FRACTIONS
     }
-    command = module_command(__name__, json.dumps({"codec": context.codec.name, "options": options, **facts}))
+    command = module_command(__name__, json.dumps({"codec": codec, "options": options, **facts}))
     with suppress(OSError, subprocess.TimeoutExpired):
         child = subprocess.run(
             command,

@@ -82,7 +82,7 @@ class Connection:
     @property
     def rate(self) -> Fraction | None:
         """The frame rate that the sender declares, None if it does not."""
-        rate = self.stream.average_rate or self.stream.guessed_rate
+        rate = Fraction(self.stream.average_rate or self.stream.guessed_rate or 0)
         return rate if rate and rate <= _FASTEST else None  # RTSP may declare its clock rate instead
 
     @property

@@ -123,7 +123,7 @@ def _is_file(connection: Connection, url: str) -> bool:
     """Return True for a video that a web server has as a whole."""
     if not url.startswith("http") or is_snapshot(connection):
         return False
-    return connection.has_an_end or (connection.container.size > 0 and not is_segmented(connection))
+    return connection.has_an_end or ((connection.container.size or 0) > 0 and not is_segmented(connection))
 
 
 STREAM = SourceKind(

@@ -26,7 +26,7 @@ def rate_of(stream: av.VideoStream, ahead: deque[Event], events: Iterator[Event]
         ahead: What was read already. Some pictures are added if they are needed.
         events: What is read from now on.
     """
-    said = stream.average_rate or stream.guessed_rate
+    said = Fraction(stream.average_rate or stream.guessed_rate or 0)
     if said and said <= _MOST_USUAL_HZ:
         return said
     seen = _rate_of_pictures(ahead, events)
