@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 
@@ -43,7 +44,7 @@ class Reading:
         self._name = name
         self._container = container
         self._stream = stream
-        self._time_base = stream.time_base or 0  # also for once the container is closed
+        self._time_base = stream.time_base or Fraction(1)  # also for once the container is closed
         self._decoder = decoder_of(stream, name)
         self._copied = [each for each in copied if each.type != "attachment"]
         self._part = part
@@ -92,7 +93,7 @@ class Reading:
             log.warning("%s breaks off: %s", self._name, problem_of(exc))
             self._missing_frames += 1
             flush = av.Packet()
-            flush.stream = self._stream
+            flush.stream, flush.time_base = self._stream, self._time_base
             yield flush
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.VideoFrame]:
