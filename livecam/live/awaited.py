@@ -11,7 +11,8 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.run.workers import GivenUp
 from livecam.sources import LiveOptions, open_live
-from livecam.sources.base import NotThereError, OnPacket, Signal, Source
+from livecam.sources.base import NotThereError, OnPacket, Source
+from livecam.sources.signal import Signal
 from livecam.text import redacted
 
 log = logging.getLogger("livecam")

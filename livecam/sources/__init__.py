@@ -11,13 +11,14 @@ from pathlib import Path
 
 from livecam.errors import InputError, some_of
 from livecam.sources.animation import ANIMATION, SEQUENCE
-from livecam.sources.base import LiveOptions, Signal, Source, SourceKind
+from livecam.sources.base import LiveOptions, Source, SourceKind
 from livecam.sources.camera import CAMERA
 from livecam.sources.demo import DEMO
 from livecam.sources.inputs import WHAT_TO_NAME, files_like, is_url, stands_for_many, without_file_scheme
 from livecam.sources.network import STREAM
 from livecam.sources.paced import PacedSource, played
 from livecam.sources.pictures import PICTURE
+from livecam.sources.signal import Signal
 from livecam.sources.video import PIPE, VIDEO
 from livecam.text import redacted
 

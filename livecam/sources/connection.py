@@ -14,8 +14,7 @@ from av.container import InputContainer
 
 from livecam.sources.base import NotThereError
 from livecam.sources.damage import Damage
-from livecam.sources.inputs import without_credentials
-from livecam.sources.protocols import problem_of
+from livecam.sources.protocols import problem_of, without_credentials
 from livecam.text import redacted
 
 log = logging.getLogger("livecam")

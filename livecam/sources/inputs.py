@@ -8,11 +8,9 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-import av
-
 from livecam.errors import InputError
 from livecam.system.files import exists, is_folder
-from livecam.text import redacted, with_urls_redacted
+from livecam.text import redacted
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
 """The advice in errors about inputs that cannot be read."""
@@ -31,12 +29,6 @@ def is_stream(name: str) -> bool:
 def without_file_scheme(name: str) -> str:
     """Return the path of a `file:` URL; other names are returned unchanged."""
     return name if exists(name) else re.sub("^file:(//(?=/))?", "", name)
-
-
-def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
-    """Redact the URL in an error, since `raise ... from` shows it in the traceback."""
-    error.args = tuple(with_urls_redacted(redacted(arg)) if isinstance(arg, str) else arg for arg in error.args)
-    return error
 
 
 def check_file(path: Path) -> None:

@@ -14,9 +14,9 @@ from av.container import InputContainer
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
-from livecam.sources.inputs import check_file, is_stream, is_url, without_credentials
+from livecam.sources.inputs import check_file, is_stream, is_url
 from livecam.sources.opening import open_container
-from livecam.sources.protocols import problem_of
+from livecam.sources.protocols import problem_of, without_credentials
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
 from livecam.sources.snapshots import USUAL_RATE, Snapshots, is_snapshot

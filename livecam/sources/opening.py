@@ -16,8 +16,8 @@ from av.stream import Disposition
 from livecam.errors import InputError
 from livecam.names import READ_PICTURE_ENDINGS
 from livecam.sources.certificates import HOW_TO_TRUST, distrust, tls_options
-from livecam.sources.inputs import check_file, is_url, without_credentials
-from livecam.sources.protocols import problem_of
+from livecam.sources.inputs import check_file, is_url
+from livecam.sources.protocols import problem_of, without_credentials
 from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av
 
-from livecam.text import with_urls_redacted
+from livecam.text import redacted, with_urls_redacted
 
 PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
 """The protocols that streams commonly have."""
@@ -31,3 +31,9 @@ def problem_of(error: av.FFmpegError) -> str:
         return "no data came in time"
     words = str(error.strerror)
     return with_urls_redacted(words[:1].lower() + words[1:])
+
+
+def without_credentials(error: av.FFmpegError) -> av.FFmpegError:
+    """Redact the URL in an error, since `raise ... from` shows it in the traceback."""
+    error.args = tuple(with_urls_redacted(redacted(arg)) if isinstance(arg, str) else arg for arg in error.args)
+    return error

@@ -11,10 +11,10 @@ import av
 
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, media_of
-from livecam.sources.base import OnPacket, Signal, Source
+from livecam.sources.base import OnPacket, Source
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.connection import Connection, NoSignal
-from livecam.sources.losses import Losses
+from livecam.sources.signal import LossNotes, Signal
 
 _TIME_BASE = Fraction(1, 90_000)
 
@@ -44,7 +44,7 @@ class ReconnectingSource(Source):
     ) -> None:
         self.name = name
         self.signal = Signal()
-        self._losses = Losses(name)
+        self._loss_notes = LossNotes(name)
         self._connection: Connection | None = connection
         self._reconnect = reconnect
         self._first_wait_seconds, self._longest_wait_seconds = first_wait_seconds, longest_wait_seconds
@@ -144,9 +144,9 @@ class ReconnectingSource(Source):
                 wait_seconds = min(2 * wait_seconds, self._longest_wait_seconds)
 
     def _lost(self, problem: str) -> None:
-        self._losses.lost(problem)
+        self._loss_notes.lost(problem)
         self.signal.lose(problem)
 
     def _found(self, now_seconds: float) -> None:
-        self._losses.came(self.signal.lost_seconds())
+        self._loss_notes.came(self.signal.lost_seconds())
         self.signal.came(now_seconds)

@@ -13,13 +13,11 @@ from pathlib import Path
 import av
 import pytest
 
-from livecam.ledger import Gap
 from livecam.picture.frame import Frame
-from livecam.sources.base import Signal
 from livecam.sources.connection import Connection, NoSignal
 from livecam.sources.network import connect_stream
 from livecam.sources.reconnecting import ReconnectingSource
-from tests.support.reading import Clock, first_of, ignore, number_of
+from tests.support.reading import first_of, ignore, number_of
 from tests.support.streams import QUICK, StreamServer, recordings, watched
 
 Clip = Callable[..., Path]
@@ -126,22 +124,3 @@ def test_attempts_to_reconnect_become_rarer(clip: Clip, monkeypatch: pytest.Monk
         assert len(list(source.frames(ignore))) == 2 + 3
     assert waits == [0.25, 0.5, 1, 2, 2, 2, 0.25, 0.5, 1]
     assert [gap.problem for gap in source.signal.gaps] == ["the stream has ended"] * 2  # which is why each began
-
-
-def test_the_signal_keeps_the_gaps() -> None:
-    clock = Clock()
-    signal = Signal(clock.tell)
-    signal.lose("not yet")
-    assert signal.lost_seconds() == 0
-    signal.came(101.0)
-    assert signal.lost_seconds() is None
-    assert signal.gaps == []
-    signal.came(102.0)
-    clock.seconds = 105.0
-    signal.lose("unplugged")
-    assert (signal.lost_seconds(), signal.problem) == (3.0, "unplugged")
-    signal.came(106.0)
-    signal.lose("connection refused")
-    clock.seconds = 108.0
-    signal.stop()
-    assert signal.gaps == [Gap(1.0, 5.0, "unplugged"), Gap(5.0, 7.0, "connection refused")]
