@@ -63,7 +63,6 @@ class PicturesInTime(Source):
         self, name: str, time_base: Fraction, start_seconds: float = 0.0, duration_seconds: float | None = None
     ) -> None:
         self.name = name
-        self.unreadable_files: list[str] = []
         self._time_base = time_base
         self._begin = round(start_seconds / time_base)
         self._end = None if duration_seconds is None else self._begin + round(duration_seconds / time_base)
@@ -217,18 +216,15 @@ class NumberedPictures(PicturesInTime):
     def _shown(self) -> Iterator[Shown]:
         numbers = sorted(self._files)
         for number, following in zip(numbers, [*numbers[1:], numbers[-1] + 1], strict=True):
-            yield Shown(number - numbers[0], following - number, partial(self._picture, self._files[number]))
-
-    def _picture(self, path: Path) -> np.ndarray:
-        try:
-            with opened(path) as image:
-                return upright_rgb(image)
-        except InputError:
-            self.unreadable_files.append(str(path))
-            raise
+            yield Shown(number - numbers[0], following - number, partial(_picture_in, self._files[number]))
 
     def _count(self) -> int:
         return len(self._files)
+
+
+def _picture_in(path: Path) -> np.ndarray:
+    with opened(path) as image:
+        return upright_rgb(image)
 
 
 def numbered_files(pattern: str) -> dict[int, Path]:
