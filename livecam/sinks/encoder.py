@@ -161,6 +161,8 @@ def _open(context: av.VideoCodecContext, asked: EncoderOptions) -> None:
             f"{codec} does not take {what} ({refusal(codec, context, options) or exc.strerror}); "
             "choose another --codec, --preset or --crf"
         ) from exc
+    finally:
+        cores.leave_real_time()
 
 
 def _asked(options: EncoderOptions) -> list[tuple[str, str | float]]:

@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCALER = 1
@@ -68,6 +68,18 @@ def give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     elif hasattr(os, "nice"):
         os.nice(19)
+
+
+def leave_real_time() -> None:
+    """Return the real-time threads of this process to ordinary scheduling, on Linux.
+
+    Where it may, as for root, libsvtav1 makes its threads and the one that opens it real-time threads. These would keep
+    all other programs from the processor.
+    """
+    for thread in (int(task.name) for task in Path("/proc/self/task").glob("*")):  # none elsewhere
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.sched_getscheduler(thread) in (os.SCHED_FIFO, os.SCHED_RR):
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextmanager

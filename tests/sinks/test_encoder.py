@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +18,7 @@ from livecam.picture.media import Media
 from livecam.sinks import EncoderOptions, open_sink
 from livecam.sinks.encoder import add_encoder, notes_on
 from livecam.sources import open_source
+from livecam.system.cores import leave_real_time
 from tests.support.clips import facts_of
 from tests.support.copying import copied
 
@@ -55,6 +57,19 @@ def test_the_reason_of_an_encoder_that_refuses_is_told(
     source = clip("clip.ts", frames=2)
     with pytest.raises(OutputError, match=rf"{codec} does not take 160x90 \w+ \({reason}.*\); choose another --codec"):
         copied(source, tmp_path / f"out.{ending}", codec)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux has real-time threads")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may have real-time threads")
+def test_no_thread_of_an_encoder_goes_before_other_programs(clip: Clip, tmp_path: Path) -> None:
+    with open_source(clip("clip.mp4")) as source:
+        sink = open_sink(tmp_path / "out.mkv", source.media, encoder=EncoderOptions(codec="libsvtav1"))
+        try:
+            threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+            assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+        finally:
+            leave_real_time()
+            sink.abort()
 
 
 def test_the_reason_is_told_of_a_preset_too(clip: Clip, tmp_path: Path) -> None:

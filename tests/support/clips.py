@@ -13,6 +13,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from livecam.system.cores import leave_real_time
+
 NUMBER_BITS = 8
 
 
@@ -100,6 +102,8 @@ def make_clip(
             )
             picture.pts, picture.time_base = (pts[index] if pts else index), time_base
             container.mux(video.encode(picture))
+            if codec == "libsvtav1":
+                leave_real_time()
         container.mux(video.encode(None))
         duration_seconds = float(frames / Fraction(rate))
         for number, track in enumerate(tracks):
