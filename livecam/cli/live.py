@@ -14,6 +14,7 @@ from livecam.cli.options import (
     DRAWING_OPTION_NAMES,
     FILE,
     INSECURE,
+    MAX_MEGAPIXELS,
     MODEL_OPTION_NAMES,
     MODEL_SECTIONS,
     OVERWRITE,
@@ -21,6 +22,7 @@ from livecam.cli.options import (
     REPORT,
     SPEED,
     STEADY,
+    STREAM,
     Command,
     Rate,
     Seconds,
@@ -45,6 +47,8 @@ PLAYBACK = (
     Option(["--loop"], is_flag=True, help="Start a file again when it ends."),
 )
 STREAMS = (
+    STREAM,
+    MAX_MEGAPIXELS,
     Option(
         ["--open-timeout", "open_seconds"],
         type=Seconds(min=0, min_open=True),

@@ -270,6 +270,20 @@ STEADY = Option(
     help="Keep maps, scale and class of a video from flickering; off explains each frame by itself.",
 )
 INSECURE = Option(["--insecure"], is_flag=True, help="Do not check the certificate of a server.")
+STREAM = Option(
+    ["--stream"],
+    type=click.IntRange(min=0),
+    metavar="N",
+    show_default="the video that players show",
+    help="Explain this stream of a file with several videos, by its number among all streams, from 0.",
+)
+MAX_MEGAPIXELS = Option(
+    ["--max-megapixels"],
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NUMBER",
+    show_default="70",
+    help="Refuse a video with larger pictures, which may exhaust the memory. 8K has 33.",
+)
 OVERWRITE = Option(["--overwrite"], is_flag=True, help="Replace outputs that exist.")
 PREDICTIONS = Option(
     ["--predictions"],

@@ -180,7 +180,8 @@ def open_live(uri: str, options: LiveOptions) -> Source:
         source = kind.open_live(name, options)
     else:
         assert kind.open is not None  # every kind has `open` or `open_live`
-        source = played(partial(kind.open, name), options)
+        given = {option: value for option in kind.options if (value := getattr(options, option)) is not None}
+        source = played(partial(kind.open, name, **given), options)
     log.info("%s: %s", source.name, source.facts)
     return source
 

@@ -97,6 +97,9 @@ class LiveOptions:
         realtime: Play a file at its own frame rate and drop late frames; False yields every frame as fast as the frames
             are read.
         loop: Restart a file or a generated scene when it ends.
+        stream: Which stream of a file or URL with several videos to show, by its number among all streams, from 0; None
+            for the one that players show.
+        max_megapixels: Refuse a video with larger pictures; None for 70.
         open_seconds: How long a stream may take to answer and to send its first key frame.
         insecure: Do not check the certificate of a server.
     """
@@ -106,6 +109,8 @@ class LiveOptions:
     pixel_format: str | None = None
     realtime: bool = False
     loop: bool = False
+    stream: int | None = None
+    max_megapixels: float | None = None
     open_seconds: float = 20.0
     insecure: bool = False
 

@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 
 import av
 from av.codec.context import Flags, ThreadType
 from av.container import InputContainer
 
+from livecam.errors import InputError
 from livecam.sources.base import NotThereError
 from livecam.sources.damage import Damage
+from livecam.sources.opening import video_stream
 from livecam.sources.protocols import problem_of, without_credentials
 from livecam.text import redacted
 
@@ -42,8 +45,14 @@ class NoSignal(Exception):  # noqa: N818 - an error only where nothing has been 
         return NotThereError(f"cannot open {name}: {self}{advice}")
 
 
+Choose = Callable[[InputContainer], av.VideoStream]
+"""Chooses the stream to show. Raises InputError if there is none."""
+as_players: Choose = partial(video_stream, name="it")
+"""Chooses the stream that players show."""
+
+
 class Connection:
-    """Yields the pictures of an opened container's first video stream as they arrive. Raises NoSignal.
+    """Yields the pictures of a video stream of an opened container as they arrive. Raises NoSignal.
 
     `asked_seconds` is when the stream was requested, on the clock of `time.perf_counter`: pictures may have arrived
     since then. If reads of the container block, its own read timeout has to be `stall_seconds`; if they do not, as with
@@ -55,6 +64,7 @@ class Connection:
     def __init__(
         self,
         container: InputContainer,
+        choose: Choose = as_players,
         *,
         stall_seconds: float = STALL_SECONDS,
         join_seconds: float = JOIN_SECONDS,
@@ -62,6 +72,7 @@ class Connection:
     ) -> None:
         self.is_damaged = False
         self.unreadable = 0
+        self._choose = choose
         self._join_seconds = join_seconds
         self._stall_seconds = stall_seconds
         self._has_joined = self._is_wait_told = False
@@ -71,10 +82,14 @@ class Connection:
         """Read from this container from now on."""
         self.container = container
         self._asked_seconds = self._since_seconds = asked_seconds
-        if not container.streams.video or container.streams.video[0].codec_context is None:
+        if not any(stream.codec_context for stream in container.streams.video):
             container.close()
             raise NoSignal("it contains no video that can be decoded", "name a stream with video")
-        self.stream = container.streams.video[0]
+        try:
+            self.stream = self._choose(container)
+        except InputError as exc:
+            container.close()
+            raise NoSignal(str(exc)) from exc
         self._damage = Damage(self.stream.codec_context)
         _decode_at_once(self.stream.codec_context)
 

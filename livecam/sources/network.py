@@ -13,9 +13,9 @@ from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.certificates import HOW_TO_TRUST, distrust
-from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal, connected
+from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal, as_players, connected
 from livecam.sources.inputs import check_file, is_stream, is_url
-from livecam.sources.opening import open_container
+from livecam.sources.opening import USUAL_MEGAPIXELS, open_container, video_stream
 from livecam.sources.protocols import problem_of, without_credentials
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
@@ -29,6 +29,7 @@ _PROBE_SECONDS = 0.5
 
 def connect_stream(
     url: str,
+    choose: Choose = as_players,
     *,
     open_seconds: float = LiveOptions.open_seconds,
     stall_seconds: float = STALL_SECONDS,
@@ -47,7 +48,9 @@ def connect_stream(
     if left_seconds <= 0:
         container.close()
         raise _cannot_join(f"no video for {open_seconds:g} s")
-    return Connection(container, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds)
+    return Connection(
+        container, choose, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds
+    )
 
 
 def _join(
@@ -97,16 +100,18 @@ def open_stream(url: str, options: LiveOptions) -> Source:
     if not is_url(url):
         check_file(Path(url))
     name, trust = redacted(url), {"insecure": options.insecure}
-    connect: Callable[[], Connection] = partial(connect_stream, url, open_seconds=options.open_seconds, **trust)
+    limit = options.max_megapixels or USUAL_MEGAPIXELS
+    choose = partial(video_stream, name="it", number=options.stream, max_megapixels=limit)
+    connect: Callable[[], Connection] = partial(connect_stream, url, choose, open_seconds=options.open_seconds, **trust)
     connection = connected(name, connect)
     if _is_file(connection, url):
         connection.close()
         return open_file(url, options)
     request = partial(_join, url, _PROBE_SECONDS, options.open_seconds, **trust)
     if is_snapshot(connection):
-        connect = partial(Snapshots, request, options.fps or USUAL_RATE)
+        connect = partial(Snapshots, request, choose, options.fps or USUAL_RATE)
     elif is_segmented(connection):
-        connect = partial(Segments, request)
+        connect = partial(Segments, request, choose)
     else:
         return ReconnectingSource(name, connection, connect)
     connection.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import av
 from av.container import InputContainer
 
-from livecam.sources.connection import Connection, NoSignal
+from livecam.sources.connection import Choose, Connection, NoSignal
 
 _STALL_SECONDS = 10.0
 """The time without data after which the signal is lost: that of a segment, and more."""
@@ -28,10 +28,11 @@ class Segments(Connection):
 
     Args:
         request: Opens the playlist, called with `stall_seconds`, the time after which a read has to fail.
+        choose: Chooses the stream to show.
     """
 
-    def __init__(self, request: Callable[..., InputContainer]) -> None:
-        super().__init__(request(stall_seconds=_STALL_SECONDS), stall_seconds=_STALL_SECONDS)
+    def __init__(self, request: Callable[..., InputContainer], choose: Choose) -> None:
+        super().__init__(request(stall_seconds=_STALL_SECONDS), choose, stall_seconds=_STALL_SECONDS)
         if self.has_an_end:
             self.close()
             raise NoSignal("the stream has ended")

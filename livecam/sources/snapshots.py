@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 
-from livecam.sources.connection import STALL_SECONDS, Connection, NoSignal
+from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal
 from livecam.sources.opening import is_picture
 
 USUAL_RATE = Fraction(2)
@@ -26,12 +26,13 @@ class Snapshots(Connection):
 
     Args:
         request: Opens the URL, called with `stall_seconds`, the time after which a read has to fail. Raises NoSignal.
+        choose: Chooses the picture among a file's streams.
         rate: How many pictures per second to ask for.
     """
 
-    def __init__(self, request: Callable[..., InputContainer], rate: Fraction) -> None:
+    def __init__(self, request: Callable[..., InputContainer], choose: Choose, rate: Fraction) -> None:
         self._request, self._rate = request, rate
-        super().__init__(request(stall_seconds=STALL_SECONDS))
+        super().__init__(request(stall_seconds=STALL_SECONDS), choose)
 
     @property
     def rate(self) -> Fraction:

@@ -272,7 +272,16 @@ def _emptied(events: deque[av.VideoFrame | av.Packet]) -> Iterator[av.VideoFrame
 
 def open_file(uri: str, options: LiveOptions) -> Source:
     """Open a file, local or on a web server, for watching live. Raises InputError."""
-    return played(partial(VideoSource, uri, only_pictures=options.loop, insecure=options.insecure, told=set()), options)
+    open_video = partial(
+        VideoSource,
+        uri,
+        only_pictures=options.loop,
+        stream=options.stream,
+        max_megapixels=options.max_megapixels or USUAL_MEGAPIXELS,
+        insecure=options.insecure,
+        told=set(),
+    )
+    return played(open_video, options)
 
 
 VIDEO = SourceKind(

@@ -201,3 +201,27 @@ def test_a_picture_that_is_named_like_none(web: str, tmp_path: Path, name: str, 
             opened(str(path))
     with pytest.raises(InputError, match="is a picture, not a video; download it, and name the file"):
         open_source(f"http://{web}/{name}")
+
+
+@pytest.fixture
+def two_videos(clip: Clip, tmp_path: Path) -> Path:
+    """A file of two videos, 160x90 and 96x64, as a stream, too."""
+    return make_clip_of(tmp_path / "clip.ts", clip("a.ts", frames=9), clip("b.ts", frames=9, size=(96, 64)))
+
+
+@pytest.mark.parametrize("where", ["file", "stream"])
+def test_another_video_is_watched(web: str, two_videos: Path, where: str) -> None:
+    uri = str(two_videos) if where == "file" else f"http://{web}/stream"
+    for stream, width in ((None, 160), (0, 160), (1, 96)):
+        with open_live(uri, LiveOptions(stream=stream)) as source:
+            assert {frame.picture.width for frame in first_of(source, 3)} == {width}
+    with pytest.raises(InputError, match=r"stream 2 of .* is no video; choose from 0 \(h264, 160x90\), 1 "):
+        open_live(uri, LiveOptions(stream=2))
+
+
+@pytest.mark.parametrize("where", ["file", "stream", "snapshot"])
+def test_what_is_watched_is_bounded(web: str, two_videos: Path, where: str) -> None:
+    uri = str(two_videos) if where == "file" else f"http://{web}/{where}"
+    with pytest.raises(InputError, match="have 160x90 pixels, more than 0.01 megapixels"):
+        open_live(uri, LiveOptions(max_megapixels=0.01))
+    open_live(uri, LiveOptions(max_megapixels=0.02)).close()
