@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +126,13 @@ class Session:
                 self.recorder.abort()
             self._feeds.raise_failure()
             self.recorder.raise_failure()
+
+    def report(self) -> dict[str, Any]:
+        """Return the accounts of sources and recordings as plain data for JSON."""
+        return {
+            "sources": [ledger.report() for ledger in self.ledgers],
+            "recordings": self.recorder.report(),
+        }
 
     def _warm_up(self) -> None:
         """Open the window and explain once before the first frame, since both take longer the first time."""

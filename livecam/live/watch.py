@@ -108,38 +108,54 @@ def watch(
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         made = explainer if isinstance(explainer, Explainer) else explainer()
 
-        failures: list[OutputError] = []
-
-        def on_shown(source: int, frame: Frame, explanation: Explanation) -> None:
-            latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
-            if not failures:
-                try:
-                    sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
-                except OutputError as exc:
-                    failures.append(exc)
-                    if not shown_on.has_screen:
-                        raise
-                    session.notice.tell(str(exc))
-
-        shown_on = _display(window)
-        session = Session(feeds, made, shown_on, session_options, on_shown=on_shown)
+        shown_on, entries = _display(window), _Entries(sidecars)
+        session = Session(feeds, made, shown_on, session_options, on_shown=entries.add)
+        if shown_on.has_screen:
+            entries.tell_failure = session.notice.tell
         try:
             session.run()
-            if failures:
-                raise failures[0]
+            entries.raise_failure()
         finally:
             # Written even if a source failed: the frames before that were shown.
             was_shown = any(ledger.delivered for ledger in session.ledgers)
-            sidecars.keep = was_shown and not failures
+            sidecars.keep = was_shown and entries.failure is None
             for ledger in session.ledgers:
                 log.info("%s: %s", ledger.source.rstrip(":"), ledger.line())
             if report is not None and was_shown:
-                facts = {
-                    "sources": [ledger.report() for ledger in session.ledgers],
-                    "recordings": session.recorder.report(),
-                }
-                write_report(Path(report), {**facts, **made.report(), "versions": versions()})
+                write_report(Path(report), {**session.report(), **made.report(), "versions": versions()})
     return session.ledgers
+
+
+class _Entries:
+    """Adds an entry to the sidecars for each frame that is shown, until one cannot be written.
+
+    Attributes:
+        failure: Why it could not be written.
+        tell_failure: Called with the reason, if the run is to go on; else it is raised.
+    """
+
+    def __init__(self, sidecars: Sidecars) -> None:
+        self.failure: OutputError | None = None
+        self.tell_failure: Callable[[str], None] | None = None
+        self._sidecars = sidecars
+
+    def add(self, source: int, frame: Frame, explanation: Explanation) -> None:
+        """Add an entry, for a frame of the source with this number. Raises OutputError."""
+        if self.failure is not None:
+            return
+        latency_seconds = round(time.perf_counter() - frame.captured_seconds, 6)
+        try:
+            self._sidecars.add(frame, explanation, source=source, latency_seconds=latency_seconds)
+        except OutputError as exc:
+            self.failure = exc
+            if self.tell_failure is None:
+                raise
+            self.tell_failure(str(exc))
+
+    def raise_failure(self) -> None:
+        """Raise the failure if there was one."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def _display(window: bool | Display) -> Display:
