@@ -1,4 +1,4 @@
-"""Finds frames that a file promises but does not hold: cut off at its end, or in parts of a playlist that are gone."""
+"""What a file or a stream promises but does not hold: frames at its end, parts of a playlist, the end of a stream."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from itertools import takewhile
 
 import av
+
+from livecam.sources.inputs import is_stream
 
 _LEAST_GAP_SECONDS = 0.5
 """Playlists tell durations only roughly."""
@@ -64,6 +66,27 @@ class Missing:
         missing_seconds = self._whole_seconds - (self._end_seconds - self._begin_seconds)
         is_exact = self._whole_seconds % 1 > 0
         return missing_seconds if is_exact and missing_seconds >= _LEAST_GAP_SECONDS else 0.0
+
+
+def break_off(container: av.container.InputContainer, end_seconds: float) -> str:
+    """Return how a stream has broken off that ended without an error, empty if it is complete or a file.
+
+    HTTP that announces its length fails by itself. A stream that announces none ends the same way whether its sender
+    has finished or died, so it counts as broken off.
+
+    Args:
+        container: The stream, read to its end.
+        end_seconds: The end of its last picture, on the stream's clock.
+    """
+    if not is_stream(container.name) or ((container.size or 0) > 0 and container.format.name != "hls"):
+        return ""
+    if container.duration is None:
+        return "ended; its length was not announced, so it may have broken off"
+    promised_seconds = container.duration / av.time_base
+    read_seconds = end_seconds - (container.start_time or 0) / av.time_base
+    if read_seconds >= promised_seconds - _LEAST_GAP_SECONDS:
+        return ""
+    return f"breaks off after {read_seconds:.1f} of {promised_seconds:.1f} s"
 
 
 def _tagged_seconds(stream: av.VideoStream) -> float | None:

@@ -9,9 +9,8 @@ from fractions import Fraction
 import av
 
 from livecam.sources.decoder import decoder_of
-from livecam.sources.endings import break_off
 from livecam.sources.joins import Joins
-from livecam.sources.missing import Missing
+from livecam.sources.missing import Missing, break_off
 from livecam.sources.part import Part
 from livecam.sources.protocols import problem_of
 from livecam.sources.timestamps import Timestamps
@@ -137,7 +136,7 @@ class Reading:
         self._tell()
 
     def _tell(self) -> None:
-        """Log what is not as one expects it of a file."""
+        """Log what is unusual about the file."""
         name, times = self._name, self._timestamps
         if self._period:
             rate = 1 / float(self._period * (self._stream.time_base or 1))
