@@ -204,7 +204,7 @@ class Ledger:
         """Return the ledger as plain data for JSON.
 
         The counts in `frames` are named after the kind of run: read and written for a file, captured and shown live.
-        `dropped` is a single number for a file, which never drops frames, and a count per step for a live run.
+        `dropped` is a single number for a file and for pictures, and a count per step for a live run.
         """
         return {
             "source": self.source,

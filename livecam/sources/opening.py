@@ -26,8 +26,8 @@ USUAL_MEGAPIXELS = 70.0
 """The largest pictures of a video that are read unless more is asked for: 8192x8192, as of cameras for 360 degrees."""
 # UDP loses packets as soon as a key frame is larger than a buffer on the way, so it is the second choice.
 _ALWAYS = {"rtsp_flags": "prefer_tcp"}
-# Tags that are not UTF-8 are no reason to refuse a file. From PyAV 19 on they are always taken, byte for byte.
-_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+TOLERANT_OF_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Tags that are not UTF-8 are no reason to refuse a file. From PyAV 19 on they are always taken, byte for byte."""
 _NETWORK = (
     *("http", "https", "httpproxy", "ftp", "mmsh", "mmst", "tcp", "tls", "udp", "udplite", "dtls", "rtp", "srtp"),
     *("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpts", "rtmpe", "rtmpte", "ffrtmphttp", "ffrtmpcrypt"),
@@ -75,7 +75,7 @@ def open_container(
             # Absolute, or FFmpeg would take the text before a colon in a file name for a protocol.
             uri if is_url(uri) else str(Path(uri).absolute()),
             options={**_ALWAYS, **_allowed(uri), **tls_options(insecure=insecure), **(options or {})},
-            **_TAGS,
+            **TOLERANT_OF_TAGS,
             timeout=(open_seconds, read_seconds),
         )
     except av.ArgumentError as exc:

@@ -14,7 +14,7 @@ import av
 from av.container import InputContainer
 
 from livecam.errors import InputError
-from livecam.sources.opening import whitelists
+from livecam.sources.opening import TOLERANT_OF_TAGS, whitelists
 
 PIPE_NAMES = ("-", "pipe:", "pipe:0")
 _HEAD_BYTES = 4096
@@ -83,9 +83,7 @@ def open_pipe(pipe: StandardInput, options: Mapping[str, str] | None = None) -> 
     """
     _check_head(pipe)
     try:
-        return av.open(
-            pipe, "r", options={**whitelists(("pipe",), frozenset()), **(options or {})}, metadata_errors="replace"
-        )
+        return av.open(pipe, "r", options={**whitelists(("pipe",), frozenset()), **(options or {})}, **TOLERANT_OF_TAGS)
     except av.FFmpegError as exc:
         raise InputError(
             f"{pipe.name} is not a video that can be read (damaged, cut short, or something else)"

@@ -15,9 +15,9 @@ _DECODED_WITHOUT_REFERENCES = ("mpeg4", "h263", "msmpeg4v1", "msmpeg4v2", "msmpe
 
 
 def usual_period(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
-    """Return how long a picture is shown on average, in the time base, if the file's table of times is of no use.
+    """Return how long each picture is shown, in the time base, if the file's table of times is of no use, else None.
 
-    None if it is not: a damaged MP4 may have hundreds of pictures within a millisecond.
+    A damaged MP4 may have hundreds of pictures within a millisecond.
     """
     count, time_base, entries = stream.frames, stream.time_base, stream.index_entries
     if count < 2 or len(entries) < count or not time_base or not container.duration:
