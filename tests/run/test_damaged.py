@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import pytest
 from click.testing import Result
 
 from tests.support.clips import facts_of, number_in
+from tests.support.packets import remuxed
 
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
@@ -18,17 +18,7 @@ Livecam = Callable[..., Result]
 
 def with_index_in_front(source: Path) -> Path:
     """The same MP4, rewritten so that it can be cut and still be opened."""
-    target = source.with_name("front.mp4")
-    with (
-        av.open(str(source)) as container,
-        av.open(str(target), "w", container_options={"movflags": "faststart"}) as copy,
-    ):
-        streams = {s.index: copy.add_stream_from_template(s, opaque=True) for s in container.streams}
-        for packet in container.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream_index]
-                copy.mux(packet)
-    return target
+    return remuxed(source, source.with_name("front.mp4"), movflags="faststart")
 
 
 def annotate_damaged(livecam: Livecam, source: Path) -> tuple[dict[str, int], Path, Result]:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from tests.support.clips import Facts, facts_of, number_in
+from tests.support.packets import remuxed
 
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
@@ -132,7 +133,7 @@ def test_subtitles_chapters_and_metadata_are_carried_over(livecam: Livecam, clip
     }.items()
 
 
-def remuxed(source: Path, target: Path, order: list[int], attachment: bytes = b"") -> Path:
+def reordered(source: Path, target: Path, order: list[int], attachment: bytes = b"") -> Path:
     """The same packets with the streams in another order, perhaps with an attachment, in another container."""
     with av.open(str(source)) as container, av.open(str(target), "w") as copy:
         streams = {i: copy.add_stream_from_template(container.streams[i], opaque=True) for i in order}
@@ -148,14 +149,14 @@ def remuxed(source: Path, target: Path, order: list[int], attachment: bytes = b"
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_the_video_need_not_be_the_first_stream(livecam: Livecam, clip: Clip, ending: str) -> None:
     plain = clip("plain.mp4", audio=["aac"], b_frames=2, frames=30)
-    source = remuxed(plain, plain.with_name(f"swapped.{ending}"), [1, 0])
+    source = reordered(plain, plain.with_name(f"swapped.{ending}"), [1, 0])
     _, after, _ = annotated(livecam, source, ending)
     assert [number_in(picture) for picture in after.pictures] == list(range(30))
 
 
 def test_attachments_stay_in_matroska_and_are_named_elsewhere(livecam: Livecam, clip: Clip) -> None:
     plain = clip("plain.mp4")
-    source = remuxed(plain, plain.with_name("fonts.mkv"), [0], attachment=b"not really a font")
+    source = reordered(plain, plain.with_name("fonts.mkv"), [0], attachment=b"not really a font")
     annotated(livecam, source, "mkv")
     with av.open(str(source.with_name("out.mkv"))) as container:
         (kept,) = [stream for stream in container.streams if stream.type == "attachment"]
@@ -184,14 +185,9 @@ def test_rgb_and_grey_sources_keep_their_colours(livecam: Livecam, clip: Clip, c
 
 def test_a_part_has_all_its_audio_where_the_file_stores_it_late(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:
     plain = clip("plain.mp4", frames=100, audio=["aac"])
-    source = tmp_path / "late.mp4"  # fragments of two seconds: picture first, its sound afterwards
+    # Fragments of two seconds: picture first, its sound afterwards.
     options = {"movflags": "empty_moov+default_base_moof", "frag_duration": "2000000"}
-    with av.open(str(plain)) as container, av.open(str(source), "w", container_options=options) as copy:
-        streams = {s.index: copy.add_stream_from_template(s, opaque=True) for s in container.streams}
-        for packet in container.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream_index]
-                copy.mux(packet)
+    source = remuxed(plain, tmp_path / "late.mp4", **options)
     output = tmp_path / "out.mp4"
     assert livecam("annotate", source, "-o", output, "--weights", "none", "--duration", 1.5).exit_code == 0
     assert facts_of(output).copied[0][1][-1][0] > 1.4

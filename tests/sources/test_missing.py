@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import pytest
 
 from livecam.sources import open_source
 from livecam.sources.video import VideoSource
+from tests.support.packets import remuxed
 from tests.support.reading import ignore, number_of
 from tests.support.rtsp import RtspServer
 
@@ -20,19 +20,8 @@ FRAMES, FRAMES_IN_PART = 190, 24
 @pytest.fixture
 def playlist(clip: Clip, tmp_path: Path) -> Path:
     """An HLS playlist of eight parts of 24 frames, the last shorter."""
-    target = tmp_path / "list.m3u8"
-    options = {"hls_time": "0.5", "hls_list_size": "0", "hls_playlist_type": "vod"}
     source = clip(frames=FRAMES, key_every=FRAMES_IN_PART, audio=["aac"])
-    with (
-        av.open(str(source)) as container,
-        av.open(str(target), "w", format="hls", container_options=options) as copy,
-    ):
-        streams = {each.index: copy.add_stream_from_template(each, opaque=True) for each in container.streams}
-        for packet in container.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream_index]
-                copy.mux(packet)
-    return target
+    return remuxed(source, tmp_path / "list.m3u8", hls_time="0.5", hls_list_size="0", hls_playlist_type="vod")
 
 
 def test_a_playlist_is_read_whole(playlist: Path, caplog: pytest.LogCaptureFixture) -> None:

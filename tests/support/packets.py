@@ -17,9 +17,16 @@ def packets_in(path: Path) -> Iterator[av.Packet]:
         yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
-def remuxed(source: Path, target: Path, change: Change) -> Path:
-    """A copy in which each packet of the picture, with its number, was replaced by others; other streams stay."""
-    options = {"avoid_negative_ts": "disabled"}
+def unchanged(number: int, packet: av.Packet) -> list[av.Packet]:
+    return [packet]
+
+
+def remuxed(source: Path, target: Path, change: Change = unchanged, **options: str) -> Path:
+    """A copy in which each packet of the picture, with its number, was replaced by others; other streams stay.
+
+    `options` are those of the muxer.
+    """
+    options = {"avoid_negative_ts": "disabled", **options}
     with av.open(str(source)) as container, av.open(str(target), "w", container_options=options) as copy:
         streams = {each.index: copy.add_stream_from_template(each, opaque=True) for each in container.streams}
         number = 0
