@@ -15,11 +15,11 @@ from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal, as_players, connected
 from livecam.sources.inputs import check_file, is_stream, is_url
-from livecam.sources.opening import USUAL_MEGAPIXELS, open_container, video_stream
+from livecam.sources.opening import USUAL_MEGAPIXELS, is_picture, open_container, video_stream
 from livecam.sources.protocols import problem_of, without_credentials
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
-from livecam.sources.snapshots import USUAL_RATE, Snapshots, is_snapshot
+from livecam.sources.snapshots import USUAL_RATE, Snapshots
 from livecam.sources.video import VideoSource, open_file
 from livecam.text import redacted
 
@@ -108,7 +108,7 @@ def open_stream(url: str, options: LiveOptions) -> Source:
         connection.close()
         return open_file(url, options)
     request = partial(_join, url, _PROBE_SECONDS, options.open_seconds, **trust)
-    if is_snapshot(connection):
+    if is_picture(connection.container):
         connect = partial(Snapshots, request, choose, options.fps or USUAL_RATE)
     elif is_segmented(connection):
         connect = partial(Segments, request, choose)
@@ -126,7 +126,7 @@ def _output_name(url: str) -> str:
 
 def _is_file(connection: Connection, url: str) -> bool:
     """Return True for a video that a web server has as a whole."""
-    if not url.startswith("http") or is_snapshot(connection):
+    if not url.startswith("http") or is_picture(connection.container):
         return False
     return connection.has_an_end or ((connection.container.size or 0) > 0 and not is_segmented(connection))
 

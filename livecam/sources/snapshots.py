@@ -11,14 +11,8 @@ import av
 from av.container import InputContainer
 
 from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal
-from livecam.sources.opening import is_picture
 
 USUAL_RATE = Fraction(2)
-
-
-def is_snapshot(connection: Connection) -> bool:
-    """Return True if what comes is a picture file, such as a JPEG, rather than a video."""
-    return is_picture(connection.container)
 
 
 class Snapshots(Connection):

@@ -68,8 +68,8 @@ class VideoSource(Source):
         self._pipe = pipe
         self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
         self._only_pictures, self._told = only_pictures, told
-        opened = partial(open_pipe, pipe) if pipe else partial(open_recording, uri, self.name, insecure=insecure)
-        self._opened = partial(_opened, opened, self.name, stream, max_megapixels)
+        open_input = partial(open_pipe, pipe) if pipe else partial(open_recording, uri, self.name, insecure=insecure)
+        self._opened = partial(_opened, open_input, self.name, stream, max_megapixels)
         self._open()
         try:
             first, self._ahead = self._begin()
@@ -247,14 +247,14 @@ class VideoSource(Source):
 
 
 def _opened(
-    opened: Callable[..., av.container.InputContainer],
+    open_input: Callable[..., av.container.InputContainer],
     name: str,
     number: int | None,
     max_megapixels: float,
-    **options: Mapping[str, str],
+    options: Mapping[str, str] | None = None,
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
-    """Open a file or URL, and its video stream of a number among all streams; None for the one that players show."""
-    container = opened(**options)
+    """Open an input with FFmpeg's options, and its video stream of a number among all streams, as `video_stream`."""
+    container = open_input(options=options)
     try:
         stream = video_stream(container, name, number, max_megapixels)
     except InputError:
