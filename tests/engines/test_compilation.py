@@ -6,9 +6,11 @@ import json
 import math
 import os
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from livecam.explain.engines.compilation import Compilation
 from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino
+from livecam.system.cores import module_command, module_environment
 from tests.support.tiny import Tiny, pictures, program_of, tiny
 
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
@@ -176,7 +179,7 @@ def test_a_builder_at_work_ends_with_its_explainer() -> None:
     process = compilation._builder
     assert process is not None
     assert isinstance(process.args, list)
-    folder = Path(process.args[-2]).parent
+    folder = Path(process.args[-2])
     assert process.poll() is None
     assert folder.exists()
     thread = compilation._thread
@@ -195,14 +198,14 @@ def test_an_explainer_collected_in_the_thread_of_another_does_not_wait_for_its_o
     was_free: list[bool] = []
 
     class Collecting(Compilation):
-        def _search(self, folder: Path) -> None:
+        def _search(self, resources: ExitStack) -> None:
             with lock:
                 is_held.set()
                 is_needed.wait()
                 forgotten.clear()
 
     class Collected(Compilation):
-        def _search(self, folder: Path) -> None:
+        def _search(self, resources: ExitStack) -> None:
             is_held.wait()
             is_needed.set()
             was_free.append(lock.acquire(timeout=5))
@@ -219,6 +222,20 @@ def test_an_explainer_collected_in_the_thread_of_another_does_not_wait_for_its_o
         if thread.name == "livecam-compilation":
             thread.join()
     assert was_free == [True]
+
+
+def test_a_builder_whose_run_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nobody else removes its temporary files then."""
+    folder, job = tmp_path / "temporary", tmp_path / "job"
+    folder.mkdir()
+    (folder / "draft").touch()
+    torch.save(({"fp32": None}, torch.zeros(1), False), job)
+    with job.open("rb") as handed_over:
+        command = module_command("livecam.explain.engines.build", folder, tmp_path / "entry")
+        child = subprocess.run(command, stdin=handed_over, capture_output=True, env=module_environment(), check=False)
+    assert child.returncode == 1
+    assert b"NoneType" in child.stderr
+    assert not folder.exists()
 
 
 @pytest.mark.long

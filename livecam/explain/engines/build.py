@@ -1,4 +1,6 @@
-"""The process that builds a traced program for its device: `python -m livecam.explain.engines.build JOB ENTRY`.
+"""The process that builds a traced program for its device.
+
+It is run as `python -m livecam.explain.engines.build FOLDER ENTRY < JOB`.
 
 Building is mostly Python code, which would hold up every other thread if it ran in the process of the run. If the build
 crashes, the run continues with the engine that it has.
@@ -7,8 +9,10 @@ crashes, the run continues with the engine that it has.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -20,29 +24,27 @@ from livecam.explain.engines.openvino import openvino, to_openvino
 from livecam.system import cores
 
 
-def main(job: Path, entry: Entry) -> None:
+def main(job: IO[bytes], folder: Path, entry: Entry) -> None:
     """Build a program in each precision of a job, and move each result to the cache entry as soon as it is done.
 
     A precision that cannot be built is skipped; if none can be built, the error of the first is raised.
 
     Args:
         job: A file with the graphs by precision, the likely fastest first; pictures of the shape to build for; and True
-            to run at low priority.
+            to run at low priority. It is the standard input, which is empty afterwards.
+        folder: The folder for temporary files.
         entry: The folder of the program in the cache.
     """
     cores.spare_collector()
     graphs, images, is_patient = torch.load(job, weights_only=False)  # written by our parent process
-    job.unlink()  # it is as large as the weights
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), job.fileno())  # the file, as large as the weights, is gone then
     if is_patient:
         cores.give_way()
     errors: list[Exception] = []
     for precision, graph in graphs.items():
         try:
-            files = (
-                _compile(graph, images, precision, job.parent)
-                if images.is_cuda
-                else _convert(graph, images, job.parent)
-            )
+            files = _compile(graph, images, precision, folder) if images.is_cuda else _convert(graph, images, folder)
             for file in files:
                 entry.take(file)
         except Exception as exc:
@@ -75,4 +77,8 @@ def _compile(graph: GraphModule, images: Tensor, precision: str, folder: Path) -
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Entry(Path(sys.argv[2])))
+    temporary = Path(sys.argv[1])
+    try:
+        main(sys.stdin.buffer, temporary, Entry(Path(sys.argv[2])))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # the run, which also removes it, may have been killed

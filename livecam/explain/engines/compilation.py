@@ -15,10 +15,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import IO
 
 import torch
 from torch import Tensor
@@ -37,7 +37,6 @@ log = logging.getLogger("livecam")
 Compute = Callable[[Tensor], Sequence[Tensor]]
 """A function of pictures (B, h, w, channels) uint8 that returns the tensors of an `Answer`."""
 
-_JOB, _LOG = "job.pt", "log.txt"
 _POLL_SECONDS = 0.1
 _ROUNDS = 5
 _SAMPLE_PICTURES = 4
@@ -116,6 +115,7 @@ class Compilation:
         self._samples: list[Sample] = []
         self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
         self._builder: subprocess.Popen[bytes] | None = None
+        self._messages: IO[bytes]  # of the builder, in a file without a name
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
     def start(self) -> None:
@@ -150,8 +150,8 @@ class Compilation:
 
     def _run(self) -> None:
         try:
-            with _current(self._device), _temporary_folder() as folder:
-                self._search(Path(folder))
+            with _current(self._device), ExitStack() as resources, tempfile.TemporaryFile() as self._messages:
+                self._search(resources)
         except _Ended:
             pass
         except LivecamError as exc:
@@ -166,24 +166,27 @@ class Compilation:
             self.settled.set()
             atexit.unregister(self.end)
 
-    def _search(self, folder: Path) -> None:
+    def _search(self, resources: ExitStack) -> None:
         if self._device.type == "cuda":
             cuda.check_capturable(self._traced.module)
         entry = Entry.of(self._traced.digest(), self._images.shape, self._device)
         try:
-            self._launch(entry, folder)
+            self._launch(entry, resources)
             while not self._sampled.wait(_POLL_SECONDS):
                 self._check_going_on()
             self._check_going_on()
             if self._device.type == "cuda":
                 self._compete("captured", self._precisions, self._captured)
-            self._follow_builder(entry, folder)
+            self._follow_builder(entry)
         finally:
             if self._builder is not None and self._builder.poll() is None:
                 _kill(self._builder)
 
-    def _launch(self, entry: Entry, folder: Path) -> None:
-        """Start the builder process if a program is not in the cache. Passing the weights takes half a second."""
+    def _launch(self, entry: Entry, resources: ExitStack) -> None:
+        """Start the builder process if a program is not in the cache. Passing the weights takes half a second.
+
+        They are passed in a file without a name, which a run that is killed does not leave behind.
+        """
         missing = [name for name in self._precisions if not entry.file(name, self._device).exists()]
         if missing and self.may_build:
             if self._device.type == "cpu":
@@ -191,21 +194,23 @@ class Compilation:
             entry.make()
             entry.check_is_ours()
             graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
-            torch.save((graphs, self._images.to(self._device), self._is_patient), folder / _JOB)
-            if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
-                raise LivecamError("the weights were changed while they were handed over")
-            with (folder / _LOG).open("wb") as messages:
+            with tempfile.TemporaryFile() as job:
+                torch.save((graphs, self._images.to(self._device), self._is_patient), job)
+                job.seek(0)
+                if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
+                    raise LivecamError("the weights were changed while they were handed over")
+                folder = resources.enter_context(_temporary_folder())
                 self._builder = subprocess.Popen(
-                    module_command("livecam.explain.engines.build", folder / _JOB, entry.path),
-                    stdin=subprocess.DEVNULL,
-                    stdout=messages,
-                    stderr=messages,
-                    env=module_environment(TMPDIR=str(folder)),
+                    module_command("livecam.explain.engines.build", folder, entry.path),
+                    stdin=job,
+                    stdout=self._messages,
+                    stderr=self._messages,
+                    env=module_environment(TMPDIR=folder),
                     start_new_session=True,  # Ctrl-C is handled by the run, which then ends this process
                 )
         self._launched.set()
 
-    def _follow_builder(self, entry: Entry, folder: Path) -> None:
+    def _follow_builder(self, entry: Entry) -> None:
         """Try each precision as soon as it is built, or at once if it is in the cache."""
         untried, is_over = list(self._precisions), False
         while untried and not is_over:
@@ -221,7 +226,7 @@ class Compilation:
                 self._ending.wait(_POLL_SECONDS)
                 self._check_going_on()
         if self._builder is not None and self._builder.wait():
-            self.problem = f"the model cannot be compiled ({_last_words(folder / _LOG)})"
+            self.problem = f"the model cannot be compiled ({_last_words(self._messages)})"
             if self.candidate is not None:
                 log.warning("%s: continuing with it %s", self.problem, self.candidate.engine)
 
@@ -332,9 +337,10 @@ def _kill(builder: subprocess.Popen[bytes]) -> None:
     builder.wait()
 
 
-def _last_words(messages: Path) -> str:
+def _last_words(messages: IO[bytes]) -> str:
     """Return the last error among the messages of a process, else the last line."""
-    lines = messages.read_text(errors="replace").strip().splitlines()
+    messages.seek(0)
+    lines = messages.read().decode(errors="replace").strip().splitlines()
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b|-- No conversion", line)]
     return textwrap.shorten((errors or lines or ["it was killed"])[-1], 120, placeholder="...")
 
