@@ -80,8 +80,10 @@ def test_a_reader_that_stops_early_is_no_error(capsys: pytest.CaptureFixture[str
     """As `| head -1`, whose end of the pipe is closed while there is more to write."""
     reading, writing = os.pipe()
     os.close(reading)
-    with os.fdopen(writing, "w") as pipe, redirect_stdout(pipe):  # which at the end is flushed, as at exit
+    pipe = os.fdopen(writing, "w")
+    with pytest.raises(SystemExit) as ended, pipe, redirect_stdout(pipe):  # which at the end is flushed, as at exit
         cli(["models", "resnet*"], standalone_mode=False)
+    assert not ended.value.code
     assert capsys.readouterr().err == ""
 
 

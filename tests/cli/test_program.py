@@ -59,7 +59,10 @@ def test_options_are_listed_by_topic(livecam: Livecam) -> None:
     assert annotate["Other options"] == ["--debug", "--help"]
     live = sections_of(livecam("live", "--help").stdout)
     assert list(live)[0] == "Source"
-    assert live["Source"] == ["--size", "--fps", "--pixel-format", "--realtime", "--loop"]
+    assert live["Source"] == [
+        *("--size", "--fps", "--pixel-format", "--stream", "--max-megapixels"),
+        *("--open-timeout", "--insecure", "--realtime", "--loop"),
+    ]
     assert live["How it looks"] == annotate["How it looks"]
     assert "Measurement" in sections_of(livecam("bench", "--help").stdout)
     assert list(sections_of(livecam("doctor", "--help").stdout)) == ["Options"]
