@@ -12,11 +12,10 @@ import av
 from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
-from livecam.sources.certificates import HOW_TO_TRUST, distrust
 from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal, as_players, connected
 from livecam.sources.inputs import check_file, is_stream, is_url
 from livecam.sources.opening import USUAL_MEGAPIXELS, is_picture, open_container, video_stream
-from livecam.sources.protocols import problem_of, without_credentials
+from livecam.sources.protocols import CHECK_ADDRESS, problem_and_advice, without_credentials
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
 from livecam.sources.snapshots import USUAL_RATE, Snapshots
@@ -47,7 +46,7 @@ def connect_stream(
         left_seconds = asked_seconds + open_seconds - time.perf_counter()
     if left_seconds <= 0:
         container.close()
-        raise _cannot_join(f"no video for {open_seconds:g} s")
+        raise NoSignal(f"no video for {open_seconds:g} s", CHECK_ADDRESS)
     return Connection(
         container, choose, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds
     )
@@ -70,29 +69,8 @@ def _join(
         )
     except av.FFmpegError as exc:
         if time.perf_counter() - asked_seconds >= open_seconds:  # RTSP calls it invalid data
-            raise _cannot_join(f"no answer for {open_seconds:g} s") from without_credentials(exc)
-        raise _refused(exc, url) from without_credentials(exc)
-
-
-def _refused(error: av.FFmpegError, url: str) -> NoSignal:
-    if problem := distrust(error):
-        return NoSignal(problem, HOW_TO_TRUST)
-    match error:
-        case av.error.ProtocolNotFoundError():
-            return NoSignal(problem_of(error), "livecam doctor lists the protocols that it has")
-        case av.error.HTTPUnauthorizedError():
-            return NoSignal(problem_of(error), "write them into the address, as in rtsp://user:password@host/path")
-        case av.InvalidDataError() if url.startswith("rtp:"):
-            return NoSignal(problem_of(error), "name that file")
-        case av.InvalidDataError():
-            return _cannot_join("the address does not send a video")
-        case av.EOFError():
-            return _cannot_join("the server closed the connection without sending anything")
-    return _cannot_join(problem_of(error))
-
-
-def _cannot_join(problem: str) -> NoSignal:
-    return NoSignal(problem, "check the address and that it is being sent")
+            raise NoSignal(f"no answer for {open_seconds:g} s", CHECK_ADDRESS) from without_credentials(exc)
+        raise NoSignal(*problem_and_advice(exc)) from without_credentials(exc)
 
 
 def open_stream(url: str, options: LiveOptions) -> Source:

@@ -15,9 +15,9 @@ from av.stream import Disposition
 
 from livecam.errors import InputError
 from livecam.names import READ_PICTURE_ENDINGS
-from livecam.sources.certificates import HOW_TO_TRUST, distrust, tls_options
+from livecam.sources.certificates import tls_options
 from livecam.sources.inputs import check_file, is_url
-from livecam.sources.protocols import problem_of, without_credentials
+from livecam.sources.protocols import CHECK_ADDRESS, problem_and_advice, problem_of, without_credentials
 from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0
@@ -102,7 +102,8 @@ def open_recording(
         )
     except av.FFmpegError as exc:
         if time.monotonic() - asked_seconds >= OPEN_SECONDS:  # RTSP calls it invalid data
-            raise InputError(f"cannot open {name}: no answer for {OPEN_SECONDS:g} s") from without_credentials(exc)
+            problem = f"no answer for {OPEN_SECONDS:g} s"
+            raise InputError(f"cannot open {name}: {problem}; {CHECK_ADDRESS}") from without_credentials(exc)
         raise _cannot_open(uri, name, exc) from without_credentials(exc)
     if is_picture(container):
         container.close()
@@ -116,10 +117,9 @@ def open_recording(
 
 
 def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
-    if problem := distrust(error):
-        return InputError(f"cannot open {name}: {problem}; {HOW_TO_TRUST}")
     if is_url(uri):
-        return InputError(f"cannot open {name}: {problem_of(error)}")
+        problem, advice = problem_and_advice(error)
+        return InputError(f"cannot open {name}: {problem}; {advice}")
     if Path(uri).suffix.lower() in _FORMATS_BY_ENDING:
         return InputError(f"what {name} refers to cannot be read ({problem_of(error)}); check the names in it")
     if Path(uri).is_file() and _refers_to_others(Path(uri)):

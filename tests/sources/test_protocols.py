@@ -15,5 +15,6 @@ def test_a_protocol_is_there_or_not() -> None:
 
 
 def test_a_protocol_that_is_missing_is_named() -> None:
-    with pytest.raises(InputError, match=r"cannot open nonsense://127.0.0.1: this build of FFmpeg has no NONSENSE"):
+    problem = r"cannot open nonsense://127.0.0.1: this build of FFmpeg has no NONSENSE; livecam doctor lists"
+    with pytest.raises(InputError, match=problem):
         open_source("nonsense://127.0.0.1")
