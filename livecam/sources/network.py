@@ -38,15 +38,21 @@ def connect_stream(
     asked_seconds = time.perf_counter()
     join = partial(_join, url, stall_seconds=stall_seconds, insecure=insecure)
     container = join(_PROBE_SECONDS, open_seconds)
+    no_video = NoSignal(f"no video for {open_seconds:g} s", CHECK_ADDRESS)
     left_seconds = asked_seconds + open_seconds - time.perf_counter()
     if left_seconds > 0 and not container.streams.video and container.duration is None:
         # The sound came first. PyAV does not see streams that appear after opening, so open again and wait for them.
         container.close()
-        container = join(left_seconds, left_seconds)
+        try:
+            container = join(left_seconds, left_seconds)
+        except NoSignal as exc:
+            if time.perf_counter() < asked_seconds + open_seconds:
+                raise
+            raise no_video from exc
         left_seconds = asked_seconds + open_seconds - time.perf_counter()
     if left_seconds <= 0:
         container.close()
-        raise NoSignal(f"no video for {open_seconds:g} s", CHECK_ADDRESS)
+        raise no_video
     return Connection(
         container, choose, stall_seconds=stall_seconds, join_seconds=open_seconds, asked_seconds=asked_seconds
     )
