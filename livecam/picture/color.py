@@ -18,7 +18,8 @@ _LUMA = {
     9: (0.2627, 0.0593),
 }
 _RGB = 0
-_BT709, _BT601 = 1, 6
+BT709, BT2020, _BT601 = 1, 9, 6
+"""Colour spaces, by FFmpeg's AVColorSpace; BT709 is also its number of the primaries and of the transfer function."""
 
 
 class Color(NamedTuple):
@@ -42,7 +43,7 @@ class Color(NamedTuple):
     def tagged(cls, space: int, color_range: int, width: int, height: int) -> Color:
         """Read FFmpeg's tags of pictures of a size, as `of` does."""
         if space not in _LUMA:
-            space = _BT709 if width >= 1280 or height > 576 else _BT601
+            space = BT709 if width >= 1280 or height > 576 else _BT601
         return cls(space, color_range == ColorRange.JPEG)
 
     @staticmethod

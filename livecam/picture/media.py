@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeVar
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange
 
-from livecam.picture.color import Color
+from livecam.picture.color import BT709, Color
 
 Side = TypeVar("Side", int, float)
 
@@ -114,6 +115,16 @@ class Media:
     disposition: int = 0
     chapters: list[Any] = field(default_factory=list)
     copied_streams: tuple[av.stream.Stream, ...] = ()
+
+    def in_bt709(self) -> Media:
+        """Return these facts for pictures in BT.709, in the limited range."""
+        return replace(
+            self,
+            color_range=int(ColorRange.MPEG),
+            color_space=BT709,
+            color_primaries=BT709,
+            color_transfer=BT709,
+        )
 
 
 def media_of(first: av.VideoFrame, **facts: Any) -> Media:

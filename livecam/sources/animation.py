@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 
 from livecam.errors import InputError, some_of
+from livecam.picture.conversion import Bt709Converter
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
@@ -26,12 +26,10 @@ from livecam.sources.conditioning import Conditioner
 from livecam.sources.opening import USUAL_MEGAPIXELS, check_size
 from livecam.sources.paced import played
 from livecam.sources.pictures import opened, upright_rgb
-from livecam.system import cores
 
 log = logging.getLogger("livecam")
 
 USUAL_FPS = Fraction(25)
-_BT709, _LIMITED = 1, 1
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _TIME_BASE = Fraction(1, 90_000)
 _SHORTEST_MS, _USUAL_MS = 10, 100
@@ -67,7 +65,7 @@ class PicturesInTime(Source):
         self._begin = round(start_seconds / time_base)
         self._end = None if duration_seconds is None else self._begin + round(duration_seconds / time_base)
         self._expected = self._count()
-        self._reformatter = VideoReformatter()
+        self._converted = Bt709Converter()
         self._notes: list[str] = []
         self._pictures = self._read()
         first = next(self._pictures, None)
@@ -80,12 +78,8 @@ class PicturesInTime(Source):
             pixel_format=first.format.name,
             time_base=time_base,
             rate=1 / (first.duration * time_base),
-            color_range=_LIMITED,
-            color_space=_BT709,
-            color_primaries=_BT709,
-            color_transfer=_BT709,
             expected_frames=self._expected if self._begin == 0 and self._end is None else None,
-        )
+        ).in_bt709()
 
     @abstractmethod
     def _shown(self) -> Iterator[Shown]:
@@ -135,17 +129,6 @@ class PicturesInTime(Source):
         picture.pts, picture.duration = shown.begin - self._begin, shown.duration
         picture.time_base = self._time_base
         yield picture
-
-    def _converted(self, image: np.ndarray) -> av.VideoFrame:
-        picture = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(image, format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=cores.SCALER,
-        )
-        picture.color_primaries = picture.color_trc = _BT709
-        return picture
 
     def _tell(self) -> None:
         """Log the problems that were found, once the run has started."""

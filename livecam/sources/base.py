@@ -92,7 +92,7 @@ class LiveOptions:
 
     Attributes:
         size: The (width, height) in pixels to ask a camera for; it may choose a similar one.
-        fps: The frames per second to ask a camera for, or a URL that sends single pictures.
+        fps: The frames per second to ask a camera for, or a URL that sends single pictures; those of numbered pictures.
         pixel_format: The pixel format to ask a camera for, by FFmpeg's name: mjpeg, yuyv422.
         realtime: Play a file at its own frame rate and drop late frames; False yields every frame as fast as the frames
             are read.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import av
 
-from livecam.picture.color import Color
+from livecam.picture.color import BT2020, Color
 from livecam.picture.media import Media
 from livecam.picture.planes import planar_format
 from livecam.sources.filters import Filters
@@ -18,8 +18,6 @@ from livecam.sources.tone_mapping import HDR, tone_map
 
 log = logging.getLogger("livecam")
 
-_LIMITED = _BT709 = 1
-_BT2020 = 9
 _LEAST_SIDE = 16
 """The pixels that bwdif needs, even where the chroma has a quarter of them."""
 _CLOSE = 0.99
@@ -30,14 +28,7 @@ def conditioned(media: Media) -> Media:
     """Return the facts of the pictures that a Conditioner makes, from those of the decoded ones."""
     pixel_format = av.VideoFormat(media.pixel_format)
     if media.color_transfer in HDR:
-        return dataclasses.replace(
-            media,
-            pixel_format=planar_format(pixel_format),
-            color_range=_LIMITED,
-            color_space=_BT709,
-            color_primaries=_BT709,
-            color_transfer=_BT709,
-        )
+        return dataclasses.replace(media, pixel_format=planar_format(pixel_format)).in_bt709()
     if _can_be_transparent(pixel_format):
         return dataclasses.replace(media, pixel_format=_opaque(pixel_format))
     return media
@@ -154,7 +145,7 @@ class Conditioner:
         if not (has_fields or is_transparent or is_hdr or self._differs(form, size, color)):
             return None
         self._tell_changes(form, size)
-        filters = Filters(picture, color._replace(space=_BT2020) if is_hdr else color)
+        filters = Filters(picture, color._replace(space=BT2020) if is_hdr else color)
         if has_fields:
             self._tell("%s is interlaced: it is deinterlaced")
             filters.deinterlace()

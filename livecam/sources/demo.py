@@ -14,17 +14,15 @@ from urllib.parse import parse_qsl
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from livecam.errors import InputError
+from livecam.picture.conversion import Bt709Converter
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.scene import SHAPES, Scene
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.paced import played
-from livecam.system import cores
 
-_BT709, _LIMITED = 1, 1
 _LARGEST = 8192
 _LONGEST_SECONDS = 1e6
 
@@ -98,20 +96,16 @@ class DemoSource(Source):
         if not 0 <= options.shapes <= len(SHAPES):
             raise InputError(f"{uri}: shapes={options.shapes} is not a number from 0 to {len(SHAPES)}")
         self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
-        self._reformatter = VideoReformatter()
+        self._converted = Bt709Converter()
         self.media = Media(
             width=width,
             height=height,
             pixel_format="yuv420p",
             time_base=1 / rate,
             rate=rate,
-            color_range=_LIMITED,
-            color_space=_BT709,
-            color_primaries=_BT709,
-            color_transfer=_BT709,
             expected_frames=None if is_endless else int(self._end_index) - self._first_index,
             metadata={"title": f"livecam {uri}"},
-        )
+        ).in_bt709()
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         numbers = takewhile(lambda number: number < self._end_index, count(self._first_index))
@@ -123,15 +117,8 @@ class DemoSource(Source):
         pass
 
     def _picture(self, image: np.ndarray, index: int) -> av.VideoFrame:
-        picture = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(image, format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=cores.SCALER,
-        )
+        picture = self._converted(image)
         picture.pts, picture.time_base, picture.duration = index, self.media.time_base, 1
-        picture.color_primaries = picture.color_trc = _BT709
         return picture
 
 
