@@ -109,11 +109,6 @@ class Feed:
         return self._is_read or bool(self.source.signal.problem)
 
     @property
-    def is_read(self) -> bool:
-        """True once the source has given its last frame."""
-        return self._is_read
-
-    @property
     def is_done(self) -> bool:
         """True once the last frame has been shown, too."""
         with self._changed:

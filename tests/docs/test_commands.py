@@ -276,6 +276,12 @@ def test_links_and_pictures_exist(page: str) -> None:
         assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_code_exist(page: str) -> None:
+    named = [code for code in inline(page) if re.fullmatch(r"[\w/]+/\w+\.py", code)]
+    assert [name for name in named if not ((ROOT / name).exists() or (ROOT / "livecam" / name).exists())] == []
+
+
 def test_the_readme_is_one_page() -> None:
     assert len((ROOT / "README.md").read_bytes()) < 8000
     (snippet,) = fenced("README.md", "python")
