@@ -14,7 +14,7 @@ _LEAST_PERIOD_SECONDS, _DEFAULT_RATE = 0.0005, 25
 _DECODED_WITHOUT_REFERENCES = ("mpeg4", "h263", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "flv1")
 
 
-def usual_period(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+def constant_period(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     """Return how long each picture is shown, in the time base, if the file's table of times is of no use, else None.
 
     A damaged MP4 may have hundreds of pictures within a millisecond.
@@ -59,7 +59,7 @@ class Timestamps:
         self._stream = stream
         self._codec = stream.codec_context.codec.canonical_name
         self._stores_pts = stores_pts and period is None
-        self._usual_period = period
+        self._constant_period = period
         self._taken = 0
         self._waiting: dict[int, tuple[av.Packet, int | None]] = {}
         self._second_fields: set[int] = set()
@@ -71,7 +71,7 @@ class Timestamps:
 
     def take(self, packet: av.Packet) -> None:
         """Record a packet that goes into the decoder, and replace its pts by its number."""
-        if self._usual_period or (packet.dts is None and not self._stores_pts):
+        if self._constant_period or (packet.dts is None and not self._stores_pts):
             packet.dts = self._next_dts
         time = packet.pts if self._stores_pts else packet.dts
         if packet.dts is not None:
@@ -135,8 +135,8 @@ class Timestamps:
                 self.lost[number] = time or 0
 
     def _period(self, duration: int | None) -> int:
-        """Return how long a picture is shown, in the stream's time base: its own duration, else the usual one."""
-        if self._usual_period or duration:
-            return self._usual_period or duration or 0
+        """Return how long a picture of this duration is shown, in the stream's time base; if unknown, by the rate."""
+        if self._constant_period or duration:
+            return self._constant_period or duration or 0
         rate, time_base = self._stream.average_rate or self._stream.guessed_rate, self._stream.time_base
         return max(round(1 / (rate * time_base)), 1) if rate and time_base else 1

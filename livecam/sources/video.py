@@ -28,7 +28,7 @@ from livecam.sources.pipe import PIPE_NAMES, StandardInput, Stopped, open_pipe
 from livecam.sources.rate import rate_of
 from livecam.sources.reading import Reading
 from livecam.sources.time_code import is_time_code, tags_after
-from livecam.sources.timestamps import usual_period
+from livecam.sources.timestamps import constant_period
 from livecam.system import cores
 from livecam.text import redacted
 
@@ -116,7 +116,7 @@ class VideoSource(Source):
 
     def _open(self) -> None:
         self._container, self._stream = self._opened()
-        self._period = usual_period(self._container, self._stream)
+        self._period = constant_period(self._container, self._stream)
         if self._period:
             self._container.close()  # without its edit list, which leaves pictures out by their times
             self._container, self._stream = self._opened(options={"ignore_editlist": "1"})
