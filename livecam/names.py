@@ -16,7 +16,8 @@ VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 READ_VIDEO_ENDINGS = (
     *(*VIDEO_ENDINGS, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob"),
-    *(".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".y4m"),
+    *(".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".y4m", ".dv"),
+    *(".h264", ".264", ".h265", ".265", ".hevc", ".m2v", ".ivf"),
 )
 """Endings of the files that count as videos in a folder; a file that is named explicitly may have any ending."""
 READ_PICTURE_ENDINGS = (

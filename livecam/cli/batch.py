@@ -64,7 +64,7 @@ class Batch:
         tell(f"{run.output.rstrip(':')}: {ledger.line()}")
         self._end_failed_files(ledger)
         if not run.is_still and not ledger.complete:
-            rest = f"{ledger.unreadable} frames could not be read and {ledger.damaged} were damaged"
+            rest = _flaws(ledger)
             tell(f"livecam: {rest}; {run.output} holds the rest")
             self._end(run.input.names, INCOMPLETE, rest)
 
@@ -100,3 +100,9 @@ class Batch:
         counts = Counter(outcome for outcome, _ in self._outcomes.values())
         others = "".join(f", {count} {outcome}" for outcome, count in counts.items())
         tell(f"livecam: {self._total - len(self._outcomes)} of {self._total} inputs done{others}")
+
+
+def _flaws(ledger: Ledger) -> str:
+    """Return how many frames are missing or damaged, as text."""
+    counts = {"could not be read": ledger.unreadable, "could be read only in part": ledger.damaged}
+    return " and ".join(f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count)

@@ -19,7 +19,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Region
 from livecam.system import cores
 
-_LONGER_SIDE, _SHORTEST_SIDE = 160, 16
+_LONGER_SIDE, _SHORTEST_SIDE = 160, 32  # OpenCV crashes at 160 x 31
 """Sides in pixels of the grey picture in which motion is found: many per map cell, searched in under a millisecond."""
 _CUT = 0.5
 """The largest fraction of the contrast that motion may leave unexplained; more means a cut. Measured on the demo and a

@@ -147,7 +147,8 @@ def add_copies(
             copies[template.index] = Copy(template, converter.stream, converter)
             notes.append(f"{name_of(template)} is converted to {TEXT_FORMATS[container.format.name]}")
         else:
-            notes.append(f"left out: {suffix} files cannot hold {name_of(template)}")
+            advice = "; .mkv files can" if _fits(template, "matroska") else ""
+            notes.append(f"left out: {suffix} files cannot hold {name_of(template)}{advice}")
     for template in templates:
         if template.index in copies:
             describe_stream(copies[template.index].stream, template.metadata, int(template.disposition))

@@ -15,7 +15,7 @@ from av.stream import Disposition
 from livecam.picture.media import Media
 
 # Tags that the muxer writes itself, or that describe the bytes of the input.
-_NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+_NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "alpha_mode")
 _NOT_KEPT_PREFIXES = ("_statistics", "bps", "number_of")
 
 

@@ -182,7 +182,7 @@ def open_live(uri: str, options: LiveOptions) -> Source:
         assert kind.open is not None  # every kind has `open` or `open_live`
         given = {option: value for option in kind.options if (value := getattr(options, option)) is not None}
         source = played(partial(kind.open, name, **given), options)
-    log.info("%s: %s", source.name, source.facts)
+    log.info("%s: %s", source.name.rstrip(":"), source.facts)
     return source
 
 

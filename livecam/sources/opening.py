@@ -173,8 +173,8 @@ def video_stream(
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        kinds = {stream.type if stream.type != "video" else "a cover picture" for stream in container.streams}
-        raise InputError(f"{name} has no video stream (it holds {', '.join(sorted(kinds))}); name a video")
+        kinds = {kind_of_stream(stream) for stream in container.streams}
+        raise InputError(f"{name} has no video stream (it holds {', '.join(sorted(kinds)) or 'nothing'}); name a video")
     if number is None:
         chosen = max(streams, key=lambda stream: bool(stream.disposition & Disposition.default))
     elif number in (numbers := [stream.index for stream in streams]):
@@ -186,6 +186,12 @@ def video_stream(
     check_size(name, chosen.width, chosen.height, max_megapixels)
     chosen.codec_context.options = {"max_pixels": str(round(max_megapixels * 1e6))}  # for pictures that grow later
     return chosen
+
+
+def kind_of_stream(stream: av.stream.Stream) -> str:
+    """Return the kind of a stream: video, audio, subtitle, data, attachment, or cover picture."""
+    is_cover = stream.type == "video" and stream.disposition & Disposition.attached_pic
+    return "cover picture" if is_cover else stream.type
 
 
 def check_size(name: str, width: int, height: int, max_megapixels: float) -> None:

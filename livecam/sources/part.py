@@ -19,8 +19,7 @@ class BeginsTooLate(Exception):  # noqa: N818 - reading begins again earlier
 class Part:
     """A part of a video: selects its pictures and packets and shifts their times.
 
-    Times then count from the start of the part. A whole file keeps its times, unless it `begins_before_zero`: then they
-    count from its beginning, since no container holds a video with negative times.
+    Times then count from the start of the part.
 
     Args:
         origin_seconds: The time at which the file begins.
@@ -29,7 +28,8 @@ class Part:
         needed_key_frames: So many key frames have to come first, the last of them not after the start of the part;
             else `keeps_picture` raises BeginsTooLate.
         time_base: The unit of the pictures' times, in seconds, of which all times are shifted by a multiple.
-        begins_before_zero: True if the first picture of the file has a negative time.
+        counts_from_zero: Count the times of a whole file from its beginning, too, instead of keeping them: for a clock
+            that may begin anywhere, and for negative times, which no container holds.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Part:
         *,
         time_base: Fraction,
         needed_key_frames: int = 0,
-        begins_before_zero: bool = False,
+        counts_from_zero: bool = False,
     ) -> None:
         self.is_part = start_seconds > 0 or duration_seconds is not None
         self.has_all_pictures = False
@@ -48,7 +48,7 @@ class Part:
         self._waits_for: set[int] = set()
         self._begin = origin_seconds + start_seconds
         self._end = math.inf if duration_seconds is None else self._begin + duration_seconds
-        zero_seconds = self._begin if self.is_part or begins_before_zero else 0.0
+        zero_seconds = self._begin if self.is_part or counts_from_zero else 0.0
         self._zero = math.ceil(zero_seconds / time_base - 0.5) * time_base
 
     def waits_for(self, streams: Iterable[av.stream.Stream]) -> None:

@@ -114,7 +114,8 @@ class Reading:
         try:
             pictures = self._decoder.decode(packet)
         except av.FFmpegError:
-            return  # the packet stays without a picture
+            self._is_damaged = True  # and the packet stays without a picture
+            return
         for picture in pictures:
             # What is predicted from a damaged picture is as wrong, but the decoder does not say so.
             self._is_damaged = picture.is_corrupt or (self._is_damaged and not picture.key_frame)

@@ -99,6 +99,7 @@ class Timestamps:
         if self._waits_for_a_time:
             return False
         picture.pts = self._last = self._later(time, picture)
+        picture.duration = self._constant_period or picture.duration
         return True
 
     def settle(self) -> None:

@@ -21,7 +21,7 @@ from livecam.picture.projection import chroma_location_in, header_of, is_project
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.joins import JOINED_BY_CAT
-from livecam.sources.opening import USUAL_MEGAPIXELS, open_recording, video_stream
+from livecam.sources.opening import USUAL_MEGAPIXELS, kind_of_stream, open_recording, video_stream
 from livecam.sources.paced import played
 from livecam.sources.part import BeginsTooLate, Part
 from livecam.sources.pipe import PIPE_NAMES, StandardInput, Stopped, open_pipe
@@ -35,6 +35,8 @@ from livecam.text import redacted
 log = logging.getLogger("livecam")
 
 _COPIED = ("audio", "subtitle", "attachment")
+_ANY_ORIGIN = (*JOINED_BY_CAT, "hls")
+"""Formats whose clock may begin with any time."""
 _SECONDS_BEFORE = (0, 2, 6, 14, 30, 62)
 """How long before the start of a part reading begins: the first that is long enough. After them, at the beginning."""
 
@@ -166,7 +168,7 @@ class VideoSource(Source):
             self._duration_seconds,
             time_base=self._stream.time_base or Fraction(1, av.time_base),
             needed_key_frames=needed,
-            begins_before_zero=(self._stream.start_time or 0) < 0,
+            counts_from_zero=self._container.format.name in _ANY_ORIGIN or (self._stream.start_time or 0) < 0,
         )
         self._reading = Reading(
             self.name, self._container, self._stream, self._copied, part, is_sought=is_sought, period=self._period
@@ -238,7 +240,7 @@ class VideoSource(Source):
     def _name_what_is_left_out(self) -> None:
         kept = {self._stream.index, *(stream.index for stream in self.media.copied_streams)}
         left_out = [
-            f"{stream.index} ({stream.type})"
+            f"{stream.index} ({kind_of_stream(stream)})"
             for stream in self._container.streams
             if stream.index not in kept and not (stream.type == "data" and is_time_code(stream.metadata))
         ]

@@ -123,6 +123,14 @@ def test_each_place_of_the_map_moves_as_its_own_place_in_the_picture(region: Reg
     assert ground == pytest.approx((0, 0), abs=0.005)
 
 
+@pytest.mark.parametrize("size", [(1920, 360), (640, 16), (64, 8), (16, 640)])
+def test_motion_is_found_in_pictures_of_any_shape(size: tuple[int, int]) -> None:
+    pictures = [np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8) for seed in range(2)]
+    since, now = map(Frame.from_rgb, pictures)
+    MotionFinder().motion(since, now)
+    assert MotionFinder().motion(since, since) is not None
+
+
 def test_a_map_of_what_stands_still_stays_as_it_is() -> None:
     first, *others = Carrier(5).explanations(still(5), Model())
     for carried in others:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 from click.testing import Result
 
@@ -36,7 +37,7 @@ def test_a_truncated_mp4(livecam: Livecam, clip: Clip) -> None:
     frames, output, result = annotate_damaged(livecam, source)
     assert frames["read"] == frames["written"] > 10
     assert frames["read"] + frames["unreadable"] == 60
-    assert f"{frames['unreadable']} frames could not be read" in result.stderr
+    assert f"{frames['unreadable']} frames could not be read; " in result.stderr
     assert [number_in(picture) for picture in facts_of(output).pictures] == list(range(frames["read"]))
 
 
@@ -63,6 +64,18 @@ def test_noise_in_the_middle(livecam: Livecam, clip: Clip, threads: int) -> None
     after = facts_of(output)
     assert len(after.times) == frames["written"]
     assert after.times == sorted(after.times)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_what_depends_on_a_packet_that_cannot_be_decoded_is_damaged(livecam: Livecam, clip: Clip, codec: str) -> None:
+    source = clip("clip.mkv", frames=30, codec=codec)
+    with av.open(str(source)) as container:
+        packet = bytes([packet for packet in container.demux(video=0) if packet.size][2])
+    source.write_bytes(source.read_bytes().replace(packet, bytes(len(packet))))
+    frames, _, _ = annotate_damaged(livecam, source)
+    assert frames["unreadable"] >= 1
+    assert frames["read"] + frames["unreadable"] == 30
+    assert frames["damaged"] >= 8
 
 
 def test_a_change_of_size_is_scaled_to_the_first_and_said_once(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_second_run_beside_the_first_is_refused(clip: Clip, tmp_path: Path) ->
 
 def test_the_first_time_is_exact(clip: Clip, tmp_path: Path) -> None:
     """Also where it is no whole number of milliseconds, in which MP4 would keep it."""
-    source = clip("clip.ts", time_base=Fraction(1, 90000), pts=[210003 + 3003 * n for n in range(12)])
+    source = clip("clip.mp4", time_base=Fraction(1, 90000), pts=[210003 + 3003 * n for n in range(12)])
     assert facts_of(copied(source, tmp_path / "out.mp4", "libx264")).times == facts_of(source).times
 
 

@@ -83,7 +83,7 @@ def test_a_cover_is_no_video(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptu
     path = with_cover(clip("plain.mp4", frames=5), tmp_path / "clip.mp4")
     assert [number_of(frame) for frame in frames_of(open_source(path))] == [0, 1, 2, 3, 4]
     assert any("not carried over" in line for line in caplog.messages)
-    with pytest.raises(InputError, match=r"no video stream \(it holds a cover picture, audio\)"):
+    with pytest.raises(InputError, match=r"no video stream \(it holds audio, cover picture\)"):
         open_source(with_cover(None, tmp_path / "song.mp4"))
 
 
