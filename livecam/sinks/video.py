@@ -185,8 +185,6 @@ class VideoSink(Sink):
 
 
 def _check(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name the file in it, such as {path / 'explained.mp4'}")
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
     check_place(path, overwrite)

@@ -48,7 +48,7 @@ def test_a_picture_goes_to_a_file_or_into_a_folder_that_exists(folder: Path) -> 
 
 @pytest.mark.parametrize("output", [".", "/", "in"])
 def test_a_folder_is_no_file(folder: Path, output: str) -> None:
-    with pytest.raises(OutputError, match="is a folder; name the file in it"):
+    with pytest.raises(OutputError, match="the ending of a video has to be one of"):
         plan("in/clip.mp4", output)
     with pytest.raises(OutputError, match="is a folder; name a file"):
         plan("in/clip.mp4", "out.mp4", report=output)

@@ -265,7 +265,8 @@ def test_interlaced_pictures_are_deinterlaced_each_in_its_place(
     frames = frames_of(open_source(path))
     assert [number_of(frame) for frame in frames] == list(range(12))
     assert [frame.index for frame in frames] == list(range(12))
-    assert [frame.picture.pts for frame in frames] == [picture.pts for picture in before]
+    begin = 0 if name.endswith("mp4") else before[0].pts  # MPEG streams begin with any time
+    assert [frame.picture.pts for frame in frames] == [picture.pts - begin for picture in before]
     assert not any(frame.picture.interlaced_frame for frame in frames)
     assert max(combing(frame.picture) for frame in frames) < min(combing(picture) for picture in before) / 4
     assert caplog.messages == [f"{path} is interlaced: it is deinterlaced"]
