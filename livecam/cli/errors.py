@@ -19,10 +19,10 @@ import click
 
 from livecam.cli.terminal import tell
 from livecam.errors import LivecamError, is_out_of_memory
+from livecam.system.signals import TERMINATING_SIGNALS
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-_ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Terminated(KeyboardInterrupt):
@@ -123,7 +123,7 @@ def _ending_signals_raised() -> Iterator[None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    before = {number: signal.signal(number, terminate) for number in _ENDING_SIGNALS}
+    before = {number: signal.signal(number, terminate) for number in TERMINATING_SIGNALS}
     try:
         yield
     finally:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+TERMINATING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask the program to end, or that its terminal has closed."""
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def ending_signals_held() -> Iterator[Callable[[], None]]:
             before[number](number, None)
 
     if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
+        for number in (signal.SIGINT, *TERMINATING_SIGNALS):
             handler = signal.getsignal(number)
             if callable(handler):  # neither ignored nor left to the system
                 before[number] = handler
