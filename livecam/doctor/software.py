@@ -41,11 +41,11 @@ def _imported(name: str, module: str, package: str) -> Check:
 
 
 def _ffmpeg() -> Check:
-    import av
+    from av import ffmpeg_version_info, library_versions
 
-    parts = [(name, av.library_versions[name]) for name in _LIBRARIES]
+    parts = [(name, library_versions[name]) for name in _LIBRARIES]
     numbers = ", ".join(f"{name} {major}.{minor}.{micro}" for name, (major, minor, micro) in parts)
-    return Check.ok("ffmpeg", f"{av.ffmpeg_version_info}, {numbers}")
+    return Check.ok("ffmpeg", f"{ffmpeg_version_info}, {numbers}")
 
 
 def protocols() -> Iterator[Check]:

@@ -50,7 +50,7 @@ class Frame:
 
     @property
     def pts_seconds(self) -> float | None:
-        """The presentation time in the source, None if the picture has none."""
+        """The presentation time in seconds, None if the picture has none."""
         return self.picture.time
 
     @property

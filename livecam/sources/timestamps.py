@@ -99,7 +99,8 @@ class Timestamps:
         if self._waits_for_a_time:
             return False
         picture.pts = self._last = self._later(time, picture)
-        picture.duration = self._constant_period or picture.duration
+        if self._constant_period:
+            picture.duration = self._constant_period
         return True
 
     def settle(self) -> None:
