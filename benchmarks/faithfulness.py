@@ -82,7 +82,7 @@ class Judge:
         normalised = (pictures / 255 - preprocessing.mean) / preprocessing.std
         with torch.inference_mode():
             logits = self._classifier.module(torch.from_numpy(normalised).permute(0, 3, 1, 2).float())
-        probabilities = logits.sigmoid() if self._classifier.multi_label else logits.softmax(dim=1)
+        probabilities = logits.sigmoid() if self._classifier.scores == "sigmoid" else logits.softmax(dim=1)
         return probabilities[:, target].numpy()
 
 

@@ -8,6 +8,8 @@ METHODS = (
 )
 LARGEST_BLUR_CELLS = 100
 """Largest standard deviation by which a map may be smoothed; a larger one would leave it uniform."""
+SCORES = ("auto", "softmax", "sigmoid", "raw")
+"""How a model's outputs become the scores that are shown."""
 ENGINES = ("auto", "eager", "compiled")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FITS = ("stretch", "crop", "pad")

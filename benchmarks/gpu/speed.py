@@ -156,7 +156,7 @@ def plain_prediction(
     def predict(images: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():
             logits = module(normalisation(images)).float()
-            scores = logits.sigmoid() if classifier.multi_label else logits.softmax(dim=1)
+            scores = logits.sigmoid() if classifier.scores == "sigmoid" else logits.softmax(dim=1)
             return tuple(scores.topk(min(SHOWN, scores.shape[1]), dim=1))
 
     return predict

@@ -105,7 +105,7 @@ class Classification:
     """The task of a model that scores classes, as `livecam.explain.task.Task` describes it.
 
     Args:
-        classifier: The model, for its name, its labels, and whether its classes exclude each other.
+        classifier: The model, for its name, its labels, and what its outputs are.
         output: Its output for one picture.
         device: The device that it runs on.
         against: A class to contrast every explained class with.
@@ -130,6 +130,9 @@ class Classification:
             raise ModelError(
                 f"there are {len(classifier.labels)} labels, but {classifier.name} has {self.classes} classes"
             )
+        self._scores = classifier.scores
+        if self._scores == "auto":
+            self._scores = "raw" if classifier.unit else "softmax" if self.classes > 1 else "sigmoid"
         self._against = None if against is None else self._index_of(against)
         self._negative = negative
 
@@ -158,16 +161,17 @@ class Classification:
         return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
 
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the targets' probabilities (B, K), the best classes (B, N) and their probabilities (B, N), in 0..1."""
+        """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
         logits = output.float()
-        probabilities = self.probabilities(logits)
+        shown = self._shown(logits)
         best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
-        return probabilities.gather(1, targets), best, probabilities.gather(1, best)
+        return shown.gather(1, targets), best, shown.gather(1, best)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Convert logits (B, classes) to probabilities: by softmax, or by sigmoid for a multi-label model."""
-        is_exclusive = not self._classifier.multi_label and logits.shape[1] > 1
-        return logits.softmax(dim=1) if is_exclusive else logits.sigmoid()
+    def _shown(self, logits: Tensor) -> Tensor:
+        """Return the scores that are shown for the model's outputs (B, classes)."""
+        if self._scores == "raw":
+            return logits
+        return logits.softmax(dim=1) if self._scores == "softmax" else logits.sigmoid()
 
     def strongest(self, output: Tensor) -> Tensor:
         """Return the highest logit."""

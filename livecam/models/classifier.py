@@ -11,6 +11,7 @@ from statistics import fmean
 from torch import nn
 
 from livecam.errors import LivecamError, ModelError, is_out_of_memory
+from livecam.names import SCORES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -61,14 +62,27 @@ class Classifier:
         module: The model: (B, channels, height, width) float32 to (B, classes) logits.
         labels: The names of the classes in the order of the logits; None if unknown.
         preprocessing: How pictures become its input.
-        multi_label: True if the classes do not exclude each other, so that a score is a sigmoid and not a softmax.
+        scores: How its outputs become the scores that are shown, one of `livecam.names.SCORES`: "softmax" for logits of
+            classes that exclude each other, "sigmoid" for logits of classes that do not, "raw" for numbers that are
+            shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs.
+        unit: The unit of raw scores, such as "years".
+
+    Raises:
+        ModelError: `scores` is not one of these, or a unit is given for probabilities.
     """
 
     name: str
     module: nn.Module
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing = Preprocessing()
-    multi_label: bool = False
+    scores: str = "auto"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scores not in SCORES:
+            raise ModelError(f"scores is {', '.join(SCORES[:-1])} or {SCORES[-1]}, not {self.scores!r}")
+        if self.unit and self.scores not in ("auto", "raw"):
+            raise ModelError(f"a unit is for raw scores, and {self.scores} makes probabilities; leave one of them out")
 
 
 def input_channels(module: nn.Module) -> int:

@@ -58,7 +58,7 @@ def build(name: str = NAME) -> Classifier:
 
 def _classifier(model: nn.Module) -> Classifier:
     preprocessing = Preprocessing(size=INPUT_SIZE, resize=min(INPUT_SIZE), mean=MEAN, std=STD)
-    return Classifier(NAME, model, LABELS, preprocessing, multi_label=True)
+    return Classifier(NAME, model, LABELS, preprocessing, scores="sigmoid")
 
 
 class LogMeanExp(nn.Module):
