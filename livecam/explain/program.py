@@ -49,7 +49,7 @@ class CamProgram:
         self._normalisation = Normalisation(classifier.preprocessing, device, dtype)
         self._task, self._selection = task, selection
         self._layers, self._method = layers, method
-        self._taps = [Tap(layer.calls) for layer in layers]
+        self._taps = [Tap(layer.call) for layer in layers]
         self._on_forwards = on_forwards
 
     @contextmanager

@@ -78,11 +78,11 @@ class Tap:
     ReLU right behind the layer, and they would overwrite the activation that the map needs. An output that is on the
     tape already, because it comes after another tapped layer, stays there.
 
-    A layer that the network runs several times for an input, `calls`, is tapped at the last call.
+    A layer that the network runs several times for an input is tapped at one `call`, counted from 0.
     """
 
-    def __init__(self, calls: int = 1) -> None:
-        self._calls = calls
+    def __init__(self, call: int = 0) -> None:
+        self._call = call
         self._seen = 0
         self._buffer: Tensor | None = None
         self._point: Tensor | None = None
@@ -111,7 +111,7 @@ class Tap:
 
     @property
     def point(self) -> Tensor:
-        """The layer's output at its last call, in the layer's own layout; gradients can be taken with respect to it."""
+        """The output of the tapped call, in the layer's own layout; gradients can be taken with respect to it."""
         if self._point is None:
             raise RuntimeError("the tapped layer was not called")
         return self._point
@@ -120,8 +120,8 @@ class Tap:
         self._seen = 0
 
     def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor | None:
-        self._seen += 1
-        if self._seen != self._calls:
+        call, self._seen = self._seen, self._seen + 1
+        if call != self._call:
             return None
         if self._substitute is not None:
             return self._substitute

@@ -33,7 +33,7 @@ class Layer:
         obstacle: The reason why it cannot be explained; empty if it can.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
-        calls: How often the model runs it for one input.
+        call: The call of it that is observed, counted from 0.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Layer:
     obstacle: str = ""
     in_attention: bool = False
     holds_scores: bool = False
-    calls: int = 1
+    call: int = 0
 
     @property
     def size(self) -> str:
@@ -59,18 +59,18 @@ class TargetLayer:
         name: Its dotted name in the model.
         module: The module itself.
         grid: The grid of its output.
-        calls: How often the model runs it for one input; the last call is explained.
+        call: The call of it that is explained, counted from 0 in each run of the model.
     """
 
     name: str
     module: nn.Module
     grid: Grid
-    calls: int = 1
+    call: int = 0
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The layers of a model in the order of execution, each at its last call."""
+    """The layers of a model in the order of execution, each at its last call that depends on the picture."""
 
     layers: tuple[Layer, ...]
 
@@ -120,7 +120,7 @@ class Survey:
         if not found:
             raise ModelError("the layer is empty; leave it out for the automatic choice")
         return [
-            TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.calls)
+            TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.call)
             for layer in found
             if layer.grid
         ]
@@ -157,9 +157,13 @@ class Survey:
 
 
 class _Output(NamedTuple):
-    """The output of a module: its name, shape and node in the autograd graph before any in-place operation."""
+    """The output of a call of a module, counted from 0; its shape, and its node in the autograd graph.
+
+    The node is the one before any in-place operation.
+    """
 
     name: str
+    call: int
     shape: tuple[int, ...]
     edge: GradientEdge
 
@@ -168,15 +172,14 @@ class _Output(NamedTuple):
 class Recording:
     """One run of a model: its output and those of its submodules.
 
-    `output` is the model's own. `outputs` are those of the submodule calls that returned a float tensor, in the order
-    of execution. `calls` counts all calls of each submodule. `example` is the input.
+    `output` is the model's own. `outputs` are those of the submodule calls that returned a tensor which depends on the
+    input, in the order of execution. `example` is the input.
     """
 
     model: nn.Module
     example: Tensor
     output: Any
     outputs: Sequence[_Output]
-    calls: Counter[str]
 
     def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
         """Find out which layers can be explained. Raises ModelError if the model has no submodules with outputs.
@@ -192,7 +195,7 @@ class Recording:
             gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
         token_counts = {output.shape[1] for output in self.outputs if len(output.shape) == 3}
         layers: dict[str, Layer] = {}
-        for (name, shape, _), gradient in zip(reversed(self.outputs), reversed(gradients), strict=True):
+        for (name, call, shape, _), gradient in zip(reversed(self.outputs), reversed(gradients), strict=True):
             if name in layers:
                 continue  # an earlier call of a module that is used several times
             grid, obstacle = _grid_of(shape, gradient, self.example, token_counts)
@@ -204,16 +207,16 @@ class Recording:
                 obstacle,
                 in_attention=_is_in_attention(self.model, name),
                 holds_scores=grid is not None and holds_scores(shape[grid.channel_axis]),
-                calls=self.calls[name],
+                call=call,
             )
         return Survey(tuple(reversed(layers.values())))
 
 
 def record(model: nn.Module, example: Tensor) -> Recording:
     """Run a frozen model once on a preprocessed input, (1, channels, h, w), and record the output of every layer."""
-    with _recorded_outputs(model) as (outputs, calls), torch.enable_grad():
+    with _recorded_outputs(model) as outputs, torch.enable_grad():
         output = model(example.detach().requires_grad_())
-    return Recording(model, example, output, outputs, calls)
+    return Recording(model, example, output, outputs)
 
 
 def _grid_of(
@@ -236,26 +239,22 @@ def _is_in_attention(model: nn.Module, name: str) -> bool:
 
 
 @contextmanager
-def _recorded_outputs(model: nn.Module) -> Iterator[tuple[list[_Output], Counter[str]]]:
-    """Record the calls of the submodules while the model runs inside the block.
-
-    Yields the output of each call that returns a tensor with a gradient, in the order of execution, and how often each
-    submodule was called, whether or not it returned one.
-    """
+def _recorded_outputs(model: nn.Module) -> Iterator[list[_Output]]:
+    """Yield the outputs of submodule calls inside the block: tensors with a gradient, in the order of execution."""
     outputs: list[_Output] = []
     calls: Counter[str] = Counter()
 
     def recorder(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            calls[name] += 1
             if isinstance(output, Tensor) and output.requires_grad:
-                outputs.append(_Output(name, tuple(output.shape), get_gradient_edge(output)))
+                outputs.append(_Output(name, calls[name], tuple(output.shape), get_gradient_edge(output)))
+            calls[name] += 1
 
         return hook
 
     handles = [child.register_forward_hook(recorder(name)) for name, child in model.named_modules() if name]
     try:
-        yield outputs, calls
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
