@@ -6,11 +6,7 @@ a class is.
 
 from __future__ import annotations
 
-import difflib
-import operator
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +17,7 @@ from livecam.explain.answer import PictureAnswer
 from livecam.explain.device import at_least_single
 from livecam.explain.forward import Objective
 from livecam.explain.methods import Method
+from livecam.explain.targets import Classes, check_askable, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.picture.media import Region
@@ -28,11 +25,6 @@ from livecam.picture.media import Region
 SHOWN_PREDICTIONS = 5
 """How many of the best classes are reported for every picture."""
 SIMILAR_CLASSES = 3
-_SUGGESTIONS = 3
-
-Target = int | str | Sequence[int | str]
-"""Classes by number, by name, or by rank ("top1" is each picture's best); several as a comma-separated string, a
-sequence, an array or a tensor. A name that contains a comma must be in a sequence."""
 
 
 def class_score(logits: Tensor, target: Tensor) -> Tensor:
@@ -51,54 +43,6 @@ def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     similar = logits.gather(1, distance.topk(count + 1, dim=1, largest=False).indices[:, 1:])
     # p_d / sum_d p_d is the softmax over these classes alone, which cannot vanish.
     return (similar.softmax(dim=1) * (own - similar)).sum(dim=1)
-
-
-_MOST_CLASSES = 99_999
-"""More than any model has."""
-
-
-def parse_target(target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
-    """Return a number or a name for each class that is asked for.
-
-    Args:
-        target: A class or several, as in `Target`; None is the best class.
-        top: In place of `target`: the number of best classes.
-
-    Raises:
-        ModelError: Both are given, or `target` is empty.
-    """
-    if target is not None and top is not None:
-        raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
-    if top is not None:
-        if not 1 <= top <= _MOST_CLASSES:
-            raise ModelError(f"top is a number of classes from 1 to {_MOST_CLASSES}, not {top}")
-        return tuple(f"top{rank}" for rank in range(1, top + 1))
-    if target is None:
-        return ("top1",)
-    names = target.split(",") if isinstance(target, str) else _as_list(target)
-    wanted = tuple(_as_number_or_name(name) for name in names)
-    if not wanted or "" in wanted:
-        raise ModelError("the target is empty or has an empty part; give a number, a name, or top1")
-    return wanted
-
-
-def one_for_each(wanted: tuple[int | str, ...], pictures: int) -> tuple[int | str, ...]:
-    """Return one class for each picture; a single class is used for all pictures. Raises ModelError."""
-    if len(wanted) == 1:
-        wanted *= pictures
-    if len(wanted) != pictures or not pictures:
-        raise ModelError(f"there are {len(wanted)} targets for {pictures} pictures; give one for each")
-    return wanted
-
-
-def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
-    """Raise ModelError if a class (or with `contrast`, a contrast) is asked of a method that ignores the class."""
-    if method.needs_target:
-        return
-    if contrast:
-        raise ModelError(f"{method.name} does not explain a class; leave out against and negative")
-    if any(name != "top1" for name in wanted):
-        raise ModelError(f"{method.name} does not explain a class; leave out target and top")
 
 
 class Classification:
@@ -126,14 +70,11 @@ class Classification:
         self._classifier = classifier
         self._device = device
         self.classes = _class_scores(output).shape[1]
-        if classifier.labels is not None and len(classifier.labels) != self.classes:
-            raise ModelError(
-                f"there are {len(classifier.labels)} labels, but {classifier.name} has {self.classes} classes"
-            )
+        self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._scores = classifier.scores
         if self._scores == "auto":
             self._scores = "raw" if classifier.unit else "softmax" if self.classes > 1 else "sigmoid"
-        self._against = None if against is None else self._index_of(against)
+        self._against = None if against is None else self._named.find(against)
         self._negative = negative
 
     def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
@@ -143,14 +84,14 @@ class Classification:
         Raises ModelError.
         """
         check_askable(method, wanted, contrast=self._against is not None or self._negative)
-        ranks = [_rank_of(name) for name in wanted]
+        ranks = [rank_of(name) for name in wanted]
         shown = len(ranks)
         if runner_up and method.needs_target and ranks == list(range(1, shown + 1)) and shown < self.classes:
             ranks, wanted = [*ranks, shown + 1], [*wanted, f"top{shown + 1}"]
         deepest = max(ranks, default=0)
         if deepest > self.classes:
             raise ModelError(f"there is no top{deepest}: the model has {self.classes} classes")
-        indices = [None if rank else self._index_of(name) for rank, name in zip(ranks, wanted, strict=True)]
+        indices = [None if rank else self._named.find(name) for rank, name in zip(ranks, wanted, strict=True)]
         if self._against is not None and self._against in indices:
             raise ModelError(f"{self.label(self._against)} cannot be contrasted with itself; name another class")
         # At least as many as are reported: then both agree on the order of equal logits.
@@ -196,8 +137,7 @@ class Classification:
 
     def label(self, index: int) -> str:
         """Return the name of a class, such as "class 7" if it has none."""
-        labels = self._classifier.labels
-        return labels[index] if labels else f"class {index}"
+        return self._named.label(index)
 
     def title(self, index: int, method: Method) -> str:
         """Return a description of what a map shows, such as the name of its class."""
@@ -205,26 +145,6 @@ class Classification:
             return f"{method.name}; {self.label(index)}"  # the map does not depend on a class
         rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
         return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
-
-    def _index_of(self, target: int | str) -> int:
-        """Return the index of a class given its number, label or unique prefix; case is ignored. Raises ModelError."""
-        name, text = self._classifier.name, str(target).strip()
-        if re.fullmatch("-?[0-9]+", text):
-            if 0 <= int(text) < self.classes:
-                return int(text)
-            raise ModelError(f"{name} has the classes 0 to {self.classes - 1}, not {text}")
-        labels = [label.lower() for label in self._classifier.labels or ()]
-        matching = [index for index, label in enumerate(labels) if label == text.lower()]
-        matching = matching or [index for index, label in enumerate(labels) if text and label.startswith(text.lower())]
-        if len(matching) == 1:
-            return matching[0]
-        if matching:
-            named = ", ".join(f"{self.label(index)} ({index})" for index in matching[:_SUGGESTIONS])
-            more = f" and {len(matching) - _SUGGESTIONS} more" if len(matching) > _SUGGESTIONS else ""
-            raise ModelError(f"{text!r} could be {named}{more}; write the name in full or give its number")
-        near = difflib.get_close_matches(text.lower(), labels, n=_SUGGESTIONS, cutoff=0.4)
-        hint = f"did you mean {', '.join(near)}?" if near else f"name one by its number, 0 to {self.classes - 1}"
-        raise ModelError(f"{name} has no class {text!r}; {hint}")
 
 
 class ClassSelection:
@@ -303,23 +223,3 @@ def _described(output: object) -> str:
     if isinstance(output, list | tuple):
         return f"{kind} of {len(output)}"
     return kind
-
-
-def _rank_of(name: int | str) -> int:
-    """Return the rank in a name, 3 for "top3"; 0 for any other name."""
-    match = re.fullmatch("top([1-9][0-9]{0,5})", name, re.IGNORECASE) if isinstance(name, str) else None
-    return int(match[1]) if match else 0
-
-
-def _as_list(target: Any) -> list[Any]:
-    plain = target.tolist() if hasattr(target, "tolist") else target  # integers of NumPy and torch
-    return list(plain) if isinstance(plain, Sequence) else [plain]
-
-
-def _as_number_or_name(name: object) -> int | str:
-    if isinstance(name, str):
-        return name.strip()
-    try:
-        return operator.index(name)  # type: ignore[arg-type]
-    except TypeError as exc:
-        raise ModelError(f"a target is a class number or a name, not {name!r}") from exc

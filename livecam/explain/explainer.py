@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from livecam.explain.answer import Answer
-from livecam.explain.classification import Classification, Target, check_askable, one_for_each, parse_target
+from livecam.explain.classification import Classification
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.forward import OnForwards
 from livecam.explain.heat import Heat, HeatOptions
@@ -20,6 +20,7 @@ from livecam.explain.preprocess import Preprocessor, check_inputs, noise
 from livecam.explain.program import Normalisation
 from livecam.explain.runtime import Runtime
 from livecam.explain.tap import frozen
+from livecam.explain.targets import Target, check_askable, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Preprocessing, classifier_of
 from livecam.models.classifier import input_errors

@@ -12,7 +12,8 @@ from torch import nn
 
 from livecam.errors import ModelError
 from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
-from livecam.models.classifier import Classifier, Preprocessing, read_labels, usual_preprocessing
+from livecam.models.classifier import Classifier, Preprocessing, usual_preprocessing
+from livecam.models.labels import read_labels
 from livecam.models.weights import calibrated, differing_shape, load_state, read_state
 
 __all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 
 from torch import nn
@@ -94,20 +93,6 @@ def input_channels(module: nn.Module) -> int:
 def usual_preprocessing(module: nn.Module) -> Preprocessing:
     """Return the default preprocessing for a module: ImageNet's, in grey if the module takes one channel."""
     return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read a UTF-8 text file with one class per line; empty lines are skipped. Raises ModelError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ModelError(
-            f"cannot read the labels {path}: {getattr(exc, 'strerror', None) or 'not UTF-8 text'}"
-        ) from exc
-    labels = tuple(line.strip() for line in lines if line.strip())
-    if not labels:
-        raise ModelError(f"the label file {path} is empty: it needs one class a line")
-    return labels
 
 
 @contextmanager
