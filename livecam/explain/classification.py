@@ -1,4 +1,4 @@
-"""Classification: the model's output is (B, classes), a score for each class.
+"""Classification: the model's output holds (B, classes), a score for each class.
 
 This module chooses the classes to explain, their scores and their names. Methods, programs and engines do not know what
 a class is.
@@ -6,7 +6,8 @@ a class is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from livecam.explain.methods import Method
 from livecam.explain.targets import Classes, check_askable, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
+from livecam.models.outputs import find_scores
 from livecam.picture.media import Region
 
 SHOWN_PREDICTIONS = 5
@@ -50,13 +52,13 @@ class Classification:
 
     Args:
         classifier: The model, for its name, its labels, and what its outputs are.
-        output: Its output for one picture.
+        output: What it returns for one picture.
         device: The device that it runs on.
         against: A class to contrast every explained class with.
         negative: Explain what speaks against a class instead of for it.
 
     Raises:
-        ModelError: The output is not a row of finite scores, the number of labels differs, or `against` is unknown.
+        ModelError: The output holds no row of finite scores, the number of labels differs, or `against` is unknown.
     """
 
     def __init__(
@@ -69,7 +71,10 @@ class Classification:
     ) -> None:
         self._classifier = classifier
         self._device = device
-        self.classes = _class_scores(output).shape[1]
+        self._place = find_scores(output, len(classifier.labels) if classifier.labels else None)
+        self.classes = self._place.classes
+        if not self.read(output).isfinite().all():
+            raise ModelError("the model's scores are not finite numbers: its weights are damaged")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._scores = classifier.scores
         if self._scores == "auto":
@@ -101,6 +106,10 @@ class Classification:
         fixed = torch.tensor([index or 0 for index in indices], device=self._device)
         return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
 
+    def read(self, output: Any) -> Tensor:
+        """Return the scores (B, classes) in what the model returns."""
+        return self._place.read(output)
+
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
         logits = output.float()
@@ -114,9 +123,9 @@ class Classification:
             return logits
         return logits.softmax(dim=1) if self._scores == "softmax" else logits.sigmoid()
 
-    def strongest(self, output: Tensor) -> Tensor:
-        """Return the highest logit."""
-        return output.max()
+    def strongest(self, output: Any) -> Tensor:
+        """Return the highest logit in what the model returns."""
+        return self.read(output).max()
 
     def holds_scores(self, channels: int) -> bool:
         """Return True if the number of channels equals the number of classes."""
@@ -199,27 +208,3 @@ class ClassSelection:
             region=region,
             frame_index=frame_index,
         )
-
-
-def _class_scores(output: object) -> Tensor:
-    """Return the output, which must be (B, classes) and finite. Raises ModelError."""
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ModelError(
-            f"the model gives {_described(output)} instead of class scores (B, classes); "
-            "wrap it in a module whose forward returns the logits alone"
-        )
-    if not output.isfinite().all():
-        raise ModelError("the model's scores are not finite numbers: its weights are damaged")
-    return output
-
-
-def _described(output: object) -> str:
-    """Describe an output in words, for an error message."""
-    kind = f"a {type(output).__name__}"
-    if isinstance(output, Tensor):
-        return f"a tensor of shape {tuple(output.shape)}"
-    if isinstance(output, Mapping):
-        return f"{kind} with {', '.join(map(str, output))}"
-    if isinstance(output, list | tuple):
-        return f"{kind} of {len(output)}"
-    return kind

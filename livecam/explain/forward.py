@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from livecam.explain.device import at_least_single
@@ -28,7 +28,7 @@ class ForwardPass:
     """The forward pass of a batch of B pictures through a tapped model.
 
     Args:
-        module: The model, with `taps` attached to its `layers`, one to each.
+        run: Runs the model, with `taps` attached to its `layers`, one to each, and returns its output for inputs.
         inputs: The inputs of the pass, (B, channels, height, width).
         output: The model's output: a tensor whose first axis counts the pictures; only the task interprets it.
         targets: The targets to explain of each picture, (B, K), as numbers that the task defines.
@@ -36,7 +36,7 @@ class ForwardPass:
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """
 
-    module: nn.Module
+    run: Callable[[Tensor], Tensor]
     layers: Sequence[TargetLayer]
     taps: Sequence[Tap]
     inputs: Tensor
@@ -106,7 +106,7 @@ class LayerProbe:
 
     def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) for other inputs, (N, channels, height, width)."""
-        return self._scored(self._passed.module(inputs), self._passed.targets[pictures])
+        return self._scored(self._passed.run(inputs), self._passed.targets[pictures])
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) with one channel of the layer, `channels` (N,), set to 0 in each row."""
@@ -115,7 +115,7 @@ class LayerProbe:
         dropped = dropped.reshape([size if place in (0, axis) else 1 for place, size in enumerate(rows.shape)])
         inputs = torch.zeros_like(self.inputs[:1]) if self._layer_decides else self.inputs[pictures]
         with self._tap.substituting(rows.masked_fill(dropped, 0)):
-            output = self._passed.module(inputs)
+            output = self._passed.run(inputs)
         return self._scored(output, self._passed.targets[pictures])
 
     @cached_property
@@ -127,7 +127,7 @@ class LayerProbe:
         """
         try:
             with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=0)):
-                output = self._passed.module(torch.zeros_like(self.inputs[:1]))
+                output = self._passed.run(torch.zeros_like(self.inputs[:1]))
         except RuntimeError:  # the batch sizes do not match
             return False
         expected = self._passed.output.repeat_interleave(2, dim=0)

@@ -71,16 +71,20 @@ class CamProgram:
         """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""
         return self._explained(inputs, select)[0]
 
+    def _run(self, inputs: Tensor) -> Tensor:
+        """Run the model and return its output as the task reads it."""
+        return self._task.read(self._module(inputs))
+
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""
         method = self._method
         with torch.set_grad_enabled(method is not None and method.needs_gradient):
-            output = self._module(inputs)
+            output = self._run(inputs)
         targets = select(output)
         if method is None:
             return output.new_empty(len(inputs), 0, 1, 1), targets[:, :0], output
         passed = ForwardPass(
-            module=self._module,
+            run=self._run,
             layers=self._layers,
             taps=self._taps,
             inputs=inputs,

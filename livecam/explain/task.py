@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -41,9 +41,12 @@ class Selection(Protocol):
 class Task(Protocol):
     """The meaning of one model's output.
 
-    The output is a tensor whose first axis counts the pictures of a batch; only the task knows more about it. Methods
-    that take or return tensors must use only operations that can be traced.
+    The model may return anything. Only the task knows where the output is in it: a tensor whose first axis counts the
+    pictures of a batch. Methods that take or return tensors must use only operations that can be traced.
     """
+
+    def read(self, output: Any) -> Tensor:
+        """Return the output in what the model returns for a batch."""
 
     def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> Selection:
         """Create the selection of the targets that the user `wanted`; `runner_up` adds the next best one.
@@ -54,8 +57,11 @@ class Task(Protocol):
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `scores`, `best` and `best_scores` of `Answer` for a model's output and the targets explained."""
 
-    def strongest(self, output: Tensor) -> Tensor:
-        """Reduce a model's output to one differentiable number; layers that its gradient reaches can be explained."""
+    def strongest(self, output: Any) -> Tensor:
+        """Reduce what the model returns to one differentiable number.
+
+        Layers that its gradient reaches can be explained.
+        """
 
     def holds_scores(self, channels: int) -> bool:
         """Return True if a layer with this number of channels holds the scores themselves."""

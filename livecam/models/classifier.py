@@ -58,7 +58,7 @@ class Classifier:
 
     Args:
         name: Its name in messages and reports.
-        module: The model: (B, channels, height, width) float32 to (B, classes) logits.
+        module: The model: from (B, channels, height, width) float32 to (B, classes) logits, or to what contains them.
         labels: The names of the classes in the order of the logits; None if unknown.
         preprocessing: How pictures become its input.
         scores: How its outputs become the scores that are shown, one of `livecam.names.SCORES`: "softmax" for logits of

@@ -118,33 +118,6 @@ def test_a_layer_that_cannot_be_explained_is_answered_with_the_nearest(resnet18:
         Explainer(vit, preprocessing=SMALL, layer="encoder.ln")
 
 
-class Odd(nn.Module):
-    """Gives what its argument says."""
-
-    def __init__(self, wrap: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.conv, self.head = nn.Conv2d(3, 4, 3, stride=16), nn.Linear(4, 5)
-        self.wrap = wrap
-
-    def forward(self, x: Tensor) -> object:
-        return self.wrap(self.head(self.conv(x).mean(dim=(2, 3))))
-
-
-@pytest.mark.parametrize(
-    ("wrap", "message"),
-    [
-        (lambda scores: (scores, scores), "the model gives a tuple of 2 instead of class scores"),
-        (lambda scores: {"logits": scores, "aux": scores}, "a dict with logits, aux instead"),
-        (lambda scores: scores[:, :, None], r"a tensor of shape \(1, 5, 1\) instead"),
-        (lambda scores: None, "a NoneType instead"),
-        (lambda scores: scores * float("nan"), "scores are not finite"),
-    ],
-)
-def test_a_model_that_gives_no_class_scores_is_told_so(wrap: Callable[[Tensor], object], message: str) -> None:
-    with pytest.raises(LivecamError, match=message):
-        Explainer(Odd(wrap))
-
-
 class Attending(nn.Module):
     """A last block with attention written out, as timm's: its matrix is square, its queries get no gradient."""
 

@@ -1,0 +1,137 @@
+"""The class scores in a model's output, which is a tensor or holds several."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from livecam.errors import ModelError, some_of
+
+log = logging.getLogger(__name__)
+
+USUAL_NAMES = ("logits", "scores", "out", "output", "outputs", "pred", "preds", "prediction", "predictions", "probs")
+"""The names that class scores have in an output, the surest first."""
+FEATURE_NAMES = ("feat", "embed", "hidden", "pool", "token", "attention")
+"""Parts of the names of what is not class scores, even if it is one row of numbers for each picture."""
+
+Path = tuple[str | int, ...]
+"""The names and places that lead to a tensor in an output; empty if the output is a tensor itself."""
+
+
+@dataclass(frozen=True)
+class ScorePlace:
+    """The place of the class scores in a model's output, the same for every input.
+
+    Attributes:
+        path: The names and places that lead to them.
+        classes: The number of classes.
+    """
+
+    path: Path
+    classes: int
+
+    def read(self, output: Any) -> Tensor:
+        """Return the scores (B, classes) in an output for B pictures."""
+        for key in self.path:
+            output = _parts(output)[key]
+        return output if output.ndim == 2 else output.reshape(-1, self.classes)
+
+
+def find_scores(output: Any, classes: int | None = None) -> ScorePlace:
+    """Find the class scores in a model's output for one picture; a choice that is not obvious is told.
+
+    Args:
+        output: A tensor, or a mapping, sequence or object that holds some: rows (1, classes), (1, classes, 1, 1), or
+            without the axis of the pictures.
+        classes: The number of classes, if it is known.
+
+    Raises:
+        ModelError: Nothing in the output is a row of scores, or several things could be.
+    """
+    tensors = dict(_tensors(output))
+    rows = {path: tensor for path, tensor in tensors.items() if _is_row(tensor)}
+    if not rows or any("boxes" in str(key) for path in tensors for key in path[-1:]):
+        raise ModelError(_without_scores(output, tensors))
+    for name in USUAL_NAMES:
+        for path, tensor in rows.items():
+            if path[-1:] == (name,):
+                return ScorePlace(path, tensor.numel())
+    likely = {path: tensor for path, tensor in rows.items() if not _names_features(path)}
+    likely = {path: tensor for path, tensor in likely.items() if tensor.numel() == classes} or likely
+    if not likely:
+        raise ModelError(_without_scores(output, tensors))
+    if len({tensor.numel() for tensor in likely.values()}) > 1:
+        raise ModelError(
+            f"the model gives several rows of numbers, {_listed(likely)}, and which are the scores of its classes "
+            "is not known; give labels, whose number tells, or wrap it in a module that returns the scores alone"
+        )
+    path = next(iter(likely))
+    if len(likely) > 1 or (len(tensors) > 1 and isinstance(path[-1], str)):
+        log.warning(f"the model gives {_listed(tensors)}; {_name(path)} is explained as the scores of its classes")
+    return ScorePlace(path, likely[path].numel())
+
+
+def _parts(output: Any) -> Mapping[str | int, Any]:
+    """Return the parts of an output that is not a tensor, by their names or places."""
+    if isinstance(output, Mapping):
+        return output
+    if isinstance(output, list | tuple):
+        return output._asdict() if hasattr(output, "_asdict") else dict(enumerate(output))
+    return vars(output) if hasattr(output, "__dict__") and not isinstance(output, nn.Module | type) else {}
+
+
+def _tensors(output: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+    """Yield every tensor in an output with the path that leads to it."""
+    if isinstance(output, Tensor):
+        yield path, output
+    else:
+        for key, part in _parts(output).items():
+            yield from _tensors(part, (*path, key))
+
+
+def _is_row(tensor: Tensor) -> bool:
+    """Return True if a tensor can hold the scores of one picture."""
+    one_picture = tensor.ndim < 2 or tensor.shape[0] == 1
+    one_place = tensor.ndim <= 2 or (tensor.ndim == 4 and tensor.shape[2:] == (1, 1))
+    return one_picture and one_place and tensor.numel() > 0 and tensor.is_floating_point()
+
+
+def _names_features(path: Path) -> bool:
+    return any(part in str(path[-1]).lower() for part in FEATURE_NAMES) if path else False
+
+
+def _without_scores(output: Any, tensors: Mapping[Path, Tensor]) -> str:
+    """Describe an output without class scores, and what to do."""
+    kind = f"a {type(output).__name__}"
+    if isinstance(output, Tensor):
+        kind = f"a tensor of shape {tuple(output.shape)}"
+    elif tensors:
+        kind = f"{kind} of {_listed(tensors)}"
+    return f"the model gives {kind} instead of class scores (B, classes); {_remedy(list(tensors.values()))}"
+
+
+def _remedy(tensors: list[Tensor]) -> str:
+    if tensors and not any(tensor.is_floating_point() for tensor in tensors):
+        return "let it return the numbers that these are chosen by, before the argmax"
+    axes = max((tensor.ndim for tensor in tensors), default=0)
+    if axes == 4:
+        return (
+            "such maps come from a model without its classifier, or from segmentation; "
+            "take one that classifies, or wrap it in a module that averages each class over the picture"
+        )
+    if axes == 3:
+        return "such rows come from a model without its classifier, or from detection; take one that classifies"
+    return "wrap it in a module whose forward returns the scores of its classes alone"
+
+
+def _listed(tensors: Mapping[Path, Tensor]) -> str:
+    return some_of([f"{_name(path)} {tuple(tensor.shape)}" for path, tensor in tensors.items()])
+
+
+def _name(path: Path) -> str:
+    """Return how a path is written in Python after the output: "logits" or "[0]"."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
