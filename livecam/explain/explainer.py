@@ -24,6 +24,7 @@ from livecam.explain.targets import Target, check_askable, one_for_each, parse_t
 from livecam.explanation import Explanation
 from livecam.models import Preprocessing, classifier_of
 from livecam.models.classifier import input_errors
+from livecam.models.gradients import gradients_kept
 from livecam.models.layers import LayerChoice, record
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
@@ -107,10 +108,13 @@ class Explainer:
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
         normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
         with frozen(module), input_errors(self.classifier):
-            recording = record(module, normalisation(noise(self.classifier.preprocessing).to(self.device)))
+            with gradients_kept() as keeper:
+                recording = record(module, normalisation(noise(self.classifier.preprocessing).to(self.device)))
             self.task = Classification(self.classifier, recording.output, self.device, against, negative)
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
-        self._runtime = Runtime(self.classifier, self.device, dtype, self.task, engine, precision, on_forwards)
+        self._runtime = Runtime(
+            self.classifier, self.device, dtype, self.task, engine, precision, on_forwards, keeper.was_needed
+        )
         self._aim(method, layer, self._wanted)
 
     def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[int | str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from livecam.explain.methods import Method
 from livecam.explain.tap import Tap, frozen, held_in
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.gradients import gradients_kept
 from livecam.models.layers import TargetLayer
 
 
@@ -30,6 +31,7 @@ class CamProgram:
         method: The method; None to predict only.
         dtype: The precision.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
+        keep_gradients: The model hides gradients, as in `livecam.models.gradients`, so it runs without that.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class CamProgram:
         dtype: torch.dtype,
         *,
         on_forwards: OnForwards | None = None,
+        keep_gradients: bool = False,
     ) -> None:
         self.dtype = dtype
         self._module = classifier.module
@@ -50,7 +53,7 @@ class CamProgram:
         self._task, self._selection = task, selection
         self._layers, self._method = layers, method
         self._taps = [Tap(layer.call) for layer in layers]
-        self._on_forwards = on_forwards
+        self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -78,7 +81,8 @@ class CamProgram:
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""
         method = self._method
-        with torch.set_grad_enabled(method is not None and method.needs_gradient):
+        kept = gradients_kept() if self._keep_gradients else nullcontext()
+        with torch.set_grad_enabled(method is not None and method.needs_gradient), kept:
             output = self._run(inputs)
         targets = select(output)
         if method is None:

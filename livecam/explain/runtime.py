@@ -29,6 +29,7 @@ class Runtime:
         task: The meaning of its output.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
+        keep_gradients: As in `CamProgram`.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class Runtime:
         engine: str,
         precision: str,
         on_forwards: OnForwards | None,
+        keep_gradients: bool,
     ) -> None:
         self._classifier, self._device, self._dtype, self._task = classifier, device, dtype, task
         self._wanted_engine, self._wanted_precision = engine, precision
-        self._on_forwards = on_forwards
+        self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
         self._engine: Engine | None = None
         self._predictor: Engine | None = None
         self._sessions = 0
@@ -111,7 +113,7 @@ class Runtime:
         parts = self._classifier, self._device, self._task, selection, layers, method
         return Engine(
             self._classifier,
-            partial(CamProgram, *parts, on_forwards=self._on_forwards),
+            partial(CamProgram, *parts, on_forwards=self._on_forwards, keep_gradients=self._keep_gradients),
             self._dtype,
             self._device,
             engine=engine,
