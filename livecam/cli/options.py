@@ -123,7 +123,12 @@ def _names_of(*sections: Section) -> tuple[str, ...]:
     return tuple(option.name for section in sections for option in section.options)
 
 
-LABELS = Option(["--labels"], type=FILE, metavar="FILE", help="A text file with the names of the classes, one a line.")
+LABELS = Option(
+    ["--labels"],
+    type=FILE,
+    metavar="FILE",
+    help="A file with the names of the classes: text, one a line, or JSON, CSV or TSV.",
+)
 MODEL = Section(
     "Model",
     (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from livecam.explain.runtime import Runtime
 from livecam.explain.tap import frozen
 from livecam.explain.targets import Target, check_askable, one_for_each, parse_target
 from livecam.explanation import Explanation
-from livecam.models import Preprocessing, classifier_of
+from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import input_errors
 from livecam.models.gradients import gradients_kept
 from livecam.models.layers import LayerChoice, record
@@ -53,7 +52,7 @@ class Explainer:
         negative: Show what speaks against the class.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
-        labels: The names of the classes: a text file, or for a module also a sequence.
+        labels: The names of the classes: a file, a sequence, or a mapping of numbers to names or of names to numbers.
         preprocessing: How pictures become inputs of a module; None for ImageNet's preprocessing.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
         engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
@@ -89,7 +88,7 @@ class Explainer:
         smooth: float = 0.0,
         scale: float | str = "auto",
         weights: str = "default",
-        labels: str | Path | Sequence[str] | None = None,
+        labels: Labels | None = None,
         preprocessing: Preprocessing | None = None,
         device: str = "auto",
         engine: str = "auto",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +13,10 @@ from torch import nn
 from livecam.errors import ModelError
 from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
 from livecam.models.classifier import Classifier, Preprocessing, usual_preprocessing
-from livecam.models.labels import read_labels
+from livecam.models.labels import Labels, labels_of
 from livecam.models.weights import calibrated, differing_shape, load_state, read_state
 
-__all__ = ["Classifier", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
+__all__ = ["Classifier", "Labels", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
 
 
 class Family(Protocol):
@@ -44,7 +44,7 @@ FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, callable
 """All families; a name belongs to the first that recognises it, and the last recognises every name."""
 
 
-def load_model(name: str, *, weights: str = "default", labels: str | Path | None = None) -> Classifier:
+def load_model(name: str, *, weights: str = "default", labels: Labels | None = None) -> Classifier:
     """Load a classifier by name, onto the CPU.
 
     Args:
@@ -56,12 +56,12 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
             for random ones, the same each time (not for a callable); or the path of a state dict, saved by `torch.save`
             or as .safetensors. The file decides how many classes a model of torchvision or timm or efficientnet_lite0
             has, and whether one of timm takes grey pictures.
-        labels: A text file with one class a line, in place of the model's own labels.
+        labels: The names of the classes in place of the model's own, as in `livecam.models.labels.Labels`.
 
     Raises:
         ModelError: The model does not exist, or its weights or labels cannot be read or do not fit.
     """
-    own_labels = read_labels(Path(labels)) if labels is not None else None
+    own_labels = None if labels is None else labels_of(labels)
     family = _family(name)
     if weights == "none" and family is callables:
         raise ModelError(
@@ -79,22 +79,18 @@ def load_model(name: str, *, weights: str = "default", labels: str | Path | None
 def classifier_of(
     model: str | nn.Module,
     weights: str,
-    labels: str | Path | Sequence[str] | None,
+    labels: Labels | None,
     preprocessing: Preprocessing | None,
 ) -> Classifier:
     """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
     if isinstance(model, str):
-        if labels is not None and not isinstance(labels, str | Path):
-            raise ModelError("a model given by name takes its labels from a file; give the path of one")
         return load_model(model, weights=weights, labels=labels)
     if not isinstance(model, nn.Module):
         raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
-    if isinstance(labels, str | Path):
-        labels = read_labels(Path(labels))
     return Classifier(
         name=type(model).__name__,
         module=model,
-        labels=tuple(labels) if labels is not None else None,
+        labels=None if labels is None else labels_of(labels),
         preprocessing=preprocessing or usual_preprocessing(model),
     )
 

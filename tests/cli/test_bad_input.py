@@ -199,7 +199,7 @@ BAD: dict[str, tuple[str, str]] = {
     "preset of another codec": ("good.mp4 -o out.mp4 --codec mpeg4 --preset fast", "mpeg4 has no --preset"),
     "labels missing": ("good.mp4 -o out.mp4 --labels missing.txt", "cannot read the labels missing.txt"),
     "labels of the wrong length": ("good.mp4 -o out.mp4 --labels labels.txt", "there are 2 labels, but shapes has"),
-    "labels empty": ("good.mp4 -o out.mp4 --labels empty.txt", "empty.txt is empty"),
+    "labels empty": ("good.mp4 -o out.mp4 --labels empty.txt", "the labels empty.txt are empty"),
     "labels not UTF-8": ("good.mp4 -o out.mp4 --labels latin.txt", "not UTF-8"),
     "weights missing": ("good.mp4 -o out.mp4 --weights missing.pt", "cannot read the weights missing.pt"),
     "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
