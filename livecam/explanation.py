@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from livecam.picture.media import Region
+from livecam.text import number
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One class of a prediction; the score is a probability in 0..1."""
+    """One class of a prediction; the score is a probability in 0..1, or a number as in `Explanation.unit`."""
 
     index: int
     label: str
@@ -27,7 +28,7 @@ class ClassMap:
         index: The number of the class.
         label: Its name.
         title: A description of what the map shows: the label, and what it is contrasted with, if anything.
-        score: The probability of the class, 0..1.
+        score: The probability of the class, 0..1, or a number as in `Explanation.unit`.
         cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
         heatmap: The heat of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
             evidence, and before heat is made of the map (`livecam.explain.heat`).
@@ -58,6 +59,8 @@ class Explanation:
         classes: A map for each class that was asked for, in that order.
         predictions: The model's best classes, the best first, explained or not.
         runner_up: The map of the next best class, which is not shown; None unless it was asked for.
+        unit: None if the scores are probabilities. Otherwise they are the model's own numbers in this unit, such as
+            "years"; it may be empty.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
         age_frames: 0 if the model saw this frame. Otherwise everything comes from the frame this many earlier, and the
@@ -69,6 +72,7 @@ class Explanation:
     classes: tuple[ClassMap, ...]
     predictions: tuple[Prediction, ...]
     runner_up: ClassMap | None = None
+    unit: str | None = None
     region: Region = Region()
     frame_index: int = 0
     age_frames: int = 0
@@ -87,8 +91,12 @@ class Explanation:
 
     @property
     def score(self) -> float:
-        """The probability of the class, 0..1."""
+        """The probability of the class, 0..1, or a number as in `unit`."""
         return self.classes[0].score
+
+    def described(self, score: float) -> str:
+        """Return a score as text: "87%", or a number with its unit, "58.2 years"."""
+        return f"{score:.0%}" if self.unit is None else f"{number(score)} {self.unit}".rstrip()
 
     @property
     def cam(self) -> np.ndarray:

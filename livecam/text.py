@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+"  # of two letters and more, since C:/ is a drive
@@ -34,6 +35,12 @@ def _shown(url: re.Match[str]) -> str:
         return f"{scheme}***"
     end = _END_OF_PATH.search(rest, host.end())
     return scheme + (f"{rest[: end.start()]}{end[1] or ''}***" if end else rest)
+
+
+def number(value: float) -> str:
+    """Return a number with three significant digits and no exponent: 58.2, 0.473, 1240."""
+    places = 2 - math.floor(math.log10(abs(value))) if value else 2
+    return f"{round(value, places):.{max(places, 0)}f}"
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from livecam.text import printable, redacted, with_urls_redacted
+from livecam.text import number, printable, redacted, with_urls_redacted
 
 CREDENTIALS = {
     "http://secret:secret@host/clip.mp4": "http://host/clip.mp4",
@@ -97,3 +97,20 @@ def test_each_url_in_a_text_is_redacted(url: str, text: str) -> None:
 )
 def test_what_would_control_the_terminal_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (58.24, "58.2"),
+        (58.0, "58.0"),
+        (-3.14159, "-3.14"),
+        (0.04567, "0.0457"),
+        (1234.5, "1230"),
+        (9.999, "10.00"),
+        (0.0, "0.00"),
+        (-2e-7, "-0.000000200"),
+    ],
+)
+def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
+    assert number(value) == text

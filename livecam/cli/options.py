@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click import Option
 
-from livecam.names import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, VIEWS
+from livecam.names import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,14 @@ MODEL = Section(
             help="The weights: the published ones, random ones (none), or a file with a state dict.",
         ),
         LABELS,
+        Option(
+            ["--scores"],
+            type=click.Choice(SCORES),
+            default="auto",
+            help="What the outputs of the model are: logits that softmax or sigmoid makes probabilities of, or numbers "
+            "that are shown as they are (raw). auto looks.",
+        ),
+        Option(["--unit"], metavar="UNIT", help="The unit of outputs that are numbers, such as years."),
         Option(
             ["--fit"],
             type=click.Choice(FITS),

@@ -15,7 +15,7 @@ from torch import Tensor
 LEAST_COSINE = 0.995
 """The minimum cosine at which a map in half precision may replace one in fp32: no difference is visible."""
 _TIE = 0.01
-"""The relative difference below which two best scores are a tie, since rounding may decide between them."""
+"""The difference below which two best scores are a tie, relative to the best, since rounding may decide."""
 
 
 class Answer(NamedTuple):
@@ -24,9 +24,9 @@ class Answer(NamedTuple):
     Attributes:
         maps: Signed maps of the targets, (B, K, h, w) float32.
         targets: The targets as numbers that the task defines, such as class indices, (B, K) int64.
-        scores: The scores of the targets, (B, K) float32 in 0..1.
+        scores: The scores of the targets, (B, K) float32.
         best: The targets with the highest scores, explained or not, the best first, (B, N) int64.
-        best_scores: The scores of `best`, (B, N) float32 in 0..1.
+        best_scores: The scores of `best`, (B, N) float32.
     """
 
     maps: Tensor
@@ -111,7 +111,8 @@ def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreem
 
 def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:
     scores = dict(zip(other.best, other.best_scores, strict=True))
-    return scores.get(one.best[0], 0.0) >= (1 - _TIE) * other.best_scores[0]
+    best = other.best_scores[0]
+    return scores.get(one.best[0], -math.inf) >= best - _TIE * abs(best)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

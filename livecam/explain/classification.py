@@ -144,9 +144,20 @@ class Classification:
 
         return objective
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of the scores, None for probabilities, as in `Explanation.unit`."""
+        return self._classifier.unit if self._scores == "raw" else None
+
+    def report(self) -> dict[str, str]:
+        """Return what the scores are, as plain data: `scores`, and the `unit` of numbers if there is one."""
+        return {"scores": self._scores, **({"unit": self.unit} if self.unit else {})}
+
     def label(self, index: int) -> str:
-        """Return the name of a class, such as "class 7" if it has none."""
-        return self._named.label(index)
+        """Return the name of a class, such as "class 7" if it has none, or "output 7" if its score is a number."""
+        if self._classifier.labels or self._scores != "raw":
+            return self._named.label(index)
+        return f"output {index}" if self.classes > 1 else "output"
 
     def title(self, index: int, method: Method) -> str:
         """Return a description of what a map shows, such as the name of its class."""
@@ -205,6 +216,7 @@ class ClassSelection:
             classes=tuple(classes[: self.shown]),
             predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
             runner_up=classes[self.shown] if self.shown < len(classes) else None,
+            unit=self._task.unit,
             region=region,
             frame_index=frame_index,
         )

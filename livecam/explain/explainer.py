@@ -22,7 +22,7 @@ from livecam.explain.tap import frozen
 from livecam.explain.targets import Target, check_askable, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
-from livecam.models.classifier import input_errors
+from livecam.models.classifier import input_errors, rescored
 from livecam.models.gradients import gradients_kept
 from livecam.models.layers import LayerChoice, record
 from livecam.picture.frame import Frame
@@ -53,6 +53,9 @@ class Explainer:
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
         labels: The names of the classes: a file, a sequence, or a mapping of numbers to names or of names to numbers.
+        scores: How the outputs of the model become the scores that are shown, as in
+            `livecam.models.classifier.Classifier`. "auto" leaves that to the model.
+        unit: The unit of scores that are numbers, such as "years"; with it, "auto" is "raw".
         preprocessing: How pictures become inputs of a module; None for ImageNet's preprocessing.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
         engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
@@ -89,6 +92,8 @@ class Explainer:
         scale: float | str = "auto",
         weights: str = "default",
         labels: Labels | None = None,
+        scores: str = "auto",
+        unit: str | None = None,
         preprocessing: Preprocessing | None = None,
         device: str = "auto",
         engine: str = "auto",
@@ -101,7 +106,7 @@ class Explainer:
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
-        self.classifier = classifier_of(model, weights, labels, preprocessing)
+        self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
@@ -234,6 +239,7 @@ class Explainer:
             "layer": self.layer,
             "method": self.method,
             "device": str(self.device),
+            **self.task.report(),
             **({"tf32": uses_tf32()} if self.device.type == "cuda" else {}),
             **self._runtime.engine.report(),
         }

@@ -115,8 +115,9 @@ _MEMORY_SECONDS = 0.3
 _LARGEST_ERROR = 0.3
 """How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
 least 0.95. A larger change is shown at once."""
-_MARGIN = 1.25
-"""A class takes the place of another when it is this many times as probable."""
+_MARGIN = 0.2
+"""A class takes the place of another when its score leads by this fraction of the larger one: when it is 1.25 times as
+probable."""
 
 
 class Steadiness:
@@ -182,10 +183,15 @@ def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
     chosen: list[ClassMap] = []
     for one in sorted((*explanation.classes, explanation.runner_up), key=lambda one: ranks.get(one.index, len(ranks))):
         place = len(chosen)
-        while place and one.score > _MARGIN * chosen[place - 1].score:
+        while place and _leads(one.score, chosen[place - 1].score):
             place -= 1
         chosen.insert(place, one)
     return chosen[: len(explanation.classes)]
+
+
+def _leads(score: float, other: float) -> bool:
+    """Return True if a score is clearly larger than another; scores may be negative."""
+    return score - other > _MARGIN * max(abs(score), abs(other))
 
 
 def _strength(cam: np.ndarray) -> float:

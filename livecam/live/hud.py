@@ -28,7 +28,7 @@ _RECENT_FRAMES = 300
 _NOTICE_SECONDS = 4.0
 
 Bar = tuple[str, float, bool]
-"""A class, its score in 0..1, and True if it is explained."""
+"""A class with its score, the length of its bar in 0..1, and True if it is explained."""
 
 
 class Notice:
@@ -93,9 +93,18 @@ def _age(explanation: Explanation) -> str:
 
 
 def bars_of(explanation: Explanation) -> list[Bar]:
-    """Return a bar for each of the model's best classes."""
+    """Return a bar for each of the model's best classes: as long as it is probable, or all relative to the longest."""
     explained = {one.index for one in explanation.classes}
-    return [(best.label, best.score, best.index in explained) for best in explanation.predictions[:_SHOWN_CLASSES]]
+    shown = explanation.predictions[:_SHOWN_CLASSES]
+    longest = 1.0 if explanation.unit is None else max((abs(best.score) for best in shown), default=0.0) or 1.0
+    return [
+        (
+            f"{best.label}  {explanation.described(best.score)}",
+            min(abs(best.score) / longest, 1.0),
+            best.index in explained,
+        )
+        for best in shown
+    ]
 
 
 def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), *, top: int = 0) -> None:
@@ -104,12 +113,12 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
     Args:
         bgr: The picture, (H, W, 3) uint8 BGR, which is drawn into.
         lines: The text; if there is no room for all lines, the last ones are left out.
-        bars: Classes and their scores.
+        bars: The bars.
         top: The row at which the first line begins.
     """
     height, width = bgr.shape[:2]
     size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
-    texts = [*lines, *(f"{label}  {score:.0%}" for label, score, _ in bars)]
+    texts = [*lines, *(text for text, _, _ in bars)]
     line_height = len(render_line("", size, width))
     letters = [render_line(text, size, width) for text in texts[: max((height - top) // line_height, 0)]]
     if not letters:
@@ -145,8 +154,8 @@ def _write(bgr: np.ndarray, letters: np.ndarray, x: int, y: int) -> None:
     np.maximum(part, letters[: part.shape[0], : part.shape[1], None], out=part)
 
 
-def _draw_bar(line: np.ndarray, score: float, is_explained: bool) -> None:
-    """Draw the bar of a score along the foot of a line."""
+def _draw_bar(line: np.ndarray, length: float, is_explained: bool) -> None:
+    """Draw a bar along the foot of a line."""
     height, width = line.shape[:2]
     thickness = max(height // 8, 2)
-    line[height - thickness :, : max(round(width * min(score, 1)), 1)] = _BAR_COLOR if is_explained else _BAR_OTHER
+    line[height - thickness :, : max(round(width * length), 1)] = _BAR_COLOR if is_explained else _BAR_OTHER

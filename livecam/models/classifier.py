@@ -84,6 +84,13 @@ class Classifier:
             raise ModelError(f"a unit is for raw scores, and {self.scores} makes probabilities; leave one of them out")
 
 
+def rescored(classifier: Classifier, scores: str, unit: str | None) -> Classifier:
+    """Return the classifier with these scores and this unit; "auto" and None leave its own. Raises ModelError."""
+    if scores == "auto" and unit is None:
+        return classifier
+    return replace(classifier, scores=scores, unit=unit or "")
+
+
 def input_channels(module: nn.Module) -> int:
     """Return the number of channels that the first convolution takes, 3 if there is none."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)

@@ -26,7 +26,8 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
 
     It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
     `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
-    pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`.
+    pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. Scores that
+    are numbers instead of probabilities have a `unit`, which may be empty.
     """
     return {
         "index": frame.index,
@@ -34,6 +35,7 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         "time_seconds": frame.pts_seconds,
         "age_frames": explanation.age_frames,
         "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
+        **({} if explanation.unit is None else {"unit": explanation.unit}),
         "explained": [
             {
                 "index": one.index,

@@ -85,6 +85,13 @@ def test_another_best_class_disagrees_unless_it_is_a_tie() -> None:
     )
 
 
+def test_of_numbers_below_zero_the_best_agrees_with_itself() -> None:
+    reference = answer_of([0], [[1.0, 0.0]], [-3.0])._replace(best_scores=torch.tensor([[-3.0, -3.5]]))
+    assert agreement([reference], [reference]).same_best
+    other = reference._replace(best=torch.tensor([[1, 0]]))
+    assert not agreement([other], [reference]).same_best
+
+
 def test_a_map_that_is_no_number_agrees_with_nothing() -> None:
     reference = answer_of([0, 0], [[1.0, 0.0]] * 2)
     assert agreement([answer_of([0, 0], [[1.0, 0.0], [math.nan, 0.0]])], [reference]).cosine == 0

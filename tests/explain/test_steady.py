@@ -183,6 +183,13 @@ def test_a_clearly_better_class_is_shown_at_once() -> None:
     assert named(steady(frames[2], of_best(0.01, 0.02, 0.5))) == ["bird"]
 
 
+def test_of_numbers_below_zero_the_clearly_larger_one_is_shown() -> None:
+    steady, frames = Steadiness(), still(range(3))
+    assert named(steady(frames[0], of_best(-2.0, -2.1, -9.0))) == ["cat"]
+    assert named(steady(frames[1], of_best(-2.1, -2.0, -9.0))) == ["cat"]
+    assert named(steady(frames[2], of_best(-2.1, -1.0, -9.0))) == ["dog"]
+
+
 def test_several_classes_keep_their_places() -> None:
     steady, frames = Steadiness(), still(range(4))
     assert named(steady(frames[0], of_best(0.40, 0.30, 0.25, count=2))) == ["cat", "dog"]

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from livecam.explain.motion import MotionFinder
+from livecam.explanation import Prediction
 from livecam.ledger import LIVE, Ledger
 from livecam.live.feed import Feed, Shown
-from livecam.live.hud import Figures, Notice, draw_help, draw_lines
+from livecam.live.hud import Figures, Notice, bars_of, draw_help, draw_lines
 from livecam.live.pane import Follower, Pane
 from livecam.live.screen import arranged
 from livecam.picture.media import Orientation
@@ -223,6 +224,25 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     followed = Follower(0.1, MotionFinder())(Shown(still, explained(first, said)))
     assert followed.age_frames == later
     assert followed.classes[0].has_evidence == is_seen
+
+
+@pytest.mark.parametrize(
+    ("unit", "scores", "texts", "lengths"),
+    [
+        (None, (0.8, 0.2), ("80%", "20%"), (0.8, 0.2)),
+        ("kg", (58.2, -29.1), ("58.2 kg", "-29.1 kg"), (1, 0.5)),
+        ("", (0, 0), ("0.00", "0.00"), (0, 0)),
+    ],
+)
+def test_bars_are_as_long_as_a_class_is_probable_or_relative_to_the_longest(
+    unit: str | None, scores: tuple[float, ...], texts: tuple[str, ...], lengths: tuple[float, ...]
+) -> None:
+    told = explanation_of(CAM)
+    predictions = tuple(Prediction(index, "name", score) for index, score in enumerate(scores))
+    bars = bars_of(dataclasses.replace(told, unit=unit, predictions=predictions))
+    assert bars == [
+        (f"name  {text}", length, index == 0) for index, (text, length) in enumerate(zip(texts, lengths, strict=True))
+    ]
 
 
 def test_more_lines_than_fit_are_cut_off() -> None:

@@ -45,6 +45,12 @@ def test_the_caption_tells_the_class_its_score_and_the_age_of_the_map() -> None:
         assert is_same(drawn, captioned(PICTURE, "cat", end))
 
 
+def test_a_score_that_is_a_number_is_captioned_with_its_unit() -> None:
+    told = dataclasses.replace(explanation_of(NOTHING), unit="years")
+    told = dataclasses.replace(told, classes=(dataclasses.replace(told.classes[0], score=-58.24),))
+    assert is_same(overlay(PICTURE, told, caption=True), captioned(PICTURE, "cat", "  -58.2 years"))
+
+
 def test_panels_are_captioned_by_what_they_are() -> None:
     told = explanation_of(spot(4, 6))
     bare = np.hsplit(overlay(PICTURE, told, view="panels"), 3)
