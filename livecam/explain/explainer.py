@@ -23,8 +23,9 @@ from livecam.explain.targets import Target, check_askable, one_for_each, parse_t
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import input_errors, rescored
-from livecam.models.gradients import gradients_kept
-from livecam.models.layers import LayerChoice, record
+from livecam.models.layers import LayerChoice
+from livecam.models.locality import occluded
+from livecam.models.recording import record
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
@@ -112,12 +113,12 @@ class Explainer:
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
         normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
         with frozen(module), input_errors(self.classifier):
-            with gradients_kept() as keeper:
-                recording = record(module, normalisation(noise(self.classifier.preprocessing).to(self.device)))
+            pictures = occluded(noise(self.classifier.preprocessing)[0]).to(self.device)
+            recording = record(module, normalisation(pictures))
             self.task = Classification(self.classifier, recording.output, self.device, against, negative)
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
         self._runtime = Runtime(
-            self.classifier, self.device, dtype, self.task, engine, precision, on_forwards, keeper.was_needed
+            self.classifier, self.device, dtype, self.task, engine, precision, on_forwards, recording.hides_gradients
         )
         self._aim(method, layer, self._wanted)
 

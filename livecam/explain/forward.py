@@ -110,9 +110,10 @@ class LayerProbe:
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) with one channel of the layer, `channels` (N,), set to 0 in each row."""
-        rows, axis = self._layer_output[pictures], self._grid.channel_axis
-        dropped = functional.one_hot(channels, self._layer_output.shape[axis]).bool()
-        dropped = dropped.reshape([size if place in (0, axis) else 1 for place, size in enumerate(rows.shape)])
+        axes = (self._grid.batch_axis, self._grid.channel_axis)
+        rows = self._layer_output.index_select(axes[0], pictures)
+        dropped = functional.one_hot(channels, rows.shape[axes[1]]).bool()
+        dropped = dropped.reshape([size if place in axes else 1 for place, size in enumerate(rows.shape)])
         inputs = torch.zeros_like(self.inputs[:1]) if self._layer_decides else self.inputs[pictures]
         with self._tap.substituting(rows.masked_fill(dropped, 0)):
             output = self._passed.run(inputs)
@@ -126,7 +127,7 @@ class LayerProbe:
         in a residual or dense block, makes it False.
         """
         try:
-            with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=0)):
+            with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=self._grid.batch_axis)):
                 output = self._passed.run(torch.zeros_like(self.inputs[:1]))
         except RuntimeError:  # the batch sizes do not match
             return False

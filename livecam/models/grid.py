@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -13,56 +13,71 @@ class Grid:
     """The spatial layout of a layer's output.
 
     Attributes:
-        layout: "nchw", "nhwc", or "tokens" for (B, leading_tokens + height * width, C).
+        layout: "nchw", "nhwc", "tokens" for (B, N, C), or "sequence" for (N, B, C).
         height: The number of rows.
         width: The number of columns.
-        leading_tokens: The number of class and register tokens before those of the picture.
+        spans: Where the tokens of the picture are among all N, row by row, as (first, end) pairs; the others are class,
+            register and prompt tokens.
+        flips: The axes of (B, C, h, w) along which the layer sees the picture mirrored: 2 and 3.
     """
 
     layout: str
     height: int
     width: int
-    leading_tokens: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
+    flips: tuple[int, ...] = ()
+
+    @property
+    def batch_axis(self) -> int:
+        """The axis of the pictures in the layer's own output."""
+        return 1 if self.layout == "sequence" else 0
 
     @property
     def channel_axis(self) -> int:
         """The axis of the channels in the layer's own output."""
-        return {"nchw": 1, "nhwc": 3, "tokens": 2}[self.layout]
+        return {"nchw": 1, "nhwc": 3, "tokens": 2, "sequence": 2}[self.layout]
 
     def fold(self, output: Tensor) -> Tensor:
-        """Convert the layer's output, or its gradient, to (B, C, h, w)."""
+        """Convert the layer's output, or its gradient, to (B, C, h, w), as the picture lies."""
+        channels_first = self._channels_first(output)
+        return channels_first.flip(self.flips) if self.flips else channels_first
+
+    def _channels_first(self, output: Tensor) -> Tensor:
         if self.layout == "nchw":
             return output
         if self.layout == "nhwc":
             return output.permute(0, 3, 1, 2)
-        patches = output[:, self.leading_tokens :].transpose(1, 2)
+        tokens = output.transpose(0, 1) if self.layout == "sequence" else output
+        patches = torch.cat([tokens[:, first:end] for first, end in self.spans], dim=1).transpose(1, 2)
         return patches.reshape(*patches.shape[:2], self.height, self.width)
 
 
-def find_grid(shape: tuple[int, ...], input_size: tuple[int, int]) -> Grid | None:
-    """Return the grid of an output of this shape, None if it has no spatial extent; the input is (height, width)."""
-    if len(shape) == 4:
-        for layout, (height, width) in (("nchw", shape[2:]), ("nhwc", shape[1:3])):
-            if _covers(height, width, input_size):
-                return Grid(layout, height, width)
-    if len(shape) == 3:
-        return _find_token_grid(shape[1], input_size)
-    return None
+def possible_layouts(shape: tuple[int, ...], input_size: tuple[int, int]) -> list[str]:
+    """Return the layouts that the shape of an output for one picture allows; the input is (height, width)."""
+    if len(shape) == 4 and shape[0] == 1:
+        sizes = {"nchw": shape[2:], "nhwc": shape[1:3]}
+        return [layout for layout, (height, width) in sizes.items() if covers(height, width, input_size)]
+    if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
+        return ["tokens"]
+    if len(shape) == 3 and shape[1] == 1 < min(shape[0], shape[2]):
+        return ["sequence"]
+    return []
 
 
-def _covers(height: int, width: int, input_size: tuple[int, int]) -> bool:
-    """Return True if a grid has several cells and, to within a cell, the aspect of the input."""
+def by_channel(output: Tensor, layout: str) -> Tensor:
+    """Return an output for one picture as (C, h, w) or (C, N)."""
+    one = output[:, 0] if layout == "sequence" else output[0]
+    return one if layout == "nchw" else one.movedim(-1, 0)
+
+
+def covers(height: int, width: int, input_size: tuple[int, int]) -> bool:
+    """Return True if a grid has several cells and, to within a cell, the aspect of the input, (height, width)."""
     input_height, input_width = input_size
     smaller = height <= input_height and width <= input_width
     return smaller and height * width > 1 and abs(height - input_height * width / input_width) <= 1
 
 
-def _find_token_grid(tokens: int, input_size: tuple[int, int]) -> Grid | None:
-    """Return the grid with the input's aspect that leaves the fewest leading tokens, None if there is none."""
-    input_height, input_width = input_size
-    for leading in range(min(tokens - 1, 17)):
-        height = round(math.sqrt((tokens - leading) * input_height / input_width))
-        width = (tokens - leading) // max(height, 1)
-        if height * width == tokens - leading and _covers(height, width, input_size):
-            return Grid("tokens", height, width, leading)
-    return None
+def spans_of(positions: Tensor) -> tuple[tuple[int, int], ...]:
+    """Convert a mask of tokens, (N,) bool, to (first, end) pairs."""
+    edges = torch.nn.functional.pad(positions.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
 
-import torch
-from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models.grid import Grid, find_grid
+from livecam.models.grid import Grid
+
+log = logging.getLogger(__name__)
 
 LayerChoice = str | int | Sequence[str | int] | None
 """Layers by name or number, several as a sequence or a comma-separated string; None for the automatic choice."""
 
 
+DOUBT = "does not respond where the picture changes"
+"""What is told of a layer that has the shape of a grid, but not the responses of one."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A module of the model, as observed while the model ran on one picture.
+    """A call of a module of the model, as observed while the model ran.
 
     Attributes:
         name: Its dotted name in the model.
@@ -31,6 +34,8 @@ class Layer:
         shape: The shape of its output.
         grid: The grid of its output, None if it cannot be explained.
         obstacle: The reason why it cannot be explained; empty if it can.
+        is_proven: True if it responds to changes of the picture where they are on its grid.
+        agreement: The correlation of its responses with those expected on its grid, -1 to 1; None without a grid.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
         call: The call of it that is observed, counted from 0.
@@ -41,9 +46,16 @@ class Layer:
     shape: tuple[int, ...]
     grid: Grid | None
     obstacle: str = ""
+    is_proven: bool = False
+    agreement: float | None = None
     in_attention: bool = False
     holds_scores: bool = False
     call: int = 0
+
+    @property
+    def is_single_channel(self) -> bool:
+        """True if it is no map of features, but a single number for each cell, such as the gate of an attention."""
+        return self.grid is not None and self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
 
     @property
     def size(self) -> str:
@@ -70,31 +82,50 @@ class TargetLayer:
 
 @dataclass(frozen=True)
 class Survey:
-    """The layers of a model in the order of execution, each at its last call that depends on the picture."""
+    """The layers of a model.
 
-    layers: tuple[Layer, ...]
+    Attributes:
+        calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
+    """
+
+    calls: tuple[Layer, ...]
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Each layer once, at its last call that can be explained, in the order of these calls."""
+        last: dict[str, Layer] = {}
+        for layer in sorted(self.calls, key=lambda each: (each.is_proven, each.grid is not None)):
+            last[layer.name] = layer
+        return tuple(layer for layer in self.calls if last[layer.name] is layer)
 
     @property
     def usable(self) -> list[Layer]:
-        """The layers that can be explained; `--layer` counts them from 0, or backwards from -1."""
-        return [layer for layer in self.layers if layer.grid is not None]
+        """The layers that can be explained; `--layer` counts them from 0, or backwards from -1.
+
+        These are the ones whose grid is proven, or if there are none, all that have one.
+        """
+        with_grid = [layer for layer in self.layers if layer.grid is not None]
+        return [layer for layer in with_grid if layer.is_proven] or with_grid
 
     @property
     def automatic(self) -> Layer:
         """The layer that is explained by default. Raises ModelError if none can be.
 
         It is the last one with a spatial extent and a gradient of the score through it that is not part of an attention
-        module. (In the last block of a ViT that is the normalisation before the attention: after it, only the class
-        token reaches the head.)
+        module, nor a single channel, which is a gate. (In the last block of a ViT that is the normalisation before the
+        attention: after it, only the class token reaches the head.)
         """
         if not self.usable:
             raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
-        return ([layer for layer in self.usable if not layer.in_attention] or self.usable)[-1]
+        maps = [layer for layer in self.usable if not layer.is_single_channel]
+        return ([layer for layer in maps if not layer.in_attention] or maps or self.usable)[-1]
 
     @property
     def automatic_features(self) -> Layer:
         """The default layer for methods that interpret features: not one whose channels are the model's scores."""
-        features = [layer for layer in self.usable if not (layer.in_attention or layer.holds_scores)]
+        features = [
+            layer for layer in self.usable if not (layer.in_attention or layer.is_single_channel or layer.holds_scores)
+        ]
         return features[-1] if features else self.automatic
 
     def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[TargetLayer]:
@@ -119,6 +150,9 @@ class Survey:
             found = [self._find_one(model, str(name).strip()) for name in names]
         if not found:
             raise ModelError("the layer is empty; leave it out for the automatic choice")
+        for layer in found:
+            if not layer.is_proven:
+                log.warning("layer %s %s, so its map may show other places", layer.name, DOUBT)
         return [
             TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.call)
             for layer in found
@@ -154,110 +188,6 @@ class Survey:
         place = self.layers.index(layer)
         nearest = min(self.usable, key=lambda other: abs(self.layers.index(other) - place))
         return f"the nearest that can is {nearest.name}"
-
-
-class _Output(NamedTuple):
-    """The output of a call of a module, counted from 0; its shape, and its node in the autograd graph.
-
-    The node is the one before any in-place operation.
-    """
-
-    name: str
-    call: int
-    shape: tuple[int, ...]
-    edge: GradientEdge
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One run of a model: its output and those of its submodules.
-
-    `output` is the model's own. `outputs` are those of the submodule calls that returned a tensor which depends on the
-    input, in the order of execution. `example` is the input.
-    """
-
-    model: nn.Module
-    example: Tensor
-    output: Any
-    outputs: Sequence[_Output]
-
-    def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
-        """Find out which layers can be explained. Raises ModelError if the model has no submodules with outputs.
-
-        Args:
-            score: Maps the model's output to one number; its gradient must reach a layer for that to be explained.
-            holds_scores: Returns True if a layer with this number of channels holds the scores themselves.
-        """
-        if not self.outputs:
-            raise ModelError("the model has no layers inside that could be explained")
-        with torch.enable_grad():
-            edges = [output.edge for output in self.outputs]
-            gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
-        token_counts = {output.shape[1] for output in self.outputs if len(output.shape) == 3}
-        layers: dict[str, Layer] = {}
-        for (name, call, shape, _), gradient in zip(reversed(self.outputs), reversed(gradients), strict=True):
-            if name in layers:
-                continue  # an earlier call of a module that is used several times
-            grid, obstacle = _grid_of(shape, gradient, self.example, token_counts)
-            layers[name] = Layer(
-                name,
-                type(self.model.get_submodule(name)).__name__,
-                shape,
-                grid,
-                obstacle,
-                in_attention=_is_in_attention(self.model, name),
-                holds_scores=grid is not None and holds_scores(shape[grid.channel_axis]),
-                call=call,
-            )
-        return Survey(tuple(reversed(layers.values())))
-
-
-def record(model: nn.Module, example: Tensor) -> Recording:
-    """Run a frozen model once on a preprocessed input, (1, channels, h, w), and record the output of every layer."""
-    with _recorded_outputs(model) as outputs, torch.enable_grad():
-        output = model(example.detach().requires_grad_())
-    return Recording(model, example, output, outputs)
-
-
-def _grid_of(
-    shape: tuple[int, ...], gradient: Tensor | None, example: Tensor, token_counts: set[int]
-) -> tuple[Grid | None, str]:
-    """Return the grid of an output, or None and the reason why it cannot be explained."""
-    is_attention_matrix = len(shape) == 4 and shape[2] == shape[3] and shape[3] in token_counts
-    grid = find_grid(shape, (example.shape[2], example.shape[3])) if shape[0] == 1 and not is_attention_matrix else None
-    if grid is None:
-        return None, "no spatial extent"
-    if gradient is None or not grid.fold(gradient).any():
-        return None, "no gradient reaches it"
-    return grid, ""
-
-
-def _is_in_attention(model: nn.Module, name: str) -> bool:
-    parents = name.split(".")[:-1]
-    types = (type(model.get_submodule(".".join(parents[: end + 1]))).__name__ for end in range(len(parents)))
-    return any(re.search("attention|attn", kind, re.IGNORECASE) for kind in types)
-
-
-@contextmanager
-def _recorded_outputs(model: nn.Module) -> Iterator[list[_Output]]:
-    """Yield the outputs of submodule calls inside the block: tensors with a gradient, in the order of execution."""
-    outputs: list[_Output] = []
-    calls: Counter[str] = Counter()
-
-    def recorder(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            if isinstance(output, Tensor) and output.requires_grad:
-                outputs.append(_Output(name, calls[name], tuple(output.shape), get_gradient_edge(output)))
-            calls[name] += 1
-
-        return hook
-
-    handles = [child.register_forward_hook(recorder(name)) for name, child in model.named_modules() if name]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _unknown_layer(model: nn.Module, name: str) -> str:

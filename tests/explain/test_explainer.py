@@ -19,6 +19,7 @@ from livecam.models import Preprocessing, load_model
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from tests.support.cuda_stand_in import CudaStandIn
+from tests.support.witness import gradcam_witness, least_cosine
 
 RELU_AND_BLOCK = ("layer4.2.relu", "layer4.2")
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -253,10 +254,13 @@ class SharedReLU(nn.Module):
         return self.head(self.relu(self.hidden(self.relu(self.conv(x)).mean(dim=(2, 3)))))
 
 
-def test_a_module_used_on_maps_and_vectors_is_passed_over() -> None:
-    explainer = Explainer(SharedReLU())
-    assert explainer.layer == "conv"
-    assert explainer(PHOTO).cam.ndim == 2
+def test_a_module_used_on_maps_and_vectors_is_explained_on_the_maps() -> None:
+    torch.manual_seed(0)
+    model, batch = SharedReLU(), torch.randn(2, 3, 64, 64)
+    explainer = Explainer(model, preprocessing=Preprocessing(size=(64, 64)), target=2)
+    assert explainer.layer == "relu"
+    witness = gradcam_witness(model, "relu", batch, lambda output: output[:, 2], call=0)
+    assert least_cosine(explainer.cam(batch), witness) > 0.9999
 
 
 class Cautious(nn.LSTM):

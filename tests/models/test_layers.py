@@ -42,6 +42,8 @@ def test_the_list_says_what_can_be_explained_and_why_not(livecam: Livecam) -> No
         "number": len(rows) - 2,
         "automatic": True,
         "obstacle": None,
+        "agreement": rows["evidence"]["agreement"],
+        "proven": True,
     }
     assert (rows["pool"]["number"], rows["pool"]["obstacle"]) == (None, "no spatial extent")
     table = livecam("layers", "shapes").output

@@ -1,0 +1,177 @@
+"""A recording: what every layer of a model gives for three pictures, from which the survey of its layers is made."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from livecam.errors import ModelError
+from livecam.models.gradients import gradients_kept
+from livecam.models.grid import by_channel, possible_layouts
+from livecam.models.grids import Grids
+from livecam.models.layers import Layer, Survey
+from livecam.models.locality import responses, sample
+
+Samples = dict[str, Tensor]
+"""A part of an output for one picture, for each layout that its shape allows."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output of a call of a module for the first picture.
+
+    Attributes:
+        name: The module's dotted name.
+        call: The call, counted from 0.
+        shape: The shape of the output.
+        edge: Its node in the autograd graph, before any in-place operation.
+        samples: Parts of it; after the recording, of all three pictures.
+    """
+
+    name: str
+    call: int
+    shape: tuple[int, ...]
+    edge: GradientEdge
+    samples: list[Samples] = field(repr=False)
+
+    @property
+    def responses(self) -> Samples:
+        """The responses to the patches of the three pictures, for each layout that the shape allows."""
+        first, *others = self.samples
+        # An output that is missing or has another shape for another picture counts as one that does not respond.
+        alike = {layout: [first[layout], *(other[layout] for other in others if layout in other)] for layout in first}
+        return {
+            layout: responses(of_pictures if len({each.shape for each in of_pictures}) == 1 else [first[layout]] * 3)
+            for layout, of_pictures in alike.items()
+        }
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The runs of a model on three pictures that differ in a patch.
+
+    Attributes:
+        model: The model.
+        example: The first input, (1, channels, h, w).
+        output: The model's own output for it.
+        outputs: Those of the submodule calls that returned a tensor which depends on the input, in the order of
+            execution.
+        hides_gradients: True if the model has to be run inside `gradients_kept`.
+    """
+
+    model: nn.Module
+    example: Tensor
+    output: Any
+    outputs: Sequence[Output]
+    hides_gradients: bool
+
+    def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
+        """Find out which layers can be explained. Raises ModelError if the model has no submodules with outputs.
+
+        Args:
+            score: Maps the model's output to one number; its gradient must reach a layer for that to be explained.
+            holds_scores: Returns True if a layer with this number of channels holds the scores themselves.
+        """
+        if not self.outputs:
+            raise ModelError("the model has no layers inside that could be explained")
+        with torch.enable_grad():
+            edges = [output.edge for output in self.outputs]
+            gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
+        grids = Grids((self.example.shape[2], self.example.shape[3]))
+        return Survey(
+            tuple(
+                self._layer(output, gradient, grids, holds_scores)
+                for output, gradient in zip(self.outputs, gradients, strict=True)
+            )
+        )
+
+    def _layer(
+        self, output: Output, gradient: Tensor | None, grids: Grids, holds_scores: Callable[[int], bool]
+    ) -> Layer:
+        grid, agreement, is_proven = grids.find(output.responses, output.shape)
+        obstacle = ""
+        if grid is None:
+            obstacle = "no spatial extent"
+        elif gradient is None or not grid.fold(gradient).any():
+            grid, obstacle = None, "no gradient reaches it"
+        return Layer(
+            output.name,
+            type(self.model.get_submodule(output.name)).__name__,
+            output.shape,
+            grid,
+            obstacle,
+            is_proven=is_proven,
+            agreement=agreement,
+            in_attention=_is_in_attention(self.model, output.name),
+            holds_scores=grid is not None and holds_scores(output.shape[grid.channel_axis]),
+            call=output.call,
+        )
+
+
+def record(model: nn.Module, inputs: Tensor) -> Recording:
+    """Run a frozen model on three preprocessed inputs, one after the other, and record the output of every layer.
+
+    Args:
+        model: The model; its output for the first input gets a gradient.
+        inputs: Pictures as `livecam.models.locality.occluded` makes them, (3, channels, h, w).
+    """
+    size = (inputs.shape[2], inputs.shape[3])
+    example, *others = (each[None] for each in inputs.detach())
+    outputs: dict[tuple[str, int], Output] = {}
+
+    def keep(name: str, call: int, output: Tensor) -> None:
+        if output.requires_grad:
+            edge = get_gradient_edge(output)
+            outputs[name, call] = Output(name, call, tuple(output.shape), edge, [_samples(output, size)])
+
+    def compare(name: str, call: int, output: Tensor) -> None:
+        if (name, call) in outputs:
+            outputs[name, call].samples.append(_samples(output, size))
+
+    with torch.enable_grad(), gradients_kept() as keeper:
+        with _each_output(model, keep):
+            output = model(example.requires_grad_())
+        for other in others:
+            with _each_output(model, compare):
+                model(other)
+    return Recording(model, example, output, tuple(outputs.values()), keeper.was_needed)
+
+
+def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:
+    layouts = possible_layouts(tuple(output.shape), input_size)
+    return {layout: sample(by_channel(output.detach(), layout)) for layout in layouts}
+
+
+@contextmanager
+def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> Iterator[None]:
+    """Call `see(name, call, output)` for each call of a submodule inside the block that returns a tensor."""
+    calls: Counter[str] = Counter()
+
+    def seeing(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            if isinstance(output, Tensor):
+                see(name, calls[name], output)
+            calls[name] += 1
+
+        return hook
+
+    handles = [child.register_forward_hook(seeing(name)) for name, child in model.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _is_in_attention(model: nn.Module, name: str) -> bool:
+    parents = name.split(".")[:-1]
+    types = (type(model.get_submodule(".".join(parents[: end + 1]))).__name__ for end in range(len(parents)))
+    return any(re.search("attention|attn", kind, re.IGNORECASE) for kind in types)
