@@ -44,8 +44,8 @@ class Explainer:
         method: The name of a method, one of `livecam.names.METHODS`.
         layer: A dotted module name, or the number of a layer that can be explained (negative ones count from the end),
             or several, whose maps are fused. None chooses one.
-        target: A class by number, by label or its unique beginning, or "top1" for the best class of each picture; or
-            several of these. None is "top1".
+        target: A class by number, by its name or a beginning of a word that only its name has, or "top1" for the best
+            class of each picture; or several of these. A name that is a number, as text, is the name. None is "top1".
         top: In place of `target`: explain this many of the best classes.
         runner_up: Explain the next best class as well; `livecam.explain.heat.Steadiness` needs it.
         against: A class to contrast with: the map shows what speaks for the target rather than for it. There is no
@@ -102,12 +102,12 @@ class Explainer:
         fit: str = "stretch",
         on_forwards: OnForwards | None = None,
     ) -> None:
-        self._wanted = parse_target(target, top)
-        check_askable(find_method(method), self._wanted, contrast=against is not None or negative)
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
         self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
+        self._wanted = self._parsed(target, top)
+        check_askable(find_method(method), self._wanted, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
@@ -131,6 +131,9 @@ class Explainer:
         self.explained_classes = selection.shown
         self.wanted_layer, self.layer = layer, ",".join(each.name for each in layers)
         self._runtime.aim(selection, layers, found)
+
+    def _parsed(self, target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
+        return parse_target(target, top, self.classifier.labels)
 
     @property
     def engine(self) -> str:
@@ -163,7 +166,7 @@ class Explainer:
         explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
         changes.
         """
-        self._aim(method, layer, self._wanted if target is None else parse_target(target))
+        self._aim(method, layer, self._wanted if target is None else self._parsed(target))
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
         """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` overrides the explainer's own."""
@@ -190,7 +193,7 @@ class Explainer:
         if not frames:
             return []
         batch, regions = self._preprocess.batch(frames, uploaded)
-        selection = self._selection if target is None else self.task.selection(parse_target(target), self._method)
+        selection = self._selection if target is None else self.task.selection(self._parsed(target), self._method)
         with self:
             engine = self._runtime.engine
             answer = engine(batch) if target is None else engine.eager(batch, selection)
@@ -257,7 +260,7 @@ class Explainer:
             ModelError: The inputs have another shape or dtype, or there is not one target for each picture.
         """
         check_inputs(batch, self.classifier.preprocessing)
-        wanted = one_for_each(self._wanted[:1] if target is None else parse_target(target), len(batch))
+        wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
         selection = self.task.selection(wanted, self._method)
         program = self._runtime.engine.eager.program
         with self:
