@@ -22,9 +22,10 @@ from livecam.explain.tap import frozen
 from livecam.explain.targets import Target, check_askable, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
-from livecam.models.classifier import input_errors, rescored
+from livecam.models.classifier import rescored
 from livecam.models.layers import LayerChoice
 from livecam.models.locality import occluded
+from livecam.models.problems import input_errors
 from livecam.models.recording import record
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes

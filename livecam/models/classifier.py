@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from torch import nn
 
-from livecam.errors import LivecamError, ModelError, is_out_of_memory
+from livecam.errors import ModelError
 from livecam.names import SCORES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_COLOURS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
@@ -100,33 +97,3 @@ def input_channels(module: nn.Module) -> int:
 def usual_preprocessing(module: nn.Module) -> Preprocessing:
     """Return the default preprocessing for a module: ImageNet's, in grey if the module takes one channel."""
     return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()
-
-
-@contextmanager
-def input_errors(classifier: Classifier) -> Iterator[None]:
-    """Convert an exception of a model on its first input to a ModelError that says which input it needs."""
-    try:
-        yield
-    except LivecamError:
-        raise
-    except Exception as exc:  # a model that is not made for this input may raise anything
-        if is_out_of_memory(exc):
-            raise
-        raise ModelError(_input_problem(classifier, exc)) from exc
-
-
-def _input_problem(classifier: Classifier, exc: Exception) -> str:
-    name, preprocessing, channels = classifier.name, classifier.preprocessing, input_channels(classifier.module)
-    if channels not in (1, 3) and "channels" in str(exc):
-        return f"{name} takes {channels} channels, and a picture has 3, or 1 in grey: it cannot be explained"
-    if channels in _COLOURS and channels != preprocessing.channels:
-        needed, given = _COLOURS[channels], _COLOURS[preprocessing.channels]
-        return (
-            f"{name} takes pictures in {needed}, and its preprocessing is for {given}; "
-            "give mean and std of as many channels, for grey Preprocessing(mean=(0.5,), std=(0.5,))"
-        )
-    height, width = preprocessing.size
-    return (
-        f"{name} fails on an input of {channels} x {height} x {width} ({' '.join(str(exc).split())[:200]}); "
-        "if it is made for another size, say so with Preprocessing(size=...)"
-    )

@@ -106,6 +106,8 @@ def _names_features(path: Path) -> bool:
 
 def _without_scores(output: Any, tensors: Mapping[Path, Tensor]) -> str:
     """Describe an output without class scores, and what to do."""
+    if output is None:
+        return "the model gives nothing instead of class scores (B, classes); let its forward return them"
     kind = f"a {type(output).__name__}"
     if isinstance(output, Tensor):
         kind = f"a tensor of shape {tuple(output.shape)}"

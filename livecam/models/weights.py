@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from livecam.errors import ModelError, some_of
-from livecam.models.classifier import Classifier, input_errors
+from livecam.models.classifier import Classifier
+from livecam.models.problems import input_errors
 
 State = dict[str, Tensor]
 """A state dict: the tensors of a module by their names in it."""

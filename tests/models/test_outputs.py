@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     "queries": (lambda scores, features: scores[:, :, None], "a tensor of shape (1, 5, 1) instead"),
     "argmax": (lambda scores, features: scores.argmax(dim=1), "before the argmax"),
     "crops": (lambda scores, features: scores.expand(4, -1), "a tensor of shape (4, 5) instead"),
-    "nothing": (lambda scores, features: None, "gives a NoneType instead"),
+    "nothing": (lambda scores, features: None, "the model gives nothing instead"),
     "damaged": (lambda scores, features: scores * float("nan"), "scores are not finite"),
 }
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor
 
-from livecam.errors import ModelError
 from livecam.explain.answer import Answer, Program, Select
+from livecam.models.problems import out_of_memory
 
 log = logging.getLogger("livecam")
 
@@ -42,10 +42,7 @@ class EagerEngine:
                 begin += len(part)
             except torch.OutOfMemoryError as exc:
                 if len(part) == 1:
-                    raise ModelError(
-                        f"the memory of {self._device} is too small for this model, or others use it; "
-                        "end those, take a smaller model, or --device cpu"
-                    ) from exc
+                    raise out_of_memory(self._device) from exc
                 self._largest_batch = len(part) // 2
                 log.warning(
                     "the memory of %s is too small for a batch of %d: trying half of it", self._device, len(part)

@@ -1,0 +1,32 @@
+"""Trying a model on an input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def random_input(module: nn.Module, channels: int, size: tuple[int, int]) -> Tensor:
+    """Return a random input (1, channels, height, width) in the precision and on the device of the module."""
+    like = next((each for each in module.parameters() if each.is_floating_point()), torch.empty(0))
+    return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(like)
+
+
+def failure_on(module: nn.Module, channels: int, size: tuple[int, int]) -> Exception | None:
+    """Return what a module raises on a picture of this size, (height, width), or None; its mode stays as it is."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            module(random_input(module, channels, size))
+    except Exception as exc:  # a model may raise anything for an input that it is not made for
+        return exc
+    finally:
+        for each, training in modes:
+            each.training = training
+    return None
+
+
+def runs_on(module: nn.Module, channels: int, size: tuple[int, int]) -> bool:
+    """Return True if a module runs on a picture of this size, (height, width)."""
+    return failure_on(module, channels, size) is None
