@@ -12,9 +12,11 @@ from torch import nn
 
 from livecam.errors import ModelError
 from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
+from livecam.models.checkpoints import read_tensors
 from livecam.models.classifier import Classifier, Preprocessing, usual_preprocessing
+from livecam.models.fitting import best_fit, differing_shape, load_weights
 from livecam.models.labels import Labels, labels_of
-from livecam.models.weights import calibrated, differing_shape, load_state, read_state
+from livecam.models.weights import calibrated
 
 __all__ = ["Classifier", "Labels", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
 
@@ -108,12 +110,14 @@ def _family(name: str) -> Family:
 
 
 def _with_weights(family: Family, name: str, path: Path) -> Classifier:
-    state = read_state(path)
+    tensors = read_tensors(path)
     classifier = family.build(name)
-    wanted = {what: count for what, count in differing_shape(classifier.module, state).items() if what in family.ADAPTS}
+    fit = best_fit(classifier.module, tensors)
+    differing = differing_shape(classifier.module, fit.state)
+    wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:
         classifier = family.build(name, **wanted)
-    load_state(classifier, state, path)
+    load_weights(classifier, fit, path)
     return classifier
 
 

