@@ -84,21 +84,25 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
 
 
 def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
-    automatic = survey.automatic if survey.usable else None
+    from livecam.models.layers import names_of
+
+    automatic = survey.automatic if survey.usable else []
     numbers = {layer.name: number for number, layer in enumerate(survey.usable)}
+    explained = [survey.explained_calls(layer) for layer in survey.layers]
     return [
         {
-            "name": layer.name,
-            "type": layer.type,
-            "output": layer.size,
-            "grid": [layer.grid.height, layer.grid.width] if layer.grid else None,
-            "number": numbers.get(layer.name),
-            "automatic": layer is automatic,
-            "obstacle": layer.obstacle or None,
-            "agreement": None if layer.agreement is None else round(layer.agreement, 3),
-            "proven": layer.is_proven,
+            "name": name,
+            "type": call.type,
+            "output": call.size,
+            "grid": [call.grid.height, call.grid.width] if call.grid else None,
+            "number": numbers.get(call.name),
+            "automatic": call in automatic,
+            "obstacle": call.obstacle or None,
+            "agreement": None if call.agreement is None else round(call.agreement, 3),
+            "proven": call.is_proven,
         }
-        for layer in survey.layers
+        for calls in explained
+        for call, name in zip(calls, names_of(calls), strict=True)
     ]
 
 

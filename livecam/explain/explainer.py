@@ -68,7 +68,8 @@ class Explainer:
 
     Attributes:
         survey: The layers of the model.
-        layer: The names of the layers that are explained, separated by commas; `wanted_layer` is what was asked for.
+        layer: The names of the layers that are explained, separated by commas, with the call where that is not the only
+            or the last one; `wanted_layer` is what was asked for.
         explained_classes: How many classes an explanation has.
         heat_options: How maps become heat.
 
@@ -130,7 +131,7 @@ class Explainer:
         layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
-        self.wanted_layer, self.layer = layer, ",".join(each.name for each in layers)
+        self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self._runtime.aim(selection, layers, found)
 
     def _parsed(self, target: Target | None, top: int | None = None) -> tuple[int | str, ...]:

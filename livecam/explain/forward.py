@@ -66,7 +66,7 @@ class ForwardPass:
                 # Pictures of a batch are independent: the gradient of the summed scores holds each picture's own.
                 score = self.objective(self.output, target).sum() * loss_scale
             more = number + 1 < self.targets.shape[1]
-            gradients = torch.autograd.grad(score, points, retain_graph=more)
+            gradients = torch.autograd.grad(score, points, retain_graph=more, materialize_grads=True)
             yield [
                 at_least_single(layer.grid.fold(gradient)) / loss_scale
                 for layer, gradient in zip(self.layers, gradients, strict=True)

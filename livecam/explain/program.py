@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ class CamProgram:
         device: The device that it runs on.
         task: What the model's output means.
         selection: Chooses the targets to explain of each picture.
-        layers: The layers whose activations are explained; the maps of several layers are fused.
+        layers: The layers whose activations are explained, each as the streams whose maps add up to its own; the maps
+            of several layers are fused.
         method: The method; None to predict only.
         dtype: The precision.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
@@ -40,7 +42,7 @@ class CamProgram:
         device: torch.device,
         task: Task,
         selection: Selection,
-        layers: Sequence[TargetLayer],
+        layers: Sequence[Sequence[TargetLayer]],
         method: Method | None,
         dtype: torch.dtype,
         *,
@@ -51,8 +53,9 @@ class CamProgram:
         self._module = classifier.module
         self._normalisation = Normalisation(classifier.preprocessing, device, dtype)
         self._task, self._selection = task, selection
-        self._layers, self._method = layers, method
-        self._taps = [Tap(layer.call) for layer in layers]
+        self._streams_of_layers, self._method = layers, method
+        self._streams = list(chain.from_iterable(layers))
+        self._taps = [Tap(stream.call) for stream in self._streams]
         self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
 
     @contextmanager
@@ -61,8 +64,8 @@ class CamProgram:
         with ExitStack() as stack:
             stack.enter_context(frozen(self._module))
             stack.enter_context(held_in(self._module, self.dtype))
-            for tap, layer in zip(self._taps, self._layers, strict=True):
-                stack.enter_context(tap.attached(layer.module, self._module))
+            for tap, stream in zip(self._taps, self._streams, strict=True):
+                stack.enter_context(tap.attached(stream.module, self._module))
             yield
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
@@ -89,7 +92,7 @@ class CamProgram:
             return output.new_empty(len(inputs), 0, 1, 1), targets[:, :0], output
         passed = ForwardPass(
             run=self._run,
-            layers=self._layers,
+            layers=self._streams,
             taps=self._taps,
             inputs=inputs,
             output=output,
@@ -97,7 +100,9 @@ class CamProgram:
             objective=self._selection.objective,
             on_forwards=self._on_forwards,
         )
-        return _fused(method.maps(passed)), targets, output.detach()
+        of_streams = iter(method.maps(passed))
+        maps = [_added(list(islice(of_streams, len(streams)))) for streams in self._streams_of_layers]
+        return _fused(maps), targets, output.detach()
 
 
 class Normalisation:
@@ -113,6 +118,18 @@ class Normalisation:
         return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
 
+def _added(maps: Sequence[Tensor]) -> Tensor:
+    """Return the sum of the maps (B, K, h, w) of parallel streams, on the finest of their grids.
+
+    It is the map of what the network joins them to, by addition or concatenation. The evidence of a cell is spread over
+    the finer cells in its place.
+    """
+    if len(maps) == 1:
+        return maps[0]
+    finest = max(each[0, 0].numel() for each in maps)
+    return torch.stack(_on_finest_grid([each * (each[0, 0].numel() / finest) for each in maps])).sum(dim=0)
+
+
 def _fused(maps: Sequence[Tensor]) -> Tensor:
     """Return the mean of the maps (B, K, h, w) of several layers, on the finest of their grids.
 
@@ -120,9 +137,11 @@ def _fused(maps: Sequence[Tensor]) -> Tensor:
     """
     if len(maps) == 1:
         return maps[0]
-    size = max((of_layer.shape[2:] for of_layer in maps), key=lambda shape: shape[0] * shape[1])
-    scaled = []
-    for of_layer in maps:
-        largest = of_layer.abs().amax(dim=(2, 3), keepdim=True)
-        scaled.append(functional.interpolate(torch.where(largest > 0, of_layer / largest, 0), size, mode="bilinear"))
-    return torch.stack(scaled).mean(dim=0)
+    largest = [of_layer.abs().amax(dim=(2, 3), keepdim=True) for of_layer in maps]
+    scaled = [torch.where(most > 0, of_layer / most, 0) for of_layer, most in zip(maps, largest, strict=True)]
+    return torch.stack(_on_finest_grid(scaled)).mean(dim=0)
+
+
+def _on_finest_grid(maps: Sequence[Tensor]) -> list[Tensor]:
+    size = max((each.shape[2:] for each in maps), key=lambda shape: shape[0] * shape[1])
+    return [functional.interpolate(each, size, mode="bilinear") for each in maps]

@@ -56,7 +56,7 @@ class Runtime:
         assert self._engine is not None  # `aim` was called before
         return self._engine
 
-    def aim(self, selection: Selection, layers: Sequence[TargetLayer], method: Method) -> None:
+    def aim(self, selection: Selection, layers: Sequence[Sequence[TargetLayer]], method: Method) -> None:
         """From now on, explain these targets at these layers by this method. After the first call, starts eagerly.
 
         Raises ModelError if the engine or the precision does not exist.
@@ -107,7 +107,12 @@ class Runtime:
         eager.open()
 
     def _engine_for(
-        self, selection: Selection, layers: Sequence[TargetLayer], method: Method | None, engine: str, precision: str
+        self,
+        selection: Selection,
+        layers: Sequence[Sequence[TargetLayer]],
+        method: Method | None,
+        engine: str,
+        precision: str,
     ) -> Engine:
         # Refers to parts instead of this object, so that it can be collected and its compiler stopped.
         parts = self._classifier, self._device, self._task, selection, layers, method

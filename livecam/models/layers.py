@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from livecam.errors import ModelError
 from livecam.models.grid import Grid
+from livecam.models.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ LayerChoice = str | int | Sequence[str | int] | None
 
 DOUBT = "does not respond where the picture changes"
 """What is told of a layer that has the shape of a grid, but not the responses of one."""
+CROP = "sees only a part of the picture"
+"""The obstacle of a layer that comes after a crop inside of the model."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Layer:
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
         call: The call of it that is observed, counted from 0.
+        calls: How often the model runs it for a picture.
+        number: Its place among all calls in the order of execution.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Layer:
     in_attention: bool = False
     holds_scores: bool = False
     call: int = 0
+    calls: int = 1
+    number: int = 0
 
     @property
     def is_single_channel(self) -> bool:
@@ -62,16 +70,21 @@ class Layer:
         """The shape as text: 1x512x7x7."""
         return "x".join(map(str, self.shape))
 
+    @property
+    def label(self) -> str:
+        """The name and, of several calls, which."""
+        return self.name if self.calls == 1 else f"{self.name} (call {self.call + 1} of {self.calls})"
+
 
 @dataclass(frozen=True)
 class TargetLayer:
-    """A layer to explain.
+    """A call of a layer to explain.
 
     Attributes:
-        name: Its dotted name in the model.
-        module: The module itself.
+        name: The name to show.
+        module: The layer.
         grid: The grid of its output.
-        call: The call of it that is explained, counted from 0 in each run of the model.
+        call: The call, counted from 0 in each run of the model.
     """
 
     name: str
@@ -89,6 +102,7 @@ class Survey:
     """
 
     calls: tuple[Layer, ...]
+    streams: Streams
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -104,32 +118,38 @@ class Survey:
 
         These are the ones whose grid is proven, or if there are none, all that have one.
         """
-        with_grid = [layer for layer in self.layers if layer.grid is not None]
-        return [layer for layer in with_grid if layer.is_proven] or with_grid
+        return _usable(self.layers)
 
     @property
-    def automatic(self) -> Layer:
-        """The layer that is explained by default. Raises ModelError if none can be.
+    def automatic(self) -> list[Layer]:
+        """The layers that are explained by default, one of each parallel stream. Raises ModelError if there are none.
 
-        It is the last one with a spatial extent and a gradient of the score through it that is not part of an attention
-        module, nor a single channel, which is a gate. (In the last block of a ViT that is the normalisation before the
-        attention: after it, only the class token reaches the head.)
+        They are the last ones with a spatial extent and a gradient of the score through them that are not part of an
+        attention module, nor a single channel, which is a gate. (In the last block of a ViT that is the normalisation
+        before the attention: after it, only the class token reaches the head.)
         """
         if not self.usable:
-            raise ModelError("no layer of the model has both a spatial extent and a gradient: it cannot be explained")
-        maps = [layer for layer in self.usable if not layer.is_single_channel]
-        return ([layer for layer in maps if not layer.in_attention] or maps or self.usable)[-1]
+            raise ModelError(self._why_none_is_usable)
+        maps = [call for call in _usable(self.calls) if not call.is_single_channel]
+        return self._ends([call for call in maps if not call.in_attention] or maps or _usable(self.calls))
 
     @property
-    def automatic_features(self) -> Layer:
-        """The default layer for methods that interpret features: not one whose channels are the model's scores."""
+    def automatic_features(self) -> list[Layer]:
+        """The default layers for methods that interpret features: none whose channels are the model's scores."""
         features = [
-            layer for layer in self.usable if not (layer.in_attention or layer.is_single_channel or layer.holds_scores)
+            call
+            for call in _usable(self.calls)
+            if not (call.in_attention or call.is_single_channel or call.holds_scores)
         ]
-        return features[-1] if features else self.automatic
+        return self._ends(features) if features else self.automatic
 
-    def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[TargetLayer]:
-        """Find the layers to explain.
+    def explained_calls(self, layer: Layer) -> list[Layer]:
+        """Return the calls of a layer that are explained: the last one and those that run in parallel to it."""
+        calls = [call for call in self.calls if call.name == layer.name]
+        return self._ends(_usable(calls) or calls)
+
+    def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[list[TargetLayer]]:
+        """Find the layers to explain, each as its calls, or those of parallel streams, whose maps add up.
 
         Args:
             model: The model of this survey.
@@ -147,17 +167,41 @@ class Survey:
             )
             if not all(isinstance(name, str | int) for name in names):
                 raise ModelError("a layer is a name or a number, or several of these")
-            found = [self._find_one(model, str(name).strip()) for name in names]
+            found = [self.explained_calls(self._find_one(model, str(name).strip())) for name in names]
         if not found:
             raise ModelError("the layer is empty; leave it out for the automatic choice")
-        for layer in found:
-            if not layer.is_proven:
-                log.warning("layer %s %s, so its map may show other places", layer.name, DOUBT)
+        for calls in found:
+            self._tell(calls)
         return [
-            TargetLayer(layer.name, model.get_submodule(layer.name), layer.grid, layer.call)
-            for layer in found
-            if layer.grid
+            [
+                TargetLayer(name, model.get_submodule(call.name), call.grid, call.call)
+                for call, name in zip(calls, names_of(calls), strict=True)
+                if call.grid
+            ]
+            for calls in found
         ]
+
+    def _tell(self, explained: Sequence[Layer]) -> None:
+        """Tell what is not as expected of calls that are explained together, and what is left out beside them."""
+        names = names_of(explained)
+        for call, name in zip(explained, names, strict=True):
+            if not call.is_proven:
+                log.warning("layer %s %s, so its map may show other places", name, DOUBT)
+        if len(explained) > 1:
+            log.warning("%s run in parallel, so their maps are added", " and ".join(names))
+        for call in self._left_out(explained):
+            log.warning("%s is left out: it %s", call.label, call.obstacle or DOUBT)
+
+    def _left_out(self, explained: Sequence[Layer]) -> list[Layer]:
+        """Return the calls of the same layers that run in parallel, but cannot be placed on the picture."""
+        names, numbers = {call.name for call in explained}, [call.number for call in explained]
+        unplaced = [call for call in self.calls if call.obstacle == CROP or (call.grid and not call.is_proven)]
+        return self._ends(
+            [call for call in unplaced if call.name in names and self.streams.are_apart(call.number, numbers)]
+        )
+
+    def _ends(self, calls: Sequence[Layer]) -> list[Layer]:
+        return [self.calls[number] for number in self.streams.ends(call.number for call in calls)]
 
     def _find_one(self, model: nn.Module, name: str) -> Layer:
         modules = dict(model.named_modules())
@@ -182,12 +226,30 @@ class Survey:
             raise ModelError(f"the model has {count} layers that can be explained, 0 to {count - 1}, not {number}")
         return self.usable[number]
 
+    @property
+    def _why_none_is_usable(self) -> str:
+        if crops := [layer for layer in self.layers if layer.obstacle == CROP]:
+            return f"the model crops the picture: {crops[-1].name} {CROP}; explain the network without the crops"
+        return "no layer of the model has both a spatial extent and a gradient: it cannot be explained"
+
     def _nearest_to(self, layer: Layer) -> str:
         if not self.usable:
             return "nor can any other"
         place = self.layers.index(layer)
         nearest = min(self.usable, key=lambda other: abs(self.layers.index(other) - place))
         return f"the nearest that can is {nearest.name}"
+
+
+def names_of(calls: Sequence[Layer]) -> list[str]:
+    """Return the names to show of calls that are explained together; an only last call has the layer's name."""
+    counts = Counter(call.name for call in calls)
+    return [call.name if counts[call.name] == 1 and call.call + 1 == call.calls else call.label for call in calls]
+
+
+def _usable(calls: Iterable[Layer]) -> list[Layer]:
+    """Return the calls whose grid is proven, or if there are none, all that have one."""
+    with_grid = [call for call in calls if call.grid is not None]
+    return [call for call in with_grid if call.is_proven] or with_grid
 
 
 def _unknown_layer(model: nn.Module, name: str) -> str:

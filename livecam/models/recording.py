@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from livecam.errors import ModelError
+from livecam.models.crops import see_a_crop
 from livecam.models.gradients import gradients_kept
-from livecam.models.grid import by_channel, possible_layouts
-from livecam.models.grids import Grids
-from livecam.models.layers import Layer, Survey
+from livecam.models.grid import Grid, by_channel, possible_layouts
+from livecam.models.grids import Found, Grids
+from livecam.models.layers import CROP, Layer, Survey
 from livecam.models.locality import responses, sample
+from livecam.models.streams import Streams
 
 Samples = dict[str, Tensor]
 """A part of an output for one picture, for each layout that its shape allows."""
@@ -64,6 +66,7 @@ class Recording:
         output: The model's own output for it.
         outputs: Those of the submodule calls that returned a tensor which depends on the input, in the order of
             execution.
+        calls: How often the model ran each submodule for it.
         hides_gradients: True if the model has to be run inside `gradients_kept`.
     """
 
@@ -71,6 +74,7 @@ class Recording:
     example: Tensor
     output: Any
     outputs: Sequence[Output]
+    calls: Counter[str]
     hides_gradients: bool
 
     def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
@@ -86,33 +90,29 @@ class Recording:
             edges = [output.edge for output in self.outputs]
             gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
         grids = Grids((self.example.shape[2], self.example.shape[3]))
-        return Survey(
-            tuple(
-                self._layer(output, gradient, grids, holds_scores)
-                for output, gradient in zip(self.outputs, gradients, strict=True)
-            )
-        )
+        layers: list[Layer] = []
+        for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
+            found = grids.find(output.responses, output.shape)
+            obstacle = _obstacle(found.grid, gradient, is_crop=is_crop)
+            layers.append(self._layer(len(layers), found, obstacle, holds_scores))
+        return Survey(tuple(layers), Streams(edges))
 
-    def _layer(
-        self, output: Output, gradient: Tensor | None, grids: Grids, holds_scores: Callable[[int], bool]
-    ) -> Layer:
-        grid, agreement, is_proven = grids.find(output.responses, output.shape)
-        obstacle = ""
-        if grid is None:
-            obstacle = "no spatial extent"
-        elif gradient is None or not grid.fold(gradient).any():
-            grid, obstacle = None, "no gradient reaches it"
+    def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
+        output = self.outputs[number]
+        grid = None if obstacle else found.grid
         return Layer(
             output.name,
             type(self.model.get_submodule(output.name)).__name__,
             output.shape,
             grid,
             obstacle,
-            is_proven=is_proven,
-            agreement=agreement,
+            is_proven=found.is_proven,
+            agreement=found.agreement,
             in_attention=_is_in_attention(self.model, output.name),
             holds_scores=grid is not None and holds_scores(output.shape[grid.channel_axis]),
             call=output.call,
+            calls=self.calls[output.name],
+            number=number,
         )
 
 
@@ -137,12 +137,12 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
             outputs[name, call].samples.append(_samples(output, size))
 
     with torch.enable_grad(), gradients_kept() as keeper:
-        with _each_output(model, keep):
+        with _each_output(model, keep) as calls:
             output = model(example.requires_grad_())
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(model, example, output, tuple(outputs.values()), keeper.was_needed)
+    return Recording(model, example, output, tuple(outputs.values()), calls, keeper.was_needed)
 
 
 def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:
@@ -150,9 +150,21 @@ def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:
     return {layout: sample(by_channel(output.detach(), layout)) for layout in layouts}
 
 
+def _obstacle(grid: Grid | None, gradient: Tensor | None, *, is_crop: bool) -> str:
+    """Return the reason why an output cannot be explained; empty if it can."""
+    if grid is None:
+        return "no spatial extent"
+    if gradient is None or not grid.fold(gradient).any():
+        return "no gradient reaches it"
+    return CROP if is_crop else ""
+
+
 @contextmanager
-def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> Iterator[None]:
-    """Call `see(name, call, output)` for each call of a submodule inside the block that returns a tensor."""
+def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> Iterator[Counter[str]]:
+    """Call `see(name, call, output)` for each call of a submodule inside the block that returns a tensor.
+
+    Yields the number of calls of each.
+    """
     calls: Counter[str] = Counter()
 
     def seeing(name: str) -> Callable[..., None]:
@@ -165,7 +177,7 @@ def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> I
 
     handles = [child.register_forward_hook(seeing(name)) for name, child in model.named_modules() if name]
     try:
-        yield
+        yield calls
     finally:
         for handle in handles:
             handle.remove()

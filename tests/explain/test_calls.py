@@ -7,16 +7,21 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import five_crop
 
-from livecam import Explainer
+from livecam import Explainer, LivecamError
+from livecam.explain.engines.graph import trace
 from livecam.models import Preprocessing
+from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
 SMALL = Preprocessing(size=(64, 64))
 
 
-def backbone(channels: int = 8) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(3, channels, 3, 4, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, 2, 1), nn.ReLU())
+def backbone(channels: int = 12, stride: int = 2) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 3, 4, 1), nn.ReLU(), nn.Conv2d(channels, channels, 3, stride, 1), nn.ReLU()
+    )
 
 
 def inputs(count: int = 3) -> Tensor:
@@ -27,12 +32,24 @@ def of_class(number: int) -> Callable[[Tensor], Tensor]:
     return lambda output: output[:, number]
 
 
+def explained(model: nn.Module, **options: object) -> Explainer:
+    return Explainer(model, preprocessing=SMALL, **options)  # type: ignore[arg-type]
+
+
+def upright(output: Tensor) -> Tensor:
+    return output
+
+
+def mirrored(output: Tensor) -> Tensor:
+    return output.flip(3)
+
+
 class Siamese(nn.Module):
     """Compares the picture with a stored reference."""
 
     def __init__(self, *, reference_first: bool) -> None:
         super().__init__()
-        self.backbone, self.head = backbone(), nn.Linear(8, 5)
+        self.backbone, self.head = backbone(), nn.Linear(12, 5)
         self.register_buffer("reference", torch.randn(1, 3, 64, 64))
         self.reference_first = reference_first
 
@@ -47,7 +64,178 @@ class Siamese(nn.Module):
 def test_a_siamese_network_is_explained_on_the_picture(reference_first: bool, layer: str | None) -> None:
     torch.manual_seed(0)
     model = Siamese(reference_first=reference_first)
-    maps = Explainer(model, preprocessing=SMALL, layer=layer).cam(inputs(), target=2)
+    explainer = explained(model, layer=layer)
     call = 1 if reference_first else 0
     witness = gradcam_witness(model, layer or "backbone", inputs(), of_class(2), call=call)
-    assert least_cosine(maps, witness) > 0.9999
+    assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
+    assert explainer.layer == (layer or "backbone") + (" (call 1 of 2)" if call == 0 else "")
+
+
+class Augmented(nn.Module):
+    """Test-time augmentation: averages what a network says of several views of the picture."""
+
+    def __init__(self, *views: Callable[[Tensor], Tensor], probabilities: bool = False) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone(), nn.Linear(12, 5)
+        self.views, self.probabilities = views, probabilities
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = torch.stack([self.head(self.backbone(view(x)).mean(dim=(2, 3))) for view in self.views])
+        return (scores.softmax(dim=2) if self.probabilities else scores).mean(dim=0)
+
+
+@pytest.mark.parametrize("views", [(upright, mirrored), (mirrored, upright)])
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_flips_of_test_time_augmentation_are_undone(
+    views: tuple[Callable[[Tensor], Tensor], ...], probabilities: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    model = Augmented(*views, probabilities=probabilities)
+    explainer = explained(model)
+    witness = sum(
+        gradcam_witness(model, "backbone", inputs(), of_class(2), fold=view, call=call)
+        for call, view in enumerate(views)
+    )
+    assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
+    assert explainer.layer == "backbone (call 1 of 2),backbone (call 2 of 2)"
+    assert caplog.messages == [
+        "backbone (call 1 of 2) and backbone (call 2 of 2) run in parallel, so their maps are added"
+    ]
+    assert explained(model, layer="backbone").layer == explainer.layer
+
+
+@pytest.mark.parametrize("method", ["hirescam", "scorecam", "ablationcam", "eigencam"])
+def test_every_method_explains_both_calls(method: str) -> None:
+    """Both calls have equal features if the picture is symmetric, and then so is the sum of their maps."""
+    torch.manual_seed(0)
+    symmetric = inputs() + inputs().flip(3)
+    maps = explained(Augmented(mirrored, upright), method=method).cam(symmetric)
+    torch.testing.assert_close(maps, maps.flip(2), rtol=1e-3, atol=1e-4)
+    alone = explained(Augmented(upright), method=method).cam(symmetric)
+    assert (alone - alone.flip(2)).abs().max() > 1e-3
+
+
+class TwoStreams(nn.Module):
+    """One stream sees the colours of the picture, the other its edges; both have a say in the scores."""
+
+    def __init__(self, *, stride: int = 2, early: bool = False) -> None:
+        super().__init__()
+        self.colour, self.edges = backbone(), backbone(6, stride)
+        self.joined = nn.Conv2d(18, 12, 1) if early else None
+        self.head = nn.Linear(12 if early else 18, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        streams = self.colour(x), self.edges(x - nn.functional.avg_pool2d(x, 3, 1, 1))
+        if self.joined is not None:
+            return self.head(self.joined(torch.cat(streams, dim=1)).mean(dim=(2, 3)))
+        return self.head(torch.cat([stream.mean(dim=(2, 3)) for stream in streams], dim=1))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_maps_of_two_streams_are_added(stride: int, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = TwoStreams(stride=stride)
+    explainer = explained(model)
+    colour, edges = (gradcam_witness(model, name, inputs(), of_class(2)) for name in ("colour", "edges"))
+    if stride == 1:  # a cell of 8x8 is four of 16x16
+        colour = nn.functional.interpolate(colour[:, None] / 4, (16, 16), mode="bilinear")[:, 0]
+    assert least_cosine(explainer.cam(inputs(), target=2), colour + edges) > 0.9999
+    assert explainer.layer == "colour,edges"
+    assert caplog.messages == ["colour and edges run in parallel, so their maps are added"]
+    assert least_cosine(explained(model, layer="edges").cam(inputs(), target=2), edges) > 0.9999
+
+
+def test_streams_that_are_joined_early_are_explained_where_they_are_one(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = TwoStreams(early=True)
+    explainer = explained(model)
+    assert explainer.layer == "joined"
+    witness = gradcam_witness(model, "joined", inputs(), of_class(2))
+    assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
+    assert not caplog.messages
+
+
+class Iterated(nn.Module):
+    """Runs a block on its own output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = backbone(), nn.Conv2d(12, 12, 3, 1, 1), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = x + self.block(x).tanh()
+        return self.head(x.mean(dim=(2, 3)))
+
+
+def test_an_iterated_block_is_explained_at_its_last_call(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = Iterated()
+    explainer = explained(model)
+    assert explainer.layer == "block"
+    witness = gradcam_witness(model, "block", inputs(), of_class(2), call=2)
+    assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
+    assert not caplog.messages
+
+
+class Pyramid(nn.Module):
+    """A convolution that three levels of a pyramid share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.down = backbone(stride=1), nn.MaxPool2d(2)
+        self.shared, self.head = nn.Conv2d(12, 12, 3, 1, 1), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = [x := self.stem(x), x := self.down(x), self.down(x)]
+        return self.head(sum(self.shared(level).relu().mean(dim=(2, 3)) for level in levels))
+
+
+def test_a_convolution_of_three_levels_is_explained_at_each() -> None:
+    torch.manual_seed(0)
+    model = Pyramid()
+    explainer = explained(model)
+    assert explainer.layer.count("shared (call") == 3
+    levels = [gradcam_witness(model, "shared", inputs(), of_class(2), call=call)[:, None] for call in range(3)]
+    shares = [
+        nn.functional.interpolate(level / 4**number, (16, 16), mode="bilinear") for number, level in enumerate(levels)
+    ]
+    assert least_cosine(explainer.cam(inputs(), target=2), sum(shares)[:, 0]) > 0.9999
+
+
+def test_crops_cannot_be_placed() -> None:
+    torch.manual_seed(0)
+    model = Augmented(*(lambda x, number=number: five_crop(x, [48, 48])[number] for number in range(5)))
+    with pytest.raises(LivecamError, match="only a part of the picture"):
+        explained(model)
+    with pytest.raises(LivecamError, match="backbone cannot be explained: .*only a part of the picture"):
+        explained(model, layer="backbone")
+
+
+@pytest.mark.parametrize(
+    ("view", "reason"),
+    [
+        (lambda x: x[..., 8:56, 8:56], "sees only a part of the picture"),
+        (lambda x: torch.rot90(x, 1, (2, 3)), "does not respond where the picture changes"),
+    ],
+)
+def test_views_that_cannot_be_placed_are_left_out_and_told(
+    view: Callable[[Tensor], Tensor], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    model = Augmented(upright, view)
+    explainer = explained(model)
+    assert explainer.layer == "backbone (call 1 of 2)"
+    witness = gradcam_witness(model, "backbone", inputs(), of_class(2), call=0)
+    assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
+    assert caplog.messages == [f"backbone (call 2 of 2) is left out: it {reason}"]
+
+
+@pytest.mark.parametrize("model", [Augmented(upright, mirrored), TwoStreams(stride=1)])
+def test_the_program_of_several_streams_can_be_traced(model: nn.Module) -> None:
+    """Compiled engines run the trace."""
+    explainer = explained(model)
+    maps = explainer.answer(pictures()).maps
+    traced = trace(program_of(explainer), model, pictures())
+    torch.testing.assert_close(traced.module(pictures())[0], maps)

@@ -258,7 +258,7 @@ def test_a_module_used_on_maps_and_vectors_is_explained_on_the_maps() -> None:
     torch.manual_seed(0)
     model, batch = SharedReLU(), torch.randn(2, 3, 64, 64)
     explainer = Explainer(model, preprocessing=Preprocessing(size=(64, 64)), target=2)
-    assert explainer.layer == "relu"
+    assert explainer.layer == "relu (call 1 of 2)"
     witness = gradcam_witness(model, "relu", batch, lambda output: output[:, 2], call=0)
     assert least_cosine(explainer.cam(batch), witness) > 0.9999
 
