@@ -19,7 +19,6 @@ from livecam.cli.options import (
     FILE,
     INSECURE,
     MAX_MEGAPIXELS,
-    MODEL_OPTION_NAMES,
     MODEL_SECTIONS,
     OVERWRITE,
     PREDICTIONS,
@@ -31,6 +30,7 @@ from livecam.cli.options import (
     Rate,
     Seconds,
     Section,
+    explainer_arguments,
     taken,
 )
 from livecam.cli.terminal import Progress
@@ -152,7 +152,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     progress = Progress()
     inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
-    model = taken(options, MODEL_OPTION_NAMES)
+    model = explainer_arguments(options)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     explainer = Shared(partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
     style = Style(**taken(options, DRAWING_OPTION_NAMES))

@@ -9,7 +9,7 @@ import click
 from click import Option
 
 from livecam.cli.errors import ends_well
-from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size
+from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size, explainer_arguments
 from livecam.cli.terminal import print_table, print_text, tell
 from livecam.text import printable
 
@@ -58,7 +58,7 @@ MEASUREMENT = Section(
 )
 @ends_well
 def bench_command(
-    batch: int | None, size: tuple[int, int], rounds: int, seconds: float, results: str | None, **model: Any
+    batch: int | None, size: tuple[int, int], rounds: int, seconds: float, results: str | None, **options: Any
 ) -> None:
     """Measure how fast this machine explains.
 
@@ -73,6 +73,7 @@ def bench_command(
     from livecam.system.files import check_writable
     from livecam.system.machine import machine, machine_line
 
+    model = explainer_arguments(options)
     if results is not None:
         check_writable(Path(results))
     narrowing = {name: model.pop(name) for name in ("engine", "precision")}

@@ -15,7 +15,6 @@ from livecam.cli.options import (
     FILE,
     INSECURE,
     MAX_MEGAPIXELS,
-    MODEL_OPTION_NAMES,
     MODEL_SECTIONS,
     OVERWRITE,
     PREDICTIONS,
@@ -28,6 +27,7 @@ from livecam.cli.options import (
     Seconds,
     Section,
     Size,
+    explainer_arguments,
     taken,
 )
 from livecam.names import DISPLAYS
@@ -125,7 +125,7 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     from livecam.render import Style
     from livecam.sources import LiveOptions
 
-    explainer = partial(Explainer, **taken(options, MODEL_OPTION_NAMES), runner_up=options["steady"])
+    explainer = partial(Explainer, **explainer_arguments(options), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *STREAMS, *PLAYBACK)]))
     watch(sources or ("0",), explainer, options=source_options, style=style, **options)

@@ -10,7 +10,7 @@ import click
 from click import Option
 
 from livecam.cli.errors import ends_well
-from livecam.cli.options import AS_JSON, FILE, LABELS, Command
+from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
 from livecam.cli.terminal import print_table, print_text, tell
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ WEIGHTS = Option(
 )
 
 
-@click.command("layers", cls=Command, params=[WEIGHTS, LABELS, AS_JSON])
+@click.command("layers", cls=Command, params=[WEIGHTS, LABELS, *INPUT, AS_JSON])
 @click.argument("model", default="shapes")
 @ends_well
-def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool) -> None:
+def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool, **preprocessing: Any) -> None:
     """List the layers of a model, and which can be explained.
 
     MODEL is named as for --model. Its layers are listed in the order in which they run. Those that can be explained
@@ -76,7 +76,8 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     from livecam.models import weights_without_download
 
     weights = weights or weights_without_download(model)
-    rows = _layer_rows(Explainer(model, weights=weights, labels=labels).survey)
+    changes = preprocessing_changes(**preprocessing)
+    rows = _layer_rows(Explainer(model, weights=weights, labels=labels, preprocessing=changes).survey)
     if as_json:
         print_text(json.dumps(rows, indent=2))
         return

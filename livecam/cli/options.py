@@ -94,6 +94,33 @@ class Size(click.ParamType):
         return int(width), int(height)
 
 
+class InputSize(Size):
+    """The size of a model's input in pixels, typed as WIDTHxHEIGHT, or as one number for a square."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return height and width, as models have them."""
+        if str(value).isdecimal() and int(value):
+            return int(value), int(value)
+        width, height = super().convert(value, param, ctx)
+        return height, width
+
+
+class ForChannels(click.ParamType):
+    """A number for each channel of a picture, separated by commas, or one for all channels."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Return one number or three."""
+        try:
+            numbers = tuple(map(float, str(value).split(",")))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+            self.fail(f"{value!r} is neither a number nor three of them, such as 0.485,0.456,0.406", param, ctx)
+        return numbers
+
+
 class Rate(click.ParamType):
     """An exact number of frames per second, typed as a number or a fraction."""
 
@@ -129,6 +156,29 @@ LABELS = Option(
     metavar="FILE",
     help="A file with the names of the classes: text, one a line, or JSON, CSV or TSV.",
 )
+INPUT = (
+    Option(
+        ["--input-size"],
+        type=InputSize(),
+        metavar="WIDTHxHEIGHT",
+        show_default="that of the model",
+        help="The size of the pictures that the model gets; one number for a square.",
+    ),
+    Option(
+        ["--mean"],
+        type=ForChannels(),
+        metavar="R,G,B",
+        show_default="that of the model",
+        help="What is subtracted from red, green and blue, which are between 0 and 1; one number for all.",
+    ),
+    Option(
+        ["--std"],
+        type=ForChannels(),
+        metavar="R,G,B",
+        show_default="that of the model",
+        help="What the result is divided by; one number for all.",
+    ),
+)
 MODEL = Section(
     "Model",
     (
@@ -161,6 +211,7 @@ MODEL = Section(
             default="stretch",
             help="How a frame becomes the shape of the model's input: stretched, its middle cropped, or padded.",
         ),
+        *INPUT,
     ),
 )
 EXPLANATION = Section(
@@ -168,9 +219,11 @@ EXPLANATION = Section(
     (
         Option(
             ["--target"],
+            multiple=True,
             metavar="CLASS,...",
             show_default="top1",
-            help="The classes to explain, each by number, by name or its beginning, or by rank (top1, top2, ...).",
+            help="The classes to explain, each by its name or a word of it, by number, or by rank (top1, top2, ...); "
+            "may be repeated.",
         ),
         Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
         Option(
@@ -315,3 +368,20 @@ AS_JSON = Option(["--json", "as_json"], is_flag=True, help="Print JSON instead o
 MODEL_SECTIONS = (MODEL, EXPLANATION, HEAT)
 MODEL_OPTION_NAMES = _names_of(*MODEL_SECTIONS, SPEED)
 DRAWING_OPTION_NAMES = _names_of(DRAWING)
+
+
+def explainer_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options of an `Explainer` and return them as its arguments."""
+    arguments = taken(options, MODEL_OPTION_NAMES)
+    if arguments["target"] and arguments["top"] is not None:
+        raise click.UsageError("--target and --top exclude each other: name the classes, or say how many of the best")
+    preprocessing = preprocessing_changes(**taken(arguments, [option.name for option in INPUT]))
+    return {**arguments, "target": arguments["target"] or None, "preprocessing": preprocessing}
+
+
+def preprocessing_changes(
+    input_size: tuple[int, int] | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> dict[str, Any]:
+    """Return the values of the options in `INPUT` that were given, by the names of the fields of `Preprocessing`."""
+    fields = {"size": input_size, "mean": mean, "std": std}
+    return {name: value for name, value in fields.items() if value is not None}

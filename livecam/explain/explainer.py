@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,8 @@ class Explainer:
         scores: How the outputs of the model become the scores that are shown, as in
             `livecam.models.classifier.Classifier`. "auto" leaves that to the model.
         unit: The unit of scores that are numbers, such as "years"; with it, "auto" is "raw".
-        preprocessing: How pictures become inputs of a module; None for ImageNet's preprocessing.
+        preprocessing: How pictures become inputs, or a mapping of those fields of `Preprocessing` that differ from the
+            model's own. None is the model's own, for a module that of ImageNet.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
         engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
             TorchInductor code on a GPU; "auto" starts eagerly and switches to compiled when that pays off.
@@ -97,7 +98,7 @@ class Explainer:
         labels: Labels | None = None,
         scores: str = "auto",
         unit: str | None = None,
-        preprocessing: Preprocessing | None = None,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         device: str = "auto",
         engine: str = "auto",
         precision: str = "auto",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -82,19 +82,19 @@ def classifier_of(
     model: str | nn.Module,
     weights: str,
     labels: Labels | None,
-    preprocessing: Preprocessing | None,
+    preprocessing: Preprocessing | Mapping[str, Any] | None,
 ) -> Classifier:
     """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
     if isinstance(model, str):
-        return load_model(model, weights=weights, labels=labels)
-    if not isinstance(model, nn.Module):
+        classifier = load_model(model, weights=weights, labels=labels)
+    elif isinstance(model, nn.Module):
+        names = None if labels is None else labels_of(labels)
+        classifier = Classifier(type(model).__name__, model, names, usual_preprocessing(model))
+    else:
         raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
-    return Classifier(
-        name=type(model).__name__,
-        module=model,
-        labels=None if labels is None else labels_of(labels),
-        preprocessing=preprocessing or usual_preprocessing(model),
-    )
+    if isinstance(preprocessing, Mapping):
+        preprocessing = classifier.preprocessing.changed(preprocessing)
+    return dataclasses.replace(classifier, preprocessing=preprocessing or classifier.preprocessing)
 
 
 def weights_without_download(name: str) -> str:

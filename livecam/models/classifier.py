@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from statistics import fmean
+from typing import Any
 
 from torch import nn
 
@@ -25,7 +27,7 @@ class Preprocessing:
         std: Divides the result: as many numbers as in `mean`.
 
     Raises:
-        ModelError: `mean` and `std` do not both have one or three numbers, or a deviation is not above 0.
+        ModelError: `mean` and `std` do not both have one or three numbers from 0 to 1, or a deviation is 0.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -38,11 +40,34 @@ class Preprocessing:
             raise ModelError("a preprocessing has mean and std of red, green and blue, or one of each for grey")
         if not all(deviation > 0 for deviation in self.std):
             raise ModelError(f"a preprocessing divides by its std, which has to be above 0, not {self.std}")
+        if beyond := [number for number in (*self.mean, *self.std) if abs(number) > 1]:
+            raise ModelError(
+                f"mean and std are those of colours from 0 to 1, not {beyond[0]:g}; divide all of them by 255"
+            )
 
     @property
     def channels(self) -> int:
         """The number of channels: 3 for colour, 1 for grey."""
         return len(self.mean)
+
+    def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
+        """Return it with some of its fields changed.
+
+        One number in `mean` or `std` is for every channel. Unless `resize` is given, it keeps its ratio to the size.
+
+        Raises:
+            ModelError: A field does not exist, or has a wrong value.
+        """
+        if unknown := changes.keys() - {field.name for field in fields(self)}:
+            raise ModelError(f"a preprocessing has size, resize, mean and std, not {min(unknown)!r}")
+        size = changes.get("size", self.size)
+        resize = round(self.resize * min(size) / min(self.size))
+        repeated = {
+            name: tuple(values) * self.channels
+            for name, values in changes.items()
+            if name in ("mean", "std") and len(values) == 1
+        }
+        return replace(self, **{"resize": resize, **changes, **repeated})
 
     def in_grey(self) -> Preprocessing:
         """Return the preprocessing for grey pictures, with mean and deviation averaged over the channels."""

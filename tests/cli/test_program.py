@@ -54,7 +54,10 @@ def test_options_are_listed_by_topic(livecam: Livecam) -> None:
         *("Output", "Model", "What is explained", "Heatmap", "How it looks"),
         *("Videos", "Video encoder", "Sidecar files", "Speed", "Other options"),
     ]
-    assert annotate["Model"] == ["--model", "--weights", "--labels", "--fit"]
+    assert annotate["Model"] == [
+        *("--model", "--weights", "--labels", "--scores", "--unit"),
+        *("--fit", "--input-size", "--mean", "--std"),
+    ]
     assert annotate["Sidecar files"] == ["--predictions", "--save-map", "--report"]
     assert annotate["Other options"] == ["--debug", "--help"]
     live = sections_of(livecam("live", "--help").stdout)

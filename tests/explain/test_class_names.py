@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 
 from livecam import LivecamError
 from livecam.explain.targets import Classes, parse_target
@@ -90,6 +95,18 @@ def test_a_name_wins_over_a_number(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["'2': taken as the class of this name, whose number is 4"]
     assert meant(2, FOLDERS) == [2]
     assert meant("3", FOLDERS) == [3]
+
+
+def test_targets_of_the_command_line_can_be_repeated(livecam: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a\nb, bee\nc\nd\ne\nf\ng\nh")
+    run = ("annotate", "demo:?size=64x48&seconds=0.1", "-o", "null:", "--labels", tmp_path / "labels.txt")
+    predictions = tmp_path / "predictions.jsonl"
+    result = livecam(*run, "--target", "b, bee", "--target", "3,a", "--against", "c", "--predictions", predictions)
+    assert result.exit_code == 0, result.output
+    explained = json.loads(predictions.read_text().splitlines()[0])["explained"]
+    assert [(one["index"], one["label"]) for one in explained] == [(1, "b, bee"), (3, "d"), (0, "a")]
+    result = livecam(*run, "--target", "a", "--top", 2)
+    assert (result.exit_code, "--target and --top exclude each other" in result.output) == (2, True)
 
 
 def test_what_is_told_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
