@@ -73,7 +73,7 @@ class Classification:
         self._device = device
         self._place = find_scores(output, len(classifier.labels) if classifier.labels else None)
         self.classes = self._place.classes
-        if not self.read(output).isfinite().all():
+        if not self._place.read(output).isfinite().all():
             raise ModelError("the model's scores are not finite numbers: its weights are damaged")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._scores = classifier.scores

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from livecam.errors import ModelError
 from livecam.explain.answer import Answer
 from livecam.explain.classification import Classification
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.forward import OnForwards
+from livecam.explain.functions import Functions, functions_in
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import find_method
 from livecam.explain.preprocess import Preprocessor, check_inputs, noise
 from livecam.explain.program import Normalisation
 from livecam.explain.runtime import Runtime
 from livecam.explain.tap import frozen
-from livecam.explain.targets import Target, check_askable, one_for_each, parse_target
+from livecam.explain.targets import ScoreFunction, Target, check_askable, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import rescored
@@ -47,6 +51,8 @@ class Explainer:
             or several, whose maps are fused. None chooses one.
         target: A class by number, by its name or a beginning of a word that only its name has, or "top1" for the best
             class of each picture; or several of these. A name that is a number, as text, is the name. None is "top1".
+            Or a differentiable function that maps the model's output, whatever it is, to a score for each picture,
+            (B,); several such functions; or a mapping of names to them.
         top: In place of `target`: explain this many of the best classes.
         runner_up: Explain the next best class as well; `livecam.explain.heat.Steadiness` needs it.
         against: A class to contrast with: the map shows what speaks for the target rather than for it. There is no
@@ -105,28 +111,52 @@ class Explainer:
         fit: str = "stretch",
         on_forwards: OnForwards | None = None,
     ) -> None:
+        functions = functions_in(target)
+        if functions and against is not None:
+            raise ModelError("against contrasts classes; a target that is a function can return a difference itself")
         self.heat_options = HeatOptions(threshold, smooth, scale)
-        self._runner_up = runner_up
+        self._runner_up, self._negative = runner_up, negative
         self.device = find_device(device, model)
         self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
-        self._wanted = self._parsed(target, top)
+        self._wanted = self._parsed(range(len(functions)) if functions else target, top)
         check_askable(find_method(method), self._wanted, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
-        normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
-        with frozen(module), input_errors(self.classifier):
-            pictures = occluded(noise(self.classifier.preprocessing)[0]).to(self.device)
-            recording = record(module, normalisation(pictures))
-            self.task = Classification(self.classifier, recording.output, self.device, against, negative)
-            self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
-        self._runtime = Runtime(
-            self.classifier, self.device, dtype, self.task, engine, precision, on_forwards, recording.hides_gradients
+        self._normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
+        self._make_runtime = partial(
+            Runtime, self.classifier, self.device, dtype, precision=precision, on_forwards=on_forwards
         )
+        self._look(functions, against, engine)
         self._aim(method, layer, self._wanted)
 
+    def _look(self, functions: Mapping[str, ScoreFunction], against: int | str | None, engine: str) -> None:
+        """Run the model once to find its layers and what to explain: functions of its output, or its classes."""
+        classifier, device = self.classifier, self.device
+        with frozen(classifier.module), input_errors(classifier):
+            pictures = occluded(noise(classifier.preprocessing)[0]).to(device)
+            recording = record(classifier.module, self._normalisation(pictures))
+            self.task = (
+                Functions(functions, classifier, recording, device, self._negative)
+                if functions
+                else Classification(classifier, recording.output, device, against, self._negative)
+            )
+            self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
+        self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
+        self._functions = functions
+        self._sibling: Explainer | None = None
+
+    def _asked(self, functions: Mapping[str, ScoreFunction]) -> Explainer:
+        """Return an explainer of the same model, layer and method for functions; the last one is kept."""
+        if self._sibling is None or self._sibling._functions != functions:
+            sibling = copy.copy(self)
+            sibling._look(functions, None, "eager")
+            sibling._aim(self.method, self.wanted_layer, range(len(functions)))
+            self._sibling = sibling
+        return self._sibling
+
     def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[int | str]) -> None:
-        """Explain these classes by this method at this layer. If they are invalid, nothing changes."""
+        """Explain these targets by this method at this layer. If they are invalid, nothing changes."""
         found = find_method(method)
         selection = self.task.selection(wanted, found, runner_up=self._runner_up)
         layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
@@ -165,7 +195,8 @@ class Explainer:
     def change(self, method: str, layer: LayerChoice = None, target: Target | None = None) -> None:
         """Switch to another method, layer or target with the same model.
 
-        The arguments are those of a new explainer, except that a target of None restores the original one. The
+        The arguments are those of a new explainer, except that a target of None restores the original one, and that
+        the target of an explainer of functions is a name or number of these. The
         explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
         changes.
         """
@@ -188,13 +219,16 @@ class Explainer:
 
         Args:
             images: Pictures (H, W, 3) uint8 RGB or frames, of any sizes.
-            target: Overrides the explainer's own target.
+            target: Overrides the explainer's own target; explained by the eager engine.
             uploaded: The planes of each frame on the device, None for a frame that was not uploaded.
             heat: Convert each map to heat by itself. False leaves the heatmaps at 0, for `Steadiness` to fill.
         """
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         if not frames:
             return []
+        if functions := functions_in(target):
+            with self._runtime.engine.eager.suspended():
+                return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
         batch, regions = self._preprocess.batch(frames, uploaded)
         selection = self._selection if target is None else self.task.selection(self._parsed(target), self._method)
         with self:
@@ -257,12 +291,16 @@ class Explainer:
 
         Args:
             batch: Floats, (B, channels, h, w), normalised as the model was trained with.
-            target: One class for all pictures, or a sequence with one for each; None is the explainer's own first.
+            target: One class or function for all pictures, or a sequence with one for each; None is the explainer's own
+                first.
 
         Raises:
             ModelError: The inputs have another shape or dtype, or there is not one target for each picture.
         """
         check_inputs(batch, self.classifier.preprocessing)
+        if functions := functions_in(target):
+            with self._runtime.engine.eager.suspended():
+                return self._asked(functions).cam(batch, range(len(functions)))
         wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
         selection = self.task.selection(wanted, self._method)
         program = self._runtime.engine.eager.program

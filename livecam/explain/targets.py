@@ -7,8 +7,10 @@ import logging
 import operator
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from torch import Tensor
 
 from livecam.errors import ModelError, some_of
 from livecam.explain.methods import Method
@@ -19,9 +21,12 @@ _MOST_CLASSES = 99_999
 """More than any model has."""
 _SUGGESTIONS = 5
 
-Target = int | str | Sequence[int | str]
+ScoreFunction = Callable[[Any], Tensor]
+"""A differentiable function that maps a model's output for B pictures to a score for each of them, (B,)."""
+Target = int | str | Sequence[int | str] | ScoreFunction | Sequence[ScoreFunction] | Mapping[str, ScoreFunction]
 """Classes by number, by name, or by rank ("top1" is each picture's best); several as a sequence, an array, a tensor, or
-separated by commas in a string that is not itself a name."""
+separated by commas in a string that is not itself a name. Or functions of the model's output: one, a sequence, or a
+mapping of their names to them."""
 
 
 def parse_target(

@@ -1,0 +1,159 @@
+"""Targets that are functions of the model's output, such as a similarity or a difference of classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from livecam.errors import ModelError, is_out_of_memory
+from livecam.explain.classification import Classification, ClassSelection
+from livecam.explain.device import at_least_single
+from livecam.explain.methods import Method
+from livecam.explain.targets import ScoreFunction, Target
+from livecam.models.classifier import Classifier
+from livecam.models.recording import Recording
+
+_TOLERANCE = 0.01
+"""How far the score of a picture may differ from batch to batch, relative to the largest: half precision rounds."""
+
+
+def functions_in(target: Target | None) -> dict[str, ScoreFunction]:
+    """Return the functions in a target by their names; empty if the target is made of classes.
+
+    One without a name of its own is "score", or "score 1" if it is the second of several. Raises ModelError if there
+    are functions and something else, or if two have one name.
+    """
+    named = dict(target) if isinstance(target, Mapping) else _by_name(target)
+    if not all(map(callable, named.values())) or (isinstance(target, Mapping) and not named):
+        raise ModelError("a target is made of functions alone, or of classes alone")
+    return named
+
+
+def _by_name(target: Any) -> dict[str, Any]:
+    several = target if isinstance(target, list | tuple) else [target]
+    if not any(map(callable, several)):
+        return {}
+    unnamed = [f"score {number}" for number in range(len(several))] if len(several) > 1 else ["score"]
+    names = list(map(_name_of, several, unnamed))
+    if len(set(names)) < len(names):
+        raise ModelError(f"several targets are called {max(names, key=names.count)}; give a mapping of names to them")
+    return dict(zip(names, several, strict=True))
+
+
+def _name_of(function: object, otherwise: str) -> str:
+    name = getattr(function, "__name__", "<")
+    return otherwise if name.startswith("<") else name
+
+
+class Functions(Classification):
+    """The task of explaining functions of a model's output: each takes the place of a class whose score is a number.
+
+    Args:
+        functions: The functions by their names.
+        classifier: The model.
+        recording: Its run on one picture; its output may be anything.
+        device: The device that it runs on.
+        negative: Explain what speaks against a high score instead of for it.
+
+    Raises:
+        ModelError: A function fails, or does not return a finite, differentiable score for each picture by itself.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, ScoreFunction],
+        classifier: Classifier,
+        recording: Recording,
+        device: torch.device,
+        negative: bool = False,
+    ) -> None:
+        self._functions = functions
+        scores = self._checked(recording)
+        super().__init__(
+            dataclasses.replace(classifier, labels=tuple(functions), scores="raw"), scores, device, None, negative
+        )
+
+    def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
+        """Choose functions by number or name, without a runner-up. Raises ModelError."""
+        if method.against_similar:
+            raise ModelError(f"{method.name} compares classes and does not explain a function; take another method")
+        return super().selection(wanted, method)
+
+    def read(self, output: Any) -> Tensor:
+        """Return the score of each function for each picture, (B, functions). Raises ModelError."""
+        single = tree_map(lambda part: at_least_single(part) if _is_float(part) else part, output)
+        return torch.stack([_score(name, function, single) for name, function in self._functions.items()], dim=1)
+
+    def strongest(self, output: Any) -> Tensor:
+        """Return a sum of all scores, with different weights so that opposite scores do not cancel."""
+        scores = self.read(output)[0]
+        return (scores * torch.arange(1, 1 + len(scores), device=scores.device)).sum()
+
+    def holds_scores(self, channels: int) -> bool:
+        """Return False: the channels of no layer are these scores."""
+        return False
+
+    def _checked(self, recording: Recording) -> Tensor:
+        """Return the scores of the recorded picture, (1, functions). Raises ModelError if they cannot be explained."""
+        picture, output = recording.example.detach(), recording.output
+        with torch.enable_grad():
+            for name, function in self._functions.items():
+                _check(name, _score(name, function, output), output)
+            scores = self.read(output)
+        with torch.no_grad():
+            try:
+                two = recording.model(torch.cat([picture, picture.flip(3)]))
+            except Exception:  # a model that takes one picture at a time cannot mix several
+                return scores
+            together = self.read(two)
+        tolerance = _TOLERANCE * together.abs().max()
+        if len(together) != 2 or ((together[:1] - scores).abs() > tolerance).any():
+            raise ModelError("a target scores each picture of a batch by itself, (B,); this one mixes or drops some")
+        return scores
+
+
+def _score(name: str, function: ScoreFunction, output: Any) -> Tensor:
+    """Return the scores (B,) of a function. Raises ModelError if it fails or returns something else."""
+    try:
+        score = function(output)
+    except Exception as exc:
+        if is_out_of_memory(exc):
+            raise
+        reason = " ".join(str(exc).split())[:200]
+        raise ModelError(f"the target {name} fails with {type(exc).__name__}: {reason}") from exc
+    if not isinstance(score, Tensor):
+        raise ModelError(f"the target {name} returns a {type(score).__name__} instead of a tensor of scores (B,)")
+    if score.ndim != 1:
+        raise ModelError(
+            f"the target {name} returns a tensor of shape {tuple(score.shape)}; "
+            "let it return one score for each picture, (B,)"
+        )
+    return score
+
+
+def _check(name: str, score: Tensor, output: Any) -> None:
+    """Raise ModelError if the score of one picture cannot be explained."""
+    floats = [part for part in tree_leaves(output) if _is_float(part)]
+    parts = [part for part in floats if part.requires_grad]
+    if not score.requires_grad and (parts or not floats):  # else it is the model that gives no gradient
+        raise ModelError(
+            f"the target {name} has no gradient; compute it from the model's output by operations of torch, "
+            "without detach, no_grad, argmax, item or numpy"
+        )
+    if not score.isfinite().all():
+        raise ModelError(f"the target {name} is {score.item()} for a picture of noise; it has to be a finite number")
+    if parts and not any(map(Tensor.any, _gradients(score, parts))):
+        raise ModelError(f"the gradient of the target {name} is 0 for a picture of noise; let it not clip or round")
+
+
+def _gradients(score: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    return torch.autograd.grad(score.sum(), parts, retain_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def _is_float(part: object) -> bool:
+    return isinstance(part, Tensor) and part.is_floating_point()
