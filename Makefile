@@ -69,6 +69,7 @@ bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=F
 	$(call measure,soak,,$(PASSIVE))
 	$(call measure,classes,,$(PASSIVE))
 	$(call measure,pointing)
+	$(call measure,pasted)
 	$(call measure,faithfulness,,$(PASSIVE))
 	$(call measure,methods)
 	$(BIN)/python -m benchmarks.report results docs

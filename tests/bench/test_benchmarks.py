@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from livecam import Explainer
+
 
 @pytest.mark.long
 @pytest.mark.parametrize(
@@ -71,6 +73,16 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     first, again = (measure(made_up(seed=3), count=2, seed=3) for _ in range(2))
     assert first == again
     assert first["the shape itself"]["points"] == 1 and first["the shape itself"]["insertion"] > 0.5
+
+
+def test_the_map_of_real_weights_points_at_the_dog() -> None:
+    from benchmarks.pasted import measure, scenes
+
+    drawn = scenes(12, seed=0, clip=None)
+    assert all((frame.shape, mask.shape) == ((480, 640, 3), (480, 640)) and mask.any() for frame, mask in drawn)
+    measured = measure(Explainer("efficientnet_lite0", layer="_blocks.10", method="layercam", engine="eager"), drawn)
+    assert measured["right"] > 0
+    assert measured["centre"] == measured["touches"] == 1
 
 
 def test_what_was_measured_goes_into_the_page_and_the_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
