@@ -143,10 +143,11 @@ def _size(classifier: Classifier, exc: Exception) -> str:
     for side in USUAL_SIDES:
         for channels in (preprocessing.channels, 4 - preprocessing.channels):
             if runs_on(classifier.module, channels, (side, side)):
-                other = f", {_MEANS[channels]}" if channels != preprocessing.channels else ""
+                is_other = channels != preprocessing.channels
+                rest = f", {_MEANS[channels]})" if is_other else f") or --input-size {side}"
                 return (
                     f"fails on an input of {_input(classifier)} and runs on {channels} x {side} x {side}; "
-                    f"say so with Preprocessing(size=({side}, {side}){other})"
+                    f"say so with Preprocessing(size=({side}, {side}){rest}"
                 )
         if time.monotonic() - begin > _TRIAL_SECONDS:
             break
@@ -159,7 +160,7 @@ def _advice(classifier: Classifier, exc: Exception) -> str:
     other = failure_on(classifier.module, classifier.preprocessing.channels, (2 * height, 2 * width))
     if not _is_about_shapes(exc) or str(other) == str(exc):
         return ""
-    return "; if it is made for another size, say so with Preprocessing(size=...)"
+    return "; if it is made for another size, say so with Preprocessing(size=...) or --input-size"
 
 
 def _is_about_shapes(exc: Exception) -> bool:

@@ -105,8 +105,11 @@ PROBLEMS = [
         Flattening(features=4 * 8 * 8),
         "an input of 3 x 224 x 224 and runs on 3 x 32 x 32; say so with Preprocessing(size",
     ),
-    (Flattening(features=4 * 17 * 17), "if it is made for another size, say so with Preprocessing(size=...)"),
-    (Picky(), "runs on 3 x 96 x 96; say so with Preprocessing(size=(96, 96))"),
+    (
+        Flattening(features=4 * 17 * 17),
+        "if it is made for another size, say so with Preprocessing(size=...) or --input-size",
+    ),
+    (Picky(), "runs on 3 x 96 x 96; say so with Preprocessing(size=(96, 96)) or --input-size 96"),
     (vit(), "runs on 3 x 96 x 96; say so with Preprocessing(size=(96, 96))"),
     (digits(), "runs on 1 x 28 x 28; say so with Preprocessing(size=(28, 28), mean=(0.5,), std=(0.5,))"),
     (Buggy(), "Buggy fails on an input of 3 x 224 x 224: KeyError: 'temperature' (test_problems.py, line "),
