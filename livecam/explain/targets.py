@@ -128,7 +128,10 @@ class Classes:
                 log.warning("%r: taken as the class of this name, whose number is %d", text, index)
             return index
         if is_number:
-            return self._numbered(int(text))
+            index = self._numbered(int(text))
+            if any(map(str.isdecimal, self._labels)):
+                log.warning("%r: no class has this name, so taken as a number: %s", text, self._listed([index]))
+            return index
         index = self._only(self._with_word(text) or self._unknown(text), text)
         log.warning("%r: taken as %s", text, self._listed([index]))
         return index

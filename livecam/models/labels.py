@@ -80,6 +80,8 @@ def _parsed(text: str) -> Any:
 
 def _names_in(data: Any) -> list[str]:
     """Return the names in a list, in a mapping of numbers to names or back, or in a configuration that holds one."""
+    if isinstance(data, set | frozenset):
+        raise ValueError("are a set, which has no order; give them as a list")
     if not isinstance(data, Mapping):
         return [_name(value) for value in data]
     for key in _HOLDERS:
@@ -142,7 +144,11 @@ def _names_beneath(headings: Sequence[str], rows: Rows) -> list[str]:
     others = [place for place in columns if place not in numbered + synsets] or synsets
     named = max(others, key=lambda place: "name" in headings[place].lower())
     names = [_name(name) for name in columns[named]]
-    return _by_number(list(zip(map(int, columns[numbered[0]]), names, strict=True))) if numbered else names
+    if numbered:
+        return _by_number(list(zip(map(int, columns[numbered[0]]), names, strict=True)))
+    if columns[synsets[0]] != sorted(columns[synsets[0]]):
+        log.warning("the labels are not in the order of their synsets, as the classes of most ImageNet models are")
+    return names
 
 
 def _unquoted(line: str) -> str:

@@ -94,7 +94,9 @@ def test_a_name_wins_over_a_number(caplog: pytest.LogCaptureFixture) -> None:
     assert meant("2,0", FOLDERS) == [4, 0]
     assert caplog.messages == ["'2': taken as the class of this name, whose number is 4"]
     assert meant(2, FOLDERS) == [2]
+    caplog.clear()
     assert meant("3", FOLDERS) == [3]
+    assert caplog.messages == ["'3': no class has this name, so taken as a number: 11 (3)"]
 
 
 def test_targets_of_the_command_line_can_be_repeated(livecam: Callable[..., Result], tmp_path: Path) -> None:

@@ -94,12 +94,20 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, what: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_from_1_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "labels.txt").write_text("1 tench\n2 shark")
-    labels_of(tmp_path / "labels.txt")
-    assert [record.message for record in caplog.records] == [
-        "the labels count from 1: their number 1, tench, is class 0 of the model"
-    ]
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1 tench\n2 shark", "the labels count from 1: their number 1, tench, is class 0 of the model"),
+        ("n02119789 fox\nn01440764 tench", "the labels are not in the order of their synsets"),
+    ],
+)
+def test_what_may_not_be_the_order_of_the_model_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, told: str
+) -> None:
+    (tmp_path / "labels.txt").write_text(text)
+    assert len(labels_of(tmp_path / "labels.txt")) == 2
+    (message,) = caplog.messages
+    assert message.startswith(told)
 
 
 SHAPES = ("a", "b", "c", "d", "e", "f", "g", "h")
@@ -117,3 +125,5 @@ def test_names_in_python_are_for_any_model(labels: Labels) -> None:
     assert Explainer(named.classifier.module, labels=labels, target=3)(picture).label == "d"
     with pytest.raises(LivecamError, match="^the labels have 3 in place of a name"):
         labels_of([3])  # type: ignore[list-item]
+    with pytest.raises(LivecamError, match="^the labels are a set, which has no order"):
+        labels_of({"cat", "dog"})  # type: ignore[arg-type]
