@@ -57,7 +57,7 @@ WEIGHTS = Option(
     type=FILE,
     metavar="default|none|FILE",
     show_default="none, which have the same layers",
-    help="The weights: the published ones, random ones (none), or a file with a state dict.",
+    help="The weights: the published ones, random ones (none), or those in a file.",
 )
 
 

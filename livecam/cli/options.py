@@ -194,7 +194,7 @@ MODEL = Section(
             type=FILE,
             default="default",
             metavar="default|none|FILE",
-            help="The weights: the published ones, random ones (none), or a file with a state dict.",
+            help="The weights: the published ones, random ones (none), or those in a file.",
         ),
         LABELS,
         Option(

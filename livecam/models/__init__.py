@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, some_of
 from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
-from livecam.models.checkpoints import read_tensors
+from livecam.models.checkpoints import read_checkpoint
 from livecam.models.classifier import Classifier, Preprocessing, usual_preprocessing
 from livecam.models.fitting import best_fit, differing_shape, load_weights
 from livecam.models.labels import Labels, labels_of
 from livecam.models.weights import calibrated
+
+log = logging.getLogger("livecam")
 
 __all__ = ["Classifier", "Labels", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
 
@@ -55,10 +58,12 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
             imported, also from the current folder, and called without arguments; it must return, or be, a
             `torch.nn.Module` or a `Classifier`.
         weights: "default" for the best published weights, which are downloaded once, or for a callable's own; "none"
-            for random ones, the same each time (not for a callable); or the path of a state dict, saved by `torch.save`
-            or as .safetensors. The file decides how many classes a model of torchvision or timm or efficientnet_lite0
-            has, and whether one of timm takes grey pictures.
-        labels: The names of the classes in place of the model's own, as in `livecam.models.labels.Labels`.
+            for random ones, the same each time (not for a callable); or the path of a checkpoint of `torch.save` or
+            safetensors, in which the model's tensors are found by their names and shapes. The file decides how many
+            classes a model of torchvision or timm or efficientnet_lite0 has, and whether one of timm takes grey
+            pictures.
+        labels: The names of the classes in place of the model's own or those in the file, as in
+            `livecam.models.labels.Labels`.
 
     Raises:
         ModelError: The model does not exist, or its weights or labels cannot be read or do not fit.
@@ -74,7 +79,7 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
     elif weights == "none":
         classifier = calibrated(family.build(name))
     else:
-        classifier = _with_weights(family, name, Path(weights))
+        classifier = _with_weights(family, name, Path(weights), takes_labels=labels is None)
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier
 
 
@@ -109,15 +114,19 @@ def _family(name: str) -> Family:
     return family
 
 
-def _with_weights(family: Family, name: str, path: Path) -> Classifier:
-    tensors = read_tensors(path)
+def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
+    checkpoint = read_checkpoint(path)
     classifier = family.build(name)
-    fit = best_fit(classifier.module, tensors)
+    fit = best_fit(classifier.module, checkpoint.tensors)
     differing = differing_shape(classifier.module, fit.state)
     wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:
         classifier = family.build(name, **wanted)
     load_weights(classifier, fit, path)
+    named = [names for names in checkpoint.labels if len(names) == fit.classes]
+    if takes_labels and named:
+        log.warning("the classes are named in %s: %s", path, some_of(named[0], 2))
+        return dataclasses.replace(classifier, labels=named[0])
     return classifier
 
 

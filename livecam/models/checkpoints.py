@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from livecam.errors import ModelError, is_out_of_memory
+from livecam.models.labels import HOLDERS, labels_of
 from livecam.models.pickles import CodeError, read_pickled
 
 Key = tuple[str, ...]
@@ -59,15 +62,31 @@ SUFFIXES = {
 """What files of other kinds are that have no beginning of their own."""
 
 
-def read_tensors(path: Path) -> Tensors:
-    """Read all tensors of a file of `torch.save`, safetensors or NumPy's .npz; of an index of such files, or a folder.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds.
+
+    Attributes:
+        tensors: All tensors, in the order of the file.
+        labels: The lists of names that are beside the tensors; one may be that of the classes.
+    """
+
+    tensors: Tensors
+    labels: list[tuple[str, ...]]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a file of `torch.save`, safetensors or NumPy's .npz; an index of such files, or a folder with one of these.
 
     Raises ModelError if the file cannot be read, is of another kind, would run code, or holds no tensors.
     """
     try:
-        tensors = _flat(_content(path))
+        content = _content(path)
     except OSError as exc:
         raise ModelError(f"cannot read the weights {exc.filename or path}: {exc.strerror or exc}") from exc
+    inside = list(_walk(content))
+    tensors = {key: value for key, value in inside if isinstance(value, Tensor)}
+    labels = [names for _, value in inside for names in _labels_in(value)]
     if not tensors:
         raise ModelError(f"the weights {path} contain no state dict; {SAVE}")
     for key, value in tensors.items():
@@ -76,7 +95,7 @@ def read_tensors(path: Path) -> Tensors:
                 f"the weights {path} hold a {form} tensor in {'.'.join(key)}, and plain ones are needed; "
                 "save the state dict of the model as it was trained"
             )
-    return tensors
+    return Checkpoint(tensors, labels)
 
 
 def _content(path: Path) -> Any:
@@ -169,7 +188,7 @@ def _pickled(path: Path) -> Any:
         raise ModelError(
             f"the weights {path} would call {exc} when they are read, which could run code, so they are refused; {SAVE}"
         ) from exc
-    except UnpicklingError as exc:
+    except (UnpicklingError, TypeError) as exc:
         raise ModelError(
             f"the weights {path} hold a whole model, or what else cannot be read without running code; {SAVE}"
         ) from exc
@@ -179,19 +198,26 @@ def _pickled(path: Path) -> Any:
         raise ModelError(f"the weights {path} are damaged; fetch or save them again") from exc
 
 
-def _flat(content: Any) -> Tensors:
-    """Return all tensors in a content, in its order. A container that is there twice counts once."""
-    tensors: Tensors = {}
+def _walk(content: Any) -> Iterator[tuple[Key, Any]]:
+    """Yield all tensors and containers in a content, in its order. A container that is there twice counts once."""
     seen: set[int] = set()
     pending: list[tuple[Key, Any]] = [((), content)]
     while pending:
         key, value = pending.pop()
         if isinstance(value, Tensor):
-            tensors[key] = value
+            yield key, value
         elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            yield key, value
             seen.add(id(value))
             pending += reversed([((*key, str(name)), inner) for name, inner in _items(value)])
-    return tensors
+
+
+def _labels_in(value: Any) -> Iterator[tuple[str, ...]]:
+    """Yield the names of classes in a container, or among the attributes of the object that it stands for."""
+    for mapping in (value, getattr(value, "__dict__", {})):
+        if isinstance(mapping, Mapping) and mapping.keys() & set(HOLDERS):
+            with suppress(ModelError):
+                yield labels_of(mapping)
 
 
 def _items(value: Any) -> Iterable[tuple[object, Any]]:
@@ -205,8 +231,10 @@ def _items(value: Any) -> Iterable[tuple[object, Any]]:
 
 
 def _state_of(module: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters and buffers of a pickled `nn.Module`, whose attributes these are, by their names in it."""
-    yield from (*module["_parameters"].items(), *module["_buffers"].items())
+    """Yield what the state dict of a pickled `nn.Module` holds; these are its attributes."""
+    yield from module["_parameters"].items()
+    temporary = module["_non_persistent_buffers_set"]
+    yield from ((name, value) for name, value in module["_buffers"].items() if name not in temporary)
     for name, child in module["_modules"].items():
         if child is not None:
             yield from ((f"{name}.{inner}", value) for inner, value in _state_of(child.__dict__))

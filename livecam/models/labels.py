@@ -21,7 +21,17 @@ Labels = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, int]
 """The names of classes: a file; names in the order of the model's outputs; or a mapping of numbers to names, or of
 names to numbers."""
 
-_HOLDERS = ("id2label", "label2id", "class_to_idx", "idx_to_class", "class_names", "classes", "label_names", "labels")
+HOLDERS = (
+    "id2label",
+    "label2id",
+    "class_to_idx",
+    "idx_to_class",
+    "class_names",
+    "classes",
+    "label_names",
+    "labels",
+    "names",
+)
 """The keys under which configurations of models and datasets hold the names."""
 Rows = Sequence[Sequence[str]]
 
@@ -84,7 +94,7 @@ def _names_in(data: Any) -> list[str]:
         raise ValueError("are a set, which has no order; give them as a list")
     if not isinstance(data, Mapping):
         return [_name(value) for value in data]
-    for key in _HOLDERS:
+    for key in HOLDERS:
         if isinstance(data.get(key), Mapping | list | tuple):
             return _names_in(data[key])
     if all(isinstance(value, int) for value in data.values()):

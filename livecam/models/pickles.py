@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,11 +21,16 @@ LEGACY_HEADER = 3
 """The number of pickles before the content in the format that torch wrote until version 1.6."""
 CONSTRUCTED = frozenset(
     {
+        "builtins.frozenset",
+        "builtins.getattr",
+        "builtins.range",
+        "builtins.slice",
         "copyreg._reconstructor",
         "datetime.date",
         "datetime.datetime",
         "datetime.timedelta",
         "datetime.timezone",
+        "decimal.Decimal",
         "functools.partial",
         "numpy._core.multiarray._reconstruct",
         "numpy._core.multiarray.scalar",
@@ -37,9 +43,13 @@ CONSTRUCTED = frozenset(
         "pathlib.WindowsPath",
         "pathlib._local.PosixPath",
         "pathlib._local.WindowsPath",
+        "timm.layers.format.Format",
+        "types.SimpleNamespace",
     }
 )
-"""Harmless values whose pickles call a function. All other calls are refused, since they are meant to run code."""
+"""What pickles of harmless values call. All other calls are refused, since they may be meant to run code."""
+CONTAINERS: dict[str, Callable[[], Any]] = {"collections.defaultdict": OrderedDict, "collections.deque": list}
+"""Containers, and what stands for them: torch's reader fills no others."""
 BLOCKED = ("nt", "os", "posix", "sys")
 """The modules of which torch's reader takes nothing, not even a stand-in."""
 
@@ -94,8 +104,8 @@ def read_pickled(path: Path) -> Any:
 
 
 def _stand_in(name: str) -> Any:
-    if name == "collections.defaultdict":
-        return lambda *arguments: OrderedDict()
+    if container := CONTAINERS.get(name):
+        return lambda *arguments: container()
     return _Value if name in CONSTRUCTED else _NotCalled(name, (_Object,), {})
 
 

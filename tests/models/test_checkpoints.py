@@ -247,6 +247,33 @@ def test_a_wrapped_file_says_how_many_classes_there_are(tmp_path: Path) -> None:
     assert torch.equal(loaded.module.get_submodule("classifier.1").weight, model.classifier[1].weight)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"classes": ["a", "b", "c", "d", "e"]},
+        {"class_to_idx": {"e": 4, "a": 0, "b": 1, "c": 2, "d": 3}},
+        {"hyper_parameters": Config(id2label=dict(enumerate("abcde")), labels=[3, 4])},
+        {"args": argparse.Namespace(names=dict(enumerate("abcde")))},
+    ],
+)
+def test_classes_named_in_a_file_are_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, beside: dict[str, Any]
+) -> None:
+    torch.save({"state_dict": trained().state_dict(), **beside}, tmp_path / "w.pt")
+    assert load_model(TINY, weights=str(tmp_path / "w.pt")).labels == ("a", "b", "c", "d", "e")
+    assert f"the classes are named in {tmp_path / 'w.pt'}: a, b and 3 more" in caplog.text
+    caplog.clear()
+    assert load_model(TINY, weights=str(tmp_path / "w.pt"), labels=list("12345")).labels == tuple("12345")
+    assert "are named in" not in caplog.text
+
+
+def test_names_of_something_else_are_not_taken(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": trained().state_dict(), "classes": ["train", "val"], "x": {"labels": 5}}, tmp_path / "w.pt"
+    )
+    assert load_model(TINY, weights=str(tmp_path / "w.pt")).labels is None
+
+
 OTHERS: dict[str, tuple[Callable[[State], Any], str]] = {
     "only the backbone": (
         lambda state: {"model": {name: value for name, value in state.items() if "head" not in name}},
@@ -311,23 +338,29 @@ class Sets:
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize(
-    ("payload", "called"),
+    ("payload", "reason"),
     [
-        (Calls(os.system, "touch ran"), "posix.system"),
-        (Calls(eval, "open('ran', 'w')"), "builtins.eval"),
-        (Calls(subprocess.check_call, ["touch", "ran"]), "subprocess.check_call"),
-        (argparse.Namespace(deep=[{"x": Calls(exec, "open('ran', 'w')")}]), "builtins.exec"),
-        (Config(x=Calls(Path.touch, Path("ran"))), "builtins.getattr"),
+        (Calls(os.system, "touch ran"), "would call posix.system when they are read, which could run code"),
+        (Calls(eval, "open('ran', 'w')"), "would call builtins.eval when they are read, which could run code"),
+        (
+            Calls(subprocess.check_call, ["touch", "ran"]),
+            "would call subprocess.check_call when they are read, which could run code",
+        ),
+        (
+            argparse.Namespace(deep=[{"x": Calls(exec, "open('ran', 'w')")}]),
+            "would call builtins.exec when they are read, which could run code",
+        ),
+        (Config(x=Calls(Path.touch, Path("ran"))), "cannot be read without running code"),
     ],
     ids=["system", "eval", "subprocess", "nested", "method"],
 )
 def test_a_pickle_that_would_run_code_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, payload: object, called: str, legacy: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, payload: object, reason: str, legacy: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
     content = {"state_dict": trained().state_dict(), "args": payload}
     torch.save(content, "w.pt", _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(LivecamError, match=f"would call {called} when they are read"):
+    with pytest.raises(LivecamError, match=reason):
         load_model(TINY, weights="w.pt")
     assert not Path("ran").exists()
     torch.load("w.pt", weights_only=False)
