@@ -7,6 +7,7 @@ a class is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from livecam.errors import ModelError
 from livecam.explain.answer import PictureAnswer
 from livecam.explain.device import at_least_single
 from livecam.explain.forward import Objective
+from livecam.explain.logits import find_reading
 from livecam.explain.methods import Method
 from livecam.explain.targets import Classes, check_askable, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores
+from livecam.models.squashing import Squashing
 from livecam.picture.media import Region
 
 SHOWN_PREDICTIONS = 5
@@ -56,6 +59,7 @@ class Classification:
         device: The device that it runs on.
         against: A class to contrast every explained class with.
         negative: Explain what speaks against a class instead of for it.
+        squashings: The model's calls of softmax and sigmoid when it returned `output`.
 
     Raises:
         ModelError: The output holds no row of finite scores, the number of labels differs, or `against` is unknown.
@@ -68,17 +72,17 @@ class Classification:
         device: torch.device,
         against: int | str | None = None,
         negative: bool = False,
+        squashings: Sequence[Squashing] = (),
     ) -> None:
         self._classifier = classifier
         self._device = device
         self._place = find_scores(output, len(classifier.labels) if classifier.labels else None)
         self.classes = self._place.classes
-        if not self._place.read(output).isfinite().all():
+        outputs = self._place.read(output)
+        if not outputs.isfinite().all():
             raise ModelError("the model's scores are not finite numbers: its weights are damaged")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
-        self._scores = classifier.scores
-        if self._scores == "auto":
-            self._scores = "raw" if classifier.unit else "softmax" if self.classes > 1 else "sigmoid"
+        self._reading = find_reading(classifier, outputs, squashings)
         self._against = None if against is None else self._named.find(against)
         self._negative = negative
 
@@ -107,21 +111,19 @@ class Classification:
         return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
 
     def read(self, output: Any) -> Tensor:
-        """Return the scores (B, classes) in what the model returns."""
-        return self._place.read(output)
+        """Return the logits (B, classes) for what the model returned in its last run."""
+        return self._reading.logits(self._place.read(output))
+
+    def listening(self) -> AbstractContextManager[object]:
+        """Return the block in which the model has to run."""
+        return self._reading.listening()
 
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
         logits = output.float()
-        shown = self._shown(logits)
+        shown = self._reading.shown(logits)
         best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
         return shown.gather(1, targets), best, shown.gather(1, best)
-
-    def _shown(self, logits: Tensor) -> Tensor:
-        """Return the scores that are shown for the model's outputs (B, classes)."""
-        if self._scores == "raw":
-            return logits
-        return logits.softmax(dim=1) if self._scores == "softmax" else logits.sigmoid()
 
     def strongest(self, output: Any) -> Tensor:
         """Return the highest logit in what the model returns."""
@@ -147,15 +149,15 @@ class Classification:
     @property
     def unit(self) -> str | None:
         """The unit of the scores, None for probabilities, as in `Explanation.unit`."""
-        return self._classifier.unit if self._scores == "raw" else None
+        return self._classifier.unit if self._reading.scores == "raw" else None
 
     def report(self) -> dict[str, str]:
         """Return what the scores are, as plain data: `scores`, and the `unit` of numbers if there is one."""
-        return {"scores": self._scores, **({"unit": self.unit} if self.unit else {})}
+        return {"scores": self._reading.scores, **({"unit": self.unit} if self.unit else {})}
 
     def label(self, index: int) -> str:
         """Return the name of a class, such as "class 7" if it has none, or "output 7" if its score is a number."""
-        if self._classifier.labels or self._scores != "raw":
+        if self._classifier.labels or self._reading.scores != "raw":
             return self._named.label(index)
         return f"output {index}" if self.classes > 1 else "output"
 

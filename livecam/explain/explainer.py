@@ -139,7 +139,7 @@ class Explainer:
             self.task = (
                 Functions(functions, classifier, recording, device, self._negative)
                 if functions
-                else Classification(classifier, recording.output, device, against, self._negative)
+                else Classification(classifier, recording.output, device, against, self._negative, recording.squashings)
             )
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
         self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)

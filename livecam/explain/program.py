@@ -79,7 +79,8 @@ class CamProgram:
 
     def _run(self, inputs: Tensor) -> Tensor:
         """Run the model and return its output as the task reads it."""
-        return self._task.read(self._module(inputs))
+        with self._task.listening():
+            return self._task.read(self._module(inputs))
 
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""

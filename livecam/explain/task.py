@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -46,8 +47,11 @@ class Task(Protocol):
     pictures of a batch. Methods that take or return tensors must use only operations that can be traced.
     """
 
+    def listening(self) -> AbstractContextManager[object]:
+        """Return the block in which the model has to run, so that its output can be read."""
+
     def read(self, output: Any) -> Tensor:
-        """Return the output in what the model returns for a batch."""
+        """Return the output in what the model returned for a batch in its last run."""
 
     def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> Selection:
         """Create the selection of the targets that the user `wanted`; `runner_up` adds the next best one.

@@ -20,6 +20,7 @@ from livecam.models.grid import Grid, by_channel, possible_layouts
 from livecam.models.grids import Found, Grids
 from livecam.models.layers import CROP, Layer, Survey
 from livecam.models.locality import responses, sample
+from livecam.models.squashing import Squashing, Squashings
 from livecam.models.streams import Streams
 
 Samples = dict[str, Tensor]
@@ -64,6 +65,7 @@ class Recording:
         model: The model.
         example: The first input, (1, channels, h, w).
         output: The model's own output for it.
+        squashings: Its calls of softmax and sigmoid for it.
         outputs: Those of the submodule calls that returned a tensor which depends on the input, in the order of
             execution.
         calls: How often the model ran each submodule for it.
@@ -73,6 +75,7 @@ class Recording:
     model: nn.Module
     example: Tensor
     output: Any
+    squashings: Sequence[Squashing]
     outputs: Sequence[Output]
     calls: Counter[str]
     hides_gradients: bool
@@ -137,12 +140,12 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
             outputs[name, call].samples.append(_samples(output, size))
 
     with torch.enable_grad(), gradients_kept() as keeper:
-        with _each_output(model, keep) as calls:
+        with _each_output(model, keep) as calls, Squashings() as squashings:
             output = model(example.requires_grad_())
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(model, example, output, tuple(outputs.values()), calls, keeper.was_needed)
+    return Recording(model, example, output, squashings.calls, tuple(outputs.values()), calls, keeper.was_needed)
 
 
 def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:

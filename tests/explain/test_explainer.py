@@ -343,7 +343,7 @@ def test_sums_over_a_large_map_do_not_overflow_in_half_precision(pooled: PooledL
 
 def test_a_single_logit_is_a_probability_of_its_own(pooled: PooledLinear) -> None:
     pooled.head = nn.Linear(8, 1)
-    score = Explainer(pooled)(PHOTO).score
+    score = Explainer(pooled, scores="sigmoid")(PHOTO).score
     assert 0 < score < 1
 
 

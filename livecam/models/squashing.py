@@ -1,0 +1,79 @@
+"""The calls by which a model makes probabilities of logits: softmax and sigmoid, as modules, functions or methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_SCORES = {
+    **dict.fromkeys(("softmax", "special_softmax", "log_softmax", "special_log_softmax"), "softmax"),
+    **dict.fromkeys(("sigmoid", "special_expit", "log_sigmoid", "logsigmoid"), "sigmoid"),
+}
+"""What the functions of PyTorch make, by their names without underscores at the ends."""
+
+
+class Squashing(NamedTuple):
+    """A call of such a function.
+
+    Attributes:
+        number: The number of the call among those of one run of the model, from 0.
+        scores: What it makes: "softmax" or "sigmoid".
+        logits: Its input.
+        result: Its output: probabilities or their logarithms.
+    """
+
+    number: int
+    scores: str
+    logits: Tensor
+    result: Tensor
+
+    def makes(self, scores: Tensor) -> bool:
+        """Return True if the model's scores (1, classes) are what this call made of logits in that order."""
+        if self.result.numel() != scores.numel():
+            return False
+        result, logits = self.result.reshape(scores.shape), self.logits.reshape(scores.shape).float()
+        expected = logits.softmax(dim=1) if self.scores == "softmax" else logits.sigmoid()
+        are_probabilities = any(torch.allclose(each.float(), expected, atol=1e-2) for each in (result, result.exp()))
+        return are_probabilities and torch.equal(result.to(scores.dtype), scores)
+
+
+class Squashings(TorchFunctionMode):
+    """Records the squashing calls of a model that runs inside its block.
+
+    Args:
+        number: Record this call alone; None for all.
+
+    Attributes:
+        calls: The calls of the last run.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        super().__init__()
+        self.calls: list[Squashing] = []
+        self._number = number
+
+    def __enter__(self) -> Squashings:
+        self.calls, self._count = [], 0
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of PyTorch, and record it if it is one of these."""
+        kwargs = kwargs or {}
+        scores = _SCORES.get(getattr(function, "__name__", "").split(".")[0].strip("_"))
+        if scores is None:
+            return function(*args, **kwargs)
+        number, self._count = self._count, self._count + 1
+        if self._number not in (None, number):
+            return function(*args, **kwargs)
+        # A copy, since the call itself or a later one may change its input in place.
+        logits = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)).clone()
+        result = function(*args, **kwargs)
+        self.calls.append(Squashing(number, scores, logits, result))
+        return result
