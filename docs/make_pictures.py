@@ -9,9 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import nn
+from torch.nn.functional import cosine_similarity
 
 from livecam import Explainer
+from livecam.models import load_model
 from livecam.render import overlay
 from livecam.scene import Scene
 
@@ -34,6 +38,21 @@ def save(name: str, *pictures: np.ndarray) -> None:
     Image.fromarray(np.hstack(pictures)).save(FOLDER / f"{name}.jpg", quality=85)
 
 
+def similar(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The head of the dog, and the photograph with what is similar to it, as in the last recipe."""
+    head = np.asarray(Image.fromarray(photograph[120:270, 75:270]).resize((416, 320)))
+    known = load_model("efficientnet_lite0")
+    known.module._fc = nn.Identity()
+    height, width = known.preprocessing.size
+    inputs = np.asarray(Image.fromarray(head).resize((width, height))) / 255 - known.preprocessing.mean
+    inputs = torch.tensor(inputs / known.preprocessing.std, dtype=torch.float32).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        reference = known.module.eval()(inputs)
+    target = {"similarity": lambda features: cosine_similarity(features, reference)}
+    explainer = Explainer(known.module, preprocessing=known.preprocessing, target=target, engine="eager")
+    return head, overlay(photograph, explainer(photograph), caption=True)
+
+
 def main() -> None:
     """One picture a recipe, and a dog."""
     photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
@@ -51,6 +70,7 @@ def main() -> None:
     save("recipe4", overlay(picture, other, view="raw", caption=True), overlay(picture, other, caption=True))
     plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
     save("recipe5", overlay(picture, plus, view="panels", caption=True))
+    save("recipe6", *similar(photograph))
     both = Explainer("shapes", target=labels)(picture)
     views = [overlay(picture, both, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
     marked = overlay(picture, Explainer("shapes", threshold=0.3)(picture), contour=True, colorbar=True, caption=True)

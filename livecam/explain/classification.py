@@ -201,7 +201,15 @@ class ClassSelection:
         return self(output).diagonal()[:, None]
 
     def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int) -> Explanation:
-        """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them."""
+        """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them.
+
+        Raises ModelError if a map is not finite.
+        """
+        if not np.isfinite(answer.maps).all():
+            raise ModelError(
+                f"a map of frame {frame_index} is not made of finite numbers: the model overflows on it, "
+                "or it or the target divides by 0"
+            )
         classes = [
             ClassMap(
                 index=index,

@@ -84,6 +84,9 @@ class Explainer:
         LivecamError: An argument is invalid; the message says what is valid.
     """
 
+    _sibling: Explainer | None = None
+    """For functions that were asked for one call."""
+
     # Tensors made in a caller's inference mode could never be differentiated.
     @torch.inference_mode(False)
     def __init__(
@@ -144,7 +147,6 @@ class Explainer:
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
         self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
         self._functions = functions
-        self._sibling: Explainer | None = None
 
     def _asked(self, functions: Mapping[str, ScoreFunction]) -> Explainer:
         """Return an explainer of the same model, layer and method for functions; the last one is kept."""
@@ -162,6 +164,7 @@ class Explainer:
         layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
+        self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self._runtime.aim(selection, layers, found)
 

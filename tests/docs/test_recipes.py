@@ -43,9 +43,12 @@ def test_the_command_and_the_snippet_make_the_same_picture(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (commands,), (snippet,) = RECIPES[number]
+    (commands,), (*files, snippet) = RECIPES[number]
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PHOTO).save("photo.png")
+    Image.fromarray(PHOTO[::-1]).save("reference.jpg")
+    for file in files:
+        Path("similar.py").write_text(file)
     for command in commands.splitlines():
         arguments = shlex.split(command.replace("photo.jpg", "photo.png"))[1:]
         result = livecam(*arguments)
@@ -59,7 +62,7 @@ def test_the_command_and_the_snippet_make_the_same_picture(
 
 
 def test_all_recipes_are_there() -> None:
-    assert list(RECIPES) == ["1", "2", "3", "4", "5"]
+    assert list(RECIPES) == ["1", "2", "3", "4", "5", "6"]
 
 
 def hooked(model: nn.Module, layer: str, image: Tensor) -> tuple[Tensor, Tensor, int]:

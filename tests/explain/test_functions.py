@@ -68,6 +68,14 @@ def explaining(model: nn.Module, **options: Any) -> Explainer:
     return Explainer(model, preprocessing=PREPROCESSING, **{"engine": "eager"} | options)
 
 
+def features_of(model: nn.Module, explainer: Explainer, picture: np.ndarray) -> Tensor:
+    kept: list[Tensor] = []
+    handle = model.register_forward_hook(lambda module, inputs, output: kept.append(output.detach().clone()))
+    explainer(picture)
+    handle.remove()
+    return kept[-1]
+
+
 def inputs(count: int = 3) -> Tensor:
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -125,6 +133,8 @@ def test_a_function_can_be_asked_for_one_call() -> None:
     for index, function in enumerate((similarity, margin)):
         witness = gradcam_witness(model, classes.layer, inputs(2), function)[index : index + 1]
         assert least_cosine(each[index : index + 1], witness) >= 0.9999
+    classes.change("hirescam", "features.0")
+    assert classes(PICTURES[0], target=similarity).cam.shape == (16, 16)
     assert not any(module._forward_hooks for module in model.modules())
 
 
@@ -204,3 +214,15 @@ def test_a_function_that_cannot_be_explained_is_refused_with_its_cause(what: str
 def test_what_is_only_for_classes_is_refused(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(LivecamError, match=expected):
         explaining(Pooled(), target=similarity, **options)
+
+
+def test_a_picture_without_a_finite_gradient_is_told() -> None:
+    def distance(output: Tensor) -> Tensor:
+        return (output - anchor).square().sum(dim=1).sqrt()  # its gradient at 0 is not a number
+
+    model, anchor = Pooled(), torch.zeros(12)
+    explainer = explaining(model, target=distance)
+    (anchor,) = features_of(model, explainer, PICTURES[1])
+    explainer(PICTURES[0])
+    with pytest.raises(LivecamError, match="a map of frame 0 is not made of finite numbers"):
+        explainer(PICTURES[1])
