@@ -68,6 +68,9 @@ class Program(Protocol):
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
         """Return the answer to pictures (B, h, w, channels) uint8 on the device; `select` overrides the targets."""
 
+    def run(self, inputs: Tensor) -> Tensor:
+        """Return the model's output, (B, ...), for normalised inputs (B, channels, height, width)."""
+
     def maps(self, inputs: Tensor, select: Select) -> Tensor:
         """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from livecam.errors import ModelError
 
 
-def find_device(name: str, model: str | nn.Module) -> torch.device:
+def find_device(name: str, model: object) -> torch.device:
     """Return the device of this name; "auto" is where the module is, or the fastest available. Raises ModelError."""
     if name == "auto":
         if isinstance(model, nn.Module):

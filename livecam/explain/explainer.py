@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from livecam.errors import ModelError
 from livecam.explain.answer import Answer
@@ -31,9 +33,12 @@ from livecam.models.layers import LayerChoice
 from livecam.models.locality import occluded
 from livecam.models.problems import input_errors
 from livecam.models.recording import record
+from livecam.models.trial import takes_batches
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
+
+log = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -91,7 +96,7 @@ class Explainer:
     @torch.inference_mode(False)
     def __init__(
         self,
-        model: str | nn.Module = "shapes",
+        model: str | nn.Module | ExportedProgram = "shapes",
         *,
         method: str = "gradcam",
         layer: LayerChoice = None,
@@ -145,6 +150,7 @@ class Explainer:
                 else Classification(classifier, recording.output, device, against, self._negative, recording.squashings)
             )
             self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
+        self._example = recording.example.detach()
         self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
         self._functions = functions
 
@@ -167,6 +173,20 @@ class Explainer:
         self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self._runtime.aim(selection, layers, found)
+
+    def _takes(self, pictures: int) -> bool:
+        """Return True if the model takes this many pictures at once."""
+        return pictures <= 1 or self._takes_batches
+
+    @cached_property
+    def _takes_batches(self) -> bool:
+        with self:
+            takes = takes_batches(self._runtime.engine.eager.program.run, self._example)
+        if not takes:
+            log.warning(
+                "%s gives a batch other scores than each picture, or none: explained one by one", self.classifier.name
+            )
+        return takes
 
     def _parsed(self, target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
         return parse_target(target, top, self.classifier.labels)
@@ -232,6 +252,12 @@ class Explainer:
         if functions := functions_in(target):
             with self._runtime.engine.eager.suspended():
                 return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
+        if not self._takes(len(frames)):
+            planes = uploaded or [None] * len(frames)
+            return [
+                self.explain([frame], target=target, uploaded=[plane], heat=heat)[0]
+                for frame, plane in zip(frames, planes, strict=True)
+            ]
         batch, regions = self._preprocess.batch(frames, uploaded)
         selection = self._selection if target is None else self.task.selection(self._parsed(target), self._method)
         with self:
@@ -246,6 +272,8 @@ class Explainer:
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:
         """Explain the model's 8-bit inputs, (B, h, w, channels) uint8, and return maps and scores on the CPU."""
+        if not self._takes(len(images)):
+            return Answer(*map(torch.cat, zip(*map(self.answer, images[:, None]), strict=True)))
         with self:
             return self._runtime.engine(images)
 
@@ -267,7 +295,7 @@ class Explainer:
             pictures: How many pictures will follow; None: unknown, inf: a live source.
             batch: How many will be explained at once.
         """
-        self._runtime.engine.expect(pictures, batch)
+        self._runtime.engine.expect(pictures, batch if self._takes(batch) else 1)
 
     def settle(self) -> None:
         """Wait until the engine will not change any more. At least one picture must have been explained before."""
@@ -305,6 +333,8 @@ class Explainer:
             with self._runtime.engine.eager.suspended():
                 return self._asked(functions).cam(batch, range(len(functions)))
         wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
+        if not self._takes(len(batch)):
+            return torch.cat([self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)])
         selection = self.task.selection(wanted, self._method)
         program = self._runtime.engine.eager.program
         with self:

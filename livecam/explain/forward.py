@@ -13,6 +13,7 @@ from torch.nn import functional
 from livecam.explain.device import at_least_single
 from livecam.explain.tap import Tap
 from livecam.models.layers import TargetLayer
+from livecam.models.trial import takes_batches
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """A differentiable function of a model's output and a target for each picture, (B,), that returns the scores, (B,)."""
@@ -21,6 +22,7 @@ OnForwards = Callable[[int, int], None]
 """Called as `on_forwards(done, total)` by methods that need many forward passes: channels tried, and to try."""
 
 _LOSS_SCALE = 1024.0
+_ROWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,12 @@ class LayerProbe:
         """The layer's output in the first pass, (B, C, h, w)."""
         return at_least_single(self._grid.fold(self._layer_output))
 
+    @cached_property
+    def rows_at_once(self) -> int:
+        """How many other inputs may go through the model at once."""
+        passed = self._passed
+        return _ROWS_AT_ONCE if takes_batches(passed.run, passed.inputs[:1]) else 1
+
     def progress(self, done: int, total: int) -> None:
         """Report that `done` of `total` channels have been tried, counted over all pictures."""
         if self._passed.on_forwards is not None:
@@ -129,7 +137,7 @@ class LayerProbe:
         try:
             with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=self._grid.batch_axis)):
                 output = self._passed.run(torch.zeros_like(self.inputs[:1]))
-        except RuntimeError:  # the batch sizes do not match
+        except Exception:  # the batch sizes do not match, or the model takes one picture at a time
             return False
         expected = self._passed.output.repeat_interleave(2, dim=0)
         tolerance = max(1e-3, 4 * torch.finfo(expected.dtype).eps) * expected.abs().max()

@@ -23,8 +23,6 @@ from torch.nn import functional
 from livecam.errors import ModelError
 from livecam.explain.forward import ForwardPass, LayerProbe
 
-ROWS_PER_FORWARD = 32
-"""How many perturbed pictures go through the model at once."""
 _SQUARINGS = 16
 
 
@@ -182,8 +180,8 @@ def _for_each_channel(probe: LayerProbe, score: Callable[[Tensor, Tensor], Tenso
     pictures, channels = probe.activation.shape[:2]
     total = pictures * channels
     scores = []
-    for begin in range(0, total, ROWS_PER_FORWARD):
-        end = min(begin + ROWS_PER_FORWARD, total)
+    for begin in range(0, total, probe.rows_at_once):
+        end = min(begin + probe.rows_at_once, total)
         rows = torch.arange(begin, end, device=probe.activation.device)
         scores.append(score(rows // channels, rows % channels))
         probe.progress(end, total)

@@ -77,22 +77,21 @@ class CamProgram:
         """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""
         return self._explained(inputs, select)[0]
 
-    def _run(self, inputs: Tensor) -> Tensor:
-        """Run the model and return its output as the task reads it."""
-        with self._task.listening():
-            return self._task.read(self._module(inputs))
+    def run(self, inputs: Tensor) -> Tensor:
+        """Run the model on inputs (B, channels, height, width) and return its output as the task reads it."""
+        with self._task.listening(), gradients_kept() if self._keep_gradients else nullcontext():
+            return self._task.read(self._module(inputs.to(self.dtype)))
 
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""
         method = self._method
-        kept = gradients_kept() if self._keep_gradients else nullcontext()
-        with torch.set_grad_enabled(method is not None and method.needs_gradient), kept:
-            output = self._run(inputs)
+        with torch.set_grad_enabled(method is not None and method.needs_gradient):
+            output = self.run(inputs)
         targets = select(output)
         if method is None:
             return output.new_empty(len(inputs), 0, 1, 1), targets[:, :0], output
         passed = ForwardPass(
-            run=self._run,
+            run=self.run,
             layers=self._streams,
             taps=self._taps,
             inputs=inputs,

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
+from torch.export import ExportedProgram
 
 from livecam.errors import ModelError, some_of
-from livecam.models import callables, efficientnet_lite, shapes, timm_models, torchvision_models
+from livecam.models import callables, efficientnet_lite, files, shapes, timm_models, torchvision_models
 from livecam.models.checkpoints import read_checkpoint
-from livecam.models.classifier import Classifier, Preprocessing, usual_preprocessing
+from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.fitting import best_fit, differing_shape, load_weights
 from livecam.models.labels import Labels, labels_of
+from livecam.models.modules import ready, usual_preprocessing
+from livecam.models.programs import classifier_of_program, is_program
 from livecam.models.weights import calibrated
 
 log = logging.getLogger("livecam")
@@ -45,7 +48,7 @@ class Family(Protocol):
         """Return a model with random weights, given its name and any of the arguments in `ADAPTS`."""
 
 
-FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, callables, torchvision_models)
+FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, files, callables, torchvision_models)
 """All families; a name belongs to the first that recognises it, and the last recognises every name."""
 
 
@@ -54,9 +57,10 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
 
     Args:
         name: "shapes", which ships with livecam; "efficientnet_lite0", with the extra imagenet; the name of any
-            classifier in torchvision; "timm:NAME", with the extra timm; or "package.module:callable". The last is
-            imported, also from the current folder, and called without arguments; it must return, or be, a
-            `torch.nn.Module` or a `Classifier`.
+            classifier in torchvision; "timm:NAME", with the extra timm; the path of a program of `torch.export` or of
+            TorchScript, which runs like any code; or "package.module:callable". The last is imported, also from the
+            current folder, and called without arguments; it must return, or be, a `torch.nn.Module`, a
+            `torch.export.ExportedProgram` or a `Classifier`.
         weights: "default" for the best published weights, which are downloaded once, or for a callable's own; "none"
             for random ones, the same each time (not for a callable); or the path of a checkpoint of `torch.save` or
             safetensors, in which the model's tensors are found by their names and shapes. The file decides how many
@@ -84,7 +88,7 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
 
 
 def classifier_of(
-    model: str | nn.Module,
+    model: str | nn.Module | ExportedProgram,
     weights: str,
     labels: Labels | None,
     preprocessing: Preprocessing | Mapping[str, Any] | None,
@@ -92,19 +96,26 @@ def classifier_of(
     """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
     if isinstance(model, str):
         classifier = load_model(model, weights=weights, labels=labels)
-    elif isinstance(model, nn.Module):
-        names = None if labels is None else labels_of(labels)
-        classifier = Classifier(type(model).__name__, model, names, usual_preprocessing(model))
     else:
-        raise ModelError(f"a model is a name or a torch.nn.Module, not {type(model).__name__}")
+        names = None if labels is None else labels_of(labels)
+        classifier = dataclasses.replace(_own_classifier(model), labels=names)
     if isinstance(preprocessing, Mapping):
         preprocessing = classifier.preprocessing.changed(preprocessing)
-    return dataclasses.replace(classifier, preprocessing=preprocessing or classifier.preprocessing)
+    return ready(dataclasses.replace(classifier, preprocessing=preprocessing or classifier.preprocessing))
+
+
+def _own_classifier(model: nn.Module | ExportedProgram) -> Classifier:
+    name = type(model).__name__
+    if is_program(model):
+        return classifier_of_program(name, model)
+    if isinstance(model, nn.Module):
+        return Classifier(name, model, preprocessing=usual_preprocessing(model))
+    raise ModelError(f"a model is a name, a torch.nn.Module or a torch.export.ExportedProgram, not {name}")
 
 
 def weights_without_download(name: str) -> str:
     """Return the `weights` argument that builds a model without a download, for looking at its structure."""
-    return "default" if _family(name) is callables else "none"
+    return "default" if _family(name) in (callables, files) else "none"
 
 
 def _family(name: str) -> Family:

@@ -11,7 +11,9 @@ from types import ModuleType
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models.classifier import Classifier, usual_preprocessing
+from livecam.models.classifier import Classifier
+from livecam.models.modules import usual_preprocessing
+from livecam.models.programs import classifier_of_program, is_program
 
 ADAPTS: tuple[str, ...] = ()
 
@@ -36,6 +38,8 @@ def load(name: str) -> Classifier:
     model = found if isinstance(found, nn.Module | Classifier) else _called(name, found)
     if isinstance(model, Classifier):
         return model
+    if is_program(model):
+        return classifier_of_program(name, model)
     if isinstance(model, nn.Module):
         return Classifier(name, model, preprocessing=usual_preprocessing(model))
     raise ModelError(

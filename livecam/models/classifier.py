@@ -117,8 +117,3 @@ def input_channels(module: nn.Module) -> int:
     """Return the number of channels that the first convolution takes, 3 if there is none."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
-
-
-def usual_preprocessing(module: nn.Module) -> Preprocessing:
-    """Return the default preprocessing for a module: ImageNet's, in grey if the module takes one channel."""
-    return Preprocessing().in_grey() if input_channels(module) == 1 else Preprocessing()

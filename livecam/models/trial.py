@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+_ROUNDING = 0.1  # the difference between scores, relative to the largest, that half precision explains
 
 
 def random_input(module: nn.Module, channels: int, size: tuple[int, int]) -> Tensor:
     """Return a random input (1, channels, height, width) in the precision and on the device of the module."""
     like = next((each for each in module.parameters() if each.is_floating_point()), torch.empty(0))
-    return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(like)
+    return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
 
 
 def failure_on(module: nn.Module, channels: int, size: tuple[int, int]) -> Exception | None:
@@ -30,3 +34,19 @@ def failure_on(module: nn.Module, channels: int, size: tuple[int, int]) -> Excep
 def runs_on(module: nn.Module, channels: int, size: tuple[int, int]) -> bool:
     """Return True if a module runs on a picture of this size, (height, width)."""
     return failure_on(module, channels, size) is None
+
+
+def takes_batches(run: Callable[[Tensor], Tensor], picture: Tensor) -> bool:
+    """Return True if a model gives a picture the scores in a batch that it gives it alone.
+
+    Args:
+        run: Runs the model: from (B, channels, height, width) to (B, classes).
+        picture: An input, (1, channels, height, width).
+    """
+    try:
+        with torch.no_grad():
+            alone, together = run(picture).clone(), run(torch.cat([picture, -2 * picture]))
+    except Exception:  # a model may raise anything for a batch that it is not made for
+        return False
+    tolerance = _ROUNDING * float(alone.abs().max())
+    return together.shape == (2, *alone.shape[1:]) and bool((together[:1] - alone).abs().max() <= tolerance)
