@@ -43,7 +43,8 @@ def labels_of(labels: Labels) -> tuple[str, ...]:
 
     The content of a file decides what it is: JSON (a list, a mapping, or a configuration that holds one), the same as
     Python prints it, a table with a column of numbers or of ImageNet's synsets, lines that begin with a number or a
-    synset, or one name a line. Tabs, commas or semicolons separate the columns of a table. Empty lines are skipped.
+    synset, lines that end with a number, or one name a line. Tabs, commas or semicolons separate the columns of a
+    table. Empty lines are skipped.
 
     Raises:
         ModelError: The file cannot be read, there are no names, or there is not exactly one for each number.
@@ -130,11 +131,15 @@ def _by_number(numbered: Sequence[tuple[int, str]]) -> list[str]:
 
 
 def _as_tables(lines: Sequence[str]) -> Iterator[Rows]:
-    """Yield the lines split at each kind of separator, and at last only behind their first word."""
+    """Yield the lines split at each kind of separator, then behind a number or synset, then before their last word."""
     for separator in "\t,;":
         with suppress(csv.Error):  # a quotation mark without its pair, in a large file
             yield list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
-    yield [re.split(r"[\s:,;]+", line, maxsplit=1) for line in lines]
+    begin = re.compile(rf"({_NUMBER}|{_SYNSET})[\s:,;]+(.+)")
+    yield [match.groups() if (match := begin.fullmatch(line)) else [line] for line in lines]
+    ends = [line.rsplit(maxsplit=1) for line in lines]
+    if all(len(set(column)) == len(lines) for column in zip(*ends, strict=False)):  # not "stage 1", "stage 2"
+        yield ends
 
 
 def _names_in_table(rows: Rows) -> list[str]:
@@ -147,18 +152,28 @@ def _names_in_table(rows: Rows) -> list[str]:
 
 def _names_beneath(headings: Sequence[str], rows: Rows) -> list[str]:
     columns = {place: [row[place].strip() for row in rows] for place in range(len(headings))}
-    numbered = [place for place, column in columns.items() if _are_numbers(column)][:1]
+    are_names = {place: "name" in heading.lower() for place, heading in enumerate(headings)}
+    numbered = _numbered({place: column for place, column in columns.items() if not are_names[place]})
     synsets = [place for place, column in columns.items() if _are_synsets(column)][:1]
     if not numbered + synsets:
         return []
     others = [place for place in columns if place not in numbered + synsets] or synsets
-    named = max(others, key=lambda place: "name" in headings[place].lower())
-    names = [_name(name) for name in columns[named]]
+    names = [_name(name) for name in columns[max(others, key=are_names.__getitem__)]]
     if numbered:
         return _by_number(list(zip(map(int, columns[numbered[0]]), names, strict=True)))
     if columns[synsets[0]] != sorted(columns[synsets[0]]):
         log.warning("the labels are not in the order of their synsets, as the classes of most ImageNet models are")
     return names
+
+
+def _numbered(columns: Mapping[int, Sequence[str]]) -> list[int]:
+    """Return the place of the column that numbers the classes, in a list that is empty if there is none."""
+    numbered = {place: list(map(int, column)) for place, column in columns.items() if _are_numbers(column)}
+    unique = {place: numbers for place, numbers in numbered.items() if len(set(numbers)) == len(numbers)}
+    orders = {tuple(sorted(range(len(numbers)), key=numbers.__getitem__)) for numbers in unique.values()}
+    if len(orders) > 1:
+        raise ValueError("have two columns of numbers; write headings above them, such as index,name")
+    return list(unique or numbered)[:1]
 
 
 def _unquoted(line: str) -> str:
