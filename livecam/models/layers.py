@@ -26,6 +26,8 @@ DOUBT = "does not respond where the picture changes"
 """What is told of a layer that has the shape of a grid, but not the responses of one."""
 CROP = "sees only a part of the picture"
 """The obstacle of a layer that comes after a crop inside of the model."""
+VIEWS = "sees several views of the picture in one batch"
+"""The obstacle of a layer whose batch is larger than the model's own."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,7 @@ class Survey:
 
     def explained_calls(self, layer: Layer) -> list[Layer]:
         """Return the calls of a layer that are explained: the last one and those that run in parallel to it."""
-        calls = [call for call in self.calls if call.name == layer.name]
-        return self._ends(_usable(calls) or calls)
+        return self._ends(_usable(call for call in self.calls if call.name == layer.name)) or [layer]
 
     def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[list[TargetLayer]]:
         """Find the layers to explain, each as its calls, or those of parallel streams, whose maps add up.
@@ -228,8 +229,11 @@ class Survey:
 
     @property
     def _why_none_is_usable(self) -> str:
-        if crops := [layer for layer in self.layers if layer.obstacle == CROP]:
-            return f"the model crops the picture: {crops[-1].name} {CROP}; explain the network without the crops"
+        if unplaced := [layer for layer in self.layers if layer.obstacle in (CROP, VIEWS)]:
+            return (
+                f"layer {unplaced[-1].name} {unplaced[-1].obstacle}, so its map has no place on the picture; "
+                "explain the network without its crops and views"
+            )
         return "no layer of the model has both a spatial extent and a gradient: it cannot be explained"
 
     def _nearest_to(self, layer: Layer) -> str:

@@ -18,7 +18,7 @@ from livecam.models.crops import see_a_crop
 from livecam.models.gradients import gradients_kept
 from livecam.models.grid import Grid, by_channel, possible_layouts
 from livecam.models.grids import Found, Grids
-from livecam.models.layers import CROP, Layer, Survey
+from livecam.models.layers import CROP, VIEWS, Layer, Survey
 from livecam.models.locality import responses, sample
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.streams import Streams
@@ -93,10 +93,12 @@ class Recording:
             edges = [output.edge for output in self.outputs]
             gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
         grids = Grids((self.example.shape[2], self.example.shape[3]))
+        views = self.outputs[0].shape[0]
         layers: list[Layer] = []
         for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
             found = grids.find(output.responses, output.shape)
-            obstacle = _obstacle(found.grid, gradient, is_crop=is_crop)
+            holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
+            obstacle = _obstacle(found.grid, gradient, holds_views=holds_views, is_crop=is_crop)
             layers.append(self._layer(len(layers), found, obstacle, holds_scores))
         return Survey(tuple(layers), Streams(edges))
 
@@ -153,10 +155,10 @@ def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:
     return {layout: sample(by_channel(output.detach(), layout)) for layout in layouts}
 
 
-def _obstacle(grid: Grid | None, gradient: Tensor | None, *, is_crop: bool) -> str:
-    """Return the reason why an output cannot be explained; empty if it can."""
+def _obstacle(grid: Grid | None, gradient: Tensor | None, *, holds_views: bool, is_crop: bool) -> str:
+    """Return the reason why an output for one picture cannot be explained; empty if it can."""
     if grid is None:
-        return "no spatial extent"
+        return VIEWS if holds_views else "no spatial extent"
     if gradient is None or not grid.fold(gradient).any():
         return "no gradient reaches it"
     return CROP if is_crop else ""

@@ -36,6 +36,11 @@ def explained(model: nn.Module, **options: object) -> Explainer:
     return Explainer(model, preprocessing=SMALL, **options)  # type: ignore[arg-type]
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the notes on layers."""
+    return [record.getMessage() for record in caplog.records if record.name == "livecam.models.layers"]
+
+
 def upright(output: Tensor) -> Tensor:
     return output
 
@@ -98,7 +103,7 @@ def test_flips_of_test_time_augmentation_are_undone(
     )
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
     assert explainer.layer == "backbone (call 1 of 2),backbone (call 2 of 2)"
-    assert caplog.messages == [
+    assert told(caplog) == [
         "backbone (call 1 of 2) and backbone (call 2 of 2) run in parallel, so their maps are added"
     ]
     assert explained(model, layer="backbone").layer == explainer.layer
@@ -141,7 +146,7 @@ def test_the_maps_of_two_streams_are_added(stride: int, caplog: pytest.LogCaptur
         colour = nn.functional.interpolate(colour[:, None] / 4, (16, 16), mode="bilinear")[:, 0]
     assert least_cosine(explainer.cam(inputs(), target=2), colour + edges) > 0.9999
     assert explainer.layer == "colour,edges"
-    assert caplog.messages == ["colour and edges run in parallel, so their maps are added"]
+    assert told(caplog) == ["colour and edges run in parallel, so their maps are added"]
     assert least_cosine(explained(model, layer="edges").cam(inputs(), target=2), edges) > 0.9999
 
 
@@ -152,7 +157,7 @@ def test_streams_that_are_joined_early_are_explained_where_they_are_one(caplog: 
     assert explainer.layer == "joined"
     witness = gradcam_witness(model, "joined", inputs(), of_class(2))
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
-    assert not caplog.messages
+    assert not told(caplog)
 
 
 class Iterated(nn.Module):
@@ -176,7 +181,7 @@ def test_an_iterated_block_is_explained_at_its_last_call(caplog: pytest.LogCaptu
     assert explainer.layer == "block"
     witness = gradcam_witness(model, "block", inputs(), of_class(2), call=2)
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
-    assert not caplog.messages
+    assert not told(caplog)
 
 
 class Pyramid(nn.Module):
@@ -213,6 +218,22 @@ def test_crops_cannot_be_placed() -> None:
         explained(model, layer="backbone")
 
 
+class Batched(Augmented):
+    """Runs all views of the picture as one batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = self.backbone(torch.cat([view(x) for view in self.views]))
+        return self.head(views.mean(dim=(2, 3))).unflatten(0, (len(self.views), -1)).mean(dim=0)
+
+
+def test_a_batch_of_views_is_refused() -> None:
+    model = Batched(upright, mirrored)
+    with pytest.raises(LivecamError, match="layer backbone sees several views of the picture in one batch"):
+        explained(model)
+    with pytest.raises(LivecamError, match="backbone cannot be explained: sees several views"):
+        explained(model, layer="backbone")
+
+
 @pytest.mark.parametrize(
     ("view", "reason"),
     [
@@ -229,7 +250,7 @@ def test_views_that_cannot_be_placed_are_left_out_and_told(
     assert explainer.layer == "backbone (call 1 of 2)"
     witness = gradcam_witness(model, "backbone", inputs(), of_class(2), call=0)
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
-    assert caplog.messages == [f"backbone (call 2 of 2) is left out: it {reason}"]
+    assert told(caplog) == [f"backbone (call 2 of 2) is left out: it {reason}"]
 
 
 @pytest.mark.parametrize("model", [Augmented(upright, mirrored), TwoStreams(stride=1)])
