@@ -32,6 +32,8 @@ IN_FOLDER = (
     "pytorch_model.bin",
 )
 """The files of weights that are looked for in a folder: those of Hugging Face."""
+CONTENT = Tensor | Mapping | list | tuple
+"""What is looked at in a file: tensors, and the containers in which there may be some."""
 SAVE = "save them with torch.save(model.state_dict(), FILE)"
 ZIP = b"PK\x03\x04"
 """How files of `torch.save` begin, and some others."""
@@ -116,6 +118,11 @@ def _in_folder(folder: Path) -> Path:
     for name in IN_FOLDER:
         if (folder / name).is_file():
             return folder / name
+    if (folder / ".metadata").is_file():
+        raise ModelError(
+            f"the weights {folder} are a distributed checkpoint; make a file of it with: "
+            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE"
+        )
     raise ModelError(f"the weights {folder} are a folder without a {IN_FOLDER[1]}; name the file")
 
 
@@ -201,15 +208,14 @@ def _pickled(path: Path) -> Any:
 def _walk(content: Any) -> Iterator[tuple[Key, Any]]:
     """Yield all tensors and containers in a content, in its order. A container that is there twice counts once."""
     seen: set[int] = set()
-    pending: list[tuple[Key, Any]] = [((), content)]
+    pending: list[tuple[Key, Any]] = [((), content)] if isinstance(content, CONTENT) else []
     while pending:
         key, value = pending.pop()
-        if isinstance(value, Tensor):
-            yield key, value
-        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
-            yield key, value
+        yield key, value
+        if not isinstance(value, Tensor) and id(value) not in seen:
             seen.add(id(value))
-            pending += reversed([((*key, str(name)), inner) for name, inner in _items(value)])
+            inside = [((*key, str(name)), inner) for name, inner in _items(value) if isinstance(inner, CONTENT)]
+            pending += reversed(inside)
 
 
 def _labels_in(value: Any) -> Iterator[tuple[str, ...]]:

@@ -127,7 +127,7 @@ def _named_alike(expected: State, tensors: Tensors) -> dict[Words, dict[str, Key
             words = _words(key)
             for start, word in enumerate(words):
                 short = ".".join(word for word in words[start:] if word in known)
-                if word in known and short in names:
+                if {word, words[-1]} <= known and short in names:
                     found.setdefault(words[:start], {}).setdefault(names[short], key)
     return found
 
@@ -174,12 +174,15 @@ def load_weights(classifier: Classifier, fit: Fit, path: Path) -> None:
     missing = [name for name, value in expected.items() if name not in state and value.is_floating_point()]
     reshaped = [name for name, value in state.items() if value.shape != expected[name].shape]
     _check_values(state, path)
-    fitting = f" ({len(state) - len(reshaped)} of {len(expected)} tensors fit)"
+    fits = len(state) - len(reshaped)
+    advice = (
+        "give all weights of the model" if missing and fits > len(expected) / 2 else "name their model with --model"
+    )
     for problem, names in (("they lack", missing), ("it has no", fit.unexpected), ("the shapes differ for", reshaped)):
         if names:
             raise ModelError(
-                f"the weights {path} are not of {classifier.name}: {problem} {some_of(names, 1)}{fitting}; "
-                "name their model with --model (and its classes with --labels)"
+                f"the weights {path} are not of {classifier.name}: {problem} {some_of(names, 1)} "
+                f"({fits} of {len(expected)} tensors fit); {advice}"
             )
     classifier.module.load_state_dict(expected | state)
     if fit.note:

@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,13 @@ FORMS: dict[str, tuple[Callable[[State], Any], str]] = {
     "nested": (lambda state: {"state": {"model": state}, "extra": 3}, "took the weights under state.model"),
     "optimizer beside": (
         lambda state: {"model": state, "optimizer": optimizer(), "scheduler": {"last_epoch": 3}},
+        "took the weights under model; left out: optimizer",
+    ),
+    "states of an optimizer by name": (
+        lambda state: {
+            "optimizer": {"state": {name: {"exp_avg": torch.ones_like(value)} for name, value in state.items()}},
+            "model": state,
+        },
         "took the weights under model; left out: optimizer",
     ),
     "averaged beside": (
@@ -277,7 +285,7 @@ def test_names_of_something_else_are_not_taken(tmp_path: Path) -> None:
 OTHERS: dict[str, tuple[Callable[[State], Any], str]] = {
     "only the backbone": (
         lambda state: {"model": {name: value for name, value in state.items() if "head" not in name}},
-        "they lack head.weight and 1 more (9 of 11 tensors fit)",
+        "they lack head.weight and 1 more (9 of 11 tensors fit); give all weights of the model",
     ),
     "another head": (
         lambda state: {"state_dict": {name.replace("head.", "head.0."): value for name, value in state.items()}},
@@ -301,8 +309,9 @@ OTHERS: dict[str, tuple[Callable[[State], Any], str]] = {
     ),
     "other names": (
         lambda state: {f"x.{index}": value for index, value in enumerate(state.values())},
-        "they lack features.0.weight and 9 more (0 of 11 tensors fit)",
+        "they lack features.0.weight and 9 more (0 of 11 tensors fit); name their model with",
     ),
+    "a number": (lambda state: 3, "contain no state dict"),
     "numbers": (lambda state: {"epoch": 3, "model": None}, "contain no state dict"),
 }
 
@@ -397,7 +406,8 @@ def zip_of(path: Path) -> bytes:
 
 
 def scripted(path: Path) -> bytes:
-    torch.jit.trace(trained(), torch.randn(1, 3, 16, 16)).save(path)
+    with warnings.catch_warnings(action="ignore"):  # deprecated, and still found in files
+        torch.jit.trace(trained(), torch.randn(1, 3, 16, 16)).save(path)
     return path.read_bytes()
 
 
@@ -437,3 +447,13 @@ def test_what_a_file_is_that_holds_no_weights(tmp_path: Path, what: str) -> None
     assert f"the weights {tmp_path / name} are " in str(caught.value)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(LivecamError, match="are a folder without a model.safetensors; name the file"):
+        load_model(TINY, weights=str(tmp_path))
+    (tmp_path / ".metadata").touch()
+    with pytest.raises(
+        LivecamError, match="are a distributed checkpoint; make a file of it with: python -m torch.dist"
+    ):
+        load_model(TINY, weights=str(tmp_path))
