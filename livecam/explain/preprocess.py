@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -62,10 +63,10 @@ class Preprocessor:
             return self._scaled(frame, width, height), Region()
         shown_width, shown_height = _shape_as_seen(frame)
         if self._fit == "crop":
-            # The arithmetic of torchvision's Resize and CenterCrop, to the pixel.
-            short = max(self._preprocessing.resize, height, width)
-            scaled_width, scaled_height = _scale_shorter_side(shown_width, shown_height, short)
-            left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
+            # The arithmetic of the training's transforms, to the pixel.
+            scaled_width, scaled_height = self._before_crop(shown_width, shown_height)
+            halved = math.floor if self._preprocessing.floors_crop else round
+            left, top = halved((scaled_width - width) / 2), halved((scaled_height - height) / 2)
             scaled = self._scaled(frame, scaled_width, scaled_height)
             image = scaled[top : top + height, left : left + width]
         else:
@@ -73,7 +74,8 @@ class Preprocessor:
             scaled_width, scaled_height = max(round(shown_width * scale), 1), max(round(shown_height * scale), 1)
             left, top = -((width - scaled_width) // 2), -((height - scaled_height) // 2)
             image = np.empty((height, width, self._preprocessing.channels), np.uint8)
-            image[:] = np.round(np.array(self._preprocessing.mean) * 255)
+            mean = np.array(self._preprocessing.mean)
+            image[:] = np.round((mean[::-1] if self._preprocessing.bgr else mean) * 255)
             image[-top : scaled_height - top, -left : scaled_width - left] = self._scaled(
                 frame, scaled_width, scaled_height
             )
@@ -117,16 +119,23 @@ class Preprocessor:
                 return None
             pictures.append((_Kind(pixel_format, Color.of(frame.picture), planes.shapes), planes))
         inputs = [
-            input_from_planes([planes for _, planes in alike], kind.pixel_format, kind.color, *self._preprocessing.size)
+            input_from_planes([planes for _, planes in alike], kind.pixel_format, kind.color, self._preprocessing)
             for kind, alike in groupby(pictures, key=itemgetter(0))
         ]
         return torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+
+    def _before_crop(self, shown_width: float, shown_height: float) -> tuple[int, int]:
+        """Return (width, height) to which a picture is scaled before its middle is taken."""
+        (height, width), resize = self._preprocessing.size, self._preprocessing.resize
+        if isinstance(resize, int):
+            return _scale_shorter_side(shown_width, shown_height, max(resize, height, width))
+        return max(resize[1], width), max(resize[0], height)
 
     def _scaled(self, frame: Frame, width: int, height: int) -> np.ndarray:
         """Scale the whole upright picture to (width, height); returns (h, w, channels) uint8, perhaps strided."""
         coded_width, coded_height = frame.orientation.swap(width, height)
         if frame.picture.format.name == "rgb24":
-            small = _scaled_rgb(frame.picture, coded_width, coded_height)
+            small = _scaled_rgb(frame.picture, coded_width, coded_height, self._preprocessing.interpolation)
         else:
             small = self._scaled_video(frame.picture, coded_width, coded_height)
         rgb = frame.orientation.upright(small)
@@ -136,7 +145,7 @@ class Preprocessor:
 
     def _scaled_video(self, picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
         color = Color.of(picture)
-        # Bilinear in swscale widens its filter with the scale, as Pillow does: that is what models were trained on.
+        # The filters of swscale widen with the scale, as Pillow's do: that is what models were trained on.
         small = self._reformatter.reformat(
             picture,
             width,
@@ -144,7 +153,7 @@ class Preprocessor:
             "rgb24",
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
-            interpolation=Interpolation.BILINEAR,
+            interpolation=Interpolation[self._preprocessing.interpolation.upper()],
             threads=cores.SCALER,
         )
         return small.to_ndarray()
@@ -164,13 +173,13 @@ def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:
         raise ModelError(f"inputs are a float tensor (B, {channels}, height, width), preprocessed, not {what}")
 
 
-def _scaled_rgb(picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
+def _scaled_rgb(picture: av.VideoFrame, width: int, height: int, interpolation: str) -> np.ndarray:
     """Scale packed RGB with the same filter as `_scaled_video`, in a fifth of swscale's time."""
     (plane,) = picture.planes
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
     image = torch.from_numpy(lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3))
     channels = image.permute(2, 0, 1)[None]
-    small = functional.interpolate(channels, (height, width), mode="bilinear", antialias=True)
+    small = functional.interpolate(channels, (height, width), mode=interpolation, antialias=True)
     return small[0].permute(1, 2, 0).numpy()
 
 
@@ -187,9 +196,9 @@ def _scale_shorter_side(width: float, height: float, short: int) -> tuple[int, i
 
 
 def input_from_planes(
-    pictures: Sequence[DevicePlanes], pixel_format: str, color: Color, height: int, width: int
+    pictures: Sequence[DevicePlanes], pixel_format: str, color: Color, preprocessing: Preprocessing
 ) -> Tensor:
-    """Scale pictures of one size to inputs, (B, height, width, 3) uint8 RGB, on their device.
+    """Scale pictures of one size to inputs, (B, h, w, 3) uint8 RGB, on their device.
 
     The result equals that of `Preprocessor` for upright frames with fit="stretch", but without the errors of swscale's
     conversion to RGB: it maps limited-range white to 253, darkens everything else in proportion, and halves the width
@@ -199,13 +208,13 @@ def input_from_planes(
         pictures: The planes of B pictures.
         pixel_format: Their format, one of `livecam.picture.planes.PLANAR`.
         color: Their colour space.
-        height: Pixels of the inputs; so is `width`.
+        preprocessing: The size of the inputs, and the filter that scales to it.
     """
     first, *others = pictures
     memory = torch.stack([picture.here() for picture in pictures]) if others else first.here()[None]
     # A filter that widens with the scale, as swscale's does; models were trained on such pictures.
     small = [
-        functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+        functional.interpolate(planes, preprocessing.size, mode=preprocessing.interpolation, antialias=True)
         for planes in stacked(memory.float(), first.shapes)
     ]
     matrix, offset = _to_rgb(pixel_format, color, memory.device)

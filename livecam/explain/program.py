@@ -112,9 +112,10 @@ class Normalisation:
         mean = torch.tensor(preprocessing.mean, device=device).view(-1, 1, 1)
         std = torch.tensor(preprocessing.std, device=device).view(-1, 1, 1)
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._dtype = dtype
+        self._dtype, self._bgr = dtype, preprocessing.bgr
 
     def __call__(self, images: Tensor) -> Tensor:
+        images = images.flip(3) if self._bgr else images
         return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
 
 

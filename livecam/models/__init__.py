@@ -13,18 +13,26 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from livecam.errors import ModelError, some_of
-from livecam.models import callables, efficientnet_lite, files, shapes, timm_models, torchvision_models
+from livecam.models import callables, efficientnet_lite, files, huggingface, shapes, timm_models, torchvision_models
 from livecam.models.checkpoints import read_checkpoint
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.fitting import best_fit, differing_shape, load_weights
 from livecam.models.labels import Labels, labels_of
-from livecam.models.modules import ready, usual_preprocessing
-from livecam.models.programs import classifier_of_program, is_program
+from livecam.models.modules import ready
+from livecam.models.processors import preprocessing_of
 from livecam.models.weights import calibrated
 
 log = logging.getLogger("livecam")
 
-__all__ = ["Classifier", "Labels", "Preprocessing", "classifier_of", "load_model", "weights_without_download"]
+__all__ = [
+    "Classifier",
+    "Labels",
+    "Preprocessing",
+    "classifier_of",
+    "load_model",
+    "preprocessing_of",
+    "weights_without_download",
+]
 
 
 class Family(Protocol):
@@ -48,7 +56,15 @@ class Family(Protocol):
         """Return a model with random weights, given its name and any of the arguments in `ADAPTS`."""
 
 
-FAMILIES: tuple[Family, ...] = (shapes, efficientnet_lite, timm_models, files, callables, torchvision_models)
+FAMILIES: tuple[Family, ...] = (
+    shapes,
+    efficientnet_lite,
+    timm_models,
+    huggingface,
+    files,
+    callables,
+    torchvision_models,
+)
 """All families; a name belongs to the first that recognises it, and the last recognises every name."""
 
 
@@ -57,7 +73,8 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
 
     Args:
         name: "shapes", which ships with livecam; "efficientnet_lite0", with the extra imagenet; the name of any
-            classifier in torchvision; "timm:NAME", with the extra timm; the path of a program of `torch.export` or of
+            classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of an
+            image classifier of transformers, with the extra hf; the path of a program of `torch.export` or of
             TorchScript, which runs like any code; or "package.module:callable". The last is imported, also from the
             current folder, and called without arguments; it must return, or be, a `torch.nn.Module`, a
             `torch.export.ExportedProgram` or a `Classifier`.
@@ -94,22 +111,22 @@ def classifier_of(
     preprocessing: Preprocessing | Mapping[str, Any] | None,
 ) -> Classifier:
     """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
+    given = preprocessing if isinstance(preprocessing, Preprocessing) else None
     if isinstance(model, str):
         classifier = load_model(model, weights=weights, labels=labels)
     else:
-        names = None if labels is None else labels_of(labels)
-        classifier = dataclasses.replace(_own_classifier(model), labels=names)
+        classifier = _own_classifier(model, given)
+        if labels is not None:
+            classifier = dataclasses.replace(classifier, labels=labels_of(labels))
     if isinstance(preprocessing, Mapping):
-        preprocessing = classifier.preprocessing.changed(preprocessing)
-    return ready(dataclasses.replace(classifier, preprocessing=preprocessing or classifier.preprocessing))
+        given = classifier.preprocessing.changed(preprocessing)
+    return ready(dataclasses.replace(classifier, preprocessing=given or classifier.preprocessing))
 
 
-def _own_classifier(model: nn.Module | ExportedProgram) -> Classifier:
+def _own_classifier(model: nn.Module | ExportedProgram, preprocessing: Preprocessing | None) -> Classifier:
     name = type(model).__name__
-    if is_program(model):
-        return classifier_of_program(name, model)
-    if isinstance(model, nn.Module):
-        return Classifier(name, model, preprocessing=usual_preprocessing(model))
+    if classifier := callables.classifier_of(name, model, preprocessing):
+        return classifier
     raise ModelError(f"a model is a name, a torch.nn.Module or a torch.export.ExportedProgram, not {name}")
 
 
@@ -142,6 +159,8 @@ def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> 
 
 
 def _unknown_model(name: str, family: Family) -> str:
+    if Path(name).is_dir() or huggingface.is_repository(name):
+        return f"there is no model {name!r}; did you mean {huggingface.PREFIX}{name}?"
     is_of_timm = family is timm_models
     searched = [family] if is_of_timm else [other for other in FAMILIES if other is not timm_models]
     near = difflib.get_close_matches(name, [each for other in searched for each in other.names()], n=3, cutoff=0.5)

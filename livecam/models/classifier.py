@@ -14,6 +14,7 @@ from livecam.names import SCORES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,27 @@ class Preprocessing:
 
     Args:
         size: (height, width) of the input in pixels.
-        resize: The length in pixels to which the shorter side is scaled before an input is cropped (`fit="crop"`).
+        resize: The length in pixels to which the shorter side is scaled before an input is cropped (`fit="crop"`), or
+            the (height, width) to which the whole picture is scaled.
         mean: Subtracted from RGB in 0..1: three numbers, or one for a model that takes grey pictures.
         std: Divides the result: as many numbers as in `mean`.
+        interpolation: The filter with which pictures are scaled, "bilinear" or "bicubic".
+        bgr: True if the channels of the input, and so `mean` and `std`, are blue, green and red.
+        floors_crop: True if half a pixel beside the crop is rounded down, as transformers does, and not to an even
+            number, as torchvision does.
 
     Raises:
-        ModelError: `mean` and `std` do not both have one or three numbers from 0 to 1, or a deviation is 0.
+        ModelError: `mean` and `std` do not both have one or three numbers from 0 to 1, a deviation is 0, or there is no
+            such `interpolation`.
     """
 
     size: tuple[int, int] = (224, 224)
-    resize: int = 256
+    resize: int | tuple[int, int] = 256
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+    bgr: bool = False
+    floors_crop: bool = False
 
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
@@ -44,6 +54,8 @@ class Preprocessing:
             raise ModelError(
                 f"mean and std are those of colours from 0 to 1, not {beyond[0]:g}; divide all of them by 255"
             )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ModelError(f"an interpolation is {' or '.join(INTERPOLATIONS)}, not {self.interpolation!r}")
 
     @property
     def channels(self) -> int:
@@ -60,8 +72,12 @@ class Preprocessing:
         """
         if unknown := changes.keys() - {field.name for field in fields(self)}:
             raise ModelError(f"a preprocessing has size, resize, mean and std, not {min(unknown)!r}")
-        size = changes.get("size", self.size)
-        resize = round(self.resize * min(size) / min(self.size))
+        height, width = changes.get("size", self.size)
+        resize: int | tuple[int, int]
+        if isinstance(self.resize, int):
+            resize = round(self.resize * min(height, width) / min(self.size))
+        else:
+            resize = round(self.resize[0] * height / self.size[0]), round(self.resize[1] * width / self.size[1])
         repeated = {
             name: tuple(values) * self.channels
             for name, values in changes.items()

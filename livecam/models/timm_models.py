@@ -113,11 +113,14 @@ def _download(name: str, known: Any) -> str:
 def _classifier(name: str, module: nn.Module, new_head: bool = False) -> Classifier:
     known: Any = module.pretrained_cfg
     data = _timm().data.resolve_model_data_config(module)
+    size = data["input_size"][1:]
+    height, width = (math.floor(side / data["crop_pct"]) for side in size)
     preprocessing = Preprocessing(
-        size=data["input_size"][1:],
-        resize=math.floor(min(data["input_size"][1:]) / data["crop_pct"]),
+        size=size,
+        resize=(height, width) if data["crop_mode"] == "squash" else min(height, width),
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
+        interpolation=data["interpolation"],
     )
     if input_channels(module) == 1:
         preprocessing = preprocessing.in_grey()

@@ -56,4 +56,5 @@ def preprocessing_of(weights: Any) -> Preprocessing:
         resize=transforms.resize_size[0],
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),
+        interpolation=transforms.interpolation.value,
     )

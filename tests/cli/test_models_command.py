@@ -27,8 +27,9 @@ def test_without_a_pattern_it_lists_all_but_timm(livecam: Livecam) -> None:
     assert [row.split()[0] for row in rows] == ["efficientnet_lite0", "shapes", *zoo.list_models(module=zoo)]
     start = headings.index("WEIGHTS")
     assert all(row[start - 2 : start] == "  " and row[start] != " " for row in rows)
-    (hint,) = result.stderr.splitlines()
-    assert "livecam models 'timm:*resnet*'" in hint
+    of_timm, of_hub = result.stderr.splitlines()
+    assert "livecam models 'timm:*resnet*'" in of_timm
+    assert "hf:ORGANISATION/NAME" in of_hub
 
 
 def test_what_is_listed_is_so(livecam: Livecam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ SECOND = torch.device("cuda", 1)
 def made_input(frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) int, from planes."""
     uploaded = CPU.upload(planes(frame.picture))
-    (made,) = input_from_planes([uploaded], frame.picture.format.name, Color.of(frame.picture), *size)
+    (made,) = input_from_planes([uploaded], frame.picture.format.name, Color.of(frame.picture), Preprocessing(size))
     assert made.dtype == torch.uint8
     return made.numpy().astype(int)
 
@@ -75,7 +75,7 @@ def test_white_and_grey_arrive_as_they_are() -> None:
         values = color.yuv_from_rgb(np.full((1, 3), level, np.uint8))[0]
         shapes = [(36, 64), (18, 32), (18, 32)]
         flat = CPU.upload([np.full(shape, value, np.uint8) for value, shape in zip(values, shapes, strict=True)])
-        assert (input_from_planes([flat], "yuv420p", color, 8, 8) == level).all()
+        assert (input_from_planes([flat], "yuv420p", color, Preprocessing((8, 8))) == level).all()
 
 
 def test_frames_are_explained_from_their_uploaded_planes() -> None:
@@ -120,10 +120,10 @@ def test_inputs_are_made_without_a_constant_on_the_host_or_a_wait(pixel_format: 
     frame = video_frame(pixel_format=pixel_format)
     with fake_gpu() as transfer:
         there = [fake_planes(frame, transfer) for _ in range(3)]
-        color = Color.of(frame.picture)
-        preprocess.input_from_planes(there, pixel_format, color, 64, 48)  # brings the matrix there, once
+        color, size = Color.of(frame.picture), Preprocessing((64, 48))
+        preprocess.input_from_planes(there, pixel_format, color, size)  # brings the matrix there, once
         with Watch() as watch:
-            made = preprocess.input_from_planes(there, pixel_format, color, 64, 48)
+            made = preprocess.input_from_planes(there, pixel_format, color, size)
     preprocess._to_rgb.cache_clear()  # of a matrix without values
     assert (made.shape, made.dtype, made.device.type) == ((3, 64, 48, 3), torch.uint8, "cuda")
     assert (watch.devices, watch.waits) == ({"cuda"}, [])
@@ -137,5 +137,7 @@ def test_cuda_makes_the_same_input_through_memory_that_is_used_again() -> None:
     for frame, there in zip(frames, uploads(frames, Transfer(torch.device("cuda"))), strict=True):
         color = Color.of(frame.picture)
         (here,) = uploads([frame], CPU)
-        fed = [input_from_planes([where], "yuv420p", color, 64, 64).cpu().int() for where in (there, here)]
+        fed = [
+            input_from_planes([where], "yuv420p", color, Preprocessing((64, 64))).cpu().int() for where in (there, here)
+        ]
         assert (fed[0] - fed[1]).abs().max() <= 1

@@ -1,0 +1,252 @@
+"""The image classifiers of Hugging Face's transformers, from the hub or a local folder: an optional extra."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+
+from livecam.errors import ModelError, some_of
+from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models.modules import usual_preprocessing
+from livecam.models.processors import preprocessing_of
+from livecam.models.weights import first_cause, untrained
+
+log = logging.getLogger(__name__)
+
+PREFIX = "hf:"
+"""The prefix to the name of a repository on the hub, ORGANISATION/NAME, or to the path of a folder."""
+ADAPTS = ("classes",)
+_DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json")
+_WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+_SCORES = {"regression": "raw", "multi_label_classification": "sigmoid"}
+
+
+def is_installed() -> bool:
+    """Return True if transformers is installed."""
+    return importlib.util.find_spec("transformers") is not None
+
+
+def recognises(name: str) -> bool:
+    """Return True for a name with the prefix."""
+    return name.startswith(PREFIX)
+
+
+def names() -> tuple[str, ...]:
+    """Return an empty list, since the hub has too many models to list."""
+    return ()
+
+
+def is_repository(name: str) -> bool:
+    """Return True for ORGANISATION/NAME, as repositories of the hub are named."""
+    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not Path(name).exists()
+
+
+def load(name: str) -> Classifier:
+    """Return the classifier with the weights of its checkpoint, which are downloaded once. Raises ModelError."""
+    folder = _folder(name, (*_DESCRIPTION, *_WEIGHTS))
+    if not any(file for pattern in _WEIGHTS for file in folder.glob(pattern)):
+        raise ModelError(
+            f"{name} has no weights as model.safetensors (pickled ones are not read, since they could run code); "
+            "save it again with save_pretrained of transformers, or give --weights FILE"
+        )
+    with _loading(name) as transformers:
+        config = _config(name, folder)
+        module, found = transformers.AutoModelForImageClassification.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # or the error would refer to a report, which is not shown
+            output_loading_info=True,
+        )
+        if mismatched := sorted(key[0] for key in found["mismatched_keys"]):
+            raise ModelError(
+                f"the weights of {name} have other shapes than its config.json says: {some_of(mismatched, 2)}; "
+                "give it the config.json of its training"
+            )
+        if missing := sorted(found["missing_keys"]):
+            raise ModelError(
+                f"the checkpoint of {name} is of {_architecture(config)} and lacks {some_of(missing, 2)}: its classes "
+                "would be random; name one that was trained to classify"
+            )
+        return replace(classifier_of(name, module), preprocessing=_preprocessing(name, folder, module))
+
+
+def build(name: str, *, classes: int | None = None) -> Classifier:
+    """Return the classifier with random weights, the same each time; `classes` replaces the number of its classes.
+
+    Its configuration is downloaded once. Raises ModelError.
+    """
+    folder = _folder(name, _DESCRIPTION)
+    with _loading(name) as transformers:
+        config = _config(name, folder)
+        if classes:
+            config.num_labels = classes  # which also replaces the names
+        module = untrained(lambda: transformers.AutoModelForImageClassification.from_config(config))
+        return replace(classifier_of(name, module), preprocessing=_preprocessing(name, folder, module))
+
+
+def is_own(model: object) -> bool:
+    """Return True for a model of transformers."""
+    transformers = sys.modules.get("transformers")  # if nobody has imported it, it has made no model
+    return transformers is not None and isinstance(model, transformers.PreTrainedModel)
+
+
+def classifier_of(name: str, module: Any) -> Classifier:
+    """Return the classifier for a model of transformers, with what its configuration says of its classes."""
+    config = module.config
+    labels = tuple(config.id2label.get(index, f"class {index}") for index in range(config.num_labels))
+    if all(label == f"LABEL_{index}" for index, label in enumerate(labels)):
+        labels = ()
+    usual = "raw" if config.num_labels == 1 else "softmax"
+    return Classifier(name, module, labels or None, scores=_SCORES.get(config.problem_type or "", usual))
+
+
+def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
+    """Return what image processors do by default for a model of transformers, and tell it in a note."""
+    config, processors = module.config, _transformers().IMAGE_PROCESSOR_MAPPING
+    if type(config) in processors:
+        made = preprocessing_of(processors[type(config)]["torchvision"](), input_channels(module))
+    else:
+        made = usual_preprocessing(module)
+    if size := getattr(getattr(config, "vision_config", config), "image_size", None):
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        made = replace(made, size=(height, width), resize=(height, width))
+    log.warning(
+        f"{name} comes without its image processor: pictures become {made.size[1]}x{made.size[0]} with mean "
+        f"{_in_short(made.mean)} and deviation {_in_short(made.std)}, as usual for {config.model_type}; "
+        "say otherwise by preprocessing"
+    )
+    return made
+
+
+def _in_short(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in dict.fromkeys(values))
+
+
+def _preprocessing(name: str, folder: Path, module: Any) -> Preprocessing:
+    if not any((folder / file).exists() for file in _DESCRIPTION[1:]):
+        return guessed_preprocessing(name, module)
+    processor = _transformers().AutoImageProcessor.from_pretrained(
+        folder, config=module.config, trust_remote_code=False, backend="torchvision"
+    )
+    return preprocessing_of(processor, input_channels(module))
+
+
+def _config(name: str, folder: Path) -> Any:
+    """Return the configuration in a folder. Raises ModelError if it is not of a classifier that transformers knows."""
+    transformers = _transformers()
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = described.get("model_type")
+    if kind and kind not in transformers.CONFIG_MAPPING:
+        if "auto_map" in described:
+            raise ModelError(f"{name} needs code of its own, which could do anything: it is not run")
+        raise ModelError(
+            f"{name} is a {kind!r}, which transformers {transformers.__version__} does not know; "
+            "a newer one might: pip install --upgrade transformers"
+        )
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    classes = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
+    if classes is None:
+        raise ModelError(f"{name} is no image classifier but {_architecture(config)}; name one that is")
+    first = classes[0] if isinstance(classes, tuple) else classes
+    config.architectures = config.architectures or [first.__name__]  # which transformers chooses among several by
+    return config
+
+
+def _architecture(config: Any) -> str:
+    return (config.architectures or [config.model_type])[0]
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[Any]:
+    """Yield transformers, which is quiet inside the block; what it raises becomes a ModelError in one line."""
+    transformers = _transformers()
+    reports = transformers.utils.logging
+    verbosity, shows_progress = reports.get_verbosity(), reports.is_progress_bar_enabled()
+    reports.set_verbosity_error()
+    reports.disable_progress_bar()
+    try:
+        yield transformers
+    except ModelError:
+        raise
+    except Exception as exc:  # transformers raises the errors of several other libraries
+        raise ModelError(
+            f"{name} cannot be loaded ({first_cause(exc)}); save it again with save_pretrained of transformers, or "
+            "download it again"
+        ) from exc
+    finally:
+        reports.set_verbosity(verbosity)
+        if shows_progress:
+            reports.enable_progress_bar()
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as exc:
+        raise ModelError("models named hf:NAME need transformers; install it with: pip install 'livecam[hf]'") from exc
+    return transformers
+
+
+def _folder(name: str, patterns: tuple[str, ...]) -> Path:
+    """Return the folder with the files of a model, downloaded if it is a repository of the hub. Raises ModelError."""
+    _transformers()
+    source = name.removeprefix(PREFIX)
+    path = Path(source).expanduser()
+    folder = path if path.is_dir() else _downloaded(name, source, patterns)
+    if not (folder / "config.json").exists():
+        raise ModelError(f"{name} has no config.json, so it is no model that save_pretrained of transformers saved")
+    return folder
+
+
+def _downloaded(name: str, repository: str, patterns: tuple[str, ...]) -> Path:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    if not is_repository(repository):
+        raise ModelError(
+            f"there is no folder {repository!r}; {name!r} has to name one that save_pretrained of transformers saved, "
+            "or a repository of the hub, hf:ORGANISATION/NAME"
+        )
+    host = urlparse(constants.ENDPOINT).netloc
+    try:
+        try:
+            folder = Path(snapshot_download(repository, allow_patterns=list(patterns), local_files_only=True))
+            if _is_complete(folder, patterns):
+                return folder
+        except LocalEntryNotFoundError:
+            pass
+        # Ask the hub first: without a connection, the download itself would retry for most of a minute.
+        get_hf_file_metadata(hf_hub_url(repository, "config.json"))
+        return Path(snapshot_download(repository, allow_patterns=list(patterns)))
+    except RepositoryNotFoundError as exc:
+        raise ModelError(f"there is no model {repository} on {host}, or it is private; check the name") from exc
+    except Exception as exc:  # the hub's client raises the errors of several other libraries
+        raise ModelError(
+            f"{name} cannot be downloaded from {host} ({first_cause(exc)}); connect to the network once, or name a "
+            "folder that holds it"
+        ) from exc
+
+
+def _is_complete(folder: Path, patterns: tuple[str, ...]) -> bool:
+    """Return True if all of these files that the model consists of have been downloaded."""
+    index = folder / "model.safetensors.index.json"
+    if "model.safetensors" not in patterns:
+        return (folder / "config.json").exists()
+    if index.exists():
+        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((folder / part).exists() for part in parts)
+    return (folder / "model.safetensors").exists()

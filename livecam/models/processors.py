@@ -1,0 +1,85 @@
+"""The preprocessing of an image processor of transformers, found from what it makes of a few pictures.
+
+What a processor does depends on its class as much as on its fields: one divides the size by a share, another normalises
+twice, a third exchanges red and blue.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from livecam.models.classifier import INTERPOLATIONS, Preprocessing
+
+log = logging.getLogger(__name__)
+
+_HEIGHT, _WIDTH = 200, 331
+"""The size of the pictures; no size to which pictures are scaled has their aspect."""
+_PILLOW_FILTERS = {2: "bilinear", 3: "bicubic"}
+
+
+def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
+    """Return the preprocessing of an image processor of transformers; where it cannot be followed, a note tells it.
+
+    Args:
+        processor: The image processor, as `transformers.AutoImageProcessor.from_pretrained` returns it; of its backends
+            the one of torchvision, which is the default.
+        channels: The number of channels of the model's input, 3 for colour or 1 for grey.
+    """
+    black, white = (_centre(processor, np.full((_HEIGHT, _WIDTH, channels), level)) for level in (0.0, 255.0))
+    deviation = 1 / (white - black)
+    mean = -black * deviation
+    height, width = _made(processor, np.zeros((_HEIGHT, _HEIGHT, channels))).shape[1:]
+
+    def scaled_length(axis: int) -> int:
+        """Return the length to which a side is scaled, from how fast a ramp along it rises in the input."""
+        ramp = (np.arange((_HEIGHT, _WIDTH)[axis]) + 0.5) / (_HEIGHT, _WIDTH)[axis] * 255
+        ramp = ramp[:, None, None] if axis == 0 else ramp[None, :, None]
+        made = _made(processor, np.broadcast_to(ramp, (_HEIGHT, _WIDTH, channels)))[0]
+        line = made[:, made.shape[1] // 2] if axis == 0 else made[made.shape[0] // 2]
+        first, last = len(line) // 4, len(line) * 3 // 4
+        rise = float((line[last] - line[first]) * deviation[0])
+        return round((last - first) / rise)
+
+    scaled_height, scaled_width = scaled_length(0), scaled_length(1)
+    keeps_aspect = scaled_width == int(scaled_height * _WIDTH / _HEIGHT)
+    interpolation = _PILLOW_FILTERS.get(int(getattr(processor, "resample", 2)), INTERPOLATIONS[-1])
+    if scaled_height < height or scaled_width < width:
+        log.warning(f"{type(processor).__name__} adds bars around the pictures; here they fill the input instead")
+    return Preprocessing(
+        size=(height, width),
+        resize=scaled_height if keeps_aspect else (scaled_height, scaled_width),
+        mean=_rounded(mean),
+        std=_rounded(deviation),
+        interpolation=interpolation,
+        bgr=channels == 3 and _swaps_red_and_blue(processor, black),
+        floors_crop=True,
+    )
+
+
+def _made(processor: Any, picture: np.ndarray) -> Tensor:
+    """Return what a processor makes of a picture (h, w, channels) of levels in 0..255: (channels, h, w)."""
+    made: Tensor = processor(picture.astype(np.float32), input_data_format="channels_last", return_tensors="pt")[
+        "pixel_values"
+    ]
+    return made[0]
+
+
+def _centre(processor: Any, picture: np.ndarray) -> Tensor:
+    """Return the middle of what a processor makes of a picture: a level for each channel."""
+    made = _made(processor, picture)
+    return made[:, made.shape[1] // 2, made.shape[2] // 2].double()
+
+
+def _swaps_red_and_blue(processor: Any, black: Tensor) -> bool:
+    red = np.zeros((_HEIGHT, _WIDTH, 3))
+    red[:, :, 0] = 255
+    return bool((_centre(processor, red) - black).argmax() == 2)
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    """Round to 6 decimals, which removes the errors of single precision."""
+    return tuple(round(value, 6) + 0.0 for value in values.tolist())  # and 0.0 in place of -0.0
