@@ -120,8 +120,9 @@ class Explainer:
         on_forwards: OnForwards | None = None,
     ) -> None:
         functions = functions_in(target)
-        if functions and against is not None:
-            raise ModelError("against contrasts classes; a target that is a function can return a difference itself")
+        for_classes = {"against": against is not None, "labels": labels is not None, "scores": scores != "auto"}
+        for name in (name for name, is_given in for_classes.items() if functions and is_given):
+            raise ModelError(f"{name} is for classes, and the target is a function of the output; leave {name} out")
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up, self._negative = runner_up, negative
         self.device = find_device(device, model)
@@ -223,6 +224,8 @@ class Explainer:
         explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
         changes.
         """
+        if functions_in(target):
+            raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
         self._aim(method, layer, self._wanted if target is None else self._parsed(target))
 
     def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:

@@ -89,6 +89,12 @@ class Functions(Classification):
         single = tree_map(lambda part: at_least_single(part) if _is_float(part) else part, output)
         return torch.stack([_score(name, function, single) for name, function in self._functions.items()], dim=1)
 
+    def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the targets' scores (B, K), all functions in their order (B, N), and their scores (B, N)."""
+        scores = output.float()
+        every = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
+        return scores.gather(1, targets), every, scores
+
     def strongest(self, output: Any) -> Tensor:
         """Return a sum of all scores, with different weights so that opposite scores do not cancel."""
         scores = self.read(output)[0]
@@ -103,7 +109,7 @@ class Functions(Classification):
         picture, output = recording.example.detach(), recording.output
         with torch.enable_grad():
             for name, function in self._functions.items():
-                _check(name, _score(name, function, output), output)
+                _check(name, function, output)
             scores = self.read(output)
         with torch.no_grad():
             try:
@@ -136,9 +142,13 @@ def _score(name: str, function: ScoreFunction, output: Any) -> Tensor:
     return score
 
 
-def _check(name: str, score: Tensor, output: Any) -> None:
+def _check(name: str, function: ScoreFunction, output: Any) -> None:
     """Raise ModelError if the score of one picture cannot be explained."""
     floats = [part for part in tree_leaves(output) if _is_float(part)]
+    versions = [part._version for part in floats]
+    score = _score(name, function, output)
+    if versions != [part._version for part in floats]:
+        raise ModelError(f"the target {name} changes the model's output in place; let it compute new tensors")
     parts = [part for part in floats if part.requires_grad]
     if not score.requires_grad and (parts or not floats):  # else it is the model that gives no gradient
         raise ModelError(

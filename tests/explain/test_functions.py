@@ -109,6 +109,7 @@ def test_several_functions_are_explained_as_several_classes_are() -> None:
     explainer = explaining(model, target=[similarity, margin, lambda output: output.sum(dim=1)], runner_up=True)
     told = explainer(PICTURES[0])
     assert [one.label for one in told.classes] == ["similarity", "margin", "score 2"]
+    assert [one.label for one in told.predictions] == ["similarity", "margin", "score 2"]
     assert told.runner_up is None
     for one in told.classes[:2]:
         alone = explaining(model, target={"similarity": similarity, "margin": margin}[one.label])(PICTURES[0])
@@ -133,6 +134,8 @@ def test_a_function_can_be_asked_for_one_call() -> None:
     for index, function in enumerate((similarity, margin)):
         witness = gradcam_witness(model, classes.layer, inputs(2), function)[index : index + 1]
         assert least_cosine(each[index : index + 1], witness) >= 0.9999
+    with pytest.raises(LivecamError, match="make an Explainer for it"):
+        classes.change("gradcam", target=similarity)
     classes.change("hirescam", "features.0")
     assert classes(PICTURES[0], target=similarity).cam.shape == (16, 16)
     assert not any(module._forward_hooks for module in model.modules())
@@ -163,6 +166,14 @@ def test_the_function_is_part_of_the_program_that_is_compiled() -> None:
         torch.testing.assert_close(traced, eager)
 
 
+def test_the_cache_of_compiled_programs_tells_functions_apart_by_what_they_read() -> None:
+    def digest(reference: Tensor) -> bytes:
+        explainer = explaining(Pooled(), target=lambda output: output @ reference)
+        return trace(program_of(explainer), explainer.classifier.module, torch.from_numpy(PICTURES[0][None])).digest()
+
+    assert digest(REFERENCE) == digest(REFERENCE.clone()) != digest(REFERENCE.flip(0))
+
+
 @pytest.mark.long
 def test_the_compiled_engine_explains_a_function() -> None:
     eager = explaining(Pooled(), target=similarity)(PICTURES[0])
@@ -183,6 +194,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "mixed": (lambda output: output[:, 1] / output.sum(), "mixes or drops some"),
     "detached": (lambda output: output.detach()[:, 1], "has no gradient; compute it from the model's output"),
     "whole numbers": (lambda output: output.argmax(dim=1), "has no gradient; compute it from the model's output"),
+    "in place": (lambda output: output.mul_(2)[:, 1], "the target score changes the model's output in place"),
     "not a number": (lambda output: (-1 - output[:, 1]).log(), "is nan for a picture of noise"),
     "constant": (lambda output: 0 * output.sum(dim=1), "the gradient of the target score is 0 for a picture of noise"),
     "a mixture": ([similarity, 3], "made of functions alone, or of classes alone"),
@@ -206,7 +218,9 @@ def test_a_function_that_cannot_be_explained_is_refused_with_its_cause(what: str
     ("options", "expected"),
     [
         ({"top": 2}, "target and top exclude each other"),
-        ({"against": 1}, "against contrasts classes"),
+        ({"against": 1}, "against is for classes, and the target is a function"),
+        ({"labels": ["alike"]}, "leave labels out"),
+        ({"scores": "softmax"}, "leave scores out"),
         ({"method": "eigencam"}, "eigencam does not explain a class"),
         ({"method": "finercam"}, "finercam compares classes and does not explain a function"),
     ],
