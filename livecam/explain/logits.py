@@ -16,9 +16,12 @@ from torch import Tensor
 from livecam.explain.device import at_least_single
 from livecam.models.classifier import Classifier
 from livecam.models.squashing import Squashing, Squashings
+from livecam.text import number
 
 log = logging.getLogger("livecam")
 
+_LARGEST_USUAL = 50
+"""Logits are rarely larger."""
 _LEAST = 1e-12
 """The least probability that has a logit of its own."""
 
@@ -71,36 +74,66 @@ def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squash
         outputs: Its outputs for one picture, (1, classes).
         calls: The calls of softmax and sigmoid in the run that gave them.
     """
-    wanted = classifier.scores
-    if wanted == "auto" and classifier.unit:
-        wanted = "raw"
+    wanted = "raw" if classifier.unit else classifier.scores
     if wanted == "raw":
         return Reading("raw")
-    last = next((call for call in reversed(calls) if call.makes(outputs)), None)
-    if last is not None:
-        squashings = Squashings(last.number)
-        squashings.calls = [last]
-        return Reading(last.scores, squashings)
-    exclusive = _is_distribution(outputs)
-    if exclusive or _come_from(outputs, calls):
-        log.warning(
-            "the probabilities of %s are computed after its last softmax or sigmoid; their logarithms are explained, "
-            "and a probability of 0%% or 100%% may have no evidence",
-            classifier.name,
-        )
-        return Reading("softmax", inverse=_log) if exclusive else Reading("sigmoid", inverse=_log_odds)
-    if wanted == "auto" and outputs.shape[1] == 1:
+    return (
+        _of_call(outputs, calls)
+        or _of_probabilities(classifier.name, outputs, calls)
+        or _of_numbers(classifier.name, outputs, wanted)
+    )
+
+
+def _of_call(outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
+    """Return the reading for outputs that are what a softmax or sigmoid made; None for others."""
+    for last, call in enumerate(reversed(calls), start=1):
+        if call.makes(outputs):
+            squashings = Squashings(last)
+            squashings.calls.append(call)
+            return Reading(call.scores, squashings)
+    return None
+
+
+def _of_probabilities(name: str, outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
+    """Return the reading for other outputs that are probabilities, and tell it; None for others."""
+    if _are_exclusive(outputs):
+        reading = Reading("softmax", inverse=_log)
+    elif _come_from(outputs, calls):
+        reading = Reading("sigmoid", inverse=_log_odds)
+    else:
+        return None
+    log.warning(
+        "%s gives probabilities, and the logits behind them are unknown; their logarithms are explained, and there may "
+        "be no evidence where one is 0%% or 100%%",
+        name,
+    )
+    return reading
+
+
+def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
+    """Return the reading for all other outputs; if it is not sure, it is told."""
+    if wanted != "auto":
+        return Reading(wanted)
+    if outputs.shape[1] == 1:
         log.warning(
             "the one output of %s is shown as a number; if it is a logit, --scores sigmoid makes a probability of it; "
             "else --unit gives the number a unit",
-            classifier.name,
+            name,
         )
         return Reading("raw")
-    return Reading("softmax" if wanted == "auto" else wanted)
+    largest = outputs.abs().max().item()
+    if largest > _LARGEST_USUAL:
+        log.warning(
+            "the outputs of %s, up to %s, are taken for logits; if they are numbers of a regression, --scores raw or "
+            "--unit shows them as they are",
+            name,
+            number(largest),
+        )
+    return Reading("softmax")
 
 
-def _is_distribution(outputs: Tensor) -> bool:
-    """Return True if several outputs (1, classes) are probabilities of classes that exclude each other."""
+def _are_exclusive(outputs: Tensor) -> bool:
+    """Return True if outputs (1, classes) are the probabilities of classes that exclude each other."""
     tolerance = 8 * torch.finfo(outputs.dtype).eps
     return outputs.shape[1] > 1 and _are_in_range(outputs) and bool((outputs.sum() - 1).abs() <= tolerance)
 

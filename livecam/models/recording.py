@@ -147,7 +147,7 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(model, example, output, squashings.calls, tuple(outputs.values()), calls, keeper.was_needed)
+    return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
 
 
 def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,13 +21,11 @@ class Squashing(NamedTuple):
     """A call of such a function.
 
     Attributes:
-        number: The number of the call among those of one run of the model, from 0.
         scores: What it makes: "softmax" or "sigmoid".
         logits: Its input.
         result: Its output: probabilities or their logarithms.
     """
 
-    number: int
     scores: str
     logits: Tensor
     result: Tensor
@@ -45,19 +44,18 @@ class Squashings(TorchFunctionMode):
     """Records the squashing calls of a model that runs inside its block.
 
     Args:
-        number: Record this call alone; None for all.
+        last: Keep this many of the last calls; None for all.
 
     Attributes:
         calls: The calls of the last run.
     """
 
-    def __init__(self, number: int | None = None) -> None:
+    def __init__(self, last: int | None = None) -> None:
         super().__init__()
-        self.calls: list[Squashing] = []
-        self._number = number
+        self.calls: deque[Squashing] = deque(maxlen=last)
 
     def __enter__(self) -> Squashings:
-        self.calls, self._count = [], 0
+        self.calls.clear()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -66,14 +64,12 @@ class Squashings(TorchFunctionMode):
     ) -> Any:
         """Call a function of PyTorch, and record it if it is one of these."""
         kwargs = kwargs or {}
-        scores = _SCORES.get(getattr(function, "__name__", "").split(".")[0].strip("_"))
+        name = getattr(function, "__name__", "").split(".")[0]
+        scores = _SCORES.get(name.strip("_"))
         if scores is None:
             return function(*args, **kwargs)
-        number, self._count = self._count, self._count + 1
-        if self._number not in (None, number):
-            return function(*args, **kwargs)
-        # A copy, since the call itself or a later one may change its input in place.
-        logits = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)).clone()
+        logits = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+        logits = logits.clone() if name.endswith("_") else logits  # it is about to be overwritten
         result = function(*args, **kwargs)
-        self.calls.append(Squashing(number, scores, logits, result))
+        self.calls.append(Squashing(scores, logits, result))
         return result

@@ -118,6 +118,7 @@ SOFTMAX: dict[str, End] = {
     "log_softmax": nn.LogSoftmax(dim=1),
     "four axes": lambda logits: logits[:, :, None, None].softmax(dim=1),
     "clamped, in another precision": lambda logits: logits.softmax(dim=1).clamp(0, 1).double(),
+    "not the last call": lambda logits: (logits.softmax(dim=1), logits.new_ones(1, 3).sigmoid())[0],
     "in a mapping": lambda logits: {"probabilities": logits.softmax(dim=1)},
 }
 SIGMOID: dict[str, End] = {
@@ -176,9 +177,10 @@ def test_a_model_that_gives_probabilities_is_quoted(end: End) -> None:
 @pytest.mark.parametrize(
     ("end", "note"),
     [
-        (by_hand, "the probabilities of Ending are computed after its last softmax or sigmoid"),
-        (lambda logits: logits.softmax(dim=1)[:, 1], "the probabilities of Ending are computed after"),
+        (by_hand, "Ending gives probabilities, and the logits behind them are unknown; their logarithms"),
+        (lambda logits: logits.softmax(dim=1)[:, 1], "Ending gives probabilities, and"),
         (lambda logits: logits[:, :1], "the one output of Ending is shown as a number; if it is a logit, --scores"),
+        (lambda logits: 100 + logits, "the outputs of Ending, up to 1"),
         (nn.Softmax(dim=1), None),
         (lambda logits: logits[:, :1].sigmoid(), None),
         (lambda logits: logits, None),
