@@ -69,8 +69,8 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
 
     MODEL is named as for --model. Its layers are listed in the order in which they run. Those that can be explained
     have a number; --layer takes the number or the name, and negative numbers count from the end. A star marks the
-    automatic choice; methods that need features rather than class scores choose an earlier layer. AGREEMENT tells how
-    well a layer responds where the picture changes, from -1 to 1, which proves its grid.
+    automatic choice; methods that need features rather than class scores choose an earlier layer. CHECK tells if a
+    layer responds where the picture changes, which proves its grid, and how well it does, from -1 to 1.
     """
     from livecam.explain.explainer import Explainer
     from livecam.models import weights_without_download
@@ -81,7 +81,7 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     if as_json:
         print_text(json.dumps(rows, indent=2))
         return
-    print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID", "AGREEMENT"], *map(_layer_cells, rows)])
+    print_table([["", "NUMBER", "NAME", "TYPE", "OUTPUT", "GRID", "CHECK"], *map(_layer_cells, rows)])
 
 
 def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
             "automatic": call in automatic,
             "obstacle": call.obstacle or None,
             "agreement": None if call.agreement is None else round(call.agreement, 3),
-            "proven": call.is_proven,
+            "check": call.check if call.grid else None,
         }
         for calls in explained
         for call, name in zip(calls, names_of(calls), strict=True)
@@ -110,5 +110,5 @@ def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
 def _layer_cells(row: dict[str, Any]) -> list[str]:
     grid = "x".join(map(str, row["grid"])) if row["grid"] else f"- ({row['obstacle']})"
     number = "" if row["number"] is None else str(row["number"])
-    agreement = "" if row["agreement"] is None else f"{row['agreement']:.2f}{'' if row['proven'] else ' (too low)'}"
-    return ["*" if row["automatic"] else "", number, row["name"], row["type"], row["output"], grid, agreement]
+    check = f"{row['check']} ({row['agreement']:.2f})" if row["check"] else ""
+    return ["*" if row["automatic"] else "", number, row["name"], row["type"], row["output"], grid, check]

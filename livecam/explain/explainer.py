@@ -21,7 +21,7 @@ from livecam.explain.forward import OnForwards
 from livecam.explain.functions import Functions, functions_in
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import find_method
-from livecam.explain.preprocess import Preprocessor, check_inputs, noise
+from livecam.explain.preprocess import Preprocessor, check_inputs, pictures_to_survey
 from livecam.explain.program import Normalisation
 from livecam.explain.runtime import Runtime
 from livecam.explain.tap import frozen
@@ -29,7 +29,7 @@ from livecam.explain.targets import ScoreFunction, Target, check_askable, one_fo
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import rescored
-from livecam.models.layers import LayerChoice
+from livecam.models.layers import LayerChoice, Survey, best_of
 from livecam.models.locality import occluded
 from livecam.models.problems import input_errors
 from livecam.models.recording import record
@@ -140,17 +140,23 @@ class Explainer:
         self._aim(method, layer, self._wanted)
 
     def _look(self, functions: Mapping[str, ScoreFunction], against: int | str | None, engine: str) -> None:
-        """Run the model once to find its layers and what to explain: functions of its output, or its classes."""
+        """Run the model to find its layers and what to explain: functions of its output, or its classes."""
         classifier, device = self.classifier, self.device
+        surveys: list[Survey] = []
         with frozen(classifier.module), input_errors(classifier):
-            pictures = occluded(noise(classifier.preprocessing)[0]).to(device)
-            recording = record(classifier.module, self._normalisation(pictures))
-            self.task = (
-                Functions(functions, classifier, recording, device, self._negative)
-                if functions
-                else Classification(classifier, recording.output, device, against, self._negative, recording.squashings)
-            )
-            self.survey = recording.survey(self.task.strongest, self.task.holds_scores)
+            for picture in pictures_to_survey(classifier.preprocessing):
+                recording = record(classifier.module, self._normalisation(occluded(picture).to(device)))
+                self.task = (
+                    Functions(functions, classifier, recording, device, self._negative)
+                    if functions
+                    else Classification(
+                        classifier, recording.output, device, against, self._negative, recording.squashings
+                    )
+                )
+                surveys.append(recording.survey(self.task.strongest, self.task.holds_scores))
+                if surveys[-1].is_settled:
+                    break
+        self.survey = best_of(surveys)
         self._example = recording.example.detach()
         self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
         self._functions = functions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import drawn_format
 from livecam.picture.transfer import DevicePlanes, stacked
+from livecam.scene import Scene
 from livecam.system import cores
 
 
@@ -163,6 +164,18 @@ def noise(preprocessing: Preprocessing, count: int = 1) -> Tensor:
     """Return noise in the shape of inputs, (count, h, w, channels) uint8, the same each time."""
     shape = (count, *preprocessing.size, preprocessing.channels)
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
+
+
+def pictures_to_survey(preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Yield different pictures, (h, w, channels) uint8, the same each time: soft blobs, a drawn scene, and noise."""
+    height, width = preprocessing.size
+    random = torch.Generator().manual_seed(0)
+    blobs = torch.rand(1, preprocessing.channels, -(-height // 8), -(-width // 8), generator=random)
+    smooth = functional.interpolate(255 * blobs, (height, width), mode="bicubic")
+    yield smooth[0].clamp(0, 255).byte().permute(1, 2, 0).contiguous()
+    scene = torch.from_numpy(Scene(0, shapes=2, width=width, height=height).render(1.0))
+    yield scene if preprocessing.channels == 3 else scene[..., 1:2]
+    yield noise(preprocessing)[0]
 
 
 def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:

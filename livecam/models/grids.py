@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,24 +11,28 @@ import torch
 from torch import Tensor
 
 from livecam.models.grid import Grid, covers, spans_of
-from livecam.models.locality import locate, similarities, touched
+from livecam.models.locality import Check, locate, responses, similarity, touched
 
-_LEAST_SIMILARITY = 0.5
+LEAST_SIMILARITY = 0.5
+"""The correlation of the responses of the first tokens with those of a grid from which they are its cells."""
+
+Size = tuple[int, int]
+"""(height, width)"""
 
 
 class Found(NamedTuple):
-    """The grid of an output, None if it has none; how well responses agree with it, and if that proves it."""
+    """The grid of an output, None if it has none; the result of its check, and how well responses agree with it."""
 
     grid: Grid | None
+    check: Check = "failed"
     agreement: float | None = None
-    is_proven: bool = False
 
 
 class Grids:
     """Finds the grids of outputs, which have to be given in the order of execution.
 
     Maps (B, C, h, w) and (B, h, w, C) have a grid by their shape. Tokens have one only if the network has shown it
-    before as such a map, or if the first of them respond exactly where the patches are.
+    before, or one twice as fine, or if the first of them respond exactly where the patches are.
 
     Args:
         input_size: (height, width) of the input.
@@ -35,53 +40,56 @@ class Grids:
 
     def __init__(self, input_size: tuple[int, int]) -> None:
         self._input_size = input_size
-        self._shown: dict[tuple[int, int], Tensor] = {}  # the last responses on each proven grid, (3, cells)
+        self._shown: dict[Size, Tensor] = {}  # the last responses on each proven grid, (3, h, w); of some cells if many
         self._tokens: dict[int, Grid] = {}  # the proven grid of each number of tokens
 
-    def find(self, responses: dict[str, Tensor], shape: tuple[int, ...]) -> Found:
+    def find(self, samples: Mapping[str, Sequence[Tensor]], shape: tuple[int, ...]) -> Found:
         """Return the grid of an output.
 
         Args:
-            responses: Its responses in each layout that its shape allows, (3, h, w) or (3, N); of a large map, those of
-                some cells.
+            samples: Samples of it for the three pictures, (C, h, w) or (C, N), in each layout that its shape allows.
             shape: The shape of the output.
         """
         found = [
-            self._find_map(layout, shape, response) if response.ndim == 3 else self._find_tokens(layout, response)
-            for layout, response in responses.items()
+            self._find_map(layout, shape, of_pictures)
+            if of_pictures[0].ndim == 3
+            else self._find_tokens(layout, of_pictures)
+            for layout, of_pictures in samples.items()
         ]
-        # A proven grid if there is one, or else the first.
-        return max(found, key=lambda each: (each.is_proven, each.grid is not None), default=Found(None))
+        return max(found, key=lambda each: each.agreement or -1, default=Found(None))
 
-    def _find_map(self, layout: str, shape: tuple[int, ...], response: Tensor) -> Found:
+    def _find_map(self, layout: str, shape: tuple[int, ...], samples: Sequence[Tensor]) -> Found:
         height, width = shape[2:] if layout == "nchw" else shape[1:3]
-        flips, agreement = locate(response)
-        if flips is None:
-            return Found(Grid(layout, height, width), agreement)
-        if flips == ():
-            self._shown[height, width] = response.flatten(1)
-        return Found(Grid(layout, height, width, flips=flips), agreement, is_proven=True)
+        return self._checked(Grid(layout, height, width), samples)
 
-    def _find_tokens(self, layout: str, response: Tensor) -> Found:
-        known = self._tokens.get(response.shape[1])
+    def _find_tokens(self, layout: str, samples: Sequence[Tensor]) -> Found:
+        tokens = samples[0].shape[1]
+        known = self._tokens.get(tokens)
         if known:
-            return _checked(replace(known, layout=layout), response)
-        for grid in (*self._among_shown(layout, response), *self._confined(layout, response)):
-            found = _checked(grid, response)
-            if found.is_proven:
-                self._tokens[response.shape[1]] = replace(grid, flips=())
+            return self._checked(replace(known, layout=layout), _cells(known, samples))
+        response = responses(samples)
+        for grid in self._of_size(layout, response) + self._confined(layout, response):
+            found = self._checked(grid, _cells(grid, samples))
+            if found.check == "passed":
+                self._tokens[tokens] = grid
                 return found
         return Found(None)
 
-    def _among_shown(self, layout: str, response: Tensor) -> list[Grid]:
-        """Return the grids that were shown and have at most as many cells as there are tokens, the largest first."""
-        tokens = response.shape[1]
-        fitting = sorted((size for size in self._shown if math.prod(size) <= tokens), key=math.prod, reverse=True)
-        return [
+    def _checked(self, grid: Grid, samples: Sequence[Tensor]) -> Found:
+        check, agreement, flips = locate(samples)
+        if check == "passed" and not flips:
+            self._shown[grid.height, grid.width] = responses(samples)
+        return Found(replace(grid, flips=flips), check, agreement)
+
+    def _of_size(self, layout: str, response: Tensor) -> list[Grid]:
+        """Return the grids of tokens that respond as the grids do that were shown; those with most cells first."""
+        halved = {(-(-height // 2), -(-width // 2)): shown for (height, width), shown in self._shown.items()}
+        grids = [
             Grid(layout, *size, spans)
-            for size in fitting
-            if (spans := _spans(response, math.prod(size), self._shown[size]))
+            for size, shown in (halved | self._shown).items()
+            if (spans := _spans(response, size, shown))
         ]
+        return sorted(grids, key=lambda grid: -grid.height * grid.width)
 
     def _confined(self, layout: str, response: Tensor) -> list[Grid]:
         """Return the grid whose cells respond exactly if a patch touches them."""
@@ -92,31 +100,33 @@ class Grids:
         width = cells // height
         if height * width != cells or not covers(height, width, self._input_size):
             return []
-        # The third picture differs from the others everywhere.
-        expected = touched(height, width, self._input_size).flatten(1)[:2].to(response.device)
-        if not torch.equal(response[:2, varying] > 0, expected):
+        # Of the first two patches only, since the third picture differs from the others everywhere.
+        expected = touched(height, width, self._input_size)[:2].any(dim=0).flatten()
+        if not torch.equal((response[:2, varying] > 0).any(dim=0).cpu(), expected):
             return []
         return [Grid(layout, height, width, spans_of(varying))]
 
 
-def _checked(grid: Grid, response: Tensor) -> Found:
-    """Compare the responses of tokens, (3, N), with a grid."""
-    cells = torch.cat([response[:, first:end] for first, end in grid.spans], dim=1)
-    flips, agreement = locate(cells.reshape(3, grid.height, grid.width))
-    return Found(replace(grid, flips=flips or ()), agreement, flips is not None)
+def _cells(grid: Grid, samples: Sequence[Tensor]) -> list[Tensor]:
+    """Return samples of the picture's tokens among all, (C, N), as (C, h, w)."""
+    return [
+        torch.cat([each[:, first:end] for first, end in grid.spans], dim=1).reshape(-1, grid.height, grid.width)
+        for each in samples
+    ]
 
 
-def _spans(response: Tensor, cells: int, shown: Tensor) -> tuple[tuple[int, int], ...]:
-    """Return where the tokens of the picture are among all, given the responses (3, cells) that they had as a map.
+def _spans(response: Tensor, size: Size, shown: Tensor) -> tuple[tuple[int, int], ...]:
+    """Return where the tokens of a grid are among all, given their responses, (3, N), and the grid's; or nothing.
 
     The others are those that never change, since they come from no picture. Once attention has mixed them, all change;
-    then those of the picture are one span, where they respond most like the map.
+    then those of the picture are one span, where they respond most like the grid.
     """
-    varying = response.sum(dim=0) > 0
+    varying, cells = response.sum(dim=0) > 0, math.prod(size)
     if int(varying.sum()) == cells:
-        return spans_of(varying)
-    if shown.shape[1] != cells:
+        alike = similarity(response[:, varying].reshape(3, *size), shown)
+        return spans_of(varying) if alike >= LEAST_SIMILARITY else ()
+    if shown.shape[1:] != size or response.shape[1] < cells:
         return ()
-    similar = similarities(shown, response.unfold(1, cells, 1))
-    first = int(similar.argmax())
-    return ((first, first + cells),) if similar[first] >= _LEAST_SIMILARITY else ()
+    of_starts = [similarity(each.reshape(3, *size), shown) for each in response.unfold(1, cells, 1).unbind(1)]
+    first = max(range(len(of_starts)), key=of_starts.__getitem__)
+    return ((first, first + cells),) if of_starts[first] >= LEAST_SIMILARITY else ()

@@ -7,13 +7,14 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import nn
 
 from livecam.errors import ModelError
 from livecam.models.grid import Grid
+from livecam.models.locality import CHECKS, Check
 from livecam.models.streams import Streams
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Layer:
         shape: The shape of its output.
         grid: The grid of its output, None if it cannot be explained.
         obstacle: The reason why it cannot be explained; empty if it can.
-        is_proven: True if it responds to changes of the picture where they are on its grid.
+        check: If it responds where the picture changes, which proves its grid.
         agreement: The correlation of its responses with those expected on its grid, -1 to 1; None without a grid.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
@@ -54,7 +55,7 @@ class Layer:
     shape: tuple[int, ...]
     grid: Grid | None
     obstacle: str = ""
-    is_proven: bool = False
+    check: Check = "failed"
     agreement: float | None = None
     in_attention: bool = False
     holds_scores: bool = False
@@ -63,9 +64,21 @@ class Layer:
     number: int = 0
 
     @property
-    def is_single_channel(self) -> bool:
-        """True if it is no map of features, but a single number for each cell, such as the gate of an attention."""
-        return self.grid is not None and self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
+    def is_proven(self) -> bool:
+        """True if its grid is proven."""
+        return self.grid is not None and self.check == "passed"
+
+    @property
+    def is_eligible(self) -> bool:
+        """True if it can be chosen by default: a map of features outside of attention modules.
+
+        Tokens have to pass the check. A map by its shape, (B, C, h, w) or (B, h, w, C), may also be unclear. A single
+        channel that is no score is a gate.
+        """
+        if self.grid is None or self.in_attention:
+            return False
+        is_gate = self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
+        return not is_gate and (self.is_proven or not self.grid.spans)
 
     @property
     def size(self) -> str:
@@ -109,16 +122,14 @@ class Survey:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """Each layer once, at its last call that can be explained, in the order of these calls."""
-        last: dict[str, Layer] = {}
-        for layer in sorted(self.calls, key=lambda each: (each.is_proven, each.grid is not None)):
-            last[layer.name] = layer
+        last = {layer.name: layer for layer in sorted(self.calls, key=_rank)}
         return tuple(layer for layer in self.calls if last[layer.name] is layer)
 
     @property
     def usable(self) -> list[Layer]:
         """The layers that can be explained; `--layer` counts them from 0, or backwards from -1.
 
-        These are the ones whose grid is proven, or if there are none, all that have one.
+        Those that fail the check are among them only if there are no others.
         """
         return _usable(self.layers)
 
@@ -126,24 +137,25 @@ class Survey:
     def automatic(self) -> list[Layer]:
         """The layers that are explained by default, one of each parallel stream. Raises ModelError if there are none.
 
-        They are the last ones with a spatial extent and a gradient of the score through them that are not part of an
-        attention module, nor a single channel, which is a gate. (In the last block of a ViT that is the normalisation
-        before the attention: after it, only the class token reaches the head.)
+        They are the last ones that are eligible, which means among others that they are not part of an attention
+        module. (In the last block of a ViT that is the normalisation before the attention: after it, only the class
+        token reaches the head.)
         """
         if not self.usable:
             raise ModelError(self._why_none_is_usable)
-        maps = [call for call in _usable(self.calls) if not call.is_single_channel]
-        return self._ends([call for call in maps if not call.in_attention] or maps or _usable(self.calls))
+        usable = _usable(self.calls)
+        return self._ends([call for call in usable if call.is_eligible] or usable)
 
     @property
     def automatic_features(self) -> list[Layer]:
         """The default layers for methods that interpret features: none whose channels are the model's scores."""
-        features = [
-            call
-            for call in _usable(self.calls)
-            if not (call.in_attention or call.is_single_channel or call.holds_scores)
-        ]
+        features = [call for call in _usable(self.calls) if call.is_eligible and not call.holds_scores]
         return self._ends(features) if features else self.automatic
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the default layers pass the check."""
+        return bool(self.usable) and all(call.is_proven for call in self.automatic)
 
     def explained_calls(self, layer: Layer) -> list[Layer]:
         """Return the calls of a layer that are explained: the last one and those that run in parallel to it."""
@@ -251,9 +263,24 @@ def names_of(calls: Sequence[Layer]) -> list[str]:
 
 
 def _usable(calls: Iterable[Layer]) -> list[Layer]:
-    """Return the calls whose grid is proven, or if there are none, all that have one."""
+    """Return the calls that have a grid and do not fail the check, or if there are none, all that have a grid."""
     with_grid = [call for call in calls if call.grid is not None]
-    return [call for call in with_grid if call.is_proven] or with_grid
+    return [call for call in with_grid if call.check != "failed"] or with_grid
+
+
+def best_of(surveys: Sequence[Survey]) -> Survey:
+    """Return the best result for each call from surveys of one model that saw different pictures."""
+    first = surveys[0]
+    others = [{(call.name, call.call): call for call in survey.calls} for survey in surveys[1:]]
+    best = (
+        max([call, *(other.get((call.name, call.call), call) for other in others)], key=_rank) for call in first.calls
+    )
+    return Survey(tuple(replace(call, number=number) for number, call in enumerate(best)), first.streams)
+
+
+def _rank(call: Layer) -> int:
+    """Return how well a call can be explained."""
+    return 0 if call.grid is None else 1 + CHECKS.index(call.check)
 
 
 def _unknown_layer(model: nn.Module, name: str) -> str:

@@ -10,20 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+Check = Literal["failed", "unclear", "passed"]
+"""The result of the check: a layer responds elsewhere than where the picture changes, or nowhere in particular, or
+there."""
+CHECKS: tuple[Check, ...] = ("failed", "unclear", "passed")
+"""The results from the worst to the best."""
+
 PLACES = ((0.2, 0.3), (0.75, 0.2), (0.4, 0.8))
 """The centres (x, y) of the patches in units of the picture's sides. No symmetry of a square maps them onto another."""
 PATCH = 0.2
 """The side of a patch in units of the picture's."""
-LEAST_AGREEMENT = 0.2
-"""The correlation with the expected responses from which a grid counts as proven."""
-
+_LEAST_AGREEMENT = 0.3  # the correlation with the expected responses from which a reading counts
+_CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid
+_MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
-_FAINT = 2  # levels of 255 by which the third picture differs everywhere, so that what never changes is known
+_FAINT = 3e-4  # the relative change of the third picture as a whole
 _FINEST = 64  # cells of a side that are compared
 _NUMBERS = 1 << 15  # numbers of an output that are compared
 
@@ -39,15 +46,22 @@ def _readings(x: float, y: float) -> list[_Place]:
 
 
 def occluded(picture: Tensor) -> Tensor:
-    """Return three copies of a picture, (h, w, channels) uint8, with a black or white patch each: (3, h, w, channels).
-
-    Besides its patch, the third differs from the others by two levels everywhere.
-    """
-    pictures = torch.stack([picture, picture, picture ^ _FAINT])
+    """Return a picture, (h, w, channels) uint8, with a black or white patch at each place: (3, h, w, channels)."""
+    pictures = torch.stack([picture] * len(PLACES))
     for each, (x, y) in zip(pictures, PLACES, strict=True):
-        patch = each[_extent(y, picture.shape[0]), _extent(x, picture.shape[1])]
-        patch.fill_(255 if patch.float().mean() < 128 else 0)
+        patch = _extent(y, picture.shape[0]), _extent(x, picture.shape[1])
+        each[patch] = 255 if picture[patch].float().mean() < 128 else 0
     return pictures
+
+
+def faintly_changed(inputs: Tensor) -> Tensor:
+    """Return three inputs (3, ...) with a contrast in the third that is higher by as little as counts.
+
+    Whatever comes from the picture differs then, if only in its last digits: what does not is told from it.
+    """
+    factor = inputs.new_ones(len(inputs), 1, 1, 1)
+    factor[-1] += max(_FAINT, torch.finfo(inputs.dtype).eps)
+    return inputs * factor
 
 
 def sample(by_channel: Tensor) -> Tensor:
@@ -70,19 +84,43 @@ def responses(samples: Sequence[Tensor]) -> Tensor:
     )
 
 
-def locate(response: Tensor) -> tuple[tuple[int, ...] | None, float]:
-    """Find out how the responses (3, h, w) lie in the picture.
+class Located(NamedTuple):
+    """How a layer's cells lie in the picture.
 
-    Returns:
-        The axes of (B, C, h, w) along which they are mirrored, None if they do not lie where the patches are; and their
-        correlation with the responses expected there, -1 to 1.
+    Attributes:
+        check: The result of the check.
+        agreement: The correlation of the responses with those expected, -1 to 1.
+        flips: The axes of (B, C, h, w) along which the cells are mirrored.
     """
+
+    check: Check
+    agreement: float
+    flips: tuple[int, ...] = ()
+
+
+def locate(samples: Sequence[Tensor]) -> Located:
+    """Find out how a layer's cells lie in the picture, given a sample (C, h, w) for each of the three pictures.
+
+    The responses are read as they are and with standardised channels, and the clearer result counts. A patch also
+    changes the gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to
+    standardise a few cells spreads the change of one over all of them.
+    """
+    read = (_read(responses(samples)), _read(responses([_standardised(each) for each in samples])))
+    return max(read, key=lambda located: (CHECKS.index(located.check), located.agreement))
+
+
+def _read(response: Tensor) -> Located:
     centred = _centred(response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30))
     agreements = (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
-    best = max(range(len(agreements)), key=agreements.__getitem__)
-    if best < len(_FLIPS) and agreements[best] >= LEAST_AGREEMENT:
-        return _FLIPS[best], agreements[best]
-    return None, agreements[0]
+    agreement, *mirrored = agreements[: len(_FLIPS)]
+    best_mirrored, best_other = max(mirrored), max(agreements[len(_FLIPS) :])
+    flips: tuple[int, ...] = ()
+    if best_mirrored > agreement + _MARGIN and best_mirrored >= _LEAST_AGREEMENT:
+        agreement, flips = best_mirrored, _FLIPS[agreements.index(best_mirrored)]
+    if agreement >= _LEAST_AGREEMENT and best_other <= agreement + _MARGIN:
+        return Located("passed", agreement, flips)
+    is_elsewhere = agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
+    return Located("failed" if is_elsewhere or not response.any() else "unclear", agreement)
 
 
 def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:
@@ -94,11 +132,16 @@ def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:
     return functional.adaptive_max_pool2d(pixels, (height, width))[:, 0] > 0
 
 
-def similarities(response: Tensor, others: Tensor) -> Tensor:
-    """Return the correlations of responses, (3, N), with each of several others, (3, several, N): (several,)."""
-    centred = _centred(response)[:, None]
-    differences = others - others.mean(dim=0)
-    return (centred * differences).sum(dim=(0, 2)) / differences.norm(dim=(0, 2)).clamp(min=1e-30)
+def similarity(response: Tensor, other: Tensor) -> float:
+    """Return the correlation of responses, (3, h, w), with those on another grid, on the coarser of the two."""
+    height, width = (min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
+    one, two = (_centred(functional.adaptive_avg_pool2d(each, (height, width))) for each in (response, other))
+    return float((one * two).sum())
+
+
+def _standardised(sample: Tensor) -> Tensor:
+    deviation, mean = torch.std_mean(sample, dim=(1, 2), correction=0, keepdim=True)
+    return (sample - mean) / deviation.clamp(min=max(1e-3 * float(deviation.max()), 1e-30))
 
 
 def _extent(centre: float, pixels: int) -> slice:

@@ -19,12 +19,12 @@ from livecam.models.gradients import gradients_kept
 from livecam.models.grid import Grid, by_channel, possible_layouts
 from livecam.models.grids import Found, Grids
 from livecam.models.layers import CROP, VIEWS, Layer, Survey
-from livecam.models.locality import responses, sample
+from livecam.models.locality import PLACES, faintly_changed, sample
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.streams import Streams
 
-Samples = dict[str, Tensor]
-"""A part of an output for one picture, for each layout that its shape allows."""
+Samples = dict[str, list[Tensor]]
+"""Parts of an output in each layout that its shape allows: one for each picture for which it has this shape."""
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,19 @@ class Output:
         call: The call, counted from 0.
         shape: The shape of the output.
         edge: Its node in the autograd graph, before any in-place operation.
-        samples: Parts of it; after the recording, of all three pictures.
+        samples: Parts of it, and of the outputs for the other pictures.
     """
 
     name: str
     call: int
     shape: tuple[int, ...]
     edge: GradientEdge
-    samples: list[Samples] = field(repr=False)
+    samples: Samples = field(repr=False)
 
     @property
-    def responses(self) -> Samples:
-        """The responses to the patches of the three pictures, for each layout that the shape allows."""
-        first, *others = self.samples
-        # An output that is missing or has another shape for another picture counts as one that does not respond.
-        alike = {layout: [first[layout], *(other[layout] for other in others if layout in other)] for layout in first}
-        return {
-            layout: responses(of_pictures if len({each.shape for each in of_pictures}) == 1 else [first[layout]] * 3)
-            for layout, of_pictures in alike.items()
-        }
+    def comparable(self) -> Samples:
+        """The samples of three pictures; an output that is not there for all of them counts as always the same."""
+        return {layout: seen if len(seen) == len(PLACES) else seen[:1] * 3 for layout, seen in self.samples.items()}
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ class Recording:
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
         for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
-            found = grids.find(output.responses, output.shape)
+            found = grids.find(output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             obstacle = _obstacle(found.grid, gradient, holds_views=holds_views, is_crop=is_crop)
             layers.append(self._layer(len(layers), found, obstacle, holds_scores))
@@ -111,7 +105,7 @@ class Recording:
             output.shape,
             grid,
             obstacle,
-            is_proven=found.is_proven,
+            check=found.check,
             agreement=found.agreement,
             in_attention=_is_in_attention(self.model, output.name),
             holds_scores=grid is not None and holds_scores(output.shape[grid.channel_axis]),
@@ -129,17 +123,21 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         inputs: Pictures as `livecam.models.locality.occluded` makes them, (3, channels, h, w).
     """
     size = (inputs.shape[2], inputs.shape[3])
-    example, *others = (each[None] for each in inputs.detach())
+    example, *others = (each[None] for each in faintly_changed(inputs.detach()))
     outputs: dict[tuple[str, int], Output] = {}
 
     def keep(name: str, call: int, output: Tensor) -> None:
         if output.requires_grad:
             edge = get_gradient_edge(output)
-            outputs[name, call] = Output(name, call, tuple(output.shape), edge, [_samples(output, size)])
+            layouts = [] if _is_attention(output) else possible_layouts(tuple(output.shape), size)
+            samples = {layout: [sample(by_channel(output.detach(), layout))] for layout in layouts}
+            outputs[name, call] = Output(name, call, tuple(output.shape), edge, samples)
 
     def compare(name: str, call: int, output: Tensor) -> None:
-        if (name, call) in outputs:
-            outputs[name, call].samples.append(_samples(output, size))
+        kept = outputs.get((name, call))
+        if kept and kept.shape == output.shape:
+            for layout, samples in kept.samples.items():
+                samples.append(sample(by_channel(output, layout)))
 
     with torch.enable_grad(), gradients_kept() as keeper:
         with _each_output(model, keep) as calls, Squashings() as squashings:
@@ -148,11 +146,6 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
             with _each_output(model, compare):
                 model(other)
     return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
-
-
-def _samples(output: Tensor, input_size: tuple[int, int]) -> Samples:
-    layouts = possible_layouts(tuple(output.shape), input_size)
-    return {layout: sample(by_channel(output.detach(), layout)) for layout in layouts}
 
 
 def _obstacle(grid: Grid | None, gradient: Tensor | None, *, holds_views: bool, is_crop: bool) -> str:
@@ -186,6 +179,14 @@ def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> I
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _is_attention(output: Tensor) -> bool:
+    """Return True for matrices of attention, (B, heads, queries, keys), whose rows add up to 1."""
+    if output.ndim != 4 or output.shape[-1] == 1:
+        return False
+    rows = output.detach().sum(dim=-1, dtype=torch.float32)
+    return bool((rows - 1).abs().max() < 0.01)
 
 
 def _is_in_attention(model: nn.Module, name: str) -> bool:

@@ -43,7 +43,7 @@ def test_the_list_says_what_can_be_explained_and_why_not(livecam: Livecam) -> No
         "automatic": True,
         "obstacle": None,
         "agreement": rows["evidence"]["agreement"],
-        "proven": True,
+        "check": "passed",
     }
     assert (rows["pool"]["number"], rows["pool"]["obstacle"]) == (None, "no spatial extent")
     table = livecam("layers", "shapes").output
