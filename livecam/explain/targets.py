@@ -163,8 +163,9 @@ class Classes:
                 f"give a number from 0 to {self._count - 1}, or labels"
             )
         folded = _folded(text)
-        near = difflib.get_close_matches(folded, self._folded, n=_SUGGESTIONS, cutoff=0.7)
-        alike = [index for index, name in enumerate(self._folded) if folded in name or name in near]
+        words = [{name, *re.findall(r"\w+", name)} for name in self._folded]
+        near = difflib.get_close_matches(folded, set().union(*words), n=1, cutoff=0.7)
+        alike = [index for index, name in enumerate(self._folded) if folded in name or words[index] & {*near}]
         hint = f"did you mean {self._listed(alike)}?" if alike else f"it has {self._listed(range(self._count))}"
         raise ModelError(f"{self._model} has no class {text!r}; {hint}")
 
