@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from livecam.models.grid import Grid, covers, spans_of
-from livecam.models.locality import Check, locate, responses, similarity, touched
+from livecam.models.locality import Check, Flips, locate, responses, similarity, touched
+from livecam.models.streams import Streams
 
 LEAST_SIMILARITY = 0.5
 """The correlation of the responses of the first tokens with those of a grid from which they are its cells."""
@@ -36,39 +38,53 @@ class Grids:
 
     Args:
         input_size: (height, width) of the input.
+        streams: Which outputs are computed from which.
     """
 
-    def __init__(self, input_size: tuple[int, int]) -> None:
-        self._input_size = input_size
-        self._shown: dict[Size, Tensor] = {}  # the last responses on each proven grid, (3, h, w); of some cells if many
+    def __init__(self, input_size: tuple[int, int], streams: Streams) -> None:
+        self._input_size, self._streams = input_size, streams
+        self._proven: dict[Flips, int] = defaultdict(int)  # the outputs with a proven grid by its flips, as bits
+        # The last responses on each proven grid by its flips, (3, h, w); of some cells if they are many.
+        self._shown: dict[Flips, dict[Size, Tensor]] = defaultdict(dict)
         self._tokens: dict[int, Grid] = {}  # the proven grid of each number of tokens
 
-    def find(self, samples: Mapping[str, Sequence[Tensor]], shape: tuple[int, ...]) -> Found:
+    def find(self, number: int, samples: Mapping[str, Sequence[Tensor]], shape: tuple[int, ...]) -> Found:
         """Return the grid of an output.
 
         Args:
+            number: Its place in the order of execution.
             samples: Samples of it for the three pictures, (C, h, w) or (C, N), in each layout that its shape allows.
             shape: The shape of the output.
         """
+        usual_flips = self._usual_flips(number)
         found = [
-            self._find_map(layout, shape, of_pictures)
+            self._find_map(layout, shape, of_pictures, usual_flips)
             if of_pictures[0].ndim == 3
-            else self._find_tokens(layout, of_pictures)
+            else self._find_tokens(layout, of_pictures, usual_flips)
             for layout, of_pictures in samples.items()
         ]
-        return max(found, key=lambda each: each.agreement or -1, default=Found(None))
+        best = max(found, key=lambda each: each.agreement or -1, default=Found(None))
+        if best.grid and best.check == "passed":
+            self._proven[best.grid.flips] |= 1 << number
+        return best
 
-    def _find_map(self, layout: str, shape: tuple[int, ...], samples: Sequence[Tensor]) -> Found:
+    def _usual_flips(self, number: int) -> Flips:
+        """Return the flips of all outputs that an output is computed from, none if they differ."""
+        sources = self._streams.sources(number)
+        flips = [flips for flips, outputs in self._proven.items() if outputs & sources]
+        return flips[0] if len(flips) == 1 else ()
+
+    def _find_map(self, layout: str, shape: tuple[int, ...], samples: Sequence[Tensor], usual_flips: Flips) -> Found:
         height, width = shape[2:] if layout == "nchw" else shape[1:3]
-        return self._checked(Grid(layout, height, width), samples)
+        return self._checked(Grid(layout, height, width, flips=usual_flips), samples)
 
-    def _find_tokens(self, layout: str, samples: Sequence[Tensor]) -> Found:
+    def _find_tokens(self, layout: str, samples: Sequence[Tensor], usual_flips: Flips) -> Found:
         tokens = samples[0].shape[1]
         known = self._tokens.get(tokens)
         if known:
-            return self._checked(replace(known, layout=layout), _cells(known, samples))
+            return self._checked(replace(known, layout=layout, flips=usual_flips), _cells(known, samples))
         response = responses(samples)
-        for grid in self._of_size(layout, response) + self._confined(layout, response):
+        for grid in self._of_size(layout, response, usual_flips) + self._confined(layout, response):
             found = self._checked(grid, _cells(grid, samples))
             if found.check == "passed":
                 self._tokens[tokens] = grid
@@ -76,17 +92,17 @@ class Grids:
         return Found(None)
 
     def _checked(self, grid: Grid, samples: Sequence[Tensor]) -> Found:
-        check, agreement, flips = locate(samples)
-        if check == "passed" and not flips:
-            self._shown[grid.height, grid.width] = responses(samples)
+        check, agreement, flips = locate(samples, grid.flips)
+        if check == "passed":
+            self._shown[flips][grid.height, grid.width] = responses(samples)
         return Found(replace(grid, flips=flips), check, agreement)
 
-    def _of_size(self, layout: str, response: Tensor) -> list[Grid]:
+    def _of_size(self, layout: str, response: Tensor, flips: Flips) -> list[Grid]:
         """Return the grids of tokens that respond as the grids do that were shown; those with most cells first."""
-        halved = {(-(-height // 2), -(-width // 2)): shown for (height, width), shown in self._shown.items()}
+        halved = {(-(-height // 2), -(-width // 2)): shown for (height, width), shown in self._shown[flips].items()}
         grids = [
-            Grid(layout, *size, spans)
-            for size, shown in (halved | self._shown).items()
+            Grid(layout, *size, spans, flips)
+            for size, shown in (halved | self._shown[flips]).items()
             if (spans := _spans(response, size, shown))
         ]
         return sorted(grids, key=lambda grid: -grid.height * grid.width)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Flips = tuple[int, ...]
+"""The axes of (B, C, h, w) along which a picture is mirrored: 2 and 3."""
 Check = Literal["failed", "unclear", "passed"]
 """The result of the check: a layer responds elsewhere than where the picture changes, or nowhere in particular, or
 there."""
@@ -27,14 +29,15 @@ PLACES = ((0.2, 0.3), (0.75, 0.2), (0.4, 0.8))
 PATCH = 0.2
 """The side of a patch in units of the picture's."""
 _LEAST_AGREEMENT = 0.3  # the correlation with the expected responses from which a reading counts
-_CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid
+_CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid, and other flips than the usual ones count
+_LEAST_CELLS = 16  # of which such evidence is no accident
 _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
 _FAINT = 3e-4  # the relative change of the third picture as a whole
 _FINEST = 64  # cells of a side that are compared
 _NUMBERS = 1 << 15  # numbers of an output that are compared
 
-_FLIPS = ((), (3,), (2,), (2, 3))  # the axes of (B, C, h, w) along which the first four readings are mirrored
+_FLIPS: tuple[Flips, ...] = ((), (3,), (2,), (2, 3))  # of the first four readings
 _Place = tuple[float | None, float | None]
 
 
@@ -90,37 +93,41 @@ class Located(NamedTuple):
     Attributes:
         check: The result of the check.
         agreement: The correlation of the responses with those expected, -1 to 1.
-        flips: The axes of (B, C, h, w) along which the cells are mirrored.
+        flips: How the cells are mirrored.
     """
 
     check: Check
     agreement: float
-    flips: tuple[int, ...] = ()
+    flips: Flips = ()
 
 
-def locate(samples: Sequence[Tensor]) -> Located:
+def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
     """Find out how a layer's cells lie in the picture, given a sample (C, h, w) for each of the three pictures.
+
+    Other flips than the usual ones, those of the layers that it is computed from, need clear evidence.
 
     The responses are read as they are and with standardised channels, and the clearer result counts. A patch also
     changes the gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to
     standardise a few cells spreads the change of one over all of them.
     """
-    read = (_read(responses(samples)), _read(responses([_standardised(each) for each in samples])))
+    read = [
+        _read(responses(each), usual_flips) for each in (samples, [_standardised(of_picture) for of_picture in samples])
+    ]
     return max(read, key=lambda located: (CHECKS.index(located.check), located.agreement))
 
 
-def _read(response: Tensor) -> Located:
+def _read(response: Tensor, flips: Flips) -> Located:
     centred = _centred(response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30))
     agreements = (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
-    agreement, *mirrored = agreements[: len(_FLIPS)]
-    best_mirrored, best_other = max(mirrored), max(agreements[len(_FLIPS) :])
-    flips: tuple[int, ...] = ()
-    if best_mirrored > agreement + _MARGIN and best_mirrored >= _LEAST_AGREEMENT:
+    agreement = agreements[_FLIPS.index(flips)]
+    best_mirrored, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
+    is_clear = best_mirrored >= _CLEAR_AGREEMENT and response[0].numel() >= _LEAST_CELLS
+    if is_clear and best_mirrored > agreement + _MARGIN:
         agreement, flips = best_mirrored, _FLIPS[agreements.index(best_mirrored)]
     if agreement >= _LEAST_AGREEMENT and best_other <= agreement + _MARGIN:
         return Located("passed", agreement, flips)
     is_elsewhere = agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
-    return Located("failed" if is_elsewhere or not response.any() else "unclear", agreement)
+    return Located("failed" if is_elsewhere or not response.any() else "unclear", agreement, flips)
 
 
 def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:

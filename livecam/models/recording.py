@@ -86,15 +86,16 @@ class Recording:
         with torch.enable_grad():
             edges = [output.edge for output in self.outputs]
             gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
-        grids = Grids((self.example.shape[2], self.example.shape[3]))
+        streams = Streams(edges)
+        grids = Grids((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
         for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
-            found = grids.find(output.comparable, output.shape)
+            found = grids.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             obstacle = _obstacle(found.grid, gradient, holds_views=holds_views, is_crop=is_crop)
             layers.append(self._layer(len(layers), found, obstacle, holds_scores))
-        return Survey(tuple(layers), Streams(edges))
+        return Survey(tuple(layers), streams)
 
     def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
         output = self.outputs[number]

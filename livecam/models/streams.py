@@ -34,6 +34,10 @@ class Streams:
                 ends.append(number)
         return ends[::-1]
 
+    def sources(self, number: int) -> int:
+        """Return the outputs that an output is computed from, as the bits of a number."""
+        return self._sources[number]
+
     def are_apart(self, number: int, others: Iterable[int]) -> bool:
         """Return True if an output is neither computed from one of the others, nor one of them from it."""
         return not any(number == other or self._leads(number, other) or self._leads(other, number) for other in others)

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 from torchvision.transforms.functional import five_crop
 
 from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
 from livecam.models import Preprocessing
+from livecam.models.locality import PLACES, locate
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
@@ -260,3 +262,44 @@ def test_the_program_of_several_streams_can_be_traced(model: nn.Module) -> None:
     maps = explainer.answer(pictures()).maps
     traced = trace(program_of(explainer), model, pictures())
     torch.testing.assert_close(traced.module(pictures())[0], maps)
+
+
+class AugmentedTransformer(nn.Module):
+    """A vision transformer that looks at the mirrored picture before it looks at the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = VisionTransformer(64, 16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=5)
+        nn.init.normal_(self.net.heads[0].weight)  # which begins with zeros, through which no gradient comes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.flip(3)) + self.net(x)
+
+
+def test_flips_of_tokens_are_undone() -> None:
+    torch.manual_seed(0)
+    model = AugmentedTransformer()
+    explainer = explained(model)
+    layer = "net.encoder.layers.encoder_layer_1.ln_1"
+    assert explainer.layer == f"{layer} (call 1 of 2),{layer} (call 2 of 2)"
+
+    def fold(tokens: Tensor) -> Tensor:
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+
+    of_mirrored, of_upright = (
+        gradcam_witness(model, layer, inputs(), of_class(2), fold=fold, call=call) for call in (0, 1)
+    )
+    assert least_cosine(explainer.cam(inputs(), target=2), of_mirrored.flip(2) + of_upright) > 0.9999
+
+
+def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> None:
+    """In an untrained network the responses of late layers are little more than noise."""
+    noise = torch.randn(3, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    blobs = torch.zeros(3, 1, 7, 7)
+    for blob, (x, y) in zip(blobs, PLACES, strict=True):
+        blob[0, int(7 * y), 6 - int(7 * x)] = 1
+    faint, clear = blobs + 0.2 * noise, blobs + 0.02 * noise
+    assert locate(clear).flips == (3,)
+    assert locate(faint).flips == ()
+    assert locate(faint, (3,)).flips == (3,)
+    assert locate(clear[..., 2:5, 2:5]).flips == ()
