@@ -114,6 +114,7 @@ class Survey:
 
     Attributes:
         calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
+        streams: Which of them are computed from which.
     """
 
     calls: tuple[Layer, ...]
@@ -184,7 +185,7 @@ class Survey:
         if not found:
             raise ModelError("the layer is empty; leave it out for the automatic choice")
         for calls in found:
-            self._tell(calls)
+            self._tell(calls, is_automatic=wanted is None)
         return [
             [
                 TargetLayer(name, model.get_submodule(call.name), call.grid, call.call)
@@ -194,7 +195,7 @@ class Survey:
             for calls in found
         ]
 
-    def _tell(self, explained: Sequence[Layer]) -> None:
+    def _tell(self, explained: Sequence[Layer], *, is_automatic: bool) -> None:
         """Tell what is not as expected of calls that are explained together, and what is left out beside them."""
         names = names_of(explained)
         for call, name in zip(explained, names, strict=True):
@@ -203,15 +204,14 @@ class Survey:
         if len(explained) > 1:
             log.warning("%s run in parallel, so their maps are added", " and ".join(names))
         for call in self._left_out(explained):
-            log.warning("%s is left out: it %s", call.label, call.obstacle or DOUBT)
+            if is_automatic or call.name == explained[0].name:
+                log.warning("%s is left out: it %s", call.label, call.obstacle or DOUBT)
 
     def _left_out(self, explained: Sequence[Layer]) -> list[Layer]:
-        """Return the calls of the same layers that run in parallel, but cannot be placed on the picture."""
-        names, numbers = {call.name for call in explained}, [call.number for call in explained]
-        unplaced = [call for call in self.calls if call.obstacle == CROP or (call.grid and not call.is_proven)]
-        return self._ends(
-            [call for call in unplaced if call.name in names and self.streams.are_apart(call.number, numbers)]
-        )
+        """Return the calls that run in parallel to those that are explained, but cannot be placed on the picture."""
+        numbers = [call.number for call in explained]
+        unplaced = [call for call in self.calls if call.obstacle == CROP or (call.grid and call.check == "failed")]
+        return self._ends([call for call in unplaced if self.streams.are_apart(call.number, numbers)])
 
     def _ends(self, calls: Sequence[Layer]) -> list[Layer]:
         return [self.calls[number] for number in self.streams.ends(call.number for call in calls)]

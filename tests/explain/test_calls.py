@@ -303,3 +303,22 @@ def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> No
     assert locate(faint).flips == ()
     assert locate(faint, (3,)).flips == (3,)
     assert locate(clear[..., 2:5, 2:5]).flips == ()
+
+
+class TurnedStream(TwoStreams):
+    """A two-stream network, the second stream of which sees the picture turned by a quarter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges.register_forward_pre_hook(lambda module, inputs: (torch.rot90(inputs[0], 1, (2, 3)),))
+
+
+def test_a_stream_that_cannot_be_placed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = TurnedStream()
+    explainer = explained(model)
+    assert explainer.layer == "colour"
+    assert told(caplog) == ["edges is left out: it does not respond where the picture changes"]
+    caplog.clear()
+    assert explained(model, layer="colour").layer == "colour"
+    assert not told(caplog)
