@@ -72,6 +72,14 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
 
 
 @pytest.fixture
+def quick_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces the network of `shapes` by a quick one, for tests that do not look at the heat."""
+    from tests.support.tiny import quick_shapes
+
+    monkeypatch.setattr("livecam.models.shapes.load", quick_shapes)
+
+
+@pytest.fixture
 def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

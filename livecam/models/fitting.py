@@ -159,7 +159,7 @@ def differing_shape(module: nn.Module, state: State) -> dict[str, int]:
         elif len(theirs) == 4 and (ours[0], 3, *ours[2:]) == ours and (ours[0], 1, *ours[2:]) == theirs:
             shape["channels"] = 1
         else:
-            return {}  # weights of another model: `load_state` raises the error
+            return {}  # weights of another model: `load_weights` raises the error
     if len(rows) == 1:
         shape["classes"] = rows.pop()[1]
     return shape

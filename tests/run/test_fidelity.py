@@ -16,6 +16,8 @@ from click.testing import Result
 from tests.support.clips import Facts, facts_of, number_in
 from tests.support.packets import remuxed
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 

@@ -11,6 +11,8 @@ from click.testing import Result
 
 from tests.support.flashes import FLASHES, FPS, Change, make_flash_clip, offsets_of_beeps
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 
 HALF_A_FRAME_SECONDS = 0.5 / FPS

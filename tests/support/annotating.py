@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_SECONDS = 60
-_OPTIONS = ("--engine", "eager", "--opacity", "0.3")
+_OPTIONS = ("--engine", "eager", "--opacity", "0.3", "--model", "tests.support.tiny:quick_shapes")
 
 
 @dataclass(frozen=True)

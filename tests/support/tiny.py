@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from livecam import Explainer
 from livecam.explain.answer import Program
-from livecam.models import Preprocessing
+from livecam.models import Classifier, Preprocessing, shapes
+from livecam.models.weights import untrained
 
 
 class Tiny(nn.Module):
@@ -23,6 +25,26 @@ class Tiny(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
+
+
+class QuickShapes(nn.Module):
+    """A network of one convolution, with the outputs and the layer of `shapes`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evidence = nn.Conv2d(3, len(shapes.LABELS), 8, 8)
+        self.pool = shapes.LogMeanExp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(self.evidence(x))
+
+
+def quick_shapes(name: str = shapes.NAME) -> Classifier:
+    """Return a classifier that is said to be `shapes`, and takes a hundredth of its time."""
+    known = shapes.build()
+    return replace(
+        known, module=untrained(QuickShapes).eval(), preprocessing=replace(known.preprocessing, size=(64, 64))
+    )
 
 
 def tiny(model: type[Tiny] = Tiny, **options: Any) -> Explainer:
