@@ -77,11 +77,12 @@ def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squash
     wanted = "raw" if classifier.unit else classifier.scores
     if wanted == "raw":
         return Reading("raw")
-    return (
-        _of_call(outputs, calls)
-        or _of_probabilities(classifier.name, outputs, calls)
-        or _of_numbers(classifier.name, outputs, wanted)
-    )
+    reading = _of_call(outputs, calls) or _of_probabilities(classifier.name, outputs, calls)
+    if reading is None:
+        return _of_numbers(classifier.name, outputs, wanted)
+    if wanted not in ("auto", reading.scores):
+        log.warning("%s gives probabilities itself, so no %s is applied", classifier.name, wanted)
+    return reading
 
 
 def _of_call(outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
@@ -139,11 +140,15 @@ def _are_exclusive(outputs: Tensor) -> bool:
 
 
 def _come_from(outputs: Tensor, calls: Sequence[Squashing]) -> bool:
-    """Return True if outputs (1, classes) are made of probabilities: selected from them, or of as many."""
+    """Return True if outputs (1, classes) are made of probabilities: of as many, or selected from a row of them."""
     return _are_in_range(outputs) and any(
-        call.result.numel() == outputs.numel() or bool(torch.isin(outputs, call.result.to(outputs.dtype)).all())
+        call.result.numel() == outputs.numel() or (call.result.ndim <= 2 and _contains(call.result, outputs))
         for call in calls
     )
+
+
+def _contains(row: Tensor, outputs: Tensor) -> bool:
+    return bool(torch.isin(outputs, row.to(outputs.dtype)).all())
 
 
 def _are_in_range(outputs: Tensor) -> bool:

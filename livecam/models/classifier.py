@@ -101,7 +101,8 @@ class Classifier:
         preprocessing: How pictures become its input.
         scores: How its outputs become the scores that are shown, one of `livecam.names.SCORES`: "softmax" for logits of
             classes that exclude each other, "sigmoid" for logits of classes that do not, "raw" for numbers that are
-            shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs.
+            shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs. Outputs that are
+            probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
 
     Raises:

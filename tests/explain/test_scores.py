@@ -191,6 +191,13 @@ def test_what_is_not_obvious_is_told(end: End, note: str | None, caplog: pytest.
     assert [note in message for message in caplog.messages] == ([True] if note else [])
 
 
+def test_no_sigmoid_is_applied_to_the_probabilities_of_a_softmax(caplog: pytest.LogCaptureFixture) -> None:
+    image = pictures(1)[0].numpy()
+    given, expected = (ending(nn.Softmax(dim=1), scores=scores)(image) for scores in ("sigmoid", "softmax"))
+    assert given.predictions == expected.predictions
+    assert caplog.messages == ["Ending gives probabilities itself, so no sigmoid is applied"]
+
+
 def test_the_logarithm_of_a_probability_is_explained_where_its_logit_is_unknown() -> None:
     inputs = torch.randn(3, 3, 64, 64, generator=torch.manual_seed(1))
     selected: End = lambda logits: logits[:, :2].softmax(dim=1)[:, 1:]  # noqa: E731
