@@ -157,6 +157,11 @@ class Explainer:
                 if surveys[-1].is_settled:
                     break
         self.survey = best_of(surveys)
+        if functions and not self.survey.usable:
+            raise ModelError(
+                f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "
+                "let the score not be rounded or clipped, or take another model"
+            )
         self._example = recording.example.detach()
         self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
         self._functions = functions

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
+from livecam.explain.preprocess import pictures_to_survey
+from livecam.explain.program import Normalisation
 from livecam.models import Preprocessing
 from livecam.text import number
 from tests.support.tiny import program_of
@@ -74,6 +76,11 @@ def features_of(model: nn.Module, explainer: Explainer, picture: np.ndarray) -> 
     explainer(picture)
     handle.remove()
     return kept[-1]
+
+
+def tried_pictures() -> list[Tensor]:
+    normalisation = Normalisation(PREPROCESSING, torch.device("cpu"), torch.float32)
+    return [normalisation(picture[None]) for picture in pictures_to_survey(PREPROCESSING)]
 
 
 def inputs(count: int = 3) -> Tensor:
@@ -150,6 +157,20 @@ def test_every_method_that_explains_a_target(method: str) -> None:
     np.testing.assert_allclose(explanation.cam, wrapped.cam, rtol=1e-3, atol=1e-6)
 
 
+def test_a_score_that_is_clipped_for_the_first_picture_that_is_tried() -> None:
+    model = Pooled().eval()
+    first, second, _ = (float(energy(model(each).detach())) for each in tried_pictures())
+
+    def clipped(output: Tensor) -> Tensor:
+        return ((energy(output) - (first + second) / 2) * (second - first)).relu()
+
+    assert explaining(model, target=clipped).layer == explaining(model, target=energy).layer
+
+
+def test_a_model_in_half_precision() -> None:
+    assert explaining(Pooled().bfloat16(), target=lambda output: output @ REFERENCE)(PICTURES[0]).label == "score"
+
+
 def test_what_speaks_against_a_high_score() -> None:
     explainer = explaining(Pooled(), target=similarity, negative=True)
     assert explainer(PICTURES[0]).classes[0].title == "against similarity"
@@ -195,8 +216,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "detached": (lambda output: output.detach()[:, 1], "has no gradient; compute it from the model's output"),
     "whole numbers": (lambda output: output.argmax(dim=1), "has no gradient; compute it from the model's output"),
     "in place": (lambda output: output.mul_(2)[:, 1], "the target score changes the model's output in place"),
-    "not a number": (lambda output: (-1 - output[:, 1]).log(), "is nan for a picture of noise"),
-    "constant": (lambda output: 0 * output.sum(dim=1), "the gradient of the target score is 0 for a picture of noise"),
+    "not a number": (lambda output: (-1 - output[:, 1]).log(), "is nan for a test picture"),
+    "constant": (lambda output: 0 * output.sum(dim=1), "no gradient of score reaches a layer with a spatial extent"),
     "a mixture": ([similarity, 3], "made of functions alone, or of classes alone"),
     "an empty mapping": ({}, "made of functions alone, or of classes alone"),
     "a mapping to classes": ({"dog": 3}, "made of functions alone, or of classes alone"),
