@@ -18,6 +18,8 @@ from livecam.models.streams import Streams
 LEAST_SIMILARITY = 0.5
 """The correlation of the responses of the first tokens with those of a grid from which they are its cells."""
 
+_LEAST_SIMILARITY_ANYWHERE = 0.9  # where the cells are searched for among more tokens, of which many are a bit similar
+
 Size = tuple[int, int]
 """(height, width)"""
 
@@ -145,4 +147,4 @@ def _spans(response: Tensor, size: Size, shown: Tensor) -> tuple[tuple[int, int]
         return ()
     of_starts = [similarity(each.reshape(3, *size), shown) for each in response.unfold(1, cells, 1).unbind(1)]
     first = max(range(len(of_starts)), key=of_starts.__getitem__)
-    return ((first, first + cells),) if of_starts[first] >= LEAST_SIMILARITY else ()
+    return ((first, first + cells),) if of_starts[first] >= _LEAST_SIMILARITY_ANYWHERE else ()

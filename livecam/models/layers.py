@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 from torch import nn
 
@@ -203,15 +204,16 @@ class Survey:
                 log.warning("layer %s %s, so its map may show other places", name, DOUBT)
         if len(explained) > 1:
             log.warning("%s run in parallel, so their maps are added", " and ".join(names))
-        for call in self._left_out(explained):
-            if is_automatic or call.name == explained[0].name:
-                log.warning("%s is left out: it %s", call.label, call.obstacle or DOUBT)
+        left_out = [call for call in self._left_out(explained) if is_automatic or call.name == explained[0].name]
+        for reason, calls in groupby(left_out, lambda call: call.obstacle or DOUBT):
+            log.warning("left out, as it %s: %s", reason, ", ".join(call.label for call in calls))
 
     def _left_out(self, explained: Sequence[Layer]) -> list[Layer]:
-        """Return the calls that run in parallel to those that are explained, but cannot be placed on the picture."""
+        """Return the ends of streams that cannot be placed on the picture: crops, and what fails the check."""
         numbers = [call.number for call in explained]
-        unplaced = [call for call in self.calls if call.obstacle == CROP or (call.grid and call.check == "failed")]
-        return self._ends([call for call in unplaced if self.streams.are_apart(call.number, numbers)])
+        failed = [call for call in self.calls if call.grid and call.check == "failed"]
+        apart = [call for call in failed if self.streams.are_apart(call.number, numbers)]
+        return self._ends([*apart, *(call for call in self.calls if call.obstacle == CROP)])
 
     def _ends(self, calls: Sequence[Layer]) -> list[Layer]:
         return [self.calls[number] for number in self.streams.ends(call.number for call in calls)]

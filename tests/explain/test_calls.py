@@ -252,7 +252,7 @@ def test_views_that_cannot_be_placed_are_left_out_and_told(
     assert explainer.layer == "backbone (call 1 of 2)"
     witness = gradcam_witness(model, "backbone", inputs(), of_class(2), call=0)
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
-    assert told(caplog) == [f"backbone (call 2 of 2) is left out: it {reason}"]
+    assert told(caplog) == [f"left out, as it {reason}: backbone (call 2 of 2)"]
 
 
 @pytest.mark.parametrize("model", [Augmented(upright, mirrored), TwoStreams(stride=1)])
@@ -305,6 +305,20 @@ def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> No
     assert locate(clear[..., 2:5, 2:5]).flips == ()
 
 
+class Glimpse(TwoStreams):
+    """Looks at the middle of the picture, as much as the whole picture says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = self.colour(x).mean(dim=(2, 3))
+        return self.head(torch.cat([whole, self.edges(x[..., 8:56, 8:56] * whole.mean()).mean(dim=(2, 3))], dim=1))
+
+
+def test_a_stream_of_crops_is_told_though_it_comes_after_the_layer(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    assert explained(Glimpse()).layer == "colour"
+    assert told(caplog) == ["left out, as it sees only a part of the picture: edges"]
+
+
 class TurnedStream(TwoStreams):
     """A two-stream network, the second stream of which sees the picture turned by a quarter."""
 
@@ -318,7 +332,7 @@ def test_a_stream_that_cannot_be_placed_is_told(caplog: pytest.LogCaptureFixture
     model = TurnedStream()
     explainer = explained(model)
     assert explainer.layer == "colour"
-    assert told(caplog) == ["edges is left out: it does not respond where the picture changes"]
+    assert told(caplog) == ["left out, as it does not respond where the picture changes: edges"]
     caplog.clear()
     assert explained(model, layer="colour").layer == "colour"
     assert not told(caplog)
