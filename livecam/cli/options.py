@@ -187,8 +187,8 @@ MODEL = Section(
             default="shapes",
             metavar="NAME",
             help="The classifier: shapes (ships with livecam), efficientnet_lite0 (ImageNet, nothing to download), a "
-            "model of torchvision, timm:NAME, hf:NAME or hf:FOLDER of Hugging Face, or package.module:callable for "
-            "your own. `livecam models` lists names.",
+            "model of torchvision, timm:NAME, hf:NAME or hf:FOLDER of Hugging Face, a file (model.pt2), or "
+            "package.module:callable for your own. `livecam models` lists names.",
         ),
         Option(
             ["--weights"],
