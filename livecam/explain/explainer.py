@@ -179,6 +179,11 @@ class Explainer:
         """Explain these targets by this method at this layer. If they are invalid, nothing changes."""
         found = find_method(method)
         selection = self.task.selection(wanted, found, runner_up=self._runner_up)
+        if self.survey.is_cut and found.needs_gradient:
+            raise ModelError(
+                f"the code of {self.classifier.name} cuts the gradient between its layers and its scores, "
+                "as NumPy does; --method scorecam, ablationcam, eigencam and fem need none"
+            )
         layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown

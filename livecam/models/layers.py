@@ -116,10 +116,12 @@ class Survey:
     Attributes:
         calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
         streams: Which of them are computed from which.
+        is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
     """
 
     calls: tuple[Layer, ...]
     streams: Streams
+    is_cut: bool = False
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -277,7 +279,7 @@ def best_of(surveys: Sequence[Survey]) -> Survey:
     best = (
         max([call, *(other.get((call.name, call.call), call) for other in others)], key=_rank) for call in first.calls
     )
-    return Survey(tuple(replace(call, number=number) for number, call in enumerate(best)), first.streams)
+    return replace(first, calls=tuple(replace(call, number=number) for number, call in enumerate(best)))
 
 
 def _rank(call: Layer) -> int:

@@ -6,7 +6,7 @@ import inspect
 import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +47,20 @@ def out_of_memory(device: torch.device) -> ModelError:
         f"the memory of {device} is too small for this model, or others use it; "
         "end those, take a smaller model, or --device cpu"
     )
+
+
+def why_no_layers(model: nn.Module, calls: Collection[str]) -> str:
+    """Return why no layer of a model could be observed, given the names of the modules that it called."""
+    modules = list(model.modules())
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+        return "parts of the model are TorchScript, which hides its layers; make it of the modules that these came from"
+    if any("quantized" in type(module).__module__ for module in modules):
+        return "the model is quantised, and integers have no gradient; explain it as it was before"
+    if any(hasattr(module, "_orig_mod") for module in modules):
+        return "torch.compile hides the layers of the model; explain the module that was compiled"
+    if not calls:
+        return "the model calls no modules inside, so it has no layers; make its operations modules, such as nn.Conv2d"
+    return "no module inside the model returns a tensor that has a gradient of the picture: it cannot be explained"
 
 
 def _problem(classifier: Classifier, exc: Exception) -> str:

@@ -20,6 +20,7 @@ from livecam.models.grid import Grid, by_channel, possible_layouts
 from livecam.models.grids import Found, Grids
 from livecam.models.layers import CROP, VIEWS, Layer, Survey
 from livecam.models.locality import PLACES, faintly_changed, sample
+from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.streams import Streams
 
@@ -82,10 +83,12 @@ class Recording:
             holds_scores: Returns True if a layer with this number of channels holds the scores themselves.
         """
         if not self.outputs:
-            raise ModelError("the model has no layers inside that could be explained")
+            raise ModelError(why_no_layers(self.model, self.calls))
+        edges = [output.edge for output in self.outputs]
         with torch.enable_grad():
-            edges = [output.edge for output in self.outputs]
-            gradients = torch.autograd.grad(score(self.output), edges, allow_unused=True)
+            total = score(self.output)
+        is_cut = not total.requires_grad
+        gradients = [None] * len(edges) if is_cut else torch.autograd.grad(total, edges, allow_unused=True)
         streams = Streams(edges)
         grids = Grids((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
@@ -93,9 +96,10 @@ class Recording:
         for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
             found = grids.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
-            obstacle = _obstacle(found.grid, gradient, holds_views=holds_views, is_crop=is_crop)
+            is_reached = is_cut or _reaches(found.grid, gradient)
+            obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views, is_crop=is_crop)
             layers.append(self._layer(len(layers), found, obstacle, holds_scores))
-        return Survey(tuple(layers), streams)
+        return Survey(tuple(layers), streams, is_cut)
 
     def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
         output = self.outputs[number]
@@ -149,11 +153,16 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
     return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
 
 
-def _obstacle(grid: Grid | None, gradient: Tensor | None, *, holds_views: bool, is_crop: bool) -> str:
+def _reaches(grid: Grid | None, gradient: Tensor | None) -> bool:
+    """Return True if a gradient is not 0 everywhere on a grid."""
+    return grid is not None and gradient is not None and bool(grid.fold(gradient).any())
+
+
+def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool, is_crop: bool) -> str:
     """Return the reason why an output for one picture cannot be explained; empty if it can."""
     if grid is None:
         return VIEWS if holds_views else "no spatial extent"
-    if gradient is None or not grid.fold(gradient).any():
+    if not is_reached:
         return "no gradient reaches it"
     return CROP if is_crop else ""
 
@@ -174,7 +183,11 @@ def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> I
 
         return hook
 
-    handles = [child.register_forward_hook(seeing(name)) for name, child in model.named_modules() if name]
+    handles = [
+        child.register_forward_hook(seeing(name))
+        for name, child in model.named_modules()
+        if name and not isinstance(child, torch.jit.ScriptModule)
+    ]
     try:
         yield calls
     finally:

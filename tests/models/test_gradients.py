@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.models import DenseNet
 
 from livecam import Explainer
+from livecam.errors import ModelError
 from livecam.models import Preprocessing
 from tests.support.tiny import pictures
 from tests.support.witness import gradcam_witness, least_cosine
@@ -146,3 +147,59 @@ def test_pytorch_and_the_model_are_left_as_they_were() -> None:
     Explainer(model, preprocessing=SMALL)(pictures(1)[0].numpy())
     assert model(torch.zeros(1, 3, 64, 64)).requires_grad
     assert not model.run(model.middle, torch.zeros(1, 8, 9, 9)).requires_grad
+
+
+def through_numpy(module: nn.Module, inputs: Tensor) -> Tensor:
+    return torch.from_numpy(module(inputs).detach().numpy())
+
+
+@pytest.mark.parametrize("method", ["scorecam", "ablationcam", "eigencam", "fem"])
+def test_where_the_gradient_is_cut_methods_that_need_none_work(method: str) -> None:
+    with pytest.raises(
+        ModelError, match="Hiding cuts the gradient .* --method scorecam, ablationcam, eigencam and fem"
+    ):
+        Explainer(Hiding(through_numpy), preprocessing=SMALL)
+    inputs = torch.randn(2, 3, 64, 64)
+    cut = Explainer(seeded(lambda: Hiding(through_numpy)), preprocessing=SMALL, method=method)
+    assert cut.layer == "middle"
+    whole = Explainer(seeded(lambda: Hiding(plainly)), preprocessing=SMALL, method=method)
+    torch.testing.assert_close(cut.cam(inputs), whole.cam(inputs))
+
+
+class Functional(nn.Module):
+    """Calls no modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.weight).mean(dim=(2, 3))
+
+
+class Scripted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.jit.script(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+def quantised() -> nn.Module:
+    net = nn.Sequential(torch.ao.nn.quantized.Quantize(1.0, 0, torch.quint8), torch.ao.nn.quantized.Conv2d(3, 5, 3))
+    return nn.Sequential(*net, torch.ao.nn.quantized.DeQuantize(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Functional, "calls no modules inside, so it has no layers"),
+        (Scripted, "parts of the model are TorchScript, which hides its layers"),
+        (quantised, "the model is quantised, and integers have no gradient"),
+    ],
+)
+def test_the_true_reason_why_there_are_no_layers(make: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Explainer(make(), preprocessing=SMALL)

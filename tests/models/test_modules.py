@@ -77,6 +77,21 @@ def test_programs_are_explained_as_the_module_that_they_were_made_from(
     torch.testing.assert_close(scores, Explainer(model, preprocessing=SMALL).answer(pictures(3)).best_scores)
 
 
+class PartlyScripted(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.jit.script(self.stem)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_beside_torchscript_are_explained() -> None:
+    model = seeded(PartlyScripted)
+    explainer = Explainer(model, preprocessing=SMALL, target=3)
+    assert explainer.layer == "body"
+    witness = gradcam_witness(seeded(), "body", inputs(), lambda output: output[:, 3])
+    assert least_cosine(explainer.cam(inputs()), witness) >= 0.9999
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("method", ["scorecam", "ablationcam", "layercam", "eigencam"])
 def test_methods_on_a_program_for_one_picture(method: str) -> None:
