@@ -106,28 +106,31 @@ def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
 
     Other flips than the usual ones, those of the layers that it is computed from, need clear evidence.
 
-    The responses are read as they are and with standardised channels, and the clearer result counts. A patch also
-    changes the gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to
-    standardise a few cells spreads the change of one over all of them.
+    The responses are read as they are and with standardised channels, and the clearer ones count. A patch also changes
+    the gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to standardise
+    a few cells spreads the change of one over all of them.
     """
-    read = [
-        _read(responses(each), usual_flips) for each in (samples, [_standardised(of_picture) for of_picture in samples])
-    ]
-    return max(read, key=lambda located: (CHECKS.index(located.check), located.agreement))
+    kinds = (responses(samples), responses([_standardised(each) for each in samples]))
+    return _read(max(map(_agreements, kinds), key=max), usual_flips, cells=kinds[0][0].numel())
 
 
-def _read(response: Tensor, flips: Flips) -> Located:
+def _agreements(response: Tensor) -> list[float]:
+    """Return the correlation of responses, (3, h, w), with those expected in each reading."""
     centred = _centred(response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30))
-    agreements = (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
+    return (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
+
+
+def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     agreement = agreements[_FLIPS.index(flips)]
-    best_mirrored, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
-    is_clear = best_mirrored >= _CLEAR_AGREEMENT and response[0].numel() >= _LEAST_CELLS
-    if is_clear and best_mirrored > agreement + _MARGIN:
-        agreement, flips = best_mirrored, _FLIPS[agreements.index(best_mirrored)]
+    best_flipped, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
+    is_fine = cells >= _LEAST_CELLS
+    if is_fine and best_flipped >= _CLEAR_AGREEMENT and best_flipped > agreement + _MARGIN:
+        agreement, flips = best_flipped, _FLIPS[agreements.index(best_flipped)]
     if agreement >= _LEAST_AGREEMENT and best_other <= agreement + _MARGIN:
         return Located("passed", agreement, flips)
-    is_elsewhere = agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
-    return Located("failed" if is_elsewhere or not response.any() else "unclear", agreement, flips)
+    is_elsewhere = is_fine and agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
+    is_silent = not any(agreements)
+    return Located("failed" if is_elsewhere or is_silent else "unclear", agreement, flips)
 
 
 def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from livecam import Explainer
-from livecam.models import Preprocessing
+from livecam.models import Preprocessing, load_model
 from tests.support.witness import gradcam_witness, least_cosine
 
 SMALL = Preprocessing(size=(64, 64))
@@ -23,13 +23,17 @@ def explained(model: nn.Module, preprocessing: Preprocessing = SMALL, **options:
 
 
 def check(
-    explainer: Explainer, layer: str, fold: Fold = lambda output: output, score: Callable[[Any], Tensor] | None = None
+    explainer: Explainer,
+    layer: str,
+    fold: Fold = lambda output: output,
+    score: Callable[[Any], Tensor] = lambda output: output[:, 2],
+    shift: float = 0,
 ) -> None:
     """The layer is chosen by itself, and its maps of a batch are those of the witness."""
     assert explainer.layer == layer
     classifier = explainer.classifier
-    batch = torch.randn(3, 3, *classifier.preprocessing.size, generator=torch.Generator().manual_seed(1))
-    witness = gradcam_witness(classifier.module, layer, batch, score or (lambda output: output[:, 2]), fold)
+    batch = shift + torch.randn(3, 3, *classifier.preprocessing.size, generator=torch.Generator().manual_seed(1))
+    witness = gradcam_witness(classifier.module, layer, batch, score, fold)
     assert least_cosine(explainer.cam(batch), witness) > 0.9999
     assert witness.flatten(1).std(dim=1).min() > 0
 
@@ -253,3 +257,97 @@ def unfolded(output: Tensor) -> Tensor:
 def test_what_comes_behind_the_map_is_no_grid(make: Callable[[], nn.Module], layer: str, fold: Fold) -> None:
     torch.manual_seed(0)
     check(explained(make()), layer, fold)
+
+
+class Silent(nn.Module):
+    """Answers to large areas that are brighter than the mean, which neither noise nor small blobs have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = stages(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = functional.interpolate(functional.avg_pool2d(x, 16), scale_factor=16)
+        return self.head((self.features(x * (large - 0.75).relu())).mean(dim=(2, 3)))
+
+
+def test_a_model_that_is_silent_on_a_picture_sees_others() -> None:
+    torch.manual_seed(0)
+    model = Silent()
+    for layer in model.features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.bias)
+    check(explained(model), "features", shift=1)
+
+
+class Shuffled(nn.Module):
+    """The cells of its map lie in another order than in the picture."""
+
+    def __init__(self, move: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.move, self.features, self.head = move, stages(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(self.move(x)).mean(dim=(2, 3)))
+
+
+def in_random_order(x: Tensor) -> Tensor:
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    return functional.fold(functional.unfold(x, 8, stride=8)[:, :, order], x.shape[2:], 8, stride=8)
+
+
+@pytest.mark.parametrize("move", [in_random_order, lambda x: x.transpose(2, 3)], ids=["shuffled", "transposed"])
+@pytest.mark.parametrize("layer", [None, "features.1"])
+def test_what_cannot_be_placed_is_told(
+    move: Callable[[Tensor], Tensor], layer: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    explained(Shuffled(move), layer=layer)
+    assert caplog.messages == [
+        f"layer {layer or 'features'} does not respond where the picture changes, so its map may show other places"
+    ]
+
+
+def test_a_mirrored_map_is_turned_back() -> None:
+    torch.manual_seed(0)
+    check(explained(Shuffled(lambda x: x.flip(3))), "features", lambda output: output.flip(3))
+
+
+def hugging_face(name: str, **options: object) -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    config = getattr(transformers, f"{name}Config")(image_size=64, num_labels=5, **options)
+    torch.manual_seed(0)
+    return getattr(transformers, f"{name}ForImageClassification")(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layer", "fold"),
+    [
+        (
+            "Swin",
+            {"patch_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4},
+            "swin.layernorm",
+            unfolded,
+        ),
+        (
+            "ViT",
+            {
+                "patch_size": 8,
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "intermediate_size": 64,
+            },
+            "vit.layers.1.layernorm_before",
+            lambda output: unfolded(output[:, 1:]),
+        ),
+    ],
+)
+def test_models_of_hugging_face(name: str, options: dict[str, Any], layer: str, fold: Fold) -> None:
+    check(explained(hugging_face(name, **options)), layer, fold, lambda output: output.logits[:, 2])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_t", "convnext_tiny"])
+def test_named_models_pass_the_check(name: str) -> None:
+    survey = Explainer(load_model(name, weights="none").module, preprocessing=SMALL).survey
+    assert all(layer.check == "passed" and not layer.grid.flips for layer in survey.automatic if layer.grid)
