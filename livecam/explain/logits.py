@@ -135,7 +135,7 @@ def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
 
 def _are_exclusive(outputs: Tensor) -> bool:
     """Return True if outputs (1, classes) are the probabilities of classes that exclude each other."""
-    tolerance = 8 * torch.finfo(outputs.dtype).eps
+    tolerance = max(1e-6, torch.finfo(outputs.dtype).eps)
     return outputs.shape[1] > 1 and _are_in_range(outputs) and bool((outputs.sum() - 1).abs() <= tolerance)
 
 
