@@ -107,7 +107,7 @@ def is_own(model: object) -> bool:
 def classifier_of(name: str, module: Any) -> Classifier:
     """Return the classifier for a model of transformers, with what its configuration says of its classes."""
     config = module.config
-    labels = tuple(config.id2label.get(index, f"class {index}") for index in range(config.num_labels))
+    labels = tuple((config.id2label or {}).get(index, f"class {index}") for index in range(config.num_labels))
     if all(label == f"LABEL_{index}" for index, label in enumerate(labels)):
         labels = ()
     usual = "raw" if config.num_labels == 1 else "softmax"
@@ -116,9 +116,10 @@ def classifier_of(name: str, module: Any) -> Classifier:
 
 def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
     """Return what image processors do by default for a model of transformers, and tell it in a note."""
-    config, processors = module.config, _transformers().IMAGE_PROCESSOR_MAPPING
-    if type(config) in processors:
-        made = preprocessing_of(processors[type(config)]["torchvision"](), input_channels(module))
+    config = module.config
+    processors = _transformers().IMAGE_PROCESSOR_MAPPING.get(type(config), None) or {}
+    if processor := processors.get("torchvision"):
+        made = preprocessing_of(processor(), input_channels(module))
     else:
         made = usual_preprocessing(module)
     if size := getattr(getattr(config, "vision_config", config), "image_size", None):
@@ -148,15 +149,7 @@ def _preprocessing(name: str, folder: Path, module: Any) -> Preprocessing:
 def _config(name: str, folder: Path) -> Any:
     """Return the configuration in a folder. Raises ModelError if it is not of a classifier that transformers knows."""
     transformers = _transformers()
-    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = described.get("model_type")
-    if kind and kind not in transformers.CONFIG_MAPPING:
-        if "auto_map" in described:
-            raise ModelError(f"{name} needs code of its own, which could do anything: it is not run")
-        raise ModelError(
-            f"{name} is a {kind!r}, which transformers {transformers.__version__} does not know; "
-            "a newer one might: pip install --upgrade transformers"
-        )
+    _check_kind(name, folder)
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     classes = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
     if classes is None:
@@ -164,6 +157,26 @@ def _config(name: str, folder: Path) -> Any:
     first = classes[0] if isinstance(classes, tuple) else classes
     config.architectures = config.architectures or [first.__name__]  # which transformers chooses among several by
     return config
+
+
+def _check_kind(name: str, folder: Path) -> None:
+    """Raise ModelError if transformers has no code for the kind of model in a folder."""
+    transformers = _transformers()
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    kind = described.get("model_type")
+    if kind is None and "architecture" in described:
+        raise ModelError(
+            f"{name} is a model of timm; name it --model timm:{described['architecture']} "
+            f"--weights {folder / 'model.safetensors'}"
+        )
+    if kind is None or kind in transformers.CONFIG_MAPPING:
+        return
+    if "auto_map" in described:
+        raise ModelError(f"{name} needs code of its own, which could do anything: it is not run")
+    raise ModelError(
+        f"{name} is a {kind!r}, which transformers {transformers.__version__} does not know; "
+        "a newer one might: pip install --upgrade transformers"
+    )
 
 
 def _architecture(config: Any) -> str:
@@ -216,6 +229,8 @@ def _downloaded(name: str, repository: str, patterns: tuple[str, ...]) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
+    if repository.startswith("timm/"):
+        raise ModelError(f"{name} is a model of timm; name it timm:{repository.removeprefix('timm/')}")
     if not is_repository(repository):
         raise ModelError(
             f"there is no folder {repository!r}; {name!r} has to name one that save_pretrained of transformers saved, "

@@ -21,7 +21,8 @@ from torch import nn
 from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
 from livecam.explain.preprocess import Preprocessor
-from livecam.models import Preprocessing, load_model, preprocessing_of
+from livecam.models import Classifier, Preprocessing, load_model, preprocessing_of
+from livecam.models.weights import calibrated
 from livecam.picture.frame import Frame
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
@@ -64,6 +65,36 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
         {"size": SQUARE},
         "vision_model.post_layernorm",
     ),
+    "Swin": (
+        "ViTImageProcessor",
+        {"image_size": SIDE, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4},
+        {"size": SQUARE},
+        "swin.layernorm",
+    ),
+    "Swinv2": (
+        "ViTImageProcessor",
+        {"image_size": SIDE, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4},
+        {"size": SQUARE},
+        "swinv2.layernorm",
+    ),
+    "MobileViT": (
+        "MobileViTImageProcessor",
+        {"image_size": SIDE, "hidden_sizes": [8, 8, 8], "neck_hidden_sizes": [8] * 6 + [16], "num_attention_heads": 2},
+        {"size": {"shortest_edge": 72}, "crop_size": SQUARE},
+        "mobilevit.conv_1x1_exp",
+    ),
+    "ResNet": (
+        "ConvNextImageProcessor",
+        {**STAGES, "embedding_size": 8, "layer_type": "basic"},
+        {"size": {"shortest_edge": SIDE}},
+        "resnet.encoder.stages.3",
+    ),
+    "Pvt": (
+        "PvtImageProcessor",
+        {**STAGES, "image_size": SIDE, "num_attention_heads": [1] * 4, "mlp_ratios": [2] * 4, "num_labels": 4},
+        {"size": SQUARE},
+        "pvt.encoder.block.3.0.layer_norm_1",
+    ),
     "FocalNet": (
         "BitImageProcessor",
         {"image_size": SIDE, "embed_dim": 8, "depths": [1, 1], "focal_levels": [1, 1], "focal_windows": [3, 3]},
@@ -80,8 +111,10 @@ def saved(folder: Path, name: str, **config: Any) -> nn.Module:
     torch.manual_seed(0)
     described = getattr(transformers, f"{name}Config")(**{**own, **CLASSES, **config})
     model = getattr(transformers, f"{name}ForImageClassification")(described).eval()
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)  # of those that begin with zeros, no gradient would pass
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.2)  # the usual ones are so small that little is left of the picture
+    calibrated(Classifier(name, model, preprocessing=Preprocessing((SIDE, SIDE))))
     model.save_pretrained(folder)
     getattr(transformers, processor)(**options).save_pretrained(folder)
     return model
@@ -235,6 +268,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         "needs code of its own",
     ),
     "unknown": (lambda folder: changed(folder, model_type="mine"), "is a 'mine', which transformers"),
+    "timm": (
+        lambda folder: (folder / "config.json").write_text('{"architecture": "resnet10t"}'),
+        "is a model of timm; name it --model timm:resnet10t --weights",
+    ),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
     "damaged configuration": (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded (Expecting"),
     "damaged processor": (
@@ -272,6 +309,8 @@ def test_a_name_that_lacks_its_prefix_is_answered_with_it(vit: Path, tmp_path: P
     for name in (str(vit), "google/vit-base-patch16-224"):
         with pytest.raises(LivecamError, match=f"did you mean hf:{name}"):
             load_model(name)
+    with pytest.raises(LivecamError, match="name it timm:resnet50.a1_in1k"):
+        load_model("hf:timm/resnet50.a1_in1k")
     with pytest.raises(LivecamError, match="there is no folder"):
         load_model(f"hf:{tmp_path}/nothing/here")
 
