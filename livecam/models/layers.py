@@ -7,7 +7,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 
@@ -122,6 +122,7 @@ class Survey:
     calls: tuple[Layer, ...]
     streams: Streams
     is_cut: bool = False
+    _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -203,12 +204,17 @@ class Survey:
         names = names_of(explained)
         for call, name in zip(explained, names, strict=True):
             if not call.is_proven:
-                log.warning("layer %s %s, so its map may show other places", name, DOUBT)
+                self._tell_once(f"layer {name} {DOUBT}, so its map may show other places")
         if len(explained) > 1:
-            log.warning("%s run in parallel, so their maps are added", " and ".join(names))
+            self._tell_once(f"{' and '.join(names)} run in parallel, so their maps are added")
         left_out = [call for call in self._left_out(explained) if is_automatic or call.name == explained[0].name]
         for reason, calls in groupby(left_out, lambda call: call.obstacle or DOUBT):
-            log.warning("left out, as it %s: %s", reason, ", ".join(call.label for call in calls))
+            self._tell_once(f"left out, as it {reason}: {', '.join(call.label for call in calls)}")
+
+    def _tell_once(self, note: str) -> None:
+        if note not in self._told:
+            self._told.add(note)
+            log.warning("%s", note)
 
     def _left_out(self, explained: Sequence[Layer]) -> list[Layer]:
         """Return the ends of streams that cannot be placed on the picture: crops, and what fails the check."""

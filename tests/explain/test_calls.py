@@ -148,6 +148,7 @@ def test_the_maps_of_two_streams_are_added(stride: int, caplog: pytest.LogCaptur
         colour = nn.functional.interpolate(colour[:, None] / 4, (16, 16), mode="bilinear")[:, 0]
     assert least_cosine(explainer.cam(inputs(), target=2), colour + edges) > 0.9999
     assert explainer.layer == "colour,edges"
+    explainer.change("hirescam")
     assert told(caplog) == ["colour and edges run in parallel, so their maps are added"]
     assert least_cosine(explained(model, layer="edges").cam(inputs(), target=2), edges) > 0.9999
 
