@@ -48,9 +48,9 @@ class Explainer:
     between calls, its weights must not change, and it is restored at the end. Not thread-safe.
 
     Args:
-        model: A name, as in `livecam.models.load_model`, or a module that returns a score for each class,
-            by itself or in a tuple, mapping or object. Its input is (B, 3, h, w) floats, or (B, 1, h, w) for a model of
-            grey pictures.
+        model: A name, as in `livecam.models.load_model`, or a module or exported program that returns a score for each
+            class, by itself or in a tuple, mapping or object. Its input is (B, 3, h, w) floats, or (B, 1, h, w) for a
+            model of grey pictures.
         method: The name of a method, one of `livecam.names.METHODS`.
         layer: A dotted module name, or the number of a layer that can be explained (negative ones count from the end),
             or several, whose maps are fused. None chooses one.

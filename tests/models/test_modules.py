@@ -270,6 +270,7 @@ def test_a_model_gets_the_channels_that_it_takes(make: type[Net], channels: int)
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit")
 def test_a_classifier_of_torchscript_keeps_what_it_says() -> None:
     scripted = torch.jit.script(seeded())
     explainer = Explainer(scripted, preprocessing=SMALL, labels=list("abcde"))
