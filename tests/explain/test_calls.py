@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from click.testing import Result
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 from torchvision.transforms.functional import five_crop
@@ -337,3 +340,22 @@ def test_a_stream_that_cannot_be_placed_is_told(caplog: pytest.LogCaptureFixture
     caplog.clear()
     assert explained(model, layer="colour").layer == "colour"
     assert not told(caplog)
+
+
+def test_the_list_of_layers_shows_the_calls_that_are_explained(
+    livecam: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine_of_calls.py").write_text(
+        "from torch import nn\n"
+        "class Mine(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.conv, self.head = nn.Conv2d(3, 4, 3, 8), nn.Linear(4, 2)\n"
+        "    def forward(self, x):\n"
+        "        return sum(self.head(self.conv(view).mean(dim=(2, 3))) for view in (x, x.flip(3)))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = json.loads(livecam("layers", "mine_of_calls:Mine", "--json").stdout)
+    starred = [(row["name"], row["number"]) for row in rows if row["automatic"]]
+    assert starred == [("conv (call 1 of 2)", 0), ("conv (call 2 of 2)", 0)]
+    assert [row["name"] for row in rows if row["number"] is None] == ["head"]
