@@ -54,7 +54,7 @@ def find_scores(output: Any, classes: int | None = None) -> ScorePlace:
     """
     tensors = dict(_tensors(output))
     rows = {path: tensor for path, tensor in tensors.items() if _is_row(tensor)}
-    if not rows or any("boxes" in str(key) for path in tensors for key in path[-1:]):
+    if not rows or _holds_boxes(tensors):
         raise ModelError(_without_scores(output, tensors))
     for name in USUAL_NAMES:
         for path, tensor in rows.items():
@@ -108,18 +108,18 @@ def _without_scores(output: Any, tensors: Mapping[Path, Tensor]) -> str:
     """Describe an output without class scores, and what to do."""
     if output is None:
         return "the model gives nothing instead of class scores (B, classes); let its forward return them"
-    kind = f"a {type(output).__name__}"
+    given = _listed(tensors) if tensors else f"a {type(output).__name__}"
     if isinstance(output, Tensor):
-        kind = f"a tensor of shape {tuple(output.shape)}"
-    elif tensors:
-        kind = f"{kind} of {_listed(tensors)}"
-    return f"the model gives {kind} instead of class scores (B, classes); {_remedy(list(tensors.values()))}"
+        given = f"a tensor of shape {tuple(output.shape)}"
+    return f"the model gives {given} instead of class scores (B, classes); {_remedy(tensors)}"
 
 
-def _remedy(tensors: list[Tensor]) -> str:
-    if tensors and not any(tensor.is_floating_point() for tensor in tensors):
+def _remedy(tensors: Mapping[Path, Tensor]) -> str:
+    if _holds_boxes(tensors):
+        return "boxes come from detection; take a model that classifies"
+    if tensors and not any(tensor.is_floating_point() for tensor in tensors.values()):
         return "let it return the numbers that these are chosen by, before the argmax"
-    axes = max((tensor.ndim for tensor in tensors), default=0)
+    axes = max((tensor.ndim for tensor in tensors.values()), default=0)
     if axes == 4:
         return (
             "such maps come from a model without its classifier, or from segmentation; "
@@ -128,6 +128,10 @@ def _remedy(tensors: list[Tensor]) -> str:
     if axes == 3:
         return "such rows come from a model without its classifier, or from detection; take one that classifies"
     return "wrap it in a module whose forward returns the scores of its classes alone"
+
+
+def _holds_boxes(tensors: Mapping[Path, Tensor]) -> bool:
+    return any("boxes" in str(key) for path in tensors for key in path[-1:])
 
 
 def _listed(tensors: Mapping[Path, Tensor]) -> str:

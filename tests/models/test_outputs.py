@@ -138,14 +138,14 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     ),
     "features": (
         lambda scores, features: {"last_hidden_state": features.flatten(2).mT, "pooler_output": features.mean((2, 3))},
-        "a dict of last_hidden_state (1, 64, 8), pooler_output (1, 8) instead of class scores (B, classes); "
+        "the model gives last_hidden_state (1, 64, 8), pooler_output (1, 8) instead of class scores (B, classes); "
         "such rows come from a model without its classifier",
     ),
     "map": (lambda scores, features: features, "a tensor of shape (1, 8, 8, 8) instead of class scores (B, classes)"),
     "segmentation": (lambda scores, features: {"out": features, "aux": features}, "or from segmentation"),
     "detection": (
         lambda scores, features: [{"boxes": scores[:, :4], "scores": scores[0, :1]}],
-        "a list of [0].boxes (1, 4), [0].scores (1,) instead",
+        "gives [0].boxes (1, 4), [0].scores (1,) instead of class scores (B, classes); boxes come from detection",
     ),
     "queries": (lambda scores, features: scores[:, :, None], "a tensor of shape (1, 5, 1) instead"),
     "argmax": (lambda scores, features: scores.argmax(dim=1), "before the argmax"),
