@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +38,10 @@ def sound_clip(folder: Path, name: str, **facts: object) -> Path:
     return make_flash_clip(folder / name, codec=codec, audio=audio, **facts)  # type: ignore[arg-type]
 
 
+def copied(source: Path, folder: Path) -> Path:
+    return Path(shutil.copy(source, folder))
+
+
 def check_together(livecam: Livecam, source: Path, expected_seconds: float, *, least: int, options: tuple = ()) -> None:
     """Annotate a file, and check that at least so many beeps come as long after their flashes as expected."""
     output = source.with_name(f"out.{ENDS_IN[source.suffix]}")
@@ -47,37 +53,47 @@ def check_together(livecam: Livecam, source: Path, expected_seconds: float, *, l
     assert max(abs(offset - expected_seconds) for offset in offsets) < HALF_A_FRAME_SECONDS, (offsets, result.output)
 
 
-def offset_of(source: Path) -> float:
-    """Return the offset between sound and picture of a sound file: what its encoders and container add."""
-    return offsets_of_beeps(source)[0]
+Sound = Callable[[str], tuple[Path, float]]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    """Return a sound file, and the offset between its sound and picture: what its encoders and container add."""
+
+    @functools.cache
+    def made(name: str) -> tuple[Path, float]:
+        source = sound_clip(tmp_path_factory.mktemp("sound"), name)
+        return source, offsets_of_beeps(source)[0]
+
+    return made
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_sound_file(livecam: Livecam, tmp_path: Path, name: str) -> None:
-    source = sound_clip(tmp_path, name)
-    check_together(livecam, source, offset_of(source), least=len(FLASHES))
+def test_a_sound_file(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
+    source, offset = sound(name)
+    check_together(livecam, copied(source, tmp_path), offset, least=len(FLASHES))
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_part(livecam: Livecam, tmp_path: Path, name: str) -> None:
+def test_a_part(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
     source = sound_clip(tmp_path, name, key_frames=50)
-    check_together(livecam, source, offset_of(source), least=4, options=("--start", 1.5, "--duration", 3))
+    check_together(livecam, source, sound(name)[1], least=4, options=("--start", 1.5, "--duration", 3))
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_file_that_breaks_off(livecam: Livecam, tmp_path: Path, name: str) -> None:
+def test_a_file_that_breaks_off(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
     if name == "aac.mp4":
         pytest.skip("an MP4 without its index cannot be read")
-    source = sound_clip(tmp_path, name)
-    offset = offset_of(source)
+    whole, offset = sound(name)
+    source = copied(whole, tmp_path)
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 7 // 10])
     check_together(livecam, source, offset, least=3)
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if not name.endswith("mp4")])
-def test_a_file_with_noise_in_the_middle(livecam: Livecam, tmp_path: Path, name: str) -> None:
-    source = sound_clip(tmp_path, name)
-    offset = offset_of(source)
+def test_a_file_with_noise_in_the_middle(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
+    whole, offset = sound(name)
+    source = copied(whole, tmp_path)
     content = bytearray(source.read_bytes())
     middle = len(content) * 45 // 100
     content[middle : middle + len(content) // 12] = bytes((7 * n * n + n) % 251 for n in range(len(content) // 12))
@@ -86,43 +102,43 @@ def test_a_file_with_noise_in_the_middle(livecam: Livecam, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("name", [name for name in CODECS if not name.endswith("mp4")])
-def test_a_file_that_lacks_its_middle(livecam: Livecam, tmp_path: Path, name: str) -> None:
-    source = sound_clip(tmp_path, name)
-    offset = offset_of(source)
+def test_a_file_that_lacks_its_middle(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
+    whole, offset = sound(name)
+    source = copied(whole, tmp_path)
     content = source.read_bytes()
     source.write_bytes(content[: len(content) * 4 // 10] + content[len(content) * 5 // 10 :])
     check_together(livecam, source, offset, least=3)
 
 
 @pytest.mark.parametrize("name", ["mp2.ts", "aac.ts"])  # MPEG program streams do not store each picture's time
-def test_a_recording_that_begins_between_key_frames(livecam: Livecam, tmp_path: Path, name: str) -> None:
+def test_a_recording_that_begins_between_key_frames(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
     source = sound_clip(tmp_path, name, key_frames=20)
-    offset = offset_of(source)
+    offset = sound(name)[1]
     content = source.read_bytes()
     source.write_bytes(content[len(content) // 5 // 188 * 188 :])
     check_together(livecam, source, offset, least=4)
 
 
 @pytest.mark.parametrize("name", ["mp2.ts", "aac.ts", "mp2.mpg"])
-def test_two_recordings_joined(livecam: Livecam, tmp_path: Path, name: str) -> None:
-    source = sound_clip(tmp_path, name)
-    offset = offset_of(source)
+def test_two_recordings_joined(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
+    whole, offset = sound(name)
+    source = copied(whole, tmp_path)
     source.write_bytes(source.read_bytes() * 2)
     check_together(livecam, source, offset, least=2 * len(FLASHES) - 1)
 
 
 @pytest.mark.parametrize("name", ["mp2.ts", "aac.ts", "mp2.mpg"])
-def test_a_clock_of_33_bits_that_wraps(livecam: Livecam, tmp_path: Path, name: str) -> None:
-    offset = offset_of(sound_clip(tmp_path, name))
+def test_a_clock_of_33_bits_that_wraps(livecam: Livecam, sound: Sound, tmp_path: Path, name: str) -> None:
+    offset = sound(name)[1]
     source = sound_clip(tmp_path, name, start_seconds=(1 << 33) // 90_000 - 2)
     check_together(livecam, source, offset, least=len(FLASHES) - 1)
 
 
 @pytest.mark.parametrize("name", ["aac.mkv", "opus.mkv", "aac.mp4"])
 @pytest.mark.parametrize("kind", ["video", "audio"])
-def test_doubled_times(livecam: Livecam, tmp_path: Path, name: str, kind: str) -> None:
+def test_doubled_times(livecam: Livecam, sound: Sound, tmp_path: Path, name: str, kind: str) -> None:
     """Every tenth packet of one stream has the time of the one before; none of them begins a flash."""
-    offset = offset_of(sound_clip(tmp_path, name))
+    offset = sound(name)[1]
     source = sound_clip(tmp_path, name, change=doubled(kind))
     check_together(livecam, source, offset, least=len(FLASHES))
 
