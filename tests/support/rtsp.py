@@ -60,7 +60,7 @@ class RtspServer(TcpServer):
     def serve(self, client: socket.socket) -> None:
         with client.makefile("rb") as requests:
             send = None
-            while head := b"".join(iter(requests.readline, b"\r\n")).decode("latin-1"):
+            while head := b"\n".join(iter(lambda: requests.readline().rstrip(), b"")).decode("latin-1"):
                 if self.is_silent:
                     continue
                 method = head.split(" ")[0]

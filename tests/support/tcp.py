@@ -28,6 +28,7 @@ class TcpServer:
 
     def __enter__(self) -> TcpServer:
         self._clients: list[socket.socket] = []
+        self._serving: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -36,8 +37,10 @@ class TcpServer:
     def __exit__(self, *exc: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.hang_up()
         self._thread.join()
+        self.hang_up()
+        for serving in self._serving:
+            serving.join()
 
     @property
     def port(self) -> int:
@@ -57,7 +60,8 @@ class TcpServer:
             while True:
                 client, _ = self._listener.accept()
                 self._clients.append(client)
-                threading.Thread(target=self._until_it_leaves, args=(client,), daemon=True).start()
+                self._serving.append(threading.Thread(target=self._until_it_leaves, args=(client,), daemon=True))
+                self._serving[-1].start()
 
     def _until_it_leaves(self, client: socket.socket) -> None:
         with suppress(OSError), with_tls(client) if self.has_tls else client as connection:
