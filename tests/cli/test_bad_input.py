@@ -29,6 +29,8 @@ from livecam import Explainer, annotate
 from livecam.errors import InputError
 from tests.support.clips import make_clip, tone_packets
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 
 

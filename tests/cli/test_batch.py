@@ -16,6 +16,8 @@ from livecam.cli.terminal import Progress
 from livecam.ledger import Ledger
 from livecam.sinks.video import VideoSink
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 

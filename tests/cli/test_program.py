@@ -18,6 +18,8 @@ from click.testing import Result
 import livecam as package
 from livecam.cli import cli, main
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("annotate", "live", "models", "layers", "bench", "doctor")

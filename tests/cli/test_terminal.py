@@ -14,6 +14,8 @@ from click.testing import Result
 from livecam.errors import ModelError
 from livecam.sources import kind_of
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 SHORT = ("demo:?seconds=0.1&size=64x64", "-o", "null:", "--engine", "eager")

@@ -23,6 +23,8 @@ from tests.support.doubles import NumberedSource
 from tests.support.reading import number_of
 from tests.support.streams import StreamServer, free_port, watched
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 DEMO = "demo:?size=64x48&fps=50"
 

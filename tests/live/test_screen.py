@@ -25,6 +25,8 @@ from tests.support.clips import numbered_picture
 from tests.support.doubles import HEIGHT, QUARTER_TURN, WIDTH, NumberedSource
 from tests.support.explanations import explanation_of
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 CAM = np.ones((8, 8), np.float32)
 PLAIN = Style(caption=False)
 EXPLAINED_BAR = (80, 200, 255)

@@ -23,6 +23,8 @@ from tests.support.clips import facts_of
 from tests.support.cuda_stand_in import CudaStandIn
 from tests.support.doubles import HEIGHT, RATE, WIDTH, NumberedSource, NumberReader, livecam_threads
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 
 def camera(count: int = 10**9, **options: object) -> NumberedSource:
     return NumberedSource(count, is_live=True, **options)  # type: ignore[arg-type]

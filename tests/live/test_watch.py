@@ -16,6 +16,8 @@ from livecam.run.sidecars import Predictions
 from tests.support.clips import facts_of
 from tests.support.doubles import FakeDisplay
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 DEMO = "demo:?size=64x48&fps=50"
 

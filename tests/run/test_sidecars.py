@@ -14,6 +14,8 @@ from livecam import Explainer, annotate
 from livecam.errors import OutputError
 from livecam.sinks.video import VideoSink
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 
 

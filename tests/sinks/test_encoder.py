@@ -22,6 +22,8 @@ from livecam.system.cores import leave_real_time
 from tests.support.clips import facts_of
 from tests.support.copying import copied
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 
 

@@ -13,6 +13,8 @@ from livecam.sources import open_source
 from tests.support import projected
 from tests.support.copying import copied
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 

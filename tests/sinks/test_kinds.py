@@ -19,6 +19,8 @@ from livecam.sinks import EncoderOptions, Sink, SinkKind, open_sink
 from tests.support.clips import number_in
 from tests.support.stills import scene
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 PLAIN = ("--opacity", 0, "--no-caption")

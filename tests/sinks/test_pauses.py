@@ -11,6 +11,8 @@ from click.testing import Result
 
 from tests.support.flashes import Change, beep_times, make_flash_clip
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 
 

@@ -19,6 +19,8 @@ from livecam.sources import LiveOptions, open_live, open_source
 from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.reading import first_of, frames_of, number_of
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 DURATIONS_MS = (20, 40, 100, 30, 500, 70)
 BEGINS_SECONDS = (0, 0.02, 0.06, 0.16, 0.19, 0.69)

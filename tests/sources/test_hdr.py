@@ -16,6 +16,8 @@ from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.conditioning import BT709, BT2020, HLG, PQ, shown, through, timed
 from tests.support.reading import frames_of
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 
 

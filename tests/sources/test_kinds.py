@@ -22,6 +22,8 @@ from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.reading import first_of, frames_of, number_of
 from tests.support.stills import pixels
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Livecam = Callable[..., Result]
 WIDTH, HEIGHT, RATE = 160, 90, 25
 

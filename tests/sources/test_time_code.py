@@ -12,6 +12,8 @@ from click.testing import Result
 
 from livecam.sources.time_code import after
 
+pytestmark = pytest.mark.usefixtures("quick_shapes")
+
 Clip = Callable[..., Path]
 Livecam = Callable[..., Result]
 NTSC, NTSC_60 = Fraction(30000, 1001), Fraction(60000, 1001)
