@@ -53,6 +53,18 @@ def test_the_input_made_on_the_device_is_that_of_the_host(tags: str, pixel_forma
         assert np.abs(made - Preprocessor(Preprocessing(size=size))(frame)[0]).mean() < 3
 
 
+def test_a_bicubic_input_made_on_the_device_is_that_of_the_host() -> None:
+    source = open_source("demo:?size=1280x720&seconds=0.1")
+    bilinear, bicubic = (Preprocessing((224, 224), interpolation=name) for name in ("bilinear", "bicubic"))
+    for frame in source.frames(lambda packet: None):
+        (uploaded,) = uploads([frame], CPU)
+        assert uploaded is not None
+        (made,) = input_from_planes([uploaded], frame.picture.format.name, Color.of(frame.picture), bicubic).int()
+        of_host, other = (Preprocessor(each)(frame)[0].astype(int) for each in (bicubic, bilinear))
+        assert np.abs(made.numpy() - of_host).mean() < min(np.abs(made.numpy() - other).mean(), 3)
+    source.close()
+
+
 def test_the_input_of_the_demo_scene_is_that_of_the_host() -> None:
     source = open_source("demo:?size=1280x720&seconds=0.1")
     for frame in source.frames(lambda packet: None):
