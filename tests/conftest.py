@@ -76,7 +76,8 @@ def quick_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces the network of `shapes` by a quick one, for tests that do not look at the heat."""
     from tests.support.tiny import quick_shapes
 
-    monkeypatch.setattr("livecam.models.shapes.load", quick_shapes)
+    for name in ("load", "build"):
+        monkeypatch.setattr(f"livecam.models.shapes.{name}", quick_shapes)
 
 
 @pytest.fixture

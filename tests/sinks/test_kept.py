@@ -69,7 +69,7 @@ def test_a_turned_sphere_stays_turned(clip: Clip, tmp_path: Path) -> None:
 def test_panels_are_no_sphere(clip: Clip, livecam: Livecam, tmp_path: Path) -> None:
     source, output = clip("clip.mp4", frames=4), tmp_path / "out.mp4"
     projected.insert_into_sample_entry(source, projected.sphere(projected.EQUIRECTANGULAR))
-    result = livecam("annotate", source, "-o", output, "--weights", "none", "--view", "side-by-side")
+    result = livecam("annotate", source, "-o", output, "--view", "side-by-side")
     assert result.exit_code == 0, result.output
     assert side_data(output, "SPHERICAL") is None
 

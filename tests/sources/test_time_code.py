@@ -62,7 +62,7 @@ def test_a_time_code_is_written_again(
 ) -> None:
     recording = with_time_code(clip, source, "10:00:00:20")
     output = recording.with_name(f"out.{ending}")
-    result = livecam("annotate", recording, "-o", output, "--weights", "none", "--start", start)
+    result = livecam("annotate", recording, "-o", output, "--start", start)
     assert result.exit_code == 0, result.output
     assert "not carried over" not in result.stderr
     with av.open(str(output)) as container:
