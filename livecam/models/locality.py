@@ -35,7 +35,7 @@ _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
 _FAINT = 3e-4  # the relative change of the third picture as a whole
 _FINEST = 64  # cells of a side that are compared
-_NUMBERS = 1 << 15  # numbers of an output that are compared
+_NUMBERS = 1 << 14  # numbers of an output that are compared
 
 _FLIPS: tuple[Flips, ...] = ((), (3,), (2,), (2, 3))  # of the first four readings
 _Place = tuple[float | None, float | None]
@@ -106,12 +106,17 @@ def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
 
     Other flips than the usual ones, those of the layers that it is computed from, need clear evidence.
 
-    The responses are read as they are and with standardised channels, and the clearer ones count. A patch also changes
-    the gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to standardise
-    a few cells spreads the change of one over all of them.
+    The responses are read as they are, and if these do not pass, with standardised channels. A patch also changes the
+    gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to standardise a
+    few cells spreads the change of one over all of them.
     """
-    kinds = (responses(samples), responses([_standardised(each) for each in samples]))
-    return _read(max(map(_agreements, kinds), key=max), usual_flips, cells=kinds[0][0].numel())
+    cells = samples[0][0].numel()
+    plain = _agreements(responses(samples))
+    located = _read(plain, usual_flips, cells)
+    if located.check == "passed":
+        return located
+    standardised = _agreements(responses([_standardised(each) for each in samples]))
+    return _read(max(plain, standardised, key=max), usual_flips, cells)
 
 
 def _agreements(response: Tensor) -> list[float]:
