@@ -29,7 +29,8 @@ PLACES = ((0.2, 0.3), (0.75, 0.2), (0.4, 0.8))
 PATCH = 0.2
 """The side of a patch in units of the picture's."""
 _LEAST_AGREEMENT = 0.3  # the correlation with the expected responses from which a reading counts
-_CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid, and other flips than the usual ones count
+_CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid
+_CLEAR_FLIPS = 0.7  # from which other flips than the usual ones count: where a network mirrors, it has lost nothing yet
 _LEAST_CELLS = 16  # of which such evidence is no accident
 _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
@@ -129,7 +130,7 @@ def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     agreement = agreements[_FLIPS.index(flips)]
     best_flipped, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
     is_fine = cells >= _LEAST_CELLS
-    if is_fine and best_flipped >= _CLEAR_AGREEMENT and best_flipped > agreement + _MARGIN:
+    if is_fine and best_flipped >= _CLEAR_FLIPS and best_flipped > agreement + _MARGIN:
         agreement, flips = best_flipped, _FLIPS[agreements.index(best_flipped)]
     if agreement >= _LEAST_AGREEMENT and best_other <= agreement + _MARGIN:
         return Located("passed", agreement, flips)

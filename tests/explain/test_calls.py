@@ -301,8 +301,9 @@ def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> No
     noise = torch.randn(3, 1, 7, 7, generator=torch.Generator().manual_seed(0))
     blobs = torch.zeros(3, 1, 7, 7)
     for blob, (x, y) in zip(blobs, PLACES, strict=True):
-        blob[0, int(7 * y), 6 - int(7 * x)] = 1
-    faint, clear = blobs + 0.2 * noise, blobs + 0.02 * noise
+        row, column = round(7 * y), round(7 * (1 - x))
+        blob[0, row - 1 : row + 1, column - 1 : column + 1] = 1
+    faint, clear = blobs + 0.3 * noise, blobs + 0.02 * noise
     assert locate(clear).flips == (3,)
     assert locate(faint).flips == ()
     assert locate(faint, (3,)).flips == (3,)
