@@ -21,8 +21,8 @@ from livecam.explain.preprocess import pictures_to_survey
 from livecam.explain.program import Normalisation
 from livecam.explain.tap import frozen
 from livecam.models import torchvision_models
-from livecam.models.locality import occluded
-from livecam.models.recording import record
+from livecam.models.survey.locality import occluded
+from livecam.models.survey.recording import record
 
 OF_TIMM = (
     "beit_base_patch16_224",

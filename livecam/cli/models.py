@@ -15,7 +15,7 @@ from livecam.cli.terminal import print_table, print_text, tell
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
-    from livecam.models.layers import Survey
+    from livecam.models.survey.layers import Survey
 
 HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
 
@@ -85,7 +85,7 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
 
 
 def _layer_rows(survey: Survey) -> list[dict[str, Any]]:
-    from livecam.models.layers import names_of
+    from livecam.models.survey.layers import names_of
 
     automatic = survey.automatic if survey.usable else []
     numbers = {layer.name: number for number, layer in enumerate(survey.usable)}

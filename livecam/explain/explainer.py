@@ -29,10 +29,10 @@ from livecam.explain.targets import ScoreFunction, Target, check_askable, one_fo
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import rescored
-from livecam.models.layers import LayerChoice, Survey, best_of
-from livecam.models.locality import occluded
 from livecam.models.problems import input_errors
-from livecam.models.recording import record
+from livecam.models.survey.layers import LayerChoice, Survey, best_of
+from livecam.models.survey.locality import occluded
+from livecam.models.survey.recording import record
 from livecam.models.trial import takes_batches
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from livecam.explain.device import at_least_single
 from livecam.explain.tap import Tap
-from livecam.models.layers import TargetLayer
+from livecam.models.survey.layers import TargetLayer
 from livecam.models.trial import takes_batches
 
 Objective = Callable[[Tensor, Tensor], Tensor]

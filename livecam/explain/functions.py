@@ -16,7 +16,7 @@ from livecam.explain.device import at_least_single
 from livecam.explain.methods import Method
 from livecam.explain.targets import ScoreFunction, Target
 from livecam.models.classifier import Classifier
-from livecam.models.recording import Recording
+from livecam.models.survey.recording import Recording
 
 _TOLERANCE = 0.01
 """How far the score of a picture may differ from batch to batch, relative to the largest: half precision rounds."""

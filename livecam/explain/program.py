@@ -17,7 +17,7 @@ from livecam.explain.tap import Tap, frozen, held_in
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.gradients import gradients_kept
-from livecam.models.layers import TargetLayer
+from livecam.models.survey.layers import TargetLayer
 
 
 class CamProgram:

@@ -15,7 +15,7 @@ from livecam.explain.methods import Method
 from livecam.explain.program import CamProgram
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier
-from livecam.models.layers import TargetLayer
+from livecam.models.survey.layers import TargetLayer
 from livecam.names import PRECISIONS
 
 

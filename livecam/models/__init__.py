@@ -14,13 +14,13 @@ from torch.export import ExportedProgram
 
 from livecam.errors import ModelError, some_of
 from livecam.models import callables, efficientnet_lite, files, huggingface, shapes, timm_models, torchvision_models
-from livecam.models.checkpoints import read_checkpoint
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.fitting import best_fit, differing_shape, load_weights
 from livecam.models.labels import Labels, labels_of
 from livecam.models.modules import ready
 from livecam.models.processors import preprocessing_of
-from livecam.models.weights import calibrated
+from livecam.models.weights.checkpoints import read_checkpoint
+from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
+from livecam.models.weights.untrained import calibrated
 
 log = logging.getLogger("livecam")
 

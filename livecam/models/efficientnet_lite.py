@@ -11,10 +11,10 @@ from pathlib import Path
 import torchvision.models as zoo
 
 from livecam.errors import ModelError
-from livecam.models.checkpoints import read_checkpoint
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.fitting import best_fit, load_weights
-from livecam.models.weights import untrained
+from livecam.models.weights.checkpoints import read_checkpoint
+from livecam.models.weights.fitting import best_fit, load_weights
+from livecam.models.weights.untrained import untrained
 
 NAME = "efficientnet_lite0"
 ADAPTS = ("classes",)

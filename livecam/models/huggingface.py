@@ -18,9 +18,10 @@ import torch
 
 from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models.downloads import first_cause
 from livecam.models.modules import usual_preprocessing
 from livecam.models.processors import preprocessing_of
-from livecam.models.weights import first_cause, untrained
+from livecam.models.weights.untrained import untrained
 
 log = logging.getLogger(__name__)
 

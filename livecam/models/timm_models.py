@@ -14,7 +14,8 @@ from torch import nn
 
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
-from livecam.models.weights import download_error, untrained
+from livecam.models.downloads import download_error
+from livecam.models.weights.untrained import untrained
 
 PREFIX = "timm:"
 """The prefix to the name that a model has in timm."""

@@ -8,7 +8,8 @@ from typing import Any
 import torchvision.models as zoo
 
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.weights import download_error, untrained
+from livecam.models.downloads import download_error
+from livecam.models.weights.untrained import untrained
 
 ADAPTS = ("classes",)
 

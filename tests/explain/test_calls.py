@@ -16,7 +16,7 @@ from torchvision.transforms.functional import five_crop
 from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
 from livecam.models import Preprocessing
-from livecam.models.locality import PLACES, locate
+from livecam.models.survey.locality import PLACES, locate
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
@@ -43,7 +43,7 @@ def explained(model: nn.Module, **options: object) -> Explainer:
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the notes on layers."""
-    return [record.getMessage() for record in caplog.records if record.name == "livecam.models.layers"]
+    return [record.getMessage() for record in caplog.records if record.name == "livecam.models.survey.layers"]
 
 
 def upright(output: Tensor) -> Tensor:

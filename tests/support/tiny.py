@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from livecam import Explainer
 from livecam.explain.answer import Program
 from livecam.models import Classifier, Preprocessing, shapes
-from livecam.models.weights import untrained
+from livecam.models.weights.untrained import untrained
 
 
 class Tiny(nn.Module):

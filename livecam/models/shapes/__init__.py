@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.weights import untrained
+from livecam.models.weights.untrained import untrained
 from livecam.scene import SHAPES
 
 NAME = "shapes"

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from livecam.models.grid import Grid, covers, spans_of
-from livecam.models.locality import Check, Flips, locate, responses, similarity, touched
-from livecam.models.streams import Streams
+from livecam.models.survey.grid import Grid, covers, spans_of
+from livecam.models.survey.locality import Check, Flips, locate, responses, similarity, touched
+from livecam.models.survey.streams import Streams
 
 LEAST_SIMILARITY = 0.5
 """The correlation of the responses of the first tokens with those of a grid from which they are its cells."""

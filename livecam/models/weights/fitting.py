@@ -13,8 +13,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from livecam.errors import ModelError, some_of
-from livecam.models.checkpoints import Key, Tensors
 from livecam.models.classifier import Classifier
+from livecam.models.weights.checkpoints import Key, Tensors
 
 log = logging.getLogger("livecam")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from livecam.errors import ModelError, is_out_of_memory
 from livecam.models.labels import HOLDERS, labels_of
-from livecam.models.pickles import CodeError, read_pickled
+from livecam.models.weights.pickles import CodeError, read_pickled
 
 Key = tuple[str, ...]
 """Where a tensor is in a file: the keys of the containers that lead to it, and its name in the last of them."""

@@ -14,9 +14,9 @@ from itertools import groupby
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models.grid import Grid
-from livecam.models.locality import CHECKS, Check
-from livecam.models.streams import Streams
+from livecam.models.survey.grid import Grid
+from livecam.models.survey.locality import CHECKS, Check
+from livecam.models.survey.streams import Streams
 
 log = logging.getLogger(__name__)
 

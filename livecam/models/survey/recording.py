@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from livecam.errors import ModelError
-from livecam.models.crops import see_a_crop
 from livecam.models.gradients import gradients_kept
-from livecam.models.grid import Grid, by_channel, possible_layouts
-from livecam.models.grids import Found, Grids
-from livecam.models.layers import CROP, VIEWS, Layer, Survey
-from livecam.models.locality import PLACES, faintly_changed, sample
 from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
-from livecam.models.streams import Streams
+from livecam.models.survey.crops import see_a_crop
+from livecam.models.survey.grid import Grid, by_channel, possible_layouts
+from livecam.models.survey.grids import Found, Grids
+from livecam.models.survey.layers import CROP, VIEWS, Layer, Survey
+from livecam.models.survey.locality import PLACES, faintly_changed, sample
+from livecam.models.survey.streams import Streams
 
 Samples = dict[str, list[Tensor]]
 """Parts of an output in each layout that its shape allows: one for each picture for which it has this shape."""
@@ -125,7 +125,7 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
 
     Args:
         model: The model; its output for the first input gets a gradient.
-        inputs: Pictures as `livecam.models.locality.occluded` makes them, (3, channels, h, w).
+        inputs: Pictures as `livecam.models.survey.locality.occluded` makes them, (3, channels, h, w).
     """
     size = (inputs.shape[2], inputs.shape[3])
     example, *others = (each[None] for each in faintly_changed(inputs.detach()))
