@@ -19,8 +19,8 @@ from livecam.explain.answer import PictureAnswer
 from livecam.explain.device import at_least_single
 from livecam.explain.forward import Objective
 from livecam.explain.logits import find_reading
-from livecam.explain.methods import Method
-from livecam.explain.targets import Classes, check_askable, rank_of
+from livecam.explain.methods import Method, check_askable
+from livecam.explain.targets import Classes, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores

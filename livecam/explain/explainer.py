@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,30 +14,22 @@ from torch.export import ExportedProgram
 
 from livecam.errors import ModelError
 from livecam.explain.answer import Answer
-from livecam.explain.classification import Classification
 from livecam.explain.device import find_device, usual_batch
+from livecam.explain.first_look import look_at
 from livecam.explain.forward import OnForwards
-from livecam.explain.functions import Functions, functions_in
+from livecam.explain.functions import check_unused, functions_in
 from livecam.explain.heat import Heat, HeatOptions
-from livecam.explain.methods import find_method
-from livecam.explain.preprocess import Preprocessor, check_inputs, pictures_to_survey
-from livecam.explain.program import Normalisation
+from livecam.explain.methods import check_askable, find_method
+from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
-from livecam.explain.tap import frozen
-from livecam.explain.targets import ScoreFunction, Target, check_askable, one_for_each, parse_target
+from livecam.explain.targets import ScoreFunction, Target, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import rescored
-from livecam.models.problems import input_errors
-from livecam.models.survey.layers import LayerChoice, Survey, best_of
-from livecam.models.survey.locality import occluded
-from livecam.models.survey.recording import record
-from livecam.models.trial import takes_batches
+from livecam.models.survey.layers import LayerChoice
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
-
-log = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -119,12 +110,10 @@ class Explainer:
         fit: str = "stretch",
         on_forwards: OnForwards | None = None,
     ) -> None:
-        functions = functions_in(target)
-        for_classes = {"against": against is not None, "labels": labels is not None, "scores": scores != "auto"}
-        for name in (name for name, is_given in for_classes.items() if functions and is_given):
-            raise ModelError(f"{name} is for classes, and the target is a function of the output; leave {name} out")
+        if functions := functions_in(target):
+            check_unused(against=against is not None, labels=labels is not None, scores=scores != "auto")
         self.heat_options = HeatOptions(threshold, smooth, scale)
-        self._runner_up, self._negative = runner_up, negative
+        self._runner_up = runner_up
         self.device = find_device(device, model)
         self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
         self._wanted = self._parsed(range(len(functions)) if functions else target, top)
@@ -132,39 +121,17 @@ class Explainer:
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
-        self._normalisation = Normalisation(self.classifier.preprocessing, self.device, dtype)
-        self._make_runtime = partial(
-            Runtime, self.classifier, self.device, dtype, precision=precision, on_forwards=on_forwards
-        )
+        parts = self.classifier, self.device, dtype
+        self._look_at = partial(look_at, *parts, negative=negative)
+        self._make_runtime = partial(Runtime, *parts, precision=precision, on_forwards=on_forwards)
         self._look(functions, against, engine)
         self._aim(method, layer, self._wanted)
 
     def _look(self, functions: Mapping[str, ScoreFunction], against: int | str | None, engine: str) -> None:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
-        classifier, device = self.classifier, self.device
-        surveys: list[Survey] = []
-        with frozen(classifier.module), input_errors(classifier):
-            for picture in pictures_to_survey(classifier.preprocessing):
-                recording = record(classifier.module, self._normalisation(occluded(picture).to(device)))
-                self.task = (
-                    Functions(functions, classifier, recording, device, self._negative)
-                    if functions
-                    else Classification(
-                        classifier, recording.output, device, against, self._negative, recording.squashings
-                    )
-                )
-                surveys.append(recording.survey(self.task.strongest, self.task.holds_scores))
-                if surveys[-1].is_settled:
-                    break
-        self.survey = best_of(surveys)
-        if functions and not self.survey.usable:
-            raise ModelError(
-                f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "
-                "let the score not be rounded or clipped, or take another model"
-            )
-        self._example = recording.example.detach()
-        self._runtime = self._make_runtime(task=self.task, engine=engine, keep_gradients=recording.hides_gradients)
-        self._functions = functions
+        look = self._look_at(functions, against)
+        self.task, self.survey, self._functions = look.task, look.survey, functions
+        self._runtime = self._make_runtime(look.task, look.example, look.hides_gradients, engine)
 
     def _asked(self, functions: Mapping[str, ScoreFunction]) -> Explainer:
         """Return an explainer of the same model, layer and method for functions; the last one is kept."""
@@ -190,20 +157,6 @@ class Explainer:
         self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self._runtime.aim(selection, layers, found)
-
-    def _takes(self, pictures: int) -> bool:
-        """Return True if the model takes this many pictures at once."""
-        return pictures <= 1 or self._takes_batches
-
-    @cached_property
-    def _takes_batches(self) -> bool:
-        with self:
-            takes = takes_batches(self._runtime.engine.eager.program.run, self._example)
-        if not takes:
-            log.warning(
-                "%s gives a batch other scores than each picture, or none: explained one by one", self.classifier.name
-            )
-        return takes
 
     def _parsed(self, target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
         return parse_target(target, top, self.classifier.labels)
@@ -271,17 +224,9 @@ class Explainer:
         if functions := functions_in(target):
             with self._runtime.engine.eager.suspended():
                 return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
-        if not self._takes(len(frames)):
-            planes = uploaded or [None] * len(frames)
-            return [
-                self.explain([frame], target=target, uploaded=[plane], heat=heat)[0]
-                for frame, plane in zip(frames, planes, strict=True)
-            ]
         batch, regions = self._preprocess.batch(frames, uploaded)
-        selection = self._selection if target is None else self.task.selection(self._parsed(target), self._method)
-        with self:
-            engine = self._runtime.engine
-            answer = engine(batch) if target is None else engine.eager(batch, selection)
+        asked = None if target is None else self.task.selection(self._parsed(target), self._method)
+        selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
         explained = [
             selection.explanation(of_frame, region=region, frame_index=frame.index)
             for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
@@ -291,10 +236,7 @@ class Explainer:
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:
         """Explain the model's 8-bit inputs, (B, h, w, channels) uint8, and return maps and scores on the CPU."""
-        if not self._takes(len(images)):
-            return Answer(*map(torch.cat, zip(*map(self.answer, images[:, None]), strict=True)))
-        with self:
-            return self._runtime.engine(images)
+        return self._runtime.answer(images)
 
     @torch.inference_mode(False)
     def predict(self, images: Tensor) -> Answer:
@@ -314,7 +256,7 @@ class Explainer:
             pictures: How many pictures will follow; None: unknown, inf: a live source.
             batch: How many will be explained at once.
         """
-        self._runtime.engine.expect(pictures, batch if self._takes(batch) else 1)
+        self._runtime.expect(pictures, batch)
 
     def settle(self) -> None:
         """Wait until the engine will not change any more. At least one picture must have been explained before."""
@@ -352,7 +294,7 @@ class Explainer:
             with self._runtime.engine.eager.suspended():
                 return self._asked(functions).cam(batch, range(len(functions)))
         wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
-        if not self._takes(len(batch)):
+        if not self._runtime.takes(len(batch)):
             return torch.cat([self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)])
         selection = self.task.selection(wanted, self._method)
         program = self._runtime.engine.eager.program

@@ -34,6 +34,12 @@ def functions_in(target: Target | None) -> dict[str, ScoreFunction]:
     return named
 
 
+def check_unused(**given: bool) -> None:
+    """Raise ModelError if one of these arguments, which are for classes, is given beside functions."""
+    if wrong := [name for name, is_given in given.items() if is_given]:
+        raise ModelError(f"{wrong[0]} is for classes, and the target is a function of the output; leave {wrong[0]} out")
+
+
 def _by_name(target: Any) -> dict[str, Any]:
     several = target if isinstance(target, list | tuple) else [target]
     if not any(map(callable, several)):

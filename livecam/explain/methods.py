@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -282,3 +282,13 @@ def find_method(name: str) -> Method:
         hint = f"did you mean {near[0]}? " if near else ""
         raise ModelError(f"there is no method {name!r}; {hint}there are {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
+    """Raise ModelError if a class (or with `contrast`, a contrast) is asked of a method that ignores the class."""
+    if method.needs_target:
+        return
+    if contrast:
+        raise ModelError(f"{method.name} does not explain a class; leave out against and negative")
+    if any(name != "top1" for name in wanted):
+        raise ModelError(f"{method.name} does not explain a class; leave out target and top")

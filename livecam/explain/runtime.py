@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-from livecam.explain.answer import Answer
+from livecam.explain.answer import Answer, Select
 from livecam.explain.engines.engine import Engine
 from livecam.explain.forward import OnForwards
 from livecam.explain.methods import Method
@@ -16,7 +17,10 @@ from livecam.explain.program import CamProgram
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier
 from livecam.models.survey.layers import TargetLayer
+from livecam.models.trial import takes_batches
 from livecam.names import PRECISIONS
+
+log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -27,9 +31,10 @@ class Runtime:
         device: The device that it runs on.
         dtype: The precision of its weights.
         task: The meaning of its output.
+        example: One of its inputs, (1, channels, h, w).
+        keep_gradients: As in `CamProgram`.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
-        keep_gradients: As in `CamProgram`.
     """
 
     def __init__(
@@ -38,14 +43,16 @@ class Runtime:
         device: torch.device,
         dtype: torch.dtype,
         task: Task,
+        example: Tensor,
+        keep_gradients: bool,
         engine: str,
         precision: str,
         on_forwards: OnForwards | None,
-        keep_gradients: bool,
     ) -> None:
         self._classifier, self._device, self._dtype, self._task = classifier, device, dtype, task
+        self._example, self._keep_gradients = example, keep_gradients
         self._wanted_engine, self._wanted_precision = engine, precision
-        self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
+        self._on_forwards = on_forwards
         self._engine: Engine | None = None
         self._predictor: Engine | None = None
         self._sessions = 0
@@ -85,6 +92,35 @@ class Runtime:
             if self._predictor is not None:
                 self._predictor.eager.close()
             self.engine.eager.close()
+
+    def takes(self, pictures: int) -> bool:
+        """Return True if the model takes this many pictures at once."""
+        return pictures <= 1 or self._takes_batches
+
+    @cached_property
+    def _takes_batches(self) -> bool:
+        with self:
+            takes = takes_batches(self.engine.eager.program.run, self._example)
+        if not takes:
+            log.warning(
+                "%s gives a batch other scores than each picture, or none: explained one by one", self._classifier.name
+            )
+        return takes
+
+    def expect(self, pictures: float | None, batch: int) -> None:
+        """Tell the engine how much work will follow, as in `Explainer.expect`."""
+        self.engine.expect(pictures, batch if self.takes(batch) else 1)
+
+    def answer(self, images: Tensor, select: Select | None = None) -> Answer:
+        """Explain pictures (B, h, w, channels) uint8; the answer is on the CPU.
+
+        `select` overrides the targets for this call, which the eager engine then answers.
+        """
+        if not self.takes(len(images)):
+            one_by_one = (self.answer(image, select) for image in images[:, None])
+            return Answer(*map(torch.cat, zip(*one_by_one, strict=True)))
+        with self:
+            return self.engine(images) if select is None else self.engine.eager(images, select)
 
     def predict(self, images: Tensor) -> Answer:
         """Predict without explaining, with the engine and the precision that were in use at the first call."""

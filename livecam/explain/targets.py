@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from livecam.errors import ModelError, some_of
-from livecam.explain.methods import Method
 
 log = logging.getLogger("livecam")
 
@@ -63,16 +62,6 @@ def one_for_each(wanted: tuple[int | str, ...], pictures: int) -> tuple[int | st
     if len(wanted) != pictures or not pictures:
         raise ModelError(f"there are {len(wanted)} targets for {pictures} pictures; give one for each")
     return wanted
-
-
-def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
-    """Raise ModelError if a class (or with `contrast`, a contrast) is asked of a method that ignores the class."""
-    if method.needs_target:
-        return
-    if contrast:
-        raise ModelError(f"{method.name} does not explain a class; leave out against and negative")
-    if any(name != "top1" for name in wanted):
-        raise ModelError(f"{method.name} does not explain a class; leave out target and top")
 
 
 def rank_of(name: int | str) -> int:

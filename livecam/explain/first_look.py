@@ -1,0 +1,83 @@
+"""The first look at a model, which finds its layers and what there is to explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from livecam.errors import ModelError
+from livecam.explain.classification import Classification
+from livecam.explain.functions import Functions
+from livecam.explain.preprocess import pictures_to_survey
+from livecam.explain.program import Normalisation
+from livecam.explain.tap import frozen
+from livecam.explain.targets import ScoreFunction
+from livecam.models.classifier import Classifier
+from livecam.models.problems import input_errors
+from livecam.models.survey.layers import Survey, best_of
+from livecam.models.survey.locality import occluded
+from livecam.models.survey.recording import record
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What the first runs of a model show.
+
+    Attributes:
+        task: The meaning of its output.
+        survey: Its layers.
+        example: One of its inputs, (1, channels, h, w).
+        hides_gradients: True if it has to be run inside `livecam.models.gradients.gradients_kept`.
+    """
+
+    task: Classification
+    survey: Survey
+    example: Tensor
+    hides_gradients: bool
+
+
+def look_at(
+    classifier: Classifier,
+    device: torch.device,
+    dtype: torch.dtype,
+    functions: Mapping[str, ScoreFunction],
+    against: int | str | None,
+    *,
+    negative: bool,
+) -> FirstLook:
+    """Run a model on pictures, until they show which layers respond where the picture changes.
+
+    Args:
+        classifier: The model, on the device.
+        device: The device that it runs on.
+        dtype: The precision of its weights.
+        functions: What is to be explained: functions of its output by their names, or if there are none, its classes.
+        against: A class to contrast every explained class with.
+        negative: Explain what speaks against a class or a high score instead of for it.
+
+    Raises:
+        ModelError: The model fails, or there is nothing that can be explained.
+    """
+    normalisation = Normalisation(classifier.preprocessing, device, dtype)
+    surveys: list[Survey] = []
+    with frozen(classifier.module), input_errors(classifier):
+        for picture in pictures_to_survey(classifier.preprocessing):
+            recording = record(classifier.module, normalisation(occluded(picture).to(device)))
+            task = (
+                Functions(functions, classifier, recording, device, negative)
+                if functions
+                else Classification(classifier, recording.output, device, against, negative, recording.squashings)
+            )
+            surveys.append(recording.survey(task.strongest, task.holds_scores))
+            if surveys[-1].is_settled:
+                break
+    survey = best_of(surveys)
+    if functions and not survey.usable:
+        raise ModelError(
+            f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "
+            "let the score not be rounded or clipped, or take another model"
+        )
+    return FirstLook(task, survey, recording.example.detach(), recording.hides_gradients)
