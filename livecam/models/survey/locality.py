@@ -36,7 +36,7 @@ _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
 _FAINT = 3e-4  # the relative change of the third picture as a whole
 _FINEST = 64  # cells of a side that are compared
-_NUMBERS = 1 << 14  # numbers of an output that are compared
+_NUMBERS = 1 << 13  # numbers of an output that are compared
 
 _FLIPS: tuple[Flips, ...] = ((), (3,), (2,), (2, 3))  # of the first four readings
 _Place = tuple[float | None, float | None]
