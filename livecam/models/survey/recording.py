@@ -144,7 +144,12 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
             for layout, samples in kept.samples.items():
                 samples.append(sample(by_channel(output, layout)))
 
-    with torch.enable_grad(), gradients_kept() as keeper, _each_output(model, keep) as calls, Squashings() as squashings:
+    with (
+        torch.enable_grad(),
+        gradients_kept() as keeper,
+        _each_output(model, keep) as calls,
+        Squashings() as squashings,
+    ):
         output = model(example.requires_grad_())
     for other in others:
         with torch.no_grad(), _each_output(model, compare):
