@@ -15,6 +15,11 @@ def some_of(names: Sequence[object], shown: int = 4) -> str:
     return ", ".join(str(name) for name in names[:shown]) + more
 
 
+def in_one_line(value: object) -> str:
+    """Return the text of an exception or another value in one line, cut after 200 characters."""
+    return " ".join(str(value).split())[:200]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True for the error of Python or of a library that could not get the memory that it needs."""
     return isinstance(error, MemoryError) or "allocate memory" in str(error) or "Insufficient memory" in str(error)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from livecam.cli.terminal import tell
-from livecam.errors import LivecamError, is_out_of_memory
+from livecam.errors import LivecamError, in_one_line, is_out_of_memory
 from livecam.system.signals import TERMINATING_SIGNALS
 
 EXIT_ERROR = 1
@@ -86,7 +86,7 @@ def one_line(exc: BaseException) -> str:
         return "livecam: the memory is not enough; close other programs, or take a smaller model, input or --batch"
     if isinstance(exc, SystemExit):
         return f"livecam: the model, or other code beside livecam, called sys.exit({exc.code}) (--debug shows where)"
-    text = " ".join(str(exc).split())[:200]
+    text = in_one_line(exc)
     return f"livecam: unexpected {type(exc).__name__}{text and ': '}{text} (--debug shows where)"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from livecam.errors import ModelError, is_out_of_memory
+from livecam.errors import ModelError, in_one_line, is_out_of_memory
 from livecam.explain.classification import Classification, ClassSelection
 from livecam.explain.device import at_least_single
 from livecam.explain.methods import Method
@@ -136,8 +136,7 @@ def _score(name: str, function: ScoreFunction, output: Any) -> Tensor:
     except Exception as exc:
         if is_out_of_memory(exc):
             raise
-        reason = " ".join(str(exc).split())[:200]
-        raise ModelError(f"the target {name} fails with {type(exc).__name__}: {reason}") from exc
+        raise ModelError(f"the target {name} fails with {type(exc).__name__}: {in_one_line(exc)}") from exc
     if not isinstance(score, Tensor):
         raise ModelError(f"the target {name} returns a {type(score).__name__} instead of a tensor of scores (B,)")
     if score.ndim != 1:

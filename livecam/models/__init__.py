@@ -13,14 +13,21 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from livecam.errors import ModelError, some_of
-from livecam.models import callables, efficientnet_lite, files, huggingface, shapes, timm_models, torchvision_models
+from livecam.models import (
+    callables,
+    efficientnet_lite,
+    files,
+    huggingface,
+    modules,
+    shapes,
+    timm_models,
+    torchvision_models,
+)
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.labels import Labels, labels_of
-from livecam.models.modules import ready
 from livecam.models.processors import preprocessing_of
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
-from livecam.models.weights.untrained import calibrated
 
 log = logging.getLogger("livecam")
 
@@ -40,7 +47,7 @@ class Family(Protocol):
 
     @property
     def ADAPTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
-        """Which of the arguments "classes" and "channels" `build` takes, to change their number."""
+        """The arguments that `build` takes to change a number: none or some of "classes" and "channels"."""
 
     def recognises(self, name: str) -> bool:
         """Return True if a name belongs to this family, even if no model has it."""
@@ -98,7 +105,7 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
     if weights == "default":
         classifier = family.load(name)
     elif weights == "none":
-        classifier = calibrated(family.build(name))
+        classifier = modules.calibrated(family.build(name))
     else:
         classifier = _with_weights(family, name, Path(weights), takes_labels=labels is None)
     return dataclasses.replace(classifier, labels=own_labels) if own_labels else classifier
@@ -120,12 +127,12 @@ def classifier_of(
             classifier = dataclasses.replace(classifier, labels=labels_of(labels))
     if isinstance(preprocessing, Mapping):
         given = classifier.preprocessing.changed(preprocessing)
-    return ready(dataclasses.replace(classifier, preprocessing=given or classifier.preprocessing))
+    return modules.ready(dataclasses.replace(classifier, preprocessing=given or classifier.preprocessing))
 
 
 def _own_classifier(model: nn.Module | ExportedProgram, preprocessing: Preprocessing | None) -> Classifier:
     name = type(model).__name__
-    if classifier := callables.classifier_of(name, model, preprocessing):
+    if classifier := modules.classifier_of(name, model, preprocessing):
         return classifier
     raise ModelError(f"a model is a name, a torch.nn.Module or a torch.export.ExportedProgram, not {name}")
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import importlib
 import operator
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
-from livecam.errors import ModelError
-from livecam.models import huggingface
-from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.modules import usual_preprocessing
-from livecam.models.programs import classifier_of_program, is_program
+from livecam.errors import ModelError, in_one_line
+from livecam.models.classifier import Classifier
+from livecam.models.modules import classifier_of
 
 ADAPTS: tuple[str, ...] = ()
 
@@ -44,21 +41,6 @@ def load(name: str) -> Classifier:
     raise ModelError(
         f"{name} returns {_described(model)}; it must return a torch.nn.Module or a livecam.models.Classifier"
     )
-
-
-def classifier_of(name: str, model: object, preprocessing: Preprocessing | None = None) -> Classifier | None:
-    """Return the classifier for a module or an exported program, None for anything else.
-
-    Its preprocessing is this one or, without it, the usual one.
-    """
-    if is_program(model):
-        return classifier_of_program(name, model)
-    if huggingface.is_own(model):
-        classifier = huggingface.classifier_of(name, model)
-        return replace(classifier, preprocessing=preprocessing or huggingface.guessed_preprocessing(name, model))
-    if isinstance(model, nn.Module):
-        return Classifier(name, model, preprocessing=preprocessing or usual_preprocessing(model))
-    return None
 
 
 build = load
@@ -90,7 +72,7 @@ def _called(name: str, found: object) -> object:
 
 def _described(value: object) -> str:
     """Describe an exception or another value in one short line."""
-    text = " ".join(str(value).split())[:200]
+    text = in_one_line(value)
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {text}" if text else type(value).__name__
     return f"{text} ({type(value).__name__})"

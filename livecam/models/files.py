@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, in_one_line
 from livecam.models.classifier import Classifier
-from livecam.models.modules import usual_preprocessing
+from livecam.models.guessing import usual_preprocessing
 from livecam.models.programs import classifier_of_program
 
 ADAPTS: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def load(name: str) -> Classifier:
     except ModelError:
         raise
     except Exception as exc:  # the reader may raise anything for a damaged file or one of another kind
-        raise ModelError(f"cannot load {name}: {' '.join(str(exc).split())[:200]}; save it again") from exc
+        raise ModelError(f"cannot load {name}: {in_one_line(exc)}; save it again") from exc
 
 
 def build(name: str) -> Classifier:

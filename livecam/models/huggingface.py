@@ -19,7 +19,7 @@ import torch
 from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
 from livecam.models.downloads import first_cause
-from livecam.models.modules import usual_preprocessing
+from livecam.models.guessing import usual_preprocessing
 from livecam.models.processors import preprocessing_of
 from livecam.models.weights.untrained import untrained
 

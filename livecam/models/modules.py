@@ -1,32 +1,38 @@
-"""A module that the user brings: which pictures it takes, and what it needs before it can be explained."""
+"""The classifier for a module that the user brings, and what modules need before they can be explained."""
 
 from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models import huggingface
+from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.guessing import usual_preprocessing
 from livecam.models.problems import input_errors
-from livecam.models.programs import with_layers
-from livecam.models.trial import random_input, runs_on
+from livecam.models.programs import classifier_of_program, is_program, with_layers
+from livecam.models.trial import random_input
 
 log = logging.getLogger(__name__)
 
 
-def usual_preprocessing(module: nn.Module) -> Preprocessing:
-    """Return the default preprocessing for a module: ImageNet's, in grey if the module takes no pictures in colour.
+def classifier_of(name: str, model: object, preprocessing: Preprocessing | None = None) -> Classifier | None:
+    """Return the classifier for a module or an exported program, None for anything else.
 
-    A module with a convolution of one channel is tried: it may make its picture grey by itself, or filter each channel.
+    Its preprocessing is this one or, without it, the usual one.
     """
-    colour = Preprocessing()
-    if not any(getattr(layer, "in_channels", 3) == 1 for layer in module.modules()) or runs_on(module, 3, colour.size):
-        return colour
-    takes_grey = runs_on(module, 1, colour.size) or input_channels(module) == 1
-    return colour.in_grey() if takes_grey else colour
+    if is_program(model):
+        return classifier_of_program(name, model)
+    if huggingface.is_own(model):
+        classifier = huggingface.classifier_of(name, model)
+        return replace(classifier, preprocessing=preprocessing or huggingface.guessed_preprocessing(name, model))
+    if isinstance(model, nn.Module):
+        return Classifier(name, model, preprocessing=preprocessing or usual_preprocessing(model))
+    return None
 
 
 def ready(classifier: Classifier) -> Classifier:
@@ -38,4 +44,28 @@ def ready(classifier: Classifier) -> Classifier:
         log.warning("%s never ran, so the weights of its lazy layers are random: %s", classifier.name, lazy[0])
         with input_errors(classifier), torch.no_grad():
             module(random_input(module, preprocessing.channels, preprocessing.size))
+    return classifier
+
+
+def calibrated(classifier: Classifier) -> Classifier:
+    """Set the batch normalisation statistics of an untrained model to those of noise, and return the model.
+
+    With their initial statistics the signal fades on its way through a deep network. What is left are rounding errors,
+    and numbers so small that processors are slow with them.
+    """
+    norms = [layer for layer in classifier.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return classifier
+    training, momenta = classifier.module.training, [norm.momentum for norm in norms]
+    classifier.module.eval()
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # a plain average over the input, which is one batch
+    preprocessing = classifier.preprocessing
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad(), input_errors(classifier):
+        classifier.module(torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    classifier.module.train(training)
     return classifier

@@ -1,4 +1,4 @@
-"""Why a model fails on its first input, in one line that says what to do."""
+"""The causes for which a model fails on its first input, each told in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from livecam.errors import LivecamError, ModelError, is_out_of_memory, some_of
+from livecam.errors import LivecamError, ModelError, in_one_line, is_out_of_memory, some_of
 from livecam.models.classifier import Classifier
 from livecam.models.trial import failure_on, runs_on
 
@@ -123,7 +123,7 @@ def _precisions(classifier: Classifier, exc: Exception) -> str:
     if dtypes == {torch.float32}:
         return f"changes the precision on its way: {_raised(exc)}; let it stay in float32"
     names = " and ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
-    return f"has weights in {names}, in which it cannot run here ({_text(exc)}); convert it with model.float()"
+    return f"has weights in {names}, in which it cannot run here ({in_one_line(exc)}); convert it with model.float()"
 
 
 def _batch(classifier: Classifier, exc: Exception) -> str:
@@ -190,17 +190,13 @@ def _raised(exc: Exception) -> str:
     """Describe an exception, and where in the user's code it was raised."""
     outside = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _is_ours(frame.filename)]
     place = f" ({Path(outside[-1].filename).name}, line {outside[-1].lineno})" if outside else ""
-    return f"{type(exc).__name__}: {_text(exc)}{place}"
+    return f"{type(exc).__name__}: {in_one_line(exc)}{place}"
 
 
 def _is_ours(file: str) -> bool:
     """Return True for code of PyTorch or livecam."""
     ours = (Path(torch.__file__).parent, Path(__file__).parents[1])
     return any(folder in Path(file).parents for folder in ours) or file.startswith("<")
-
-
-def _text(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:200]
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.export import ExportedProgram, export, unflatten
 from torch.fx import Graph, GraphModule
 
-from livecam.errors import ModelError, some_of
+from livecam.errors import ModelError, in_one_line, some_of
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.trial import random_input
 
@@ -57,7 +57,7 @@ def with_layers(classifier: Classifier) -> Classifier:
     except Exception as exc:  # the converter may raise anything for what it does not know
         raise ModelError(
             f"{classifier.name} is TorchScript, which hides its layers, and cannot be converted to a program of "
-            f"torch.export ({' '.join(str(exc).split())[:200]}); explain the module that it was made from"
+            f"torch.export ({in_one_line(exc)}); explain the module that it was made from"
         ) from exc
     finally:
         module.train(training)

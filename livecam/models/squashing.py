@@ -14,14 +14,14 @@ _SCORES = {
     **dict.fromkeys(("softmax", "special_softmax", "log_softmax", "special_log_softmax"), "softmax"),
     **dict.fromkeys(("sigmoid", "special_expit", "log_sigmoid", "logsigmoid"), "sigmoid"),
 }
-"""What the functions of PyTorch make, by their names without underscores at the ends."""
+"""The scores that functions of PyTorch make, by the names of these without underscores at the ends."""
 
 
 class Squashing(NamedTuple):
     """A call of such a function.
 
     Attributes:
-        scores: What it makes: "softmax" or "sigmoid".
+        scores: The kind of scores that it makes: "softmax" or "sigmoid".
         logits: Its input.
         result: Its output: probabilities or their logarithms.
     """

@@ -22,7 +22,7 @@ from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import Classifier, Preprocessing, load_model, preprocessing_of
-from livecam.models.weights.untrained import calibrated
+from livecam.models.modules import calibrated
 from livecam.picture.frame import Frame
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine

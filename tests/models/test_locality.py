@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from livecam import Explainer
-from livecam.models import Preprocessing, load_model
+from livecam.models import Preprocessing
 from tests.support.witness import gradcam_witness, least_cosine
 
 SMALL = Preprocessing(size=(64, 64))
@@ -311,43 +311,3 @@ def test_what_cannot_be_placed_is_told(
 def test_a_mirrored_map_is_turned_back() -> None:
     torch.manual_seed(0)
     check(explained(Shuffled(lambda x: x.flip(3))), "features", lambda output: output.flip(3))
-
-
-def hugging_face(name: str, **options: object) -> nn.Module:
-    transformers = pytest.importorskip("transformers")
-    config = getattr(transformers, f"{name}Config")(image_size=64, num_labels=5, **options)
-    torch.manual_seed(0)
-    return getattr(transformers, f"{name}ForImageClassification")(config)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "layer", "fold"),
-    [
-        (
-            "Swin",
-            {"patch_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4},
-            "swin.layernorm",
-            unfolded,
-        ),
-        (
-            "ViT",
-            {
-                "patch_size": 8,
-                "hidden_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "intermediate_size": 64,
-            },
-            "vit.layers.1.layernorm_before",
-            lambda output: unfolded(output[:, 1:]),
-        ),
-    ],
-)
-def test_models_of_hugging_face(name: str, options: dict[str, Any], layer: str, fold: Fold) -> None:
-    check(explained(hugging_face(name, **options)), layer, fold, lambda output: output.logits[:, 2])
-
-
-@pytest.mark.parametrize("name", ["resnet18", "swin_t", "convnext_tiny"])
-def test_named_models_pass_the_check(name: str) -> None:
-    survey = Explainer(load_model(name, weights="none").module, preprocessing=SMALL).survey
-    assert all(layer.check == "passed" and not layer.grid.flips for layer in survey.automatic if layer.grid)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from livecam import Explainer
 from livecam.errors import ModelError
+from livecam.explain.engines.graph import trace
 from livecam.models import Classifier, Preprocessing, load_model
-from tests.support.tiny import pictures
+from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
 Livecam = Callable[..., Result]
@@ -103,15 +104,10 @@ def test_methods_on_a_program_for_one_picture(method: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_compiled_program() -> None:
-    maps = []
-    for engine in ("eager", "compiled"):
-        explainer = Explainer(exported(seeded()), engine=engine, precision="fp32", target=3)
-        with explainer:
-            explainer.expect(8, batch=4)
-            maps.append(explainer.answer(pictures(2)).maps)
-        assert explainer.engine == engine
-    torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-5)
+def test_a_traced_program() -> None:
+    explainer = Explainer(exported(seeded()), target=3)
+    graph = trace(program_of(explainer), explainer.classifier.module, pictures(2))
+    torch.testing.assert_close(graph.module(pictures(2))[0], explainer.answer(pictures(2)).maps)
 
 
 @pytest.mark.filterwarnings("ignore")

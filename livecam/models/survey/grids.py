@@ -40,7 +40,7 @@ class Grids:
 
     Args:
         input_size: (height, width) of the input.
-        streams: Which outputs are computed from which.
+        streams: The order in which the outputs are computed from one another.
     """
 
     def __init__(self, input_size: tuple[int, int], streams: Streams) -> None:

@@ -25,7 +25,7 @@ LayerChoice = str | int | Sequence[str | int] | None
 
 
 DOUBT = "does not respond where the picture changes"
-"""What is told of a layer that has the shape of a grid, but not the responses of one."""
+"""The note on a layer that has the shape of a grid, but not the responses of one."""
 CROP = "sees only a part of the picture"
 """The obstacle of a layer that comes after a crop inside of the model."""
 VIEWS = "sees several views of the picture in one batch"
@@ -42,7 +42,7 @@ class Layer:
         shape: The shape of its output.
         grid: The grid of its output, None if it cannot be explained.
         obstacle: The reason why it cannot be explained; empty if it can.
-        check: If it responds where the picture changes, which proves its grid.
+        check: The result of the check that proves its grid: "passed" if it responds where the picture changes.
         agreement: The correlation of its responses with those expected on its grid, -1 to 1; None without a grid.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
@@ -115,7 +115,7 @@ class Survey:
 
     Attributes:
         calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
-        streams: Which of them are computed from which.
+        streams: The order in which they are computed from one another.
         is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
     """
 

@@ -8,7 +8,7 @@ from torch.autograd.graph import GradientEdge, Node
 
 
 class Streams:
-    """Which outputs of a network's layers are computed from which others.
+    """The order in which the outputs of a network's layers are computed from one another, and which run in parallel.
 
     Args:
         outputs: The outputs in the order of execution, which numbers them from 0.

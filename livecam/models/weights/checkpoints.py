@@ -22,7 +22,7 @@ from livecam.models.labels import HOLDERS, labels_of
 from livecam.models.weights.pickles import CodeError, read_pickled
 
 Key = tuple[str, ...]
-"""Where a tensor is in a file: the keys of the containers that lead to it, and its name in the last of them."""
+"""The place of a tensor in a file: the keys of the containers that lead to it, and its name in the last of them."""
 Tensors = dict[Key, Tensor]
 """The tensors of a file by their keys."""
 IN_FOLDER = (
@@ -33,12 +33,12 @@ IN_FOLDER = (
 )
 """The files of weights that are looked for in a folder: those of Hugging Face."""
 CONTENT = Tensor | Mapping | list | tuple
-"""What is looked at in a file: tensors, and the containers in which there may be some."""
+"""The types that are looked at in a file: tensors, and the containers in which there may be some."""
 SAVE = "save them with torch.save(model.state_dict(), FILE)"
 ZIP = b"PK\x03\x04"
-"""How files of `torch.save` begin, and some others."""
+"""The first bytes of files of `torch.save`, and of some others."""
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files of `torch.save` began until version 1.6."""
+"""The first bytes of files of `torch.save` until version 1.6."""
 FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a pointer of Git LFS; fetch the file that it stands for with: git lfs pull"),
     (b"<", "a web page, which a failed download leaves; fetch the file itself"),
@@ -50,7 +50,7 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ", "packed by xz; unpack it"),
     (b"7z\xbc\xaf", "a 7z archive; unpack it"),
 )
-"""How files of other kinds begin, what they are, and what to do."""
+"""The first bytes of files of other kinds, what they are, and what to do."""
 SUFFIXES = {
     ".onnx": "an ONNX program",
     ".pb": "a program of TensorFlow",
@@ -61,12 +61,12 @@ SUFFIXES = {
     ".data-00000-of-00001": "a checkpoint of TensorFlow",
     ".msgpack": "a checkpoint of JAX",
 }
-"""What files of other kinds are that have no beginning of their own."""
+"""Other kinds of files, by their suffixes, that do not begin with bytes of their own."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Attributes:
         tensors: All tensors, in the order of the file.

@@ -31,7 +31,7 @@ class Fit:
     Attributes:
         tensors: All tensors of the file.
         keys: Those that are meant for the model, by their names in the model.
-        prefix: What comes before these names in the file.
+        prefix: The beginning of their names in the file, which the model does not have.
         rivals: The prefixes of others that fit equally well.
     """
 

@@ -47,7 +47,7 @@ CONSTRUCTED = frozenset(
         "types.SimpleNamespace",
     }
 )
-"""What pickles of harmless values call. All other calls are refused, since they may be meant to run code."""
+"""The callables in pickles of harmless values. All other calls are refused, since they may be meant to run code."""
 CONTAINERS: dict[str, Callable[[], Any]] = {"collections.defaultdict": OrderedDict, "collections.deque": list}
 """Containers, and what stands for them: torch's reader fills no others."""
 BLOCKED = ("nt", "os", "posix", "sys")
