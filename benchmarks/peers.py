@@ -80,7 +80,8 @@ def compare(architecture: str, witnessed: Witnessed, method: str) -> Comparison:
     reshape = vit_reshape_transform if architecture.startswith("vit") else None
 
     def theirs(causes: Causes) -> Maps:
-        module = _not_in_place(witnessed.module) if IN_PLACE in causes else witnessed.module
+        known = witnessed.explainer.classifier.module
+        module = _not_in_place(known) if IN_PLACE in causes else known
         return peer_maps(PEERS[method], module, witnessed.layer, batch, targets, reshape)
 
     def papers(causes: Causes) -> list[Maps]:

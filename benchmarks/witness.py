@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.formulas import FORMULAS, capture
 from livecam import Explainer
@@ -32,21 +32,16 @@ WITNESSED = 2
 
 @dataclass(frozen=True)
 class Witnessed:
-    """A model with random weights, a batch (4, 3, side, side) of noise, and the float64 reference at the layer.
+    """An explainer with random weights, a batch (4, 3, side, side) of noise, and the float64 reference at the layer.
 
     `of_class` and `against_similar` are (activation, gradient), each (C, h, w) float64, of each reference picture.
     """
 
-    module: nn.Module
-    preprocessing: Preprocessing
+    explainer: Explainer
     layer: str
     batch: Tensor
     of_class: list[tuple[np.ndarray, np.ndarray]]
     against_similar: list[tuple[np.ndarray, np.ndarray]]
-
-    def explainer(self, method: str) -> Explainer:
-        """Return livecam's explainer of the model and layer."""
-        return Explainer(self.module, method=method, layer=self.layer, preprocessing=self.preprocessing)
 
     def captured(self, method: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (activation, gradient) of each reference picture, for the score that the method explains."""
@@ -63,7 +58,8 @@ class Witnessed:
     def whole_way(self, method: str, pictures: int = len(TARGETS)) -> np.ndarray:
         """Return livecam's float32 maps of the first pictures in one batch, (pictures, h, w), from their inputs."""
         target = TARGETS[:pictures] if has_class(method) else None
-        return self.explainer(method).cam(self.batch[:pictures], target=target).numpy()
+        self.explainer.change(method, self.layer)
+        return self.explainer.cam(self.batch[:pictures], target=target).numpy()
 
     def maths_alone(self, method: str) -> np.ndarray:
         """Return livecam's float64 maps, (WITNESSED, h, w), of the reference activations and gradients."""
@@ -88,7 +84,7 @@ def witness(architecture: str) -> Witnessed:
         ]
         for method in ("gradcam", "finercam")
     )
-    return Witnessed(module, preprocessing, explainer.layer, batch, of_class, against_similar)
+    return Witnessed(explainer, explainer.layer, batch, of_class, against_similar)
 
 
 def has_class(method: str) -> bool:

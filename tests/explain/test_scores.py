@@ -29,8 +29,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(
 
 AGE = """
 import torch
-from tests.support.tiny import Tiny, pictures, program_of
-from tests.support.witness import gradcam_witness, least_cosine
+from tests.support.tiny import Tiny
 
 class Age(Tiny):
     def forward(self, x):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +22,13 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(
 
 @pytest.fixture(scope="module")
 def resnet() -> Explainer:
-    return Explainer("resnet18", weights="none")
+    return Explainer("resnet18", weights="none", preprocessing={"size": (96, 96)})
 
 
-def asking(resnet: Explainer, **asked: object) -> Explainer:
+def asking(resnet: Explainer, **asked: Any) -> Explainer:
     """The same model, asked for something else."""
-    return Explainer(resnet.classifier.module, labels=resnet.classifier.labels, **asked)  # type: ignore[arg-type]
+    known = resnet.classifier
+    return Explainer(known.module, labels=known.labels, preprocessing=known.preprocessing, **asked)
 
 
 def test_classes_by_number_name_beginning_and_rank(resnet: Explainer) -> None:
@@ -40,10 +43,10 @@ def test_classes_by_number_name_beginning_and_rank(resnet: Explainer) -> None:
         ("tabby", "top2", 7): [281, best[1], 7],
         np.int64(3): [3],
     }.items():
-        explanation = asking(resnet, target=target)(PHOTO)
+        explanation = resnet(PHOTO, target=target)
         assert [one.index for one in explanation.classes] == expected
         assert explanation.index == expected[0]
-        assert resnet(PHOTO, target=target).classes[0].index == expected[0]
+    assert [one.index for one in asking(resnet, target=("tabby", 7))(PHOTO).classes] == [281, 7]
     assert [one.index for one in asking(resnet, top=3)(PHOTO).classes] == best[:3]
     assert [one.label for one in asking(resnet, top=1000)(PHOTO).classes].count("tabby") == 1
 
@@ -53,14 +56,12 @@ def test_each_of_ten_maps_is_the_one_of_its_own_run(resnet: Explainer) -> None:
     for explanation, picture in zip(together, [PHOTO, PHOTO[:, ::-1]], strict=True):
         assert len(explanation.classes) == 10
         for one in explanation.classes:
-            alone = asking(resnet, target=one.index)(picture)
+            alone = resnet(picture, target=one.index)
             np.testing.assert_allclose(one.cam, alone.cam, rtol=1e-5, atol=1e-6 * np.abs(alone.cam).max())
             assert one.score == pytest.approx(alone.score, rel=1e-5)
 
 
 BAD: dict[str, tuple[dict[str, object], str]] = {
-    "unknown class": ({"target": "taby"}, "did you mean tabby"),
-    "ambiguous beginning": ({"target": "gold"}, "'gold' could be black and gold garden spider (72), goldfish (1), "),
     "number out of range": ({"target": 1000}, "has the classes 0 to 999, not 1000"),
     "negative number": ({"target": "-1"}, "has the classes 0 to 999, not -1"),
     "rank out of range": ({"target": "top1001"}, "no top1001"),
@@ -90,9 +91,11 @@ def test_what_speaks_against_is_the_other_side_of_the_map(resnet: Explainer) -> 
     positive, negative = asking(resnet, target=3)(PHOTO), asking(resnet, target=3, negative=True)(PHOTO)
     np.testing.assert_allclose(negative.cam, -positive.cam, rtol=1e-4, atol=1e-9)
     assert not (positive.heatmap * negative.heatmap).any()
+    for_class, against_class = Explainer("shapes", target=3), Explainer("shapes", target=3, negative=True)
     for method in ("layercam", "gradcam++", "scorecam", "ablationcam"):
-        shown = Explainer("shapes", method=method, target=3, negative=True)(PHOTO)
-        assert not np.array_equal(shown.cam, Explainer("shapes", method=method, target=3)(PHOTO).cam)
+        for_class.change(method)
+        against_class.change(method)
+        assert not np.array_equal(against_class(PHOTO).cam, for_class(PHOTO).cam)
 
 
 def test_titles_say_what_the_map_shows() -> None:
@@ -128,11 +131,12 @@ def peaks_on(peak: tuple[float, float] | None, mask: np.ndarray) -> bool:
 
 def test_a_contrast_moves_the_peak_off_the_other_shape() -> None:
     """What speaks for one shape rather than the other never lies on the other, also where the first is not there."""
+    rather_than = cache(lambda against: Explainer("shapes", against=against))
     on_own, on_other = [], []
     for seed in range(20):
         picture, masks, (first, second) = two_shapes(seed)
         for target, against, own, other in ((first, second, *masks), (second, first, *masks[::-1])):
-            contrast = Explainer("shapes", target=target, against=against)(picture)
+            contrast = rather_than(against)(picture, target=target)
             on_own.append(peaks_on(contrast.peak, own))
             on_other.append(peaks_on(contrast.peak, other))
     assert np.mean(on_own) >= 0.9
