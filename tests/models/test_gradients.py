@@ -72,6 +72,7 @@ def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     return make()
 
 
+@pytest.mark.filterwarnings("error:None of the inputs have requires_grad")
 @pytest.mark.parametrize("layer", ["stem", "middle.0", None])
 @pytest.mark.parametrize("run", HIDING)
 def test_maps_are_those_of_the_model_without_it(run: Callable[..., Tensor], layer: str | None) -> None:

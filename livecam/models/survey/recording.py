@@ -151,9 +151,10 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         Squashings() as squashings,
     ):
         output = model(example.requires_grad_())
-    for other in others:
-        with torch.no_grad(), _each_output(model, compare):
-            model(other)
+    with torch.no_grad(), gradients_kept():  # without gradients, the model's own checkpointing would warn
+        for other in others:
+            with _each_output(model, compare):
+                model(other)
     return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
 
 
