@@ -6,13 +6,14 @@ a class is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from livecam.errors import ModelError
 from livecam.explain.answer import PictureAnswer
@@ -79,8 +80,8 @@ class Classification:
         self._place = find_scores(output, len(classifier.labels) if classifier.labels else None)
         self.classes = self._place.classes
         outputs = self._place.read(output)
-        if not outputs.isfinite().all():
-            raise ModelError("the model's scores are not finite numbers: its weights are damaged")
+        if not _are_scores(outputs):
+            raise ModelError(f"the model's scores are not finite numbers: {_why_not_finite(classifier.module)}")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._reading = find_reading(classifier, outputs, squashings)
         self._against = None if against is None else self._named.find(against)
@@ -167,6 +168,19 @@ class Classification:
             return f"{method.name}; {self.label(index)}"  # the map does not depend on a class
         rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
         return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
+
+
+def _are_scores(outputs: Tensor) -> bool:
+    """Return True for finite numbers, beside which -inf may mask classes."""
+    finite = outputs.isfinite()
+    return bool(finite.any() and (finite | outputs.isneginf()).all())
+
+
+def _why_not_finite(module: nn.Module) -> str:
+    weights = itertools.chain(module.parameters(), module.buffers())
+    if all(each.isfinite().all() for each in weights):
+        return "its weights are, so its forward divides by 0 or overflows"
+    return "its weights are damaged"
 
 
 class ClassSelection:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from livecam.errors import ModelError
 from livecam.explain.device import at_least_single
 from livecam.models.classifier import Classifier
 from livecam.models.squashing import Squashing, Squashings
@@ -22,6 +23,7 @@ log = logging.getLogger("livecam")
 
 _LARGEST_USUAL = 50
 """Logits are rarely larger."""
+_PERCENT = 100
 _LEAST = 1e-12
 """The least probability that has a logit of its own."""
 
@@ -73,26 +75,44 @@ def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squash
         classifier: The model.
         outputs: Its outputs for one picture, (1, classes).
         calls: The calls of softmax and sigmoid in the run that gave them.
+
+    Raises:
+        ModelError: It would be a softmax of one output.
     """
-    wanted = "raw" if classifier.unit else classifier.scores
+    name, wanted = classifier.name, "raw" if classifier.unit else classifier.scores
     if wanted == "raw":
         return Reading("raw")
-    reading = _of_call(outputs, calls) or _of_probabilities(classifier.name, outputs, calls)
-    if reading is None:
-        return _of_numbers(classifier.name, outputs, wanted)
+    reading = (
+        _of_call(outputs, calls)
+        or _of_percentages(name, outputs, calls)
+        or _of_probabilities(name, outputs, calls)
+        or _of_numbers(name, outputs, wanted)
+    )
+    if reading.scores == "softmax" and outputs.shape[1] == 1:
+        raise ModelError(f"the softmax of the one output of {name} is always 100%; take --scores sigmoid or raw")
     if wanted not in ("auto", reading.scores):
-        log.warning("%s gives probabilities itself, so no %s is applied", classifier.name, wanted)
+        log.warning("%s gives probabilities itself, so no %s is applied", name, wanted)
     return reading
 
 
-def _of_call(outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
+def _of_call(outputs: Tensor, calls: Sequence[Squashing], whole: float = 1) -> Reading | None:
     """Return the reading for outputs that are what a softmax or sigmoid made; None for others."""
     for last, call in enumerate(reversed(calls), start=1):
-        if call.makes(outputs):
+        if call.makes(outputs, whole):
             squashings = Squashings(last)
             squashings.calls.append(call)
             return Reading(call.scores, squashings)
     return None
+
+
+def _of_percentages(name: str, outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
+    """Return the reading for outputs that are probabilities in percent, and tell it; None for others."""
+    reading = _of_call(outputs, calls, _PERCENT)
+    if reading is None and _are_exclusive(outputs / _PERCENT):
+        reading = Reading("softmax", inverse=lambda outputs: _log(outputs / _PERCENT))
+    if reading is not None:
+        log.warning("%s gives percentages, which are read as probabilities: 100 as 1", name)
+    return reading
 
 
 def _of_probabilities(name: str, outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
@@ -122,7 +142,7 @@ def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
             name,
         )
         return Reading("raw")
-    largest = outputs.abs().max().item()
+    largest = outputs[outputs.isfinite()].abs().max().item()  # -inf masks a class
     if largest > _LARGEST_USUAL:
         log.warning(
             "the outputs of %s, up to %s, are taken for logits; if they are numbers of a regression, --scores raw or "

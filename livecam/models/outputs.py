@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from livecam.errors import ModelError, some_of
@@ -53,6 +54,11 @@ def find_scores(output: Any, classes: int | None = None) -> ScorePlace:
         ModelError: Nothing in the output is a row of scores, or several things could be.
     """
     tensors = dict(_tensors(output))
+    if _holds_best_classes(tensors):
+        raise ModelError(
+            f"the model gives {_listed(tensors)}, the best classes and their scores, instead of the scores of all; "
+            "let it return its scores before the topk, max or sort"
+        )
     rows = {path: tensor for path, tensor in tensors.items() if _is_row(tensor)}
     if not rows or _holds_boxes(tensors):
         raise ModelError(_without_scores(output, tensors))
@@ -104,13 +110,22 @@ def _names_features(path: Path) -> bool:
     return any(part in str(path[-1]).lower() for part in FEATURE_NAMES) if path else False
 
 
+def _holds_best_classes(tensors: Mapping[Path, Tensor]) -> bool:
+    """Return True for what `topk`, `max` and `sort` return: values, and beside them as many indices."""
+    if len(tensors) != 2:
+        return False
+    (path, values), (_, indices) = tensors.items()
+    return path[-1:] != ("logits",) and values.shape == indices.shape and indices.dtype == torch.int64
+
+
 def _without_scores(output: Any, tensors: Mapping[Path, Tensor]) -> str:
     """Describe an output without class scores, and what to do."""
     if output is None:
         return "the model gives nothing instead of class scores (B, classes); let its forward return them"
     given = _listed(tensors) if tensors else f"a {type(output).__name__}"
     if isinstance(output, Tensor):
-        given = f"a tensor of shape {tuple(output.shape)}"
+        dtype = "" if output.is_floating_point() else f" and type {str(output.dtype).removeprefix('torch.')}"
+        given = f"a tensor of shape {tuple(output.shape)}{dtype}"
     return f"the model gives {given} instead of class scores (B, classes); {_remedy(tensors)}"
 
 
@@ -118,7 +133,9 @@ def _remedy(tensors: Mapping[Path, Tensor]) -> str:
     if _holds_boxes(tensors):
         return "boxes come from detection; take a model that classifies"
     if tensors and not any(tensor.is_floating_point() for tensor in tensors.values()):
-        return "let it return the numbers that these are chosen by, before the argmax"
+        if any(tensor.is_complex() for tensor in tensors.values()):
+            return "let it return real numbers, such as their magnitudes"
+        return "let it return the numbers that these are made of, before the argmax, the rounding or the comparison"
     axes = max((tensor.ndim for tensor in tensors.values()), default=0)
     if axes == 4:
         return (

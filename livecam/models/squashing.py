@@ -30,14 +30,17 @@ class Squashing(NamedTuple):
     logits: Tensor
     result: Tensor
 
-    def makes(self, scores: Tensor) -> bool:
-        """Return True if the model's scores (1, classes) are what this call made of logits in that order."""
+    def makes(self, scores: Tensor, whole: float = 1) -> bool:
+        """Return True if the model's scores (1, classes) are what this call made of logits in that order.
+
+        With `whole` 100 they are that in percent.
+        """
         if self.result.numel() != scores.numel():
             return False
         result, logits = self.result.reshape(scores.shape), self.logits.reshape(scores.shape).float()
         expected = logits.softmax(dim=1) if self.scores == "softmax" else logits.sigmoid()
         are_probabilities = any(torch.allclose(each.float(), expected, atol=1e-2) for each in (result, result.exp()))
-        return are_probabilities and torch.equal(result.to(scores.dtype), scores)
+        return are_probabilities and torch.equal((whole * result).to(scores.dtype), scores)
 
 
 class Squashings(TorchFunctionMode):

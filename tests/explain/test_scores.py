@@ -180,6 +180,8 @@ def test_a_model_that_gives_probabilities_is_quoted(end: End) -> None:
         (lambda logits: logits.softmax(dim=1)[:, 1], "Ending gives probabilities, and"),
         (lambda logits: logits[:, :1], "the one output of Ending is shown as a number; if it is a logit, --scores"),
         (lambda logits: 100 + logits, "the outputs of Ending, up to 1"),
+        (lambda logits: 100 * logits.softmax(dim=1), "Ending gives percentages, which are read as probabilities"),
+        (lambda logits: 100 * logits.sigmoid(), "Ending gives percentages, which are read as probabilities"),
         (nn.Softmax(dim=1), None),
         (lambda logits: logits[:, :1].sigmoid(), None),
         (lambda logits: logits, None),
@@ -188,6 +190,40 @@ def test_a_model_that_gives_probabilities_is_quoted(end: End) -> None:
 def test_what_is_not_obvious_is_told(end: End, note: str | None, caplog: pytest.LogCaptureFixture) -> None:
     ending(end)
     assert [note in message for message in caplog.messages] == ([True] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("end", "same"),
+    [
+        (lambda logits: 100 * logits.softmax(dim=1), nn.Softmax(dim=1)),
+        (lambda logits: 100 * logits.sigmoid(), nn.Sigmoid()),
+        (lambda logits: 100 * by_hand(logits), by_hand),
+    ],
+)
+def test_percentages_are_probabilities(end: End, same: End) -> None:
+    given, expected = (ending(each)(pictures(1)[0].numpy()) for each in (end, same))
+    np.testing.assert_allclose(given.cam, expected.cam, rtol=1e-4, atol=1e-7)
+    for one, other in zip(given.predictions, expected.predictions, strict=True):
+        assert (one.index, one.score) == (other.index, pytest.approx(other.score, rel=1e-5))
+
+
+@pytest.mark.parametrize("end", [lambda logits: logits[:, :1], lambda logits: logits[:, :1].softmax(dim=1)])
+def test_a_softmax_of_one_output_says_nothing(end: End) -> None:
+    with pytest.raises(ModelError, match="softmax of the one output of Ending is always 100%; take --scores sigmoid"):
+        ending(end, scores="softmax")
+
+
+def masking(logits: Tensor) -> Tensor:
+    return logits.masked_fill(torch.arange(logits.shape[1]) > 1, -torch.inf)
+
+
+def test_masked_classes_have_no_share(caplog: pytest.LogCaptureFixture) -> None:
+    images = pictures()
+    given, expected = (ending(end, target=1).answer(images) for end in (masking, lambda logits: logits[:, :2]))
+    torch.testing.assert_close(given.maps, expected.maps)
+    torch.testing.assert_close(given.best_scores[:, :2], expected.best_scores)
+    assert not given.best_scores[:, 2:].any()
+    assert not caplog.messages
 
 
 def test_no_sigmoid_is_applied_to_the_probabilities_of_a_softmax(caplog: pytest.LogCaptureFixture) -> None:

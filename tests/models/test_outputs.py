@@ -152,8 +152,19 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     "queries": (lambda scores, features: scores[:, :, None], "a tensor of shape (1, 5, 1) instead"),
     "argmax": (lambda scores, features: scores.argmax(dim=1), "before the argmax"),
     "crops": (lambda scores, features: scores.expand(4, -1), "a tensor of shape (4, 5) instead"),
+    "integers": (lambda scores, features: (9 * scores).long(), "(1, 5) and type int64 instead"),
+    "decisions": (lambda scores, features: scores > 0, "a tensor of shape (1, 5) and type bool instead"),
+    "complex": (lambda scores, features: scores * 1j, "let it return real numbers"),
+    "best": (
+        lambda scores, features: scores.topk(3),
+        "gives [0] (1, 3), [1] (1, 3), the best classes and their scores, instead of the scores of all; let it",
+    ),
+    "best by name": (
+        lambda scores, features: dict(zip("vi", scores.topk(3), strict=True)),
+        "gives v (1, 3), i (1, 3), the best classes",
+    ),
     "nothing": (lambda scores, features: None, "the model gives nothing instead"),
-    "damaged": (lambda scores, features: scores * float("nan"), "scores are not finite"),
+    "damaged": (lambda scores, features: scores * float("nan"), "finite numbers: its weights are, so its forward"),
 }
 
 
