@@ -117,13 +117,14 @@ class Runtime:
         `select` overrides the targets for this call, which the eager engine then answers.
         """
         if not self.takes(len(images)):
-            one_by_one = (self.answer(image, select) for image in images[:, None])
-            return Answer(*map(torch.cat, zip(*one_by_one, strict=True)))
+            return _joined([self.answer(image, select) for image in images[:, None]])
         with self:
             return self.engine(images) if select is None else self.engine.eager(images, select)
 
     def predict(self, images: Tensor) -> Answer:
         """Predict without explaining, with the engine and the precision that were in use at the first call."""
+        if not self.takes(len(images)):
+            return _joined([self.predict(image) for image in images[:, None]])
         if self._predictor is None:
             engine = "eager" if self.engine.engine == "eager" else "compiled"
             precision = self.engine.precision if self.engine.precision in PRECISIONS else "auto"
@@ -161,3 +162,8 @@ class Runtime:
             precision=precision,
             traceable=method is None or method.is_traceable,
         )
+
+
+def _joined(answers: Sequence[Answer]) -> Answer:
+    """Return the answer to a batch, given those to its pictures."""
+    return Answer(*map(torch.cat, zip(*answers, strict=True)))

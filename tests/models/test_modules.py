@@ -192,6 +192,7 @@ def test_models_that_take_one_picture_at_a_time(make: type[Net], method: str, ca
     with explainer:
         explainer.expect(3, batch=3)
         answer = explainer.answer(pictures(3))
+        torch.testing.assert_close(explainer.predict(pictures(3)).best_scores, answer.best_scores)
     for one, other, maps in zip(alone, together, answer.maps, strict=True):
         torch.testing.assert_close(torch.tensor(one.cam), torch.tensor(other.cam))
         torch.testing.assert_close(torch.tensor(one.cam), maps[0])
