@@ -86,7 +86,6 @@ def test_maps_are_those_of_the_model_without_it(run: Callable[..., Tensor], laye
         assert least_cosine(explainer.cam(inputs), witness) >= 0.9999
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("method", ["scorecam", "ablationcam", "eigencam", "fem"])
 @pytest.mark.parametrize("run", HIDING)
 def test_methods_without_a_gradient_work(run: Callable[..., Tensor], method: str) -> None:
@@ -109,7 +108,7 @@ def resnet() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [densenet, resnet])
-@pytest.mark.parametrize("number", [2, -6, -1])
+@pytest.mark.parametrize("number", [2, -1])
 def test_checkpointed_models_of_libraries(make: Callable[[], nn.Module], number: int) -> None:
     model, inputs = seeded(make), torch.randn(2, 3, 64, 64)
     explainer = Explainer(model, preprocessing=SMALL, layer=number, target=3)

@@ -118,7 +118,7 @@ def test_files_of_programs(livecam: Livecam, tmp_path: Path, monkeypatch: pytest
     torch.jit.script(model).save("net.pt")
     assert load_model("net.pt2").preprocessing.size == (64, 64)
     for name, size in (("net.pt2", ()), ("net.pt", ("--input-size", "64"))):
-        result = livecam("annotate", "demo:", "-o", f"{name}.mp4", "--model", name, *size, "--duration", "0.1")
+        result = livecam("annotate", "demo:?size=64x48&seconds=0.1", "-o", "null:", "--model", name, *size)
         assert result.exit_code == 0, result.output
         assert ("net.pt2 gives a batch other scores" in result.output) == (name == "net.pt2")
 
