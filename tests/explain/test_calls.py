@@ -187,7 +187,7 @@ def test_an_iterated_block_is_explained_at_its_last_call(caplog: pytest.LogCaptu
     assert explainer.layer == "block"
     witness = gradcam_witness(model, "block", inputs(), of_class(2), call=2)
     assert least_cosine(explainer.cam(inputs(), target=2), witness) > 0.9999
-    assert not told(caplog)
+    assert told(caplog) == ["a part of the evidence goes past block, so the map lacks it"]
 
 
 class Pyramid(nn.Module):

@@ -6,7 +6,7 @@ import difflib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -49,6 +49,7 @@ class Layer:
         call: The call of it that is observed, counted from 0.
         calls: How often the model runs it for a picture.
         number: Its place among all calls in the order of execution.
+        is_aside: True if it is a side branch: evidence goes past it, from a layer before on the same grid.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Layer:
     call: int = 0
     calls: int = 1
     number: int = 0
+    is_aside: bool = False
 
     @property
     def is_proven(self) -> bool:
@@ -76,7 +78,7 @@ class Layer:
         Tokens have to pass the check. A map by its shape, (B, C, h, w) or (B, h, w, C), may also be unclear. A single
         channel that is no score is a gate.
         """
-        if self.grid is None or self.in_attention:
+        if self.grid is None or self.in_attention or self.is_aside:
             return False
         is_gate = self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
         return not is_gate and (self.is_proven or not self.grid.spans)
@@ -117,11 +119,13 @@ class Survey:
         calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
         streams: The order in which they are computed from one another.
         is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
+        is_passed: True if a part of the evidence goes past every layer that could be chosen.
     """
 
     calls: tuple[Layer, ...]
     streams: Streams
     is_cut: bool = False
+    is_passed: bool = False
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @cached_property
@@ -148,14 +152,27 @@ class Survey:
         """
         if not self.usable:
             raise ModelError(self._why_none_is_usable)
-        usable = _usable(self.calls)
-        return self._ends([call for call in usable if call.is_eligible] or usable)
+        return self._ends(self._eligible or _usable(self.calls))
 
     @property
     def automatic_features(self) -> list[Layer]:
         """The default layers for methods that interpret features: none whose channels are the model's scores."""
-        features = [call for call in _usable(self.calls) if call.is_eligible and not call.holds_scores]
-        return self._ends(features) if features else self.automatic
+        return self._ends(self._eligible_features) or self.automatic
+
+    @property
+    def _eligible(self) -> list[Layer]:
+        return [call for call in _usable(self.calls) if call.is_eligible]
+
+    @property
+    def _eligible_features(self) -> list[Layer]:
+        return [call for call in self._eligible if not call.holds_scores]
+
+    def without_side_branches(self, aside: Callable[[list[int]], tuple[set[int], bool]]) -> Survey:
+        """Return the survey with the side branches marked that `aside` finds among the eligible calls' numbers."""
+        found, is_passed = aside([call.number for call in self._eligible])
+        of_features, _ = aside([call.number for call in self._eligible_features])
+        calls = (replace(call, is_aside=call.number in found | of_features) for call in self.calls)
+        return replace(self, calls=tuple(calls), is_passed=is_passed)
 
     @property
     def is_settled(self) -> bool:
@@ -207,6 +224,8 @@ class Survey:
                 self._tell_once(f"layer {name} {DOUBT}, so its map may show other places")
         if len(explained) > 1:
             self._tell_once(f"{' and '.join(names)} run in parallel, so their maps are added")
+        if is_automatic and self.is_passed:
+            self._tell_once(f"a part of the evidence goes past {' and '.join(names)}, so the map lacks it")
         left_out = [call for call in self._left_out(explained) if is_automatic or call.name == explained[0].name]
         for reason, calls in groupby(left_out, lambda call: call.obstacle or DOUBT):
             self._tell_once(f"left out, as it {reason}: {', '.join(call.label for call in calls)}")

@@ -17,6 +17,7 @@ from livecam.errors import ModelError
 from livecam.models.gradients import gradients_kept
 from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
+from livecam.models.survey.branches import Branches
 from livecam.models.survey.crops import see_a_crop
 from livecam.models.survey.grid import Grid, by_channel, possible_layouts
 from livecam.models.survey.grids import Found, Grids
@@ -88,7 +89,9 @@ class Recording:
         with torch.enable_grad():
             total = score(self.output)
         is_cut = not total.requires_grad
-        gradients = [None] * len(edges) if is_cut else torch.autograd.grad(total, edges, allow_unused=True)
+        gradients = (
+            [None] * len(edges) if is_cut else torch.autograd.grad(total, edges, retain_graph=True, allow_unused=True)
+        )
         streams = Streams(edges)
         grids = Grids((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
@@ -99,7 +102,8 @@ class Recording:
             is_reached = is_cut or _reaches(found.grid, gradient)
             obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views, is_crop=is_crop)
             layers.append(self._layer(len(layers), found, obstacle, holds_scores))
-        return Survey(tuple(layers), streams, is_cut)
+        survey = Survey(tuple(layers), streams, is_cut)
+        return survey if is_cut else survey.without_side_branches(Branches(layers, streams, edges, gradients).aside)
 
     def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
         output = self.outputs[number]

@@ -40,9 +40,10 @@ class Streams:
 
     def are_apart(self, number: int, others: Iterable[int]) -> bool:
         """Return True if an output is neither computed from one of the others, nor one of them from it."""
-        return not any(number == other or self._leads(number, other) or self._leads(other, number) for other in others)
+        return not any(number == other or self.leads(number, other) or self.leads(other, number) for other in others)
 
-    def _leads(self, number: int, other: int) -> bool:
+    def leads(self, number: int, other: int) -> bool:
+        """Return True if an output is one of those that another is computed from."""
         return bool(self._sources[other] >> number & 1)
 
 
