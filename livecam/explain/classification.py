@@ -126,9 +126,10 @@ class Classification:
         best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
         return shown.gather(1, targets), best, shown.gather(1, best)
 
-    def strongest(self, output: Any) -> Tensor:
-        """Return the highest logit in what the model returns."""
-        return self.read(output).max()
+    def total(self, output: Any) -> Tensor:
+        """Return a sum of all scores of a picture, with different weights so that opposite scores do not cancel."""
+        scores = at_least_single(self.read(output)[0])
+        return (scores * torch.arange(1, 1 + len(scores), device=scores.device).sqrt()).sum()
 
     def holds_scores(self, channels: int) -> bool:
         """Return True if the number of channels equals the number of classes."""

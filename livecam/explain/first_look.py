@@ -71,7 +71,7 @@ def look_at(
                 if functions
                 else Classification(classifier, recording.output, device, against, negative, recording.squashings)
             )
-            surveys.append(recording.survey(task.strongest, task.holds_scores))
+            surveys.append(recording.survey(task.total, task.holds_scores))
             if surveys[-1].is_settled:
                 break
     survey = best_of(surveys)

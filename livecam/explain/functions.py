@@ -101,11 +101,6 @@ class Functions(Classification):
         every = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
         return scores.gather(1, targets), every, scores
 
-    def strongest(self, output: Any) -> Tensor:
-        """Return a sum of all scores, with different weights so that opposite scores do not cancel."""
-        scores = self.read(output)[0]
-        return (scores * torch.arange(1, 1 + len(scores), device=scores.device)).sum()
-
     def holds_scores(self, channels: int) -> bool:
         """Return False: the channels of no layer are these scores."""
         return False

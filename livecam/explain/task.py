@@ -62,8 +62,8 @@ class Task(Protocol):
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `scores`, `best` and `best_scores` of `Answer` for a model's output and the targets explained."""
 
-    def strongest(self, output: Any) -> Tensor:
-        """Reduce what the model returns to one differentiable number.
+    def total(self, output: Any) -> Tensor:
+        """Reduce what the model returns to one differentiable number, which depends on the score of every target.
 
         Layers that its gradient reaches can be explained.
         """

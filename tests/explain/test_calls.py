@@ -166,6 +166,79 @@ def test_streams_that_are_joined_early_are_explained_where_they_are_one(caplog: 
     assert not told(caplog)
 
 
+class OneForSomeClasses(nn.Module):
+    """Each branch scores classes of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(backbone() for _ in range(3))
+        self.heads = nn.ModuleList(nn.Linear(12, 2) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = zip(self.branches, self.heads, strict=True)
+        return torch.cat([head(branch(x).mean(dim=(2, 3))) for branch, head in branches], dim=1)
+
+
+def test_each_class_is_explained_by_the_branch_that_scores_it() -> None:
+    torch.manual_seed(0)
+    model = OneForSomeClasses()
+    explainer = explained(model)
+    for target in range(6):
+        name = f"branches.{target // 2}"
+        witness = gradcam_witness(model, name, inputs(), of_class(target))
+        assert least_cosine(explainer.cam(inputs(), target=target), witness) > 0.9999
+        assert least_cosine(explained(model, layer=name).cam(inputs(), target=target), witness) > 0.9999
+
+
+class OneOfTwo(nn.Module):
+    """Asks one expert about smooth pictures, and another one about others."""
+
+    def __init__(self, roughest: float = 0.5) -> None:
+        super().__init__()
+        self.experts, self.head = nn.ModuleList([backbone(), backbone()]), nn.Linear(12, 5)
+        self.roughest = roughest
+
+    def forward(self, x: Tensor) -> Tensor:
+        is_smooth = (x - nn.functional.avg_pool2d(x, 3, 1, 1)).abs().mean(dim=(1, 2, 3)) < self.roughest
+        smooth, rough = (self.head(expert(x).mean(dim=(2, 3))) for expert in self.experts)
+        gate = is_smooth[:, None].float()
+        return gate * smooth + (1 - gate) * rough
+
+
+def test_the_expert_that_is_asked_about_a_picture_is_explained() -> None:
+    torch.manual_seed(0)
+    model = OneOfTwo()
+    explainer = explained(model)
+    smooth = nn.functional.interpolate(inputs()[:, :, :6, :6], (64, 64), mode="bilinear")
+    for number, seen in enumerate((smooth, inputs())):
+        witness = gradcam_witness(model, f"experts.{number}", seen, of_class(2))
+        assert least_cosine(explainer.cam(seen, target=2), witness) > 0.9999
+
+
+def test_an_expert_that_is_never_asked_cannot_be_explained() -> None:
+    model = OneOfTwo(roughest=1e6)
+    assert explained(model).layer == "experts.0"
+    with pytest.raises(LivecamError, match=r"layer experts.1 cannot be explained: no gradient reaches it"):
+        explained(model, layer="experts.1")
+
+
+class Loudest(Augmented):
+    """Test-time augmentation by the highest score of each class."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.head(self.backbone(view(x)).mean(dim=(2, 3))) for view in self.views]).amax(dim=0)
+
+
+def test_a_maximum_over_views_is_explained_at_the_view_that_has_it() -> None:
+    torch.manual_seed(0)
+    model = Loudest(upright, mirrored)
+    witness = sum(
+        gradcam_witness(model, "backbone", inputs(8), of_class(2), fold=view, call=call)
+        for call, view in enumerate((upright, mirrored))
+    )
+    assert least_cosine(explained(model).cam(inputs(8), target=2), witness) > 0.9999
+
+
 class Iterated(nn.Module):
     """Runs a block on its own output."""
 

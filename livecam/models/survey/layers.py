@@ -28,6 +28,8 @@ DOUBT = "does not respond where the picture changes"
 """The note on a layer that has the shape of a grid, but not the responses of one."""
 CROP = "sees only a part of the picture"
 """The obstacle of a layer that comes after a crop inside of the model."""
+UNREACHED = "no gradient reaches it"
+"""The obstacle of a layer that the scores of a picture do not depend on."""
 VIEWS = "sees several views of the picture in one batch"
 """The obstacle of a layer whose batch is larger than the model's own."""
 
@@ -176,8 +178,15 @@ class Survey:
 
     @property
     def is_settled(self) -> bool:
-        """True if the default layers pass the check."""
-        return bool(self.usable) and all(call.is_proven for call in self.automatic)
+        """True if the default layers pass the check, and the gradient reaches every stream beside them.
+
+        Which streams it reaches may depend on the picture, as with a maximum over views or a choice among experts.
+        """
+        if not self.usable or not all(call.is_proven for call in self.automatic):
+            return False
+        numbers = [call.number for call in self.automatic]
+        unreached = [call.number for call in self.calls if call.obstacle == UNREACHED and call.check == "passed"]
+        return not any(self.streams.are_apart(number, numbers) for number in unreached)
 
     def explained_calls(self, layer: Layer) -> list[Layer]:
         """Return the calls of a layer that are explained: the last one and those that run in parallel to it."""

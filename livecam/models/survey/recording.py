@@ -21,7 +21,7 @@ from livecam.models.survey.branches import Branches
 from livecam.models.survey.crops import see_a_crop
 from livecam.models.survey.grid import Grid, by_channel, possible_layouts
 from livecam.models.survey.grids import Found, Grids
-from livecam.models.survey.layers import CROP, VIEWS, Layer, Survey
+from livecam.models.survey.layers import CROP, UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed, sample
 from livecam.models.survey.streams import Streams
 
@@ -172,7 +172,7 @@ def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool, is_crop
     if grid is None:
         return VIEWS if holds_views else "no spatial extent"
     if not is_reached:
-        return "no gradient reaches it"
+        return UNREACHED
     return CROP if is_crop else ""
 
 
