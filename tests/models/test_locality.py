@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from livecam import Explainer
+from livecam.errors import ModelError
 from livecam.models import Preprocessing
 from tests.support.witness import gradcam_witness, least_cosine
 
@@ -168,6 +169,61 @@ def test_a_picture_that_is_not_square() -> None:
     torch.manual_seed(0)
     model = TinyViT([0], size=(12, 40))
     check(explained(model, Preprocessing(size=(96, 320))), "blocks.1.norm1", model.fold)
+
+
+class Resized(nn.Module):
+    """Makes the picture square before its layers see it."""
+
+    def __init__(self, resize: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.resize, self.features, self.head = resize, stages(), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(self.resize(x)).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("size", [(96, 64), (64, 192)])
+def test_a_model_that_makes_the_picture_square(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    check(explained(Resized(lambda x: functional.interpolate(x, (64, 64))), Preprocessing(size=size)), "features")
+
+
+def letterboxed(x: Tensor) -> Tensor:
+    return functional.interpolate(functional.pad(x, (0, 32)), (64, 64))
+
+
+@pytest.mark.parametrize("resize", [letterboxed, lambda x: x[:, :, torch.arange(16, 80)]], ids=["padded", "cropped"])
+def test_a_map_of_a_padded_or_cropped_picture_has_no_place(resize: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ModelError, match="spatial extent"):
+        explained(Resized(resize), Preprocessing(size=(96, 64)))
+
+
+@pytest.mark.parametrize("size", [(32, 128), (64, 64)])
+def test_strides_that_change_the_aspect(size: tuple[int, int]) -> None:
+    """As in networks that read lines of text."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        stages(), nn.Conv2d(8, 8, (4, 1), (4, 1)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    check(explained(model, Preprocessing(size=size)), "1")
+
+
+class PooledTokens(nn.Module):
+    """Hiera: the tokens, window by window, are pooled to those of a grid that is coarser by 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Conv2d(3, 16, 4, stride=4), nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = self.embed(x).unflatten(3, (4, 4)).unflatten(2, (4, 4)).permute(0, 3, 5, 2, 4, 1)
+        return self.head(self.norm(windows.flatten(1, 2).amax(1).flatten(1, 2)).mean(dim=1))
+
+
+def test_tokens_of_a_grid_that_is_coarser_by_4() -> None:
+    torch.manual_seed(0)
+    check(explained(PooledTokens()), "norm", lambda output: output.transpose(1, 2).unflatten(2, (4, 4)))
 
 
 class Pooled(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -53,10 +54,14 @@ class Grid:
 
 
 def possible_layouts(shape: tuple[int, ...], input_size: tuple[int, int]) -> list[str]:
-    """Return the layouts that the shape of an output for one picture allows; the input is (height, width)."""
+    """Return the layouts that the shape of an output for one picture allows; the input is (height, width).
+
+    A map (B, C, h, w) with the input's aspect is no map (B, h, w, C) with another.
+    """
     if len(shape) == 4 and shape[0] == 1:
         sizes = {"nchw": shape[2:], "nhwc": shape[1:3]}
-        return [layout for layout, (height, width) in sizes.items() if covers(height, width, input_size)]
+        covering = [layout for layout, size in sizes.items() if covers(*size, input_size)]
+        return covering if "nchw" in covering else [layout for layout, size in sizes.items() if math.prod(size) > 1]
     if len(shape) == 3 and shape[0] == 1 < min(shape[1:]):
         return ["tokens"]
     if len(shape) == 3 and shape[1] == 1 < min(shape[0], shape[2]):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from livecam.models.survey.grid import Grid, covers, spans_of
-from livecam.models.survey.locality import Check, Flips, locate, responses, similarity, touched
+from livecam.models.survey.locality import Check, Flips, keeps_the_aspect, locate, responses, similarity, touched
 from livecam.models.survey.streams import Streams
 
 LEAST_SIMILARITY = 0.5
@@ -35,8 +35,9 @@ class Found(NamedTuple):
 class Grids:
     """Finds the grids of outputs, which have to be given in the order of execution.
 
-    Maps (B, C, h, w) and (B, h, w, C) have a grid by their shape. Tokens have one only if the network has shown it
-    before, or one twice as fine, or if the first of them respond exactly where the patches are.
+    Maps (B, C, h, w) and (B, h, w, C) with the input's aspect have a grid by their shape; others, if they respond where
+    the patches are. Tokens have one only if the network has shown it before, or one that is finer by a whole factor, or
+    if the first of them respond exactly where the patches are.
 
     Args:
         input_size: (height, width) of the input.
@@ -48,6 +49,8 @@ class Grids:
         self._proven: dict[Flips, int] = defaultdict(int)  # the outputs with a proven grid by its flips, as bits
         # The last responses on each proven grid by its flips, (3, h, w); of some cells if they are many.
         self._shown: dict[Flips, dict[Size, Tensor]] = defaultdict(dict)
+        # The outputs with another aspect than the input, as bits: the picture is padded or cropped, or stretched.
+        self._rescaled = self._stretched = 0
         self._tokens: dict[int, Grid] = {}  # the proven grid of each number of tokens
 
     def find(self, number: int, samples: Mapping[str, Sequence[Tensor]], shape: tuple[int, ...]) -> Found:
@@ -60,7 +63,7 @@ class Grids:
         """
         usual_flips = self._usual_flips(number)
         found = [
-            self._find_map(layout, shape, of_pictures, usual_flips)
+            self._find_map(number, Grid(layout, *_size(layout, shape), flips=usual_flips), of_pictures)
             if of_pictures[0].ndim == 3
             else self._find_tokens(layout, of_pictures, usual_flips)
             for layout, of_pictures in samples.items()
@@ -76,9 +79,19 @@ class Grids:
         flips = [flips for flips, outputs in self._proven.items() if outputs & sources]
         return flips[0] if len(flips) == 1 else ()
 
-    def _find_map(self, layout: str, shape: tuple[int, ...], samples: Sequence[Tensor], usual_flips: Flips) -> Found:
-        height, width = shape[2:] if layout == "nchw" else shape[1:3]
-        return self._checked(Grid(layout, height, width, flips=usual_flips), samples)
+    def _find_map(self, number: int, grid: Grid, samples: Sequence[Tensor]) -> Found:
+        if covers(grid.height, grid.width, self._input_size):
+            return self._checked(grid, samples)
+        sources = self._streams.sources(number)
+        is_stretched = bool(self._stretched & sources)
+        if not is_stretched and (self._rescaled & sources or keeps_the_aspect(samples, self._input_size)):
+            self._rescaled |= 1 << number
+            return Found(None)
+        found = self._checked(grid, samples)
+        if found.check != "passed":
+            return Found(None)
+        self._stretched |= 1 << number
+        return found
 
     def _find_tokens(self, layout: str, samples: Sequence[Tensor], usual_flips: Flips) -> Found:
         tokens = samples[0].shape[1]
@@ -101,13 +114,21 @@ class Grids:
 
     def _of_size(self, layout: str, response: Tensor, flips: Flips) -> list[Grid]:
         """Return the grids of tokens that respond as the grids do that were shown; those with most cells first."""
-        halved = {(-(-height // 2), -(-width // 2)): shown for (height, width), shown in self._shown[flips].items()}
         grids = [
             Grid(layout, *size, spans, flips)
-            for size, shown in (halved | self._shown[flips]).items()
+            for size, shown in self._sizes(flips).items()
             if (spans := _spans(response, size, shown))
         ]
         return sorted(grids, key=lambda grid: -grid.height * grid.width)
+
+    def _sizes(self, flips: Flips) -> dict[Size, Tensor]:
+        """Return the sizes of the grids that were shown and of those that pooling makes of them, with the responses."""
+        pooled = {
+            (-(-height // stride), -(-width // stride)): shown
+            for (height, width), shown in self._shown[flips].items()
+            for stride in range(2, max(height, width))
+        }
+        return pooled | self._shown[flips]
 
     def _confined(self, layout: str, response: Tensor) -> list[Grid]:
         """Return the grid whose cells respond exactly if a patch touches them."""
@@ -123,6 +144,10 @@ class Grids:
         if not torch.equal((response[:2, varying] > 0).any(dim=0).cpu(), expected):
             return []
         return [Grid(layout, height, width, spans_of(varying))]
+
+
+def _size(layout: str, shape: tuple[int, ...]) -> Size:
+    return (shape[2], shape[3]) if layout == "nchw" else (shape[1], shape[2])
 
 
 def _cells(grid: Grid, samples: Sequence[Tensor]) -> list[Tensor]:

@@ -122,7 +122,7 @@ def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
 
 def _agreements(response: Tensor) -> list[float]:
     """Return the correlation of responses, (3, h, w), with those expected in each reading."""
-    centred = _centred(response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30))
+    centred = _centred(_levelled(response))
     return (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
 
 
@@ -137,6 +137,29 @@ def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     is_elsewhere = is_fine and agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
     is_silent = not any(agreements)
     return Located("failed" if is_elsewhere or is_silent else "unclear", agreement, flips)
+
+
+def keeps_the_aspect(samples: Sequence[Tensor], input_size: tuple[int, int]) -> bool:
+    """Return True if a map with another aspect than the input's lies as if the picture was padded or cropped to it.
+
+    Args:
+        samples: A sample (C, h, w) for each of the three pictures.
+        input_size: (height, width) of the input.
+    """
+    response = responses(samples)
+    height, width = response.shape[1:]
+    ratio = input_size[1] / input_size[0] * height / width  # of the sides of a cell, in pixels
+    padded, cropped = ((ratio, 1.0), (1.0, 1 / ratio)) if ratio < 1 else ((1.0, 1 / ratio), (ratio, 1.0))
+    scaled = [
+        [(fixed + (x - fixed) * across, fixed + (y - fixed) * down) for x, y in PLACES]
+        for across, down in (padded, cropped)
+        for fixed in (0, 0.5)  # the corner or the centre stays in its place
+    ]
+    found = _centred(_levelled(response))
+    upright, *others = (
+        float((found * _pattern(height, width, places, response.device)).sum()) for places in (PLACES, *scaled)
+    )
+    return max(others) > max(upright, _CLEAR_AGREEMENT)
 
 
 def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:
@@ -167,15 +190,23 @@ def _extent(centre: float, pixels: int) -> slice:
 @lru_cache(maxsize=256)
 def _expected(height: int, width: int, device: torch.device) -> Tensor:
     """Return the expected responses in all readings, (readings, 3, height, width), each centred and of length 1."""
+    readings = zip(*(_readings(*place) for place in PLACES), strict=True)
+    return torch.stack([_pattern(height, width, reading, device) for reading in readings])
+
+
+def _pattern(height: int, width: int, places: Sequence[_Place], device: torch.device) -> Tensor:
+    """Return responses that lie at three places, (3, height, width), centred and of length 1."""
     across, down = (torch.arange(cells, device=device).add(0.5) / cells for cells in (width, height))
 
     def near(cells: Tensor, centre: float | None) -> Tensor:
         return torch.ones_like(cells) if centre is None else (-((cells - centre) ** 2) / (2 * _SPREAD**2)).exp()
 
-    of_places = [
-        torch.stack([near(down, y)[:, None] * near(across, x) for x, y in _readings(*place)]) for place in PLACES
-    ]
-    return torch.stack([_centred(reading) for reading in torch.stack(of_places, dim=1)])
+    return _centred(_levelled(torch.stack([near(down, y)[:, None] * near(across, x) for x, y in places])))
+
+
+def _levelled(response: Tensor) -> Tensor:
+    """Scale each of the responses, (3, h, w), to the mean 1."""
+    return response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30)
 
 
 def _centred(response: Tensor) -> Tensor:
