@@ -131,7 +131,7 @@ class Explainer:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
         look = self._look_at(functions, against)
         self.task, self.survey, self._functions = look.task, look.survey, functions
-        self._runtime = self._make_runtime(look.task, look.example, look.hides_gradients, engine)
+        self._runtime = self._make_runtime(look.task, look.example, look.hides_gradients, look.effects, engine)
 
     def _asked(self, functions: Mapping[str, ScoreFunction]) -> Explainer:
         """Return an explainer of the same model, layer and method for functions; the last one is kept."""

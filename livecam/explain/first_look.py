@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ from livecam.explain.tap import frozen
 from livecam.explain.targets import ScoreFunction
 from livecam.models.classifier import Classifier
 from livecam.models.problems import input_errors
+from livecam.models.side_effects import SideEffects, side_effects
 from livecam.models.survey.layers import Survey, best_of
 from livecam.models.survey.locality import occluded
 from livecam.models.survey.recording import record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class FirstLook:
         survey: Its layers.
         example: One of its inputs, (1, channels, h, w).
         hides_gradients: True if it has to be run inside `livecam.models.gradients.gradients_kept`.
+        effects: What running it changes beside its output.
     """
 
     task: Classification
     survey: Survey
     example: Tensor
     hides_gradients: bool
+    effects: SideEffects
 
 
 def look_at(
@@ -63,9 +69,10 @@ def look_at(
     """
     normalisation = Normalisation(classifier.preprocessing, device, dtype)
     surveys: list[Survey] = []
-    with frozen(classifier.module), input_errors(classifier):
+    module = classifier.module
+    with frozen(module), input_errors(classifier), side_effects(module, device) as effects:
         for picture in pictures_to_survey(classifier.preprocessing):
-            recording = record(classifier.module, normalisation(occluded(picture).to(device)))
+            recording = record(module, normalisation(occluded(picture).to(device)))
             task = (
                 Functions(functions, classifier, recording, device, negative)
                 if functions
@@ -74,10 +81,12 @@ def look_at(
             surveys.append(recording.survey(task.total, task.holds_scores))
             if surveys[-1].is_settled:
                 break
+    if effects.told:
+        log.warning("%s %s", classifier.name, effects.told)
     survey = best_of(surveys)
     if functions and not survey.usable:
         raise ModelError(
             f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "
             "let the score not be rounded or clipped, or take another model"
         )
-    return FirstLook(task, survey, recording.example.detach(), recording.hides_gradients)
+    return FirstLook(task, survey, recording.example.detach(), recording.hides_gradients, effects)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.explain.device import at_least_single
-from livecam.explain.tap import Tap
+from livecam.explain.tap import Tap, no_part
 from livecam.models.survey.layers import TargetLayer
 from livecam.models.trial import takes_batches
 
@@ -67,6 +67,8 @@ class ForwardPass:
             with torch.enable_grad():
                 # Pictures of a batch are independent: the gradient of the summed scores holds each picture's own.
                 score = self.objective(self.output, target).sum() * loss_scale
+            if not score.requires_grad:
+                raise no_part(",".join(layer.name for layer in self.layers))
             more = number + 1 < self.targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more, materialize_grads=True)
             yield [

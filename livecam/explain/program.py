@@ -55,7 +55,7 @@ class CamProgram:
         self._task, self._selection = task, selection
         self._streams_of_layers, self._method = layers, method
         self._streams = list(chain.from_iterable(layers))
-        self._taps = [Tap(stream.call) for stream in self._streams]
+        self._taps = [Tap(stream.name, stream.call) for stream in self._streams]
         self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
 
     @contextmanager

@@ -16,6 +16,7 @@ from livecam.explain.methods import Method
 from livecam.explain.program import CamProgram
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier
+from livecam.models.side_effects import SideEffects
 from livecam.models.survey.layers import TargetLayer
 from livecam.models.trial import takes_batches
 from livecam.names import PRECISIONS
@@ -33,6 +34,7 @@ class Runtime:
         task: The meaning of its output.
         example: One of its inputs, (1, channels, h, w).
         keep_gradients: As in `CamProgram`.
+        effects: What running the model changes.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
     """
@@ -45,12 +47,14 @@ class Runtime:
         task: Task,
         example: Tensor,
         keep_gradients: bool,
+        effects: SideEffects,
         engine: str,
         precision: str,
         on_forwards: OnForwards | None,
     ) -> None:
         self._classifier, self._device, self._dtype, self._task = classifier, device, dtype, task
         self._example, self._keep_gradients = example, keep_gradients
+        self._effects = effects
         self._wanted_engine, self._wanted_precision = engine, precision
         self._on_forwards = on_forwards
         self._engine: Engine | None = None
@@ -99,6 +103,8 @@ class Runtime:
 
     @cached_property
     def _takes_batches(self) -> bool:
+        if self._effects.told:  # scores differ from run to run, so that a comparison shows nothing
+            return False
         with self:
             takes = takes_batches(self.engine.eager.program.run, self._example)
         if not takes:
@@ -160,8 +166,15 @@ class Runtime:
             self._device,
             engine=engine,
             precision=precision,
-            traceable=method is None or method.is_traceable,
+            obstacle=self._obstacle_for(method),
         )
+
+    def _obstacle_for(self, method: Method | None) -> str:
+        """Return why a method cannot be compiled for this model; empty if it can."""
+        if self._effects.told:
+            return f"{self._classifier.name} {self._effects.told}"
+        is_traceable = method is None or method.is_traceable
+        return "" if is_traceable else "the method runs the model many times for each picture, which is not compiled"
 
 
 def _joined(answers: Sequence[Answer]) -> Answer:

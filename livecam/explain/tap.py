@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from livecam.errors import ModelError
+
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
@@ -70,6 +72,14 @@ def held_in(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
             tensor.data = data
 
 
+def no_part(layers: str) -> ModelError:
+    """Return the error for layers that a network whose way depends on the picture does without."""
+    return ModelError(
+        f"layer {layers} has no part in the scores of this picture, as the network takes another way for it; "
+        "explain one that always has, with --layer"
+    )
+
+
 class Tap:
     """Records the output of one layer, and cuts the autograd tape there: a backward pass ends at the layer.
 
@@ -78,11 +88,12 @@ class Tap:
     ReLU right behind the layer, and they would overwrite the activation that the map needs. An output that is on the
     tape already, because it comes after another tapped layer, stays there.
 
-    A layer that the network runs several times for an input is tapped at one `call`, counted from 0.
+    A layer that the network runs several times for an input is tapped at one `call`, counted from 0. Its `name` is for
+    messages.
     """
 
-    def __init__(self, call: int = 0) -> None:
-        self._call = call
+    def __init__(self, name: str, call: int = 0) -> None:
+        self._name, self._call = name, call
         self._seen = 0
         self._buffer: Tensor | None = None
         self._point: Tensor | None = None
@@ -111,13 +122,16 @@ class Tap:
 
     @property
     def point(self) -> Tensor:
-        """The output of the tapped call, in the layer's own layout; gradients can be taken with respect to it."""
+        """The output of the tapped call, in the layer's own layout; gradients can be taken with respect to it.
+
+        Raises ModelError if the last run of the model did without the layer.
+        """
         if self._point is None:
-            raise RuntimeError("the tapped layer was not called")
+            raise no_part(self._name)
         return self._point
 
     def _begin(self, model: nn.Module, inputs: tuple[object, ...]) -> None:
-        self._seen = 0
+        self._seen, self._point = 0, None
 
     def _hook(self, layer: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor | None:
         call, self._seen = self._seen, self._seen + 1

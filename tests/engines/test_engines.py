@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -25,6 +26,16 @@ class Undecided(Tiny):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if x.mean() > 0 else -x)
+
+
+class UndecidedByNumPy(Tiny):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if np.asarray(x.detach().cpu()).mean() > 0 else -x)
+
+
+class UndecidedByList(Tiny):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if x.mean().tolist() > 0 else -x)
 
 
 def answer_of(best: list[int], maps: list[list[float]], best_scores: list[float] | None = None) -> Answer:
@@ -135,6 +146,8 @@ def test_a_precision_that_is_asked_for_is_computed_in(precision: str) -> None:
     [
         (Tiny, {"method": "scorecam", "layer": "features"}, "many times for each picture"),
         (Undecided, {}, "value out of a tracing tensor"),
+        (UndecidedByNumPy, {}, "reads numbers from tensors"),
+        (UndecidedByList, {}, "reads numbers from tensors"),
     ],
 )
 def test_what_cannot_be_compiled_is_explained_eagerly_and_told_once(

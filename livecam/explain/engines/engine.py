@@ -44,7 +44,7 @@ class Engine:
         own: The dtype of the model's weights.
         device: The device that it runs on.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
-        traceable: True if the program is one function of tensors, which can be compiled.
+        obstacle: Why the program cannot be compiled; empty if it is one function of tensors.
 
     Raises:
         ModelError: The engine or the precision does not exist.
@@ -59,7 +59,7 @@ class Engine:
         *,
         engine: str,
         precision: str,
-        traceable: bool,
+        obstacle: str,
     ) -> None:
         _check_choice("engine", engine, ENGINES)
         _check_choice("precision", precision, PRECISIONS)
@@ -68,7 +68,7 @@ class Engine:
         self._own = precision_of(own)
         self._device = device
         self._wanted = engine
-        self._is_traceable = traceable
+        self._obstacle = obstacle
         if precision == "auto":
             self._precisions = likely_fast(device) if self._own == "fp32" else (self._own,)
         else:
@@ -223,8 +223,8 @@ class Engine:
             compilation.wait_for_builder()
 
     def _check_compilable(self) -> None:
-        if not self._is_traceable:
-            raise ModelError("the method runs the model many times for each picture, which is not compiled")
+        if self._obstacle:
+            raise ModelError(self._obstacle)
         if self._device.type not in _WORTH_BUILDING_SECONDS:
             raise ModelError(f"compiling is not supported on {self._device.type}, only on cpu and cuda")
         if self._device.type == "cpu" and self._precisions[0] not in HINTS:

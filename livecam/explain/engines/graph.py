@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_aggregate
+from torch.overrides import TorchFunctionMode
 
+from livecam.errors import ModelError
 from livecam.explain.answer import Program
 
 
@@ -72,7 +75,7 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     """
     # Without one mode for the whole trace, one is made for every operation, which doubles the time.
     shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
-    with program.prepared(), tracing(shared):
+    with program.prepared(), tracing(shared), _NoNumbers():
         module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     graph = Graph(module, (), program.dtype)
@@ -83,6 +86,21 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
         is_parameter = isinstance(weight, nn.Parameter)
         setattr(module, name, nn.Parameter(weight.detach(), requires_grad=False) if is_parameter else weight.detach())
     return dataclasses.replace(graph, weights=weights)
+
+
+class _NoNumbers(TorchFunctionMode):
+    """Refuses to hand out numbers, which a trace would hold as they are for the pictures that it is made with.
+
+    PyTorch itself refuses `item`, and so `if` and `float`.
+    """
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of PyTorch, unless it returns numbers."""
+        if function in (Tensor.numpy, Tensor.tolist, Tensor.__array__):
+            raise ModelError("the model reads numbers from tensors, which may differ for other pictures")
+        return function(*args, **(kwargs or {}))
 
 
 class Weights:
