@@ -77,7 +77,7 @@ class Classification:
     ) -> None:
         self._classifier = classifier
         self._device = device
-        self._place = find_scores(output, len(classifier.labels) if classifier.labels else None)
+        self._place = find_scores(output, classifier.classes)
         self.classes = self._place.classes
         outputs = self._place.read(output)
         if not _are_scores(outputs):

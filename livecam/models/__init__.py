@@ -152,7 +152,9 @@ def _family(name: str) -> Family:
 def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
     checkpoint = read_checkpoint(path)
     classifier = family.build(name)
-    fit = best_fit(classifier.module, checkpoint.tensors)
+    is_of_transformers = huggingface.is_own(classifier.module)
+    tensors = huggingface.renamed(classifier.module, checkpoint.tensors) if is_of_transformers else checkpoint.tensors
+    fit = best_fit(classifier.module, tensors)
     differing = differing_shape(classifier.module, fit.state)
     wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:

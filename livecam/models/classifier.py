@@ -122,6 +122,11 @@ class Classifier:
         if self.unit and self.scores not in ("auto", "raw"):
             raise ModelError(f"a unit is for raw scores, and {self.scores} makes probabilities; leave one of them out")
 
+    @property
+    def classes(self) -> int | None:
+        """The number of classes by the labels, or by the configuration of a model of transformers; else None."""
+        return len(self.labels) if self.labels else getattr(getattr(self.module, "config", None), "num_labels", None)
+
 
 def rescored(classifier: Classifier, scores: str, unit: str | None) -> Classifier:
     """Return the classifier with these scores and this unit; "auto" and None leave its own. Raises ModelError."""

@@ -16,7 +16,7 @@ def download_error(name: str, host: str, exc: BaseException) -> ModelError:
 
 def first_cause(exc: BaseException) -> str:
     """Return the first line of the innermost cause: libraries wrap the system's message in longer ones."""
-    while inner := exc.__cause__ or exc.__context__:
+    while (inner := exc.__cause__ or exc.__context__) and not isinstance(inner, StopIteration):  # which json raises
         exc = inner
     reason = getattr(exc, "reason", None) or exc
     text = str(getattr(reason, "strerror", None) or reason) or type(reason).__name__

@@ -15,12 +15,14 @@ from typing import Any
 from urllib.parse import urlparse
 
 import torch
+from torch import Tensor
 
 from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
 from livecam.models.downloads import first_cause
 from livecam.models.guessing import usual_preprocessing
 from livecam.models.processors import preprocessing_of
+from livecam.models.weights.checkpoints import Key
 from livecam.models.weights.untrained import untrained
 
 log = logging.getLogger(__name__)
@@ -108,16 +110,33 @@ def is_own(model: object) -> bool:
 def classifier_of(name: str, module: Any) -> Classifier:
     """Return the classifier for a model of transformers, with what its configuration says of its classes."""
     config = module.config
-    labels = tuple((config.id2label or {}).get(index, f"class {index}") for index in range(config.num_labels))
+    labels = tuple((config.id2label or {}).get(index, f"class {index}") for index in range(config.num_labels or 0))
     if all(label == f"LABEL_{index}" for index, label in enumerate(labels)):
         labels = ()
     usual = "raw" if config.num_labels == 1 else "softmax"
     return Classifier(name, module, labels or None, scores=_SCORES.get(config.problem_type or "", usual))
 
 
+def renamed(module: Any, tensors: dict[Key, Tensor]) -> dict[Key, Tensor]:
+    """Return the tensors of a file by the names that a model of transformers has for them.
+
+    Files keep the names of former versions of transformers, which are changed whenever a file is loaded.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, apply_renamings
+
+    renamings = [each for each in get_model_conversion_mapping(module) if isinstance(each, WeightRenaming)]
+    return {(*key[:-1], apply_renamings(key[-1], renamings)): value for key, value in tensors.items()}
+
+
 def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
-    """Return what image processors do by default for a model of transformers, and tell it in a note."""
+    """Return what image processors do by default for a model of transformers, and tell it in a note.
+
+    A model of timm inside one of transformers has its preprocessing in its configuration, and no note is needed.
+    """
     config = module.config
+    if published := getattr(config, "pretrained_cfg", None):  # of a model of timm inside one of transformers
+        return preprocessing_of(_transformers().TimmWrapperImageProcessor(published), input_channels(module))
     processors = _transformers().IMAGE_PROCESSOR_MAPPING.get(type(config), None) or {}
     if processor := processors.get("torchvision"):
         made = preprocessing_of(processor(), input_channels(module))
@@ -127,9 +146,9 @@ def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
         height, width = size if isinstance(size, list | tuple) else (size, size)
         made = replace(made, size=(height, width), resize=(height, width))
     log.warning(
-        f"{name} comes without its image processor: pictures become {made.size[1]}x{made.size[0]} with mean "
-        f"{_in_short(made.mean)} and deviation {_in_short(made.std)}, as usual for {config.model_type}; "
-        "say otherwise by preprocessing"
+        f"{name} comes without its image processor, so the default is what is usual for {config.model_type}: "
+        f"{made.size[1]}x{made.size[0]}, mean {_in_short(made.mean)}, deviation {_in_short(made.std)}; "
+        "say otherwise with --input-size, --mean and --std, or in Python with preprocessing"
     )
     return made
 
@@ -163,7 +182,7 @@ def _config(name: str, folder: Path) -> Any:
 def _check_kind(name: str, folder: Path) -> None:
     """Raise ModelError if transformers has no code for the kind of model in a folder."""
     transformers = _transformers()
-    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    described = _described(name, folder / "config.json")
     kind = described.get("model_type")
     if kind is None and "architecture" in described:
         raise ModelError(
@@ -178,6 +197,17 @@ def _check_kind(name: str, folder: Path) -> None:
         f"{name} is a {kind!r}, which transformers {transformers.__version__} does not know; "
         "a newer one might: pip install --upgrade transformers"
     )
+
+
+def _described(name: str, file: Path) -> dict[str, Any]:
+    """Return what the config.json of a model says. Raises ModelError."""
+    try:
+        described = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as exc:
+        raise ModelError(f"the config.json of {name} is damaged ({first_cause(exc)}); download it again") from exc
+    if not isinstance(described, dict):
+        raise ModelError(f"the config.json of {name} describes no model; download it again")
+    return described
 
 
 def _architecture(config: Any) -> str:
@@ -219,6 +249,8 @@ def _folder(name: str, patterns: tuple[str, ...]) -> Path:
     """Return the folder with the files of a model, downloaded if it is a repository of the hub. Raises ModelError."""
     _transformers()
     source = name.removeprefix(PREFIX)
+    if not source:
+        raise ModelError(f"{name} names no model; give hf:ORGANISATION/NAME, or hf:FOLDER")
     path = Path(source).expanduser()
     folder = path if path.is_dir() else _downloaded(name, source, patterns)
     if not (folder / "config.json").exists():

@@ -67,7 +67,7 @@ def find_scores(output: Any, classes: int | None = None) -> ScorePlace:
             if path[-1:] == (name,):
                 return ScorePlace(path, tensor.numel())
     likely = {path: tensor for path, tensor in rows.items() if not _names_features(path)}
-    likely = {path: tensor for path, tensor in likely.items() if tensor.numel() == classes} or likely
+    likely = {path: tensor for path, tensor in (likely or rows).items() if tensor.numel() == classes} or likely
     if not likely:
         raise ModelError(_without_scores(output, tensors))
     if len({tensor.numel() for tensor in likely.values()}) > 1:

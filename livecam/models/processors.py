@@ -7,9 +7,12 @@ twice, a third exchanges red and blue.
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from livecam.models.classifier import INTERPOLATIONS, Preprocessing
@@ -29,6 +32,9 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
             the one of torchvision, which is the default.
         channels: The number of channels of the model's input, 3 for colour or 1 for grey.
     """
+    if data := getattr(processor, "data_config", None):  # of a model of timm inside one of transformers
+        described = preprocessing_of_data(data)
+        return described.in_grey() if channels == 1 and described.channels == 3 else described
     black, white = (_centre(processor, np.full((_HEIGHT, _WIDTH, channels), level)) for level in (0.0, 255.0))
     deviation = 1 / (white - black)
     mean = -black * deviation
@@ -45,8 +51,9 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
         return round((last - first) / rise)
 
     scaled_height, scaled_width = scaled_length(0), scaled_length(1)
-    keeps_aspect = scaled_width == int(scaled_height * _WIDTH / _HEIGHT)
-    interpolation = _PILLOW_FILTERS.get(int(getattr(processor, "resample", 2)), INTERPOLATIONS[-1])
+    keeps_aspect = abs(scaled_width - scaled_height * _WIDTH / _HEIGHT) < 1
+    if keeps_aspect and scaled_width != int(scaled_height * _WIDTH / _HEIGHT):
+        log.warning(f"{type(processor).__name__} scales and crops in a way of its own, which is followed approximately")
     if scaled_height < height or scaled_width < width:
         log.warning(f"{type(processor).__name__} adds bars around the pictures; here they fill the input instead")
     return Preprocessing(
@@ -54,10 +61,36 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
         resize=scaled_height if keeps_aspect else (scaled_height, scaled_width),
         mean=_rounded(mean),
         std=_rounded(deviation),
-        interpolation=interpolation,
+        interpolation=_interpolation(processor),
         bgr=channels == 3 and _swaps_red_and_blue(processor, black),
         floors_crop=True,
     )
+
+
+def preprocessing_of_data(data: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing that timm's "data config" of a model describes."""
+    size = tuple(data["input_size"][1:])
+    height, width = (math.floor(side / data["crop_pct"]) for side in size)
+    return Preprocessing(
+        size=(size[0], size[1]),
+        resize=(height, width) if data["crop_mode"] == "squash" else min(height, width),
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+        interpolation=data["interpolation"],
+    )
+
+
+def _interpolation(processor: Any) -> str:
+    """Return the filter with which a processor scales pictures; one that cannot be followed is told."""
+    given = getattr(processor, "resample", None)
+    number = Image.Resampling.BILINEAR if given is None else int(given)
+    if number in _PILLOW_FILTERS:
+        return _PILLOW_FILTERS[number]
+    log.warning(
+        f"{type(processor).__name__} scales pictures with the filter {Image.Resampling(number).name.lower()}; here it "
+        f"is {INTERPOLATIONS[-1]}"
+    )
+    return INTERPOLATIONS[-1]
 
 
 def _made(processor: Any, picture: np.ndarray) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -13,8 +12,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from livecam.errors import ModelError
-from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models.classifier import Classifier, input_channels
 from livecam.models.downloads import download_error
+from livecam.models.processors import preprocessing_of_data
 from livecam.models.weights.untrained import untrained
 
 PREFIX = "timm:"
@@ -113,16 +113,7 @@ def _download(name: str, known: Any) -> str:
 
 def _classifier(name: str, module: nn.Module, new_head: bool = False) -> Classifier:
     known: Any = module.pretrained_cfg
-    data = _timm().data.resolve_model_data_config(module)
-    size = data["input_size"][1:]
-    height, width = (math.floor(side / data["crop_pct"]) for side in size)
-    preprocessing = Preprocessing(
-        size=size,
-        resize=(height, width) if data["crop_mode"] == "squash" else min(height, width),
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
-        interpolation=data["interpolation"],
-    )
+    preprocessing = preprocessing_of_data(_timm().data.resolve_model_data_config(module))
     if input_channels(module) == 1:
         preprocessing = preprocessing.in_grey()
     return Classifier(name, module, None if new_head else _labels(known), preprocessing)

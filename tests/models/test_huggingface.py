@@ -179,6 +179,41 @@ def test_the_preprocessing_is_that_of_the_processor(
     assert np.abs(ours - levels(made, picture, preprocessing)).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("processor", "options", "told"),
+    [
+        ("ViTImageProcessor", {"resample": 1}, "with the filter lanczos; here it is bicubic"),
+        ("PerceiverImageProcessor", {}, "which is followed approximately"),
+    ],
+)
+def test_what_is_not_followed_exactly_is_told(
+    processor: str, options: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = getattr(transformers, processor)(**options)
+    preprocessing = preprocessing_of(made)
+    assert told in caplog.text
+    picture = np.linspace(0, 255, 300 * 200).reshape(300, 200, 1).repeat(3, 2).astype(np.uint8)
+    ours, _ = Preprocessor(preprocessing, "crop")(Frame.from_rgb(picture))
+    assert np.abs(ours - levels(made, picture, preprocessing)).max() <= 2
+
+
+def test_a_model_of_timm_inside_has_its_preprocessing_in_the_configuration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    published = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3, "interpolation": "bilinear"}
+    config = transformers.TimmWrapperConfig(
+        architecture="test_resnet", num_labels=4, pretrained_cfg={**published, "crop_pct": 0.875}
+    )
+    model = transformers.TimmWrapperForImageClassification(config)
+    model.save_pretrained(tmp_path)
+    preprocessing = load_model(f"hf:{tmp_path}").preprocessing
+    assert preprocessing == Explainer(model).classifier.preprocessing
+    assert not caplog.messages
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    ours, _ = Preprocessor(preprocessing, "crop")(Frame.from_rgb(PICTURE))
+    assert np.abs(ours - levels(processor, PICTURE, preprocessing)).max() <= 2
+
+
 def test_a_model_that_takes_blue_first_gets_blue_first() -> None:
     processor = transformers.MobileViTImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE)
     kept: list[torch.Tensor] = []
@@ -195,7 +230,8 @@ def test_a_model_without_its_processor_is_told(vit: Path, tmp_path: Path, caplog
     preprocessing = load_model(f"hf:{tmp_path / 'bare'}").preprocessing
     assert (preprocessing.size, preprocessing.mean) == ((SIDE, SIDE), (0.5, 0.5, 0.5))
     (told,) = caplog.messages
-    assert "comes without its image processor: pictures become 64x64 with mean 0.5 and deviation 0.5" in told
+    assert "comes without its image processor" in told
+    assert "64x64, mean 0.5, deviation 0.5; say otherwise with --input-size, --mean and --std" in told
 
 
 @pytest.mark.parametrize(
@@ -226,6 +262,24 @@ def test_random_weights_and_those_of_a_file(vit: Path, tmp_path: Path) -> None:
     classifier = load_model(f"hf:{vit}", weights=str(tmp_path / "two.safetensors"))
     assert torch.equal(classifier.module.classifier.weight, trained.classifier.weight)
     assert classifier.labels is None
+
+
+def test_the_weights_of_a_folder_are_read_by_the_names_that_they_have_there(vit: Path) -> None:
+    own, given = (load_model(f"hf:{vit}", weights=each).module for each in ("default", str(vit / "model.safetensors")))
+    for expected, found in zip(own.state_dict().values(), given.state_dict().values(), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_a_configuration_without_names_of_classes_has_no_labels() -> None:
+    model = transformers.ViTForImageClassification(transformers.ViTConfig(**TRANSFORMER))
+    model.config.id2label = None
+    assert Explainer(model).classifier.labels is None
+
+
+def test_scores_may_be_named_like_features_if_they_are_as_many_as_the_classes() -> None:
+    config = transformers.PPLCNetConfig(num_labels=5, scale=0.25)
+    model = transformers.PPLCNetForImageClassification(config)
+    assert len(Explainer(model, preprocessing=Preprocessing((SIDE, SIDE)))(PICTURE).predictions) == 5
 
 
 def test_a_traced_model_explains_as_it_did(vit: Path) -> None:
@@ -273,7 +327,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         "is a model of timm; name it --model timm:resnet10t --weights",
     ),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
-    "damaged configuration": (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded (Expecting"),
+    "damaged configuration": (lambda folder: (folder / "config.json").write_text('{"a":'), "is damaged (Expecting"),
+    "configuration of nothing": (lambda folder: (folder / "config.json").write_text("[]"), "describes no model"),
     "damaged processor": (
         lambda folder: (folder / "preprocessor_config.json").write_text("{"),
         "cannot be loaded (",
@@ -311,6 +366,8 @@ def test_a_name_that_lacks_its_prefix_is_answered_with_it(vit: Path, tmp_path: P
             load_model(name)
     with pytest.raises(LivecamError, match="name it timm:resnet50.a1_in1k"):
         load_model("hf:timm/resnet50.a1_in1k")
+    with pytest.raises(LivecamError, match="hf: names no model"):
+        load_model("hf:")
     with pytest.raises(LivecamError, match="there is no folder"):
         load_model(f"hf:{tmp_path}/nothing/here")
 
