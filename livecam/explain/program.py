@@ -17,6 +17,7 @@ from livecam.explain.tap import Tap, frozen, held_in
 from livecam.explain.task import Selection, Task
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.gradients import gradients_kept
+from livecam.models.problems import later_errors
 from livecam.models.survey.layers import TargetLayer
 
 
@@ -50,7 +51,7 @@ class CamProgram:
         keep_gradients: bool = False,
     ) -> None:
         self.dtype = dtype
-        self._module = classifier.module
+        self._name, self._module = classifier.name, classifier.module
         self._normalisation = Normalisation(classifier.preprocessing, device, dtype)
         self._task, self._selection = task, selection
         self._streams_of_layers, self._method = layers, method
@@ -80,7 +81,9 @@ class CamProgram:
     def run(self, inputs: Tensor) -> Tensor:
         """Run the model on inputs (B, channels, height, width) and return its output as the task reads it."""
         with self._task.listening(), gradients_kept() if self._keep_gradients else nullcontext():
-            return self._task.read(self._module(inputs.to(self.dtype)))
+            with later_errors(self._name):
+                output = self._module(inputs.to(self.dtype))
+            return self._task.read(output)
 
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""

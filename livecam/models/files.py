@@ -24,6 +24,7 @@ _OTHERS = {
     ".engine": f"it is of TensorRT, which has no gradients; {_FROM_CODE}",
     ".py": f"it is code; {_FROM_CODE}",
 }
+_PICKLE = b"\x80"  # how a pickle begins, the form of files from before PyTorch 1.6
 _SUFFIXES = (".pt2", ".pt", ".pth", ".ckpt", ".bin", ".torchscript", *_OTHERS)
 
 
@@ -58,7 +59,7 @@ def build(name: str) -> Classifier:
 
 
 def _program(path: Path) -> Classifier:
-    members = {Path(member).name for member in zipfile.ZipFile(path).namelist()} if zipfile.is_zipfile(path) else set()
+    members = _members(path)
     if "constants.pkl" in members:
         with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated
             module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
@@ -69,3 +70,15 @@ def _program(path: Path) -> Classifier:
         f"cannot explain {path}: it holds weights or a pickled model, not a program; give it as --weights FILE, and "
         f"name its model with --model, or {_FROM_CODE}"
     )
+
+
+def _members(path: Path) -> set[str]:
+    """Return the names of the files in an archive of PyTorch; none for a pickle. Raises ModelError for others."""
+    with path.open("rb") as file:
+        if file.read(1) == _PICKLE:
+            return set()
+    if zipfile.is_zipfile(path):
+        members = zipfile.ZipFile(path).infolist()
+        if any(member.header_offset == 0 for member in members):  # else it is an archive inside of one that is cut off
+            return {Path(member.filename).name for member in members}
+    raise ModelError(f"cannot load {path}: it is damaged, cut off, or no file of PyTorch; fetch or save it again")

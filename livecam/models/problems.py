@@ -41,6 +41,19 @@ def input_errors(classifier: Classifier) -> Iterator[None]:
         raise ModelError(_problem(classifier, exc)) from exc
 
 
+@contextmanager
+def later_errors(name: str) -> Iterator[None]:
+    """Convert an exception of a model that ran before to a ModelError that says where in its code it was raised."""
+    try:
+        yield
+    except (LivecamError, torch.OutOfMemoryError):
+        raise
+    except Exception as exc:  # the model's own code may raise anything
+        if is_out_of_memory(exc):
+            raise
+        raise ModelError(f"{name} fails on a later picture: {_raised(exc)}") from exc
+
+
 def out_of_memory(device: torch.device) -> ModelError:
     """Return the error for a model that does not fit into the memory of a device."""
     return ModelError(

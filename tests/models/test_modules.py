@@ -130,7 +130,9 @@ def test_files_of_programs(livecam: Livecam, tmp_path: Path, monkeypatch: pytest
         ("net.onnx", "livecam explains models of PyTorch; save it by torch.export"),
         ("net.safetensors", "it holds weights; give it as --weights FILE"),
         ("state.pt", "it holds weights or a pickled model, not a program; give it as --weights FILE"),
-        ("damaged.pt2", "it holds weights or a pickled model"),
+        ("old.pt", "it holds weights or a pickled model, not a program; give it as --weights FILE"),
+        ("damaged.pt2", "cannot load damaged.pt2: it is damaged, cut off, or no file of PyTorch; fetch"),
+        ("cut.pt2", "cannot load cut.pt2: it is damaged, cut off, or no file of PyTorch; fetch"),
         ("half.pt2", "cannot load half.pt2"),
     ],
 )
@@ -138,9 +140,11 @@ def test_files_of_programs(livecam: Livecam, tmp_path: Path, monkeypatch: pytest
 def test_files_that_are_no_programs(name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(seeded().state_dict(), "state.pt")
+    torch.save(seeded().state_dict(), "old.pt", _use_new_zipfile_serialization=False)
     for empty in ("net.onnx", "net.safetensors", "damaged.pt2"):
         Path(empty).write_bytes(b"nothing")
     torch.export.save(exported(seeded()), "whole.pt2")
+    Path("cut.pt2").write_bytes(Path("whole.pt2").read_bytes()[:-500])
     Path("half.pt2").write_bytes(Path("whole.pt2").read_bytes().replace(b"conv2d", b"conv9d"))
     with pytest.raises(ModelError, match=message):
         load_model(name)

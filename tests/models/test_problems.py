@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -163,3 +164,40 @@ class Exhausted(Net):
 def test_a_gpu_without_enough_memory() -> None:
     with pytest.raises(ModelError, match="the memory of cpu is too small for this model"):
         Explainer(Exhausted())
+
+
+class Failing(Net):
+    runs = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.runs += 1
+        if self.runs > 20:
+            raise ValueError("the sensor\nis gone")
+        return super().forward(x)
+
+
+def test_a_model_that_fails_later_is_told_with_the_place_in_its_code() -> None:
+    explainer = Explainer(Failing(), preprocessing=Preprocessing(size=(32, 32)), engine="eager")
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(
+        ModelError, match=r"^Failing fails on a later picture: ValueError: the sensor is gone \(test_pr"
+    ):
+        for _ in range(20):
+            explainer(picture)
+
+
+class Rounding(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).round(decimals=1)
+
+
+class OverPictures(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        scores = super().forward(x)
+        return scores - scores.mean(dim=0)
+
+
+@pytest.mark.parametrize("kind", [Rounding, OverPictures])
+def test_scores_without_a_gradient(kind: type[Net]) -> None:
+    with pytest.raises(ModelError, match="no gradient of the scores reaches a layer with a spatial extent; let the"):
+        Explainer(kind(), preprocessing=Preprocessing(size=(64, 64)))

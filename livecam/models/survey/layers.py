@@ -284,7 +284,12 @@ class Survey:
                 f"layer {unplaced[-1].name} {unplaced[-1].obstacle}, so its map has no place on the picture; "
                 "explain the network without its crops and views"
             )
-        return "no layer of the model has both a spatial extent and a gradient: it cannot be explained"
+        if any(layer.obstacle == UNREACHED for layer in self.layers):
+            return (
+                "no gradient of the scores reaches a layer with a spatial extent; let the model end in what can be "
+                "differentiated, not in rounded or quantised numbers, and not compare the pictures of a batch"
+            )
+        return "no layer of the model has a spatial extent: it cannot be explained"
 
     def _nearest_to(self, layer: Layer) -> str:
         if not self.usable:

@@ -146,7 +146,7 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         kept = outputs.get((name, call))
         if kept and kept.shape == output.shape:
             for layout, samples in kept.samples.items():
-                samples.append(sample(by_channel(output, layout)))
+                samples.append(sample(by_channel(output.detach(), layout)))
 
     with (
         torch.enable_grad(),
