@@ -149,6 +149,11 @@ class Classification:
         return objective
 
     @property
+    def note(self) -> str:
+        """What the user has to be told about how the output is read; empty if it is obvious."""
+        return self._reading.note
+
+    @property
     def unit(self) -> str | None:
         """The unit of the scores, None for probabilities, as in `Explanation.unit`."""
         return self._classifier.unit if self._reading.scores == "raw" else None

@@ -151,7 +151,12 @@ class Explainer:
                 f"the code of {self.classifier.name} cuts the gradient between its layers and its scores, "
                 "as NumPy does; --method scorecam, ablationcam, eigencam and fem need none"
             )
-        layers = self.survey.find(self.classifier.module, layer, features_only=found.features_only)
+        layers = self.survey.find(
+            self.classifier.module,
+            layer,
+            features_only=found.features_only,
+            averages_gradient=found.averages_gradient,
+        )
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
         self._sibling = None

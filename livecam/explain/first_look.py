@@ -89,4 +89,6 @@ def look_at(
             f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "
             "let the score not be rounded or clipped, or take another model"
         )
+    if task.note:
+        log.warning("%s", task.note)
     return FirstLook(task, survey, recording.example.detach(), recording.hides_gradients, effects)

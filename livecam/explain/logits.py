@@ -5,10 +5,9 @@ A map explains the logit and not its probability: the gradient of a probability 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,8 +17,6 @@ from livecam.explain.device import at_least_single
 from livecam.models.classifier import Classifier
 from livecam.models.squashing import Squashing, Squashings
 from livecam.text import number
-
-log = logging.getLogger("livecam")
 
 _LARGEST_USUAL = 50
 """Logits are rarely larger."""
@@ -45,11 +42,13 @@ class Reading:
         squashings: Records the call by which the model itself makes its outputs of logits; None if it does not.
         inverse: Returns logits for outputs that are probabilities; None if the outputs are logits, or `squashings` has
             them.
+        note: What the user has to be told about this choice; empty if it is obvious.
     """
 
     scores: str
     squashings: Squashings | None = None
     inverse: Callable[[Tensor], Tensor] | None = None
+    note: str = ""
 
     def listening(self) -> AbstractContextManager[object]:
         """Return the block in which the model has to run."""
@@ -69,7 +68,7 @@ class Reading:
 
 
 def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squashing]) -> Reading:
-    """Find out how to read a model's outputs; a choice that is not obvious is told.
+    """Find out how to read a model's outputs.
 
     Args:
         classifier: The model.
@@ -91,7 +90,7 @@ def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squash
     if reading.scores == "softmax" and outputs.shape[1] == 1:
         raise ModelError(f"the softmax of the one output of {name} is always 100%; take --scores sigmoid or raw")
     if wanted not in ("auto", reading.scores):
-        log.warning("%s gives probabilities itself, so no %s is applied", name, wanted)
+        return replace(reading, note=f"{name} gives probabilities itself, so no {wanted} is applied")
     return reading
 
 
@@ -106,51 +105,41 @@ def _of_call(outputs: Tensor, calls: Sequence[Squashing], whole: float = 1) -> R
 
 
 def _of_percentages(name: str, outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
-    """Return the reading for outputs that are probabilities in percent, and tell it; None for others."""
+    """Return the reading for outputs that are probabilities in percent; None for others."""
     reading = _of_call(outputs, calls, _PERCENT)
     if reading is None and _are_exclusive(outputs / _PERCENT):
         reading = Reading("softmax", inverse=lambda outputs: _log(outputs / _PERCENT))
-    if reading is not None:
-        log.warning("%s gives percentages, which are read as probabilities: 100 as 1", name)
-    return reading
+    note = f"{name} gives percentages, which are read as probabilities: 100 as 1"
+    return reading and replace(reading, note=note)
 
 
 def _of_probabilities(name: str, outputs: Tensor, calls: Sequence[Squashing]) -> Reading | None:
-    """Return the reading for other outputs that are probabilities, and tell it; None for others."""
-    if _are_exclusive(outputs):
-        reading = Reading("softmax", inverse=_log)
-    elif _come_from(outputs, calls):
-        reading = Reading("sigmoid", inverse=_log_odds)
-    else:
-        return None
-    log.warning(
-        "%s gives probabilities, and the logits behind them are unknown; their logarithms are explained, and there may "
-        "be no evidence where one is 0%% or 100%%",
-        name,
+    """Return the reading for other outputs that are probabilities; None for others."""
+    note = (
+        f"{name} gives probabilities, and the logits behind them are unknown; their logarithms are explained, and "
+        "there may be no evidence where one is 0% or 100%"
     )
-    return reading
+    if _are_exclusive(outputs):
+        return Reading("softmax", inverse=_log, note=note)
+    return Reading("sigmoid", inverse=_log_odds, note=note) if _come_from(outputs, calls) else None
 
 
 def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
-    """Return the reading for all other outputs; if it is not sure, it is told."""
+    """Return the reading for all other outputs."""
     if wanted != "auto":
         return Reading(wanted)
     if outputs.shape[1] == 1:
-        log.warning(
-            "the one output of %s is shown as a number; if it is a logit, --scores sigmoid makes a probability of it; "
-            "else --unit gives the number a unit",
-            name,
+        note = (
+            f"the one output of {name} is shown as a number; if it is a logit, --scores sigmoid makes a probability of "
+            "it; else --unit gives the number a unit"
         )
-        return Reading("raw")
+        return Reading("raw", note=note)
     largest = outputs[outputs.isfinite()].abs().max().item()  # -inf masks a class
-    if largest > _LARGEST_USUAL:
-        log.warning(
-            "the outputs of %s, up to %s, are taken for logits; if they are numbers of a regression, --scores raw or "
-            "--unit shows them as they are",
-            name,
-            number(largest),
-        )
-    return Reading("softmax")
+    note = (
+        f"the outputs of {name}, up to {number(largest)}, are taken for logits; if they are numbers of a regression, "
+        "--scores raw or --unit shows them as they are"
+    )
+    return Reading("softmax", note=note if largest > _LARGEST_USUAL else "")
 
 
 def _are_exclusive(outputs: Tensor) -> bool:

@@ -197,6 +197,7 @@ class Method(ABC):
         compute: The maths; its arguments and result depend on the kind of method.
         features_only: It interprets activations as features that are 0 when absent, so the automatic choice avoids a
             layer whose channels are the class scores.
+        averages_gradient: It weighs channels by the mean of their gradient, which is 0 before a normalisation.
         against_similar: It explains the lead of the target's logit over those of the most similar classes.
         needs_gradient: The score is differentiated.
         needs_target: The map depends on the target.
@@ -206,6 +207,7 @@ class Method(ABC):
     name: str
     compute: Callable[..., Tensor]
     features_only: bool = False
+    averages_gradient: bool = False
     against_similar: bool = False
     needs_gradient: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
@@ -259,13 +261,13 @@ class Perturbation(Method):
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Gradient("gradcam", gradcam),
+        Gradient("gradcam", gradcam, averages_gradient=True),
         Gradient("gradcam++", gradcam_plus_plus, features_only=True),
         Gradient("hirescam", hirescam),
         Gradient("layercam", layercam),
         Gradient("xgradcam", xgradcam, features_only=True),
         Gradient("elementwise", elementwise),
-        Gradient("finercam", gradcam, against_similar=True),
+        Gradient("finercam", gradcam, averages_gradient=True, against_similar=True),
         Activation("eigencam", eigencam, features_only=True),
         Gradient("eigengradcam", eigengradcam),
         Activation("fem", fem, features_only=True),

@@ -239,6 +239,40 @@ def test_a_maximum_over_views_is_explained_at_the_view_that_has_it() -> None:
     assert least_cosine(explained(model).cam(inputs(8), target=2), witness) > 0.9999
 
 
+class Normalised(nn.Module):
+    """Its scores do not depend on the mean of a channel."""
+
+    def __init__(self, normalise: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone(), nn.Linear(12, 5)
+        self.normalise = normalise
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.normalise(self.backbone(x)))
+
+
+@pytest.mark.parametrize(
+    "normalise",
+    [
+        lambda cells: nn.functional.instance_norm(cells).relu().mean(dim=(2, 3)),
+        lambda cells: cells.flatten(2).std(dim=2),
+    ],
+)
+def test_a_map_that_is_rounding_noise_is_told(
+    normalise: Callable[[Tensor], Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    explainer = explained(Normalised(normalise), method="hirescam")
+    assert told(caplog) == []
+    for method in ("gradcam", "finercam", "layercam"):
+        explainer.change(method)
+    (note,) = told(caplog)
+    assert note.startswith(f"the gradient at layer {explainer.layer} has a mean of 0 in each channel")
+    caplog.clear()
+    explained(Normalised(lambda cells: cells.amax(dim=(2, 3))))
+    assert told(caplog) == []
+
+
 class Iterated(nn.Module):
     """Runs a block on its own output."""
 

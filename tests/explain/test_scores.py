@@ -226,6 +226,18 @@ def test_masked_classes_have_no_share(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.messages
 
 
+class Unclear(Tiny):
+    """No layer responds where the picture changes, so that several pictures are surveyed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 100 + super().forward(x.mean(dim=(2, 3), keepdim=True).expand_as(x))
+
+
+def test_it_is_told_once_though_several_pictures_are_surveyed(caplog: pytest.LogCaptureFixture) -> None:
+    Explainer(Unclear(), preprocessing=SMALL)
+    assert len([message for message in caplog.messages if "are taken for logits" in message]) == 1
+
+
 def test_no_sigmoid_is_applied_to_the_probabilities_of_a_softmax(caplog: pytest.LogCaptureFixture) -> None:
     image = pictures(1)[0].numpy()
     given, expected = (ending(nn.Softmax(dim=1), scores=scores)(image) for scores in ("sigmoid", "softmax"))

@@ -48,6 +48,7 @@ class Layer:
         agreement: The correlation of its responses with those expected on its grid, -1 to 1; None without a grid.
         in_attention: True if it is part of an attention module.
         holds_scores: True if its channels are the model's scores.
+        is_balanced: True if its gradient has a mean of 0 over the cells of each channel, as before a normalisation.
         call: The call of it that is observed, counted from 0.
         calls: How often the model runs it for a picture.
         number: Its place among all calls in the order of execution.
@@ -63,6 +64,7 @@ class Layer:
     agreement: float | None = None
     in_attention: bool = False
     holds_scores: bool = False
+    is_balanced: bool = False
     call: int = 0
     calls: int = 1
     number: int = 0
@@ -192,13 +194,16 @@ class Survey:
         """Return the calls of a layer that are explained: the last one and those that run in parallel to it."""
         return self._ends(_usable(call for call in self.calls if call.name == layer.name)) or [layer]
 
-    def find(self, model: nn.Module, wanted: LayerChoice, *, features_only: bool) -> list[list[TargetLayer]]:
+    def find(
+        self, model: nn.Module, wanted: LayerChoice, *, features_only: bool, averages_gradient: bool = False
+    ) -> list[list[TargetLayer]]:
         """Find the layers to explain, each as its calls, or those of parallel streams, whose maps add up.
 
         Args:
             model: The model of this survey.
             wanted: Names or numbers, as a sequence or separated by commas; None for the default layer.
             features_only: Choose `automatic_features` instead of `automatic` by default.
+            averages_gradient: The layers are explained by the mean of their gradient; it is told where that is 0.
 
         Raises:
             ModelError: A layer does not exist or cannot be explained.
@@ -216,6 +221,8 @@ class Survey:
             raise ModelError("the layer is empty; leave it out for the automatic choice")
         for calls in found:
             self._tell(calls, is_automatic=wanted is None)
+            if averages_gradient:
+                self._tell_no_average(calls)
         return [
             [
                 TargetLayer(name, model.get_submodule(call.name), call.grid, call.call)
@@ -238,6 +245,14 @@ class Survey:
         left_out = [call for call in self._left_out(explained) if is_automatic or call.name == explained[0].name]
         for reason, calls in groupby(left_out, lambda call: call.obstacle or DOUBT):
             self._tell_once(f"left out, as it {reason}: {', '.join(call.label for call in calls)}")
+
+    def _tell_no_average(self, explained: Sequence[Layer]) -> None:
+        for call, name in zip(explained, names_of(explained), strict=True):
+            if call.is_balanced:
+                self._tell_once(
+                    f"the gradient at layer {name} has a mean of 0 in each channel, as before a normalisation, so this "
+                    "map is rounding noise; --method hirescam and layercam do without the mean"
+                )
 
     def _tell_once(self, note: str) -> None:
         if note not in self._told:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,10 @@ from livecam.models.survey.streams import Streams
 
 Samples = dict[str, list[Tensor]]
 """Parts of an output in each layout that its shape allows: one for each picture for which it has this shape."""
+
+_CHANNELS_AT_FIRST = 8
+_ROUNDING = 1e-5
+"""A mean of float32 numbers that is 0 but for rounding, relative to their size."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Recording:
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             is_reached = is_cut or _reaches(found.grid, gradient)
             obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views, is_crop=is_crop)
-            layers.append(self._layer(len(layers), found, obstacle, holds_scores))
+            layer = self._layer(len(layers), found, obstacle, holds_scores)
+            layers.append(replace(layer, is_balanced=_is_balanced(layer.grid, gradient)))
         survey = Survey(tuple(layers), streams, is_cut)
         return survey if is_cut else survey.without_side_branches(Branches(layers, streams, edges, gradients).aside)
 
@@ -165,6 +170,18 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
 def _reaches(grid: Grid | None, gradient: Tensor | None) -> bool:
     """Return True if a gradient is not 0 everywhere on a grid."""
     return grid is not None and gradient is not None and bool(_is_any(grid.fold(gradient)))
+
+
+def _is_balanced(grid: Grid | None, gradient: Tensor | None) -> bool:
+    """Return True if a gradient that reaches a grid has a mean of 0 in each channel, up to rounding."""
+    if grid is None or gradient is None:
+        return False
+    every = grid.fold(gradient)
+    for channels in (every[:, :_CHANNELS_AT_FIRST], every):  # which tell almost always
+        size, mean = channels.abs().mean(dim=(2, 3)).sum(), channels.mean(dim=(2, 3)).abs().sum()
+        if mean > _ROUNDING * size:
+            return False
+    return True
 
 
 def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool, is_crop: bool) -> str:
