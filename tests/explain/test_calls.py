@@ -351,7 +351,7 @@ def test_a_batch_of_views_is_refused() -> None:
     ("view", "reason"),
     [
         (lambda x: x[..., 8:56, 8:56], "sees only a part of the picture"),
-        (lambda x: torch.rot90(x, 1, (2, 3)), "does not respond where the picture changes"),
+        (lambda x: torch.rot90(x, 1, (2, 3)), "sees the picture warped, turned or moved"),
     ],
 )
 def test_views_that_cannot_be_placed_are_left_out_and_told(
@@ -444,7 +444,7 @@ def test_a_stream_that_cannot_be_placed_is_told(caplog: pytest.LogCaptureFixture
     model = TurnedStream()
     explainer = explained(model)
     assert explainer.layer == "colour"
-    assert told(caplog) == ["left out, as it does not respond where the picture changes: edges"]
+    assert told(caplog) == ["left out, as it sees the picture warped, turned or moved: edges"]
     caplog.clear()
     assert explained(model, layer="colour").layer == "colour"
     assert not told(caplog)

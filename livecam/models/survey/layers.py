@@ -30,8 +30,13 @@ CROP = "sees only a part of the picture"
 """The obstacle of a layer that comes after a crop inside of the model."""
 UNREACHED = "no gradient reaches it"
 """The obstacle of a layer that the scores of a picture do not depend on."""
+PADDED = "sees the picture with a wide border added to it"
+"""The obstacle of a layer that comes after a padding of the picture."""
+WARPED = "sees the picture warped, turned or moved"
+"""The obstacle of a layer that comes after a spatial transformer, a roll or a quarter turn of the picture."""
 VIEWS = "sees several views of the picture in one batch"
 """The obstacle of a layer whose batch is larger than the model's own."""
+_UNPLACED = {CROP: "crops", PADDED: "padding", WARPED: "warps and turns", VIEWS: "views"}
 
 
 @dataclass(frozen=True)
@@ -260,11 +265,11 @@ class Survey:
             log.warning("%s", note)
 
     def _left_out(self, explained: Sequence[Layer]) -> list[Layer]:
-        """Return the ends of streams that cannot be placed on the picture: crops, and what fails the check."""
+        """Return the ends of streams that cannot be placed on the picture, or fail the check."""
         numbers = [call.number for call in explained]
         failed = [call for call in self.calls if call.grid and call.check == "failed"]
         apart = [call for call in failed if self.streams.are_apart(call.number, numbers)]
-        return self._ends([*apart, *(call for call in self.calls if call.obstacle == CROP)])
+        return self._ends([*apart, *(call for call in self.calls if call.obstacle in (CROP, PADDED, WARPED))])
 
     def _ends(self, calls: Sequence[Layer]) -> list[Layer]:
         return [self.calls[number] for number in self.streams.ends(call.number for call in calls)]
@@ -294,10 +299,10 @@ class Survey:
 
     @property
     def _why_none_is_usable(self) -> str:
-        if unplaced := [layer for layer in self.layers if layer.obstacle in (CROP, VIEWS)]:
+        if unplaced := [layer for layer in self.layers if layer.obstacle in _UNPLACED]:
             return (
                 f"layer {unplaced[-1].name} {unplaced[-1].obstacle}, so its map has no place on the picture; "
-                "explain the network without its crops and views"
+                f"explain the network without its {_UNPLACED[unplaced[-1].obstacle]}"
             )
         if any(layer.obstacle == UNREACHED for layer in self.layers):
             return (

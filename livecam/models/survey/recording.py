@@ -18,10 +18,10 @@ from livecam.models.gradients import gradients_kept
 from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.survey.branches import Branches
-from livecam.models.survey.crops import see_a_crop
+from livecam.models.survey.displacement import displacements
 from livecam.models.survey.grid import Grid, by_channel, possible_layouts
 from livecam.models.survey.grids import Found, Grids
-from livecam.models.survey.layers import CROP, UNREACHED, VIEWS, Layer, Survey
+from livecam.models.survey.layers import UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed, sample
 from livecam.models.survey.streams import Streams
 
@@ -90,6 +90,7 @@ class Recording:
         if not self.outputs:
             raise ModelError(why_no_layers(self.model, self.calls))
         edges = [output.edge for output in self.outputs]
+        displaced = displacements(edges, self.example)
         with torch.enable_grad():
             total = score(self.output)
         is_cut = not total.requires_grad
@@ -100,11 +101,11 @@ class Recording:
         grids = Grids((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
-        for output, gradient, is_crop in zip(self.outputs, gradients, see_a_crop(edges), strict=True):
+        for output, gradient, displacement in zip(self.outputs, gradients, displaced, strict=True):
             found = grids.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             is_reached = is_cut or _reaches(found.grid, gradient)
-            obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views, is_crop=is_crop)
+            obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views) or displacement
             layer = self._layer(len(layers), found, obstacle, holds_scores)
             layers.append(replace(layer, is_balanced=_is_balanced(layer.grid, gradient)))
         survey = Survey(tuple(layers), streams, is_cut)
@@ -184,13 +185,11 @@ def _is_balanced(grid: Grid | None, gradient: Tensor | None) -> bool:
     return True
 
 
-def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool, is_crop: bool) -> str:
+def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool) -> str:
     """Return the reason why an output for one picture cannot be explained; empty if it can."""
     if grid is None:
         return VIEWS if holds_views else "no spatial extent"
-    if not is_reached:
-        return UNREACHED
-    return CROP if is_crop else ""
+    return "" if is_reached else UNREACHED
 
 
 @contextmanager
