@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from livecam.errors import ModelError
 from livecam.models import huggingface
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.guessing import usual_preprocessing
@@ -37,13 +38,19 @@ def classifier_of(name: str, model: object, preprocessing: Preprocessing | None 
 
 def ready(classifier: Classifier) -> Classifier:
     """Return a classifier whose module has layers that can be observed, and all of its weights. Raises ModelError."""
-    classifier = with_layers(classifier)
+    original = getattr(classifier.module, "_orig_mod", classifier.module)  # of what torch.compile returns
+    classifier = with_layers(replace(classifier, module=original))
     module, preprocessing = classifier.module, classifier.preprocessing
     lazy = [name for name, each in itertools.chain(module.named_parameters(), module.named_buffers()) if is_lazy(each)]
     if lazy:
         log.warning("%s never ran, so the weights of its lazy layers are random: %s", classifier.name, lazy[0])
         with input_errors(classifier), torch.no_grad():
             module(random_input(module, preprocessing.channels, preprocessing.size))
+    if any(each.is_inference() for each in module.parameters()):
+        raise ModelError(
+            f"{classifier.name} was made in inference mode, whose tensors have no gradients; "
+            "make it outside of torch.inference_mode"
+        )
     return classifier
 
 

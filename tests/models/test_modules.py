@@ -278,3 +278,21 @@ def test_a_classifier_of_torchscript_keeps_what_it_says() -> None:
     assert explainer.classifier.labels == tuple("abcde")
     assert isinstance(explainer.classifier, Classifier)
     assert not any(module._forward_hooks for module in scripted.modules())
+
+
+def test_the_original_of_a_compiled_module_is_explained() -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("compiled")
+
+    explainer = Explainer(torch.compile(seeded(), backend=refuse), preprocessing=SMALL, target=3)
+    assert explainer.layer == "body"
+    torch.testing.assert_close(
+        explainer.cam(inputs()), Explainer(seeded(), preprocessing=SMALL, target=3).cam(inputs())
+    )
+
+
+def test_a_module_made_in_inference_mode_is_refused() -> None:
+    with torch.inference_mode():
+        model = Net()
+    with pytest.raises(ModelError, match="Net was made in inference mode, whose tensors have no gradients; make it"):
+        Explainer(model, preprocessing=SMALL)
