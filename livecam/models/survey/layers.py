@@ -252,12 +252,11 @@ class Survey:
             self._tell_once(f"left out, as it {reason}: {', '.join(call.label for call in calls)}")
 
     def _tell_no_average(self, explained: Sequence[Layer]) -> None:
-        for call, name in zip(explained, names_of(explained), strict=True):
-            if call.is_balanced:
-                self._tell_once(
-                    f"the gradient at layer {name} has a mean of 0 in each channel, as before a normalisation, so this "
-                    "map is rounding noise; --method hirescam and layercam do without the mean"
-                )
+        if all(call.is_balanced for call in explained):
+            self._tell_once(
+                f"the gradient at layer {' and '.join(names_of(explained))} has a mean of 0 in each channel, as before "
+                "a normalisation, so this map is rounding noise; --method hirescam and layercam do without the mean"
+            )
 
     def _tell_once(self, note: str) -> None:
         if note not in self._told:
