@@ -195,7 +195,7 @@ def letterboxed(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("resize", [letterboxed, lambda x: x[:, :, torch.arange(16, 80)]], ids=["padded", "cropped"])
 def test_a_map_of_a_padded_or_cropped_picture_has_no_place(resize: Callable[[Tensor], Tensor]) -> None:
     torch.manual_seed(0)
-    with pytest.raises(ModelError, match="spatial extent"):
+    with pytest.raises(ModelError, match="has no place on the picture|without its"):
         explained(Resized(resize), Preprocessing(size=(96, 64)))
 
 
@@ -224,6 +224,39 @@ class PooledTokens(nn.Module):
 def test_tokens_of_a_grid_that_is_coarser_by_4() -> None:
     torch.manual_seed(0)
     check(explained(PooledTokens()), "norm", lambda output: output.transpose(1, 2).unflatten(2, (4, 4)))
+
+
+class Reordered(nn.Module):
+    """Its blocks see the patches in another order than row by row."""
+
+    def __init__(self, reorder: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.reorder, self.embed = reorder, nn.Conv2d(3, 16, 8, stride=8)
+        self.blocks, self.head = nn.Sequential(Block(16), Block(16)), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(self.reorder(self.embed(x)).flatten(2).transpose(1, 2)).mean(dim=1))
+
+
+class OneDimensional(nn.Module):
+    """Convolves its cells as a series, (B, C, N)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Conv2d(3, 16, 8, stride=8), nn.Linear(16, 5)
+        self.series = nn.Sequential(nn.Conv1d(16, 16, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.series(self.embed(x).flatten(2)).mean(dim=2))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Reordered(lambda x: x.transpose(2, 3)), OneDimensional], ids=["by columns", "series"]
+)
+def test_a_layer_far_from_the_output_is_told(make: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    check(explained(make()), "embed")
+    assert caplog.messages[0].startswith("no grid was found in the layers behind embed, so a layer far from the output")
 
 
 class Pooled(nn.Module):
@@ -313,6 +346,13 @@ def unfolded(output: Tensor) -> Tensor:
 def test_what_comes_behind_the_map_is_no_grid(make: Callable[[], nn.Module], layer: str, fold: Fold) -> None:
     torch.manual_seed(0)
     check(explained(make()), layer, fold)
+
+
+@pytest.mark.parametrize("make", [lambda: Reordered(lambda x: x), Pooled, PooledToSteps, Steps])
+def test_heads_behind_the_layer_are_not_told(make: Callable[[], nn.Module], caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    explained(make())
+    assert not caplog.messages
 
 
 class Silent(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +35,10 @@ PADDED = "sees the picture with a wide border added to it"
 """The obstacle of a layer that comes after a padding of the picture."""
 WARPED = "sees the picture warped, turned or moved"
 """The obstacle of a layer that comes after a spatial transformer, a roll or a quarter turn of the picture."""
+MISPLACED = "does not lie as the picture does"
+"""The obstacle of a map that responds elsewhere than where the picture changes."""
+NO_EXTENT = "no spatial extent"
+"""The obstacle of what is no map, nor tokens whose places were found."""
 VIEWS = "sees several views of the picture in one batch"
 """The obstacle of a layer whose batch is larger than the model's own."""
 _UNPLACED = {CROP: "crops", PADDED: "padding", WARPED: "warps and turns", VIEWS: "views"}
@@ -91,6 +96,13 @@ class Layer:
             return False
         is_gate = self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
         return not is_gate and (self.is_proven or not self.grid.spans)
+
+    @property
+    def has_lost_places(self) -> bool:
+        """True if it may be features of places, but which places is unknown."""
+        if self.grid is not None:
+            return self.check == "failed"
+        return not self.in_attention and self.obstacle in (NO_EXTENT, MISPLACED)
 
     @property
     def size(self) -> str:
@@ -247,6 +259,11 @@ class Survey:
             self._tell_once(f"{' and '.join(names)} run in parallel, so their maps are added")
         if is_automatic and self.is_passed:
             self._tell_once(f"a part of the evidence goes past {' and '.join(names)}, so the map lacks it")
+        if is_automatic and self._is_far_from_the_output(explained[-1]):
+            self._tell_once(
+                f"no grid was found in the layers behind {names[-1]}, so a layer far from the output is explained; "
+                "`livecam layers` lists them"
+            )
         left_out = [call for call in self._left_out(explained) if is_automatic or call.name == explained[0].name]
         for reason, calls in groupby(left_out, lambda call: call.obstacle or DOUBT):
             self._tell_once(f"left out, as it {reason}: {', '.join(call.label for call in calls)}")
@@ -257,6 +274,12 @@ class Survey:
                 f"the gradient at layer {' and '.join(names_of(explained))} has a mean of 0 in each channel, as before "
                 "a normalisation, so this map is rounding noise; --method hirescam and layercam do without the mean"
             )
+
+    def _is_far_from_the_output(self, explained: Layer) -> bool:
+        """Return True if several later layers have as many numbers, but no known places: what pools has fewer."""
+        behind = [call for call in self.calls if self.streams.sources(call.number) >> explained.number & 1]
+        numbers = math.prod(explained.shape)
+        return sum(call.has_lost_places and math.prod(call.shape) >= numbers for call in behind) > 1
 
     def _tell_once(self, note: str) -> None:
         if note not in self._told:
@@ -308,6 +331,8 @@ class Survey:
                 "no gradient of the scores reaches a layer with a spatial extent; let the model end in what can be "
                 "differentiated, not in rounded or quantised numbers, and not compare the pictures of a batch"
             )
+        if misplaced := [layer for layer in self.layers if layer.obstacle == MISPLACED]:
+            return f"layer {misplaced[-1].name} {MISPLACED}, so its map has no place on the picture"
         return "no layer of the model has a spatial extent: it cannot be explained"
 
     def _nearest_to(self, layer: Layer) -> str:

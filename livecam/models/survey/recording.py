@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from livecam.models.survey.branches import Branches
 from livecam.models.survey.displacement import displacements
 from livecam.models.survey.grid import Grid, by_channel, possible_layouts
 from livecam.models.survey.grids import Found, Grids
-from livecam.models.survey.layers import UNREACHED, VIEWS, Layer, Survey
+from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed, sample
 from livecam.models.survey.streams import Streams
 
@@ -105,7 +106,8 @@ class Recording:
             found = grids.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             is_reached = is_cut or _reaches(found.grid, gradient)
-            obstacle = _obstacle(found.grid, is_reached=is_reached, holds_views=holds_views) or displacement
+            obstacle = _obstacle(found.grid, output.shape, is_reached=is_reached, holds_views=holds_views)
+            obstacle = displacement if obstacle == MISPLACED and displacement else obstacle or displacement
             layer = self._layer(len(layers), found, obstacle, holds_scores)
             layers.append(replace(layer, is_balanced=_is_balanced(layer.grid, gradient)))
         survey = Survey(tuple(layers), streams, is_cut)
@@ -185,10 +187,11 @@ def _is_balanced(grid: Grid | None, gradient: Tensor | None) -> bool:
     return True
 
 
-def _obstacle(grid: Grid | None, *, is_reached: bool, holds_views: bool) -> str:
+def _obstacle(grid: Grid | None, shape: tuple[int, ...], *, is_reached: bool, holds_views: bool) -> str:
     """Return the reason why an output for one picture cannot be explained; empty if it can."""
     if grid is None:
-        return VIEWS if holds_views else "no spatial extent"
+        is_map = len(shape) == 4 and math.prod(shape[2:]) > 1
+        return VIEWS if holds_views else MISPLACED if is_map else NO_EXTENT
     return "" if is_reached else UNREACHED
 
 
