@@ -404,6 +404,15 @@ def test_what_cannot_be_placed_is_told(
     ]
 
 
+def test_a_grid_of_4_cells_is_too_coarse_to_pass_as_mirrored_or_not(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 32, 32), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()]
+    model = Shuffled(lambda x: x.flip(3))
+    model.features, model.head = nn.Sequential(*layers), nn.Linear(16, 5)
+    explained(model)
+    assert "does not respond" in caplog.messages[0]
+
+
 def test_a_mirrored_map_is_turned_back() -> None:
     torch.manual_seed(0)
     check(explained(Shuffled(lambda x: x.flip(3))), "features", lambda output: output.flip(3))

@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from livecam.models.survey.grid import Grid, covers, spans_of
-from livecam.models.survey.locality import Check, Flips, keeps_the_aspect, locate, responses, similarity, touched
+from livecam.models.survey.locality import (
+    Check,
+    Flips,
+    is_coarse,
+    keeps_the_aspect,
+    locate,
+    responses,
+    similarities,
+    similarity,
+    touched,
+)
 from livecam.models.survey.streams import Streams
 
 LEAST_SIMILARITY = 0.5
@@ -47,6 +57,7 @@ class Grids:
     def __init__(self, input_size: tuple[int, int], streams: Streams) -> None:
         self._input_size, self._streams = input_size, streams
         self._proven: dict[Flips, int] = defaultdict(int)  # the outputs with a proven grid by its flips, as bits
+        self._unproven = 0  # those whose grid is not, as bits
         # The last responses on each proven grid by its flips, (3, h, w); of some cells if they are many.
         self._shown: dict[Flips, dict[Size, Tensor]] = defaultdict(dict)
         # The outputs with another aspect than the input, as bits: the picture is padded or cropped, or stretched.
@@ -69,9 +80,19 @@ class Grids:
             for layout, of_pictures in samples.items()
         ]
         best = max(found, key=lambda each: each.agreement or -1, default=Found(None))
+        if best.grid and best.check == "passed" and self._is_doubtful(best.grid, number):
+            best = best._replace(check="unclear")
         if best.grid and best.check == "passed":
             self._proven[best.grid.flips] |= 1 << number
+        elif best.grid:
+            self._unproven |= 1 << number
         return best
+
+    def _is_doubtful(self, grid: Grid, number: int) -> bool:
+        """Return True for a few cells, which may agree by accident, behind grids of which none is proven."""
+        sources = self._streams.sources(number)
+        is_proven = any(outputs & sources for outputs in self._proven.values())
+        return is_coarse(grid.height * grid.width) and bool(self._unproven & sources) and not is_proven
 
     def _usual_flips(self, number: int) -> Flips:
         """Return the flips of all outputs that an output is computed from, none if they differ."""
@@ -170,6 +191,6 @@ def _spans(response: Tensor, size: Size, shown: Tensor) -> tuple[tuple[int, int]
         return spans_of(varying) if alike >= LEAST_SIMILARITY else ()
     if shown.shape[1:] != size or response.shape[1] < cells:
         return ()
-    of_starts = [similarity(each.reshape(3, *size), shown) for each in response.unfold(1, cells, 1).unbind(1)]
-    first = max(range(len(of_starts)), key=of_starts.__getitem__)
+    of_starts = similarities(response, shown)
+    first = int(of_starts.argmax())
     return ((first, first + cells),) if of_starts[first] >= _LEAST_SIMILARITY_ANYWHERE else ()

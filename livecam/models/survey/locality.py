@@ -120,6 +120,11 @@ def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
     return _read(max(plain, standardised, key=max), usual_flips, cells)
 
 
+def is_coarse(cells: int) -> bool:
+    """Return True for so few cells that they may agree with a reading by accident."""
+    return cells < _LEAST_CELLS
+
+
 def _agreements(response: Tensor) -> list[float]:
     """Return the correlation of responses, (3, h, w), with those expected in each reading."""
     centred = _centred(_levelled(response))
@@ -129,10 +134,11 @@ def _agreements(response: Tensor) -> list[float]:
 def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     agreement = agreements[_FLIPS.index(flips)]
     best_flipped, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
-    is_fine = cells >= _LEAST_CELLS
+    is_fine = not is_coarse(cells)
     if is_fine and best_flipped >= _CLEAR_FLIPS and best_flipped > agreement + _MARGIN:
         agreement, flips = best_flipped, _FLIPS[agreements.index(best_flipped)]
-    if agreement >= _LEAST_AGREEMENT and best_other <= agreement + _MARGIN:
+    is_refuted = best_other > agreement + _MARGIN and (is_fine or agreement < _CLEAR_AGREEMENT)
+    if agreement >= _LEAST_AGREEMENT and not is_refuted:
         return Located("passed", agreement, flips)
     is_elsewhere = is_fine and agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
     is_silent = not any(agreements)
@@ -176,6 +182,13 @@ def similarity(response: Tensor, other: Tensor) -> float:
     height, width = (min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
     one, two = (_centred(functional.adaptive_avg_pool2d(each, (height, width))) for each in (response, other))
     return float((one * two).sum())
+
+
+def similarities(response: Tensor, other: Tensor) -> Tensor:
+    """Return the correlation of responses of tokens, (3, N), from each of them on, with those on a grid, (3, h, w)."""
+    differences, kernel = response - response.mean(dim=0), _centred(other).flatten(1)
+    lengths = differences.square().sum(dim=0).unfold(0, kernel.shape[1], 1).sum(dim=1).sqrt()
+    return functional.conv1d(differences[None], kernel[None])[0, 0] / lengths.clamp(min=1e-30)
 
 
 def _standardised(sample: Tensor) -> Tensor:
