@@ -95,11 +95,23 @@ def _displacement(edge: GradientEdge, picture: Tensor) -> str:
     if any(bool(((each - pixel).abs() <= _TOLERANCE + 0.5 / finest).all()) for each in mirrored):
         return ""
     growth = (source.amax(0) - source.amin(0)) - (pixel.amax(0) - pixel.amin(0))
-    if any(node.name().startswith("GridSampler") for node in nodes):
+    if any(re.match("Reflection|Replication", node.name()) for node in nodes):
+        return PADDED
+    if any(node.name().startswith("GridSampler") for node in nodes) or not _is_stretched(pixel, source):
         return WARPED
-    if any(re.match("Reflection|Replication", node.name()) for node in nodes) or growth.amax() > _TOLERANCE:
+    if growth.amax() > _TOLERANCE:
         return PADDED
     return CROP if growth.amin() < -_TOLERANCE else WARPED
+
+
+def _is_stretched(pixel: Tensor, source: Tensor) -> bool:
+    """Return True if places (N, 2) come from others by a shift and a scale of each axis, as in a crop or a border."""
+    for axis in range(2):
+        line = torch.stack([pixel[:, axis], torch.ones(len(pixel))], dim=1)
+        fitted = line @ torch.linalg.lstsq(line, source[:, axis : axis + 1]).solution
+        if (fitted[:, 0] - source[:, axis]).abs().amax() > _TOLERANCE:
+            return False
+    return True
 
 
 def _origin(edge: GradientEdge, picture: Tensor, y: int, x: int) -> tuple[float, float] | None:
