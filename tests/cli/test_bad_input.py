@@ -105,7 +105,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "link.mp4").symlink_to("good.mp4")
     torch.save({"fc.weight": torch.zeros(2, 2)}, root / "other.pt")
     torch.save([1, 2], root / "list.pt")
-    torch.save({"features.0.weight": torch.full((2,), torch.nan)}, root / "nan.pt")
+    torch.save({"evidence.weight": torch.full((2,), torch.nan)}, root / "nan.pt")
     save_file({"fc.weight": torch.zeros(2, 2)}, root / "other.safetensors")
     (root / "cut.safetensors").write_bytes((root / "other.safetensors").read_bytes()[:-5])
     (root / "noise.safetensors").write_bytes(bytes(range(256)) * 8)
@@ -207,7 +207,7 @@ BAD: dict[str, tuple[str, str]] = {
     "weights of another model": ("good.mp4 -o out.mp4 --weights other.pt", "other.pt are not of shapes"),
     "weights that are a list": ("good.mp4 -o out.mp4 --weights list.pt", "contain no state dict"),
     "weights that run code": ("good.mp4 -o out.mp4 --weights code.pt", "could run code"),
-    "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in features.0.weight"),
+    "weights with NaN": ("good.mp4 -o out.mp4 --weights nan.pt", "hold NaN or infinity in evidence.weight"),
     **{
         f"weights that are {form}": (f"good.mp4 -o out.mp4 --weights {form}.pt", f"hold a {form} tensor in ")
         for form in ("meta", "sparse", "complex", "quantized", "nested")

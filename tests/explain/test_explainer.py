@@ -87,7 +87,7 @@ def test_the_module_comes_back_as_it_went_in(pooled: PooledLinear) -> None:
         explainer(PHOTO)
         assert not pooled.training
     assert state(pooled) == before
-    with pytest.raises(ZeroDivisionError), explainer:
+    with pytest.raises(LivecamError, match="ZeroDivisionError"), explainer:
         raise ZeroDivisionError
     assert state(pooled) == before
     head, pooled.head = pooled.head, nn.Linear(7, 5).eval()
@@ -242,7 +242,7 @@ def test_a_run_that_failed_half_way_does_not_move_the_layer() -> None:
     second = model.layer4[1].conv2
     with explainer:
         failing = second.register_forward_pre_hook(lambda module, inputs: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(LivecamError, match="ZeroDivisionError"):
             explainer.cam(batch)
         failing.remove()
         torch.testing.assert_close(explainer.cam(batch), expected)
@@ -315,7 +315,7 @@ def test_cudnn_is_switched_on_again_where_a_recurrent_layer_fails() -> None:
     model = Recurrent()
     explainer = Explainer(model)
     model.rows.fails = True
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(LivecamError, match="ZeroDivisionError"):
         explainer(PHOTO)
     assert torch.backends.cudnn.enabled
 

@@ -114,6 +114,7 @@ class CudaStandIn:
             "is_current_stream_capturing": lambda: self._capturing is not None,
             "synchronize": self._synchronise,
             "empty_cache": lambda: None,
+            "get_rng_state": lambda device=None: torch.get_rng_state(),
         }
         for name, replacement in standing_in.items():
             patch.setattr(torch.cuda, name, replacement)

@@ -115,14 +115,20 @@ def _is_stretched(pixel: Tensor, source: Tensor) -> bool:
 
 
 def _origin(edge: GradientEdge, picture: Tensor, y: int, x: int) -> tuple[float, float] | None:
-    """Return the place (y, x) of the pixel that has the most influence on a pixel; None if none has any."""
+    """Return the place (y, x) of the pixel that has the most influence on a pixel; None if none stands out."""
     shape, metadata = _shape(edge), edge.node._input_metadata[edge.output_nr]
     one = torch.zeros(shape, dtype=metadata.dtype, device=metadata.device)
     one[0, shape[1] // 2, y, x] = 1
-    (gradient,) = torch.autograd.grad([edge], [picture], [one], retain_graph=True, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad([edge], [picture], [one], retain_graph=True, allow_unused=True)
+    except RuntimeError:  # the model has overwritten a buffer that this gradient needs
+        return None
     if gradient is None or not gradient.any():
         return None
-    row, column = divmod(int(gradient[0].abs().amax(dim=0).argmax()), picture.shape[3])
+    influence = gradient[0].abs().amax(dim=0)
+    if (influence > influence.max() / 2).float().mean() > _TOLERANCE:
+        return None  # as of a mean over the picture
+    row, column = divmod(int(influence.argmax()), picture.shape[3])
     return (row + 0.5) / picture.shape[2], (column + 0.5) / picture.shape[3]
 
 
