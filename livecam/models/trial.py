@@ -48,5 +48,6 @@ def takes_batches(run: Callable[[Tensor], Tensor], picture: Tensor) -> bool:
             alone, together = run(picture).clone(), run(torch.cat([picture, -2 * picture]))
     except Exception:  # a model may raise anything for a batch that it is not made for
         return False
-    tolerance = _ROUNDING * float(alone[alone.isfinite()].abs().max())
-    return together.shape == (2, *alone.shape[1:]) and torch.allclose(together[:1], alone, rtol=0, atol=tolerance)
+    tolerance = _ROUNDING * float(torch.where(alone.isfinite(), alone, 0).abs().max())
+    same_shape = together.shape == (2, *alone.shape[1:])
+    return same_shape and torch.allclose(together[:1], alone, rtol=0, atol=tolerance, equal_nan=True)

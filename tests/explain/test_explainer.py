@@ -87,7 +87,7 @@ def test_the_module_comes_back_as_it_went_in(pooled: PooledLinear) -> None:
         explainer(PHOTO)
         assert not pooled.training
     assert state(pooled) == before
-    with pytest.raises(LivecamError, match="ZeroDivisionError"), explainer:
+    with pytest.raises(ZeroDivisionError), explainer:
         raise ZeroDivisionError
     assert state(pooled) == before
     head, pooled.head = pooled.head, nn.Linear(7, 5).eval()
