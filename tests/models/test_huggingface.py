@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from livecam.explain.preprocess import Preprocessor
 from livecam.models import Classifier, Preprocessing, load_model, preprocessing_of
 from livecam.models.modules import calibrated
 from livecam.picture.frame import Frame
+from tests.models.conftest import attempts
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
@@ -370,24 +370,6 @@ def test_a_name_that_lacks_its_prefix_is_answered_with_it(vit: Path, tmp_path: P
         load_model("hf:")
     with pytest.raises(LivecamError, match="there is no folder"):
         load_model(f"hf:{tmp_path}/nothing/here")
-
-
-attempts: list[tuple[object, ...]] = []
-"""The connections that were tried."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, and no network."""
-    attempts.clear()
-
-    def no_network(*arguments: object, **options: object) -> None:
-        attempts.append(arguments)
-        raise socket.gaierror(-2, "Name or service not known")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    return tmp_path / "hub"
 
 
 def test_a_repository_needs_the_network_once(vit: Path, hub: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from livecam import Explainer, LivecamError
 from livecam.models import load_model, timm_models
+from tests.models.conftest import attempts
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
 ARCHITECTURES = {
@@ -92,25 +92,6 @@ def test_a_new_head_on_features(tmp_path: Path) -> None:
         "timm:convnextv2_atto.fcmae", weights=str(tmp_path / "two.pt"), labels=tmp_path / "labels.txt"
     )
     assert explainer(PICTURE).label in ("cat", "dog")
-
-
-attempts: list[tuple[object, ...]] = []
-"""The connections that were tried."""
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, and no network."""
-    attempts.clear()
-
-    def no_network(*arguments: object, **options: object) -> None:
-        attempts.append(arguments)
-        raise socket.gaierror(-2, "Name or service not known")
-
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return tmp_path / "hub"
 
 
 @pytest.mark.parametrize(("name", "host"), [("resnet10t", "huggingface.co"), ("gcvit_xxtiny.in1k", "github.com")])
