@@ -194,9 +194,8 @@ class Explainer:
         """Switch to another method, layer or target with the same model.
 
         The arguments are those of a new explainer, except that a target of None restores the original one, and that
-        the target of an explainer of functions is a name or number of these. The
-        explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
-        changes.
+        the target of an explainer of functions is a name or number of these. The explainer runs eagerly until `expect`
+        is called. Raises ModelError if an argument is invalid; then nothing changes.
         """
         if functions_in(target):
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
