@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+_FINEST = 64  # cells of a side that are compared
+_NUMBERS = 1 << 13  # numbers of an output that are compared
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,24 @@ def possible_layouts(shape: tuple[int, ...], input_size: tuple[int, int]) -> lis
     return []
 
 
-def by_channel(output: Tensor, layout: str) -> Tensor:
-    """Return an output for one picture as (C, h, w) or (C, N)."""
-    one = output[:, 0] if layout == "sequence" else output[0]
-    return one if layout == "nchw" else one.movedim(-1, 0)
+def sample(output: Tensor, layout: str) -> Tensor:
+    """Copy a part of an output for one picture that is enough to compare: some channels, and cells if many.
+
+    Returns it as (C, h, w) or (C, N), in float32.
+    """
+    part = output.detach()[_part(tuple(output.shape), layout)]
+    return (part if layout == "nchw" else part.movedim(-1, 0)).to(torch.float32, copy=True)
+
+
+@lru_cache(maxsize=256)
+def _part(shape: tuple[int, ...], layout: str) -> tuple[slice | int, ...]:
+    """Return the index of such a part, which leaves out the axis of the pictures."""
+    grid = Grid(layout, 0, 0)
+    sides = [axis for axis in range(len(shape)) if axis not in (grid.batch_axis, grid.channel_axis)]
+    step = -(-max(shape[axis] for axis in sides) // _FINEST) if len(sides) == 2 else 1
+    cells = math.prod(-(-shape[axis] // step) for axis in sides)
+    steps = dict.fromkeys(sides, step) | {grid.channel_axis: -(-shape[grid.channel_axis] * cells // _NUMBERS)}
+    return tuple(slice(None, None, steps[axis]) if axis in steps else 0 for axis in range(len(shape)))
 
 
 def covers(height: int, width: int, input_size: tuple[int, int]) -> bool:

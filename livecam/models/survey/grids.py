@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -64,18 +64,18 @@ class Grids:
         self._rescaled = self._stretched = 0
         self._tokens: dict[int, Grid] = {}  # the proven grid of each number of tokens
 
-    def find(self, number: int, samples: Mapping[str, Sequence[Tensor]], shape: tuple[int, ...]) -> Found:
+    def find(self, number: int, samples: Mapping[str, Tensor], shape: tuple[int, ...]) -> Found:
         """Return the grid of an output.
 
         Args:
             number: Its place in the order of execution.
-            samples: Samples of it for the three pictures, (C, h, w) or (C, N), in each layout that its shape allows.
+            samples: A sample of it for each picture, (3, C, h, w) or (3, C, N), in each layout that its shape allows.
             shape: The shape of the output.
         """
         usual_flips = self._usual_flips(number)
         found = [
             self._find_map(number, Grid(layout, *_size(layout, shape), flips=usual_flips), of_pictures)
-            if of_pictures[0].ndim == 3
+            if of_pictures.ndim == 4
             else self._find_tokens(layout, of_pictures, usual_flips)
             for layout, of_pictures in samples.items()
         ]
@@ -100,37 +100,38 @@ class Grids:
         flips = [flips for flips, outputs in self._proven.items() if outputs & sources]
         return flips[0] if len(flips) == 1 else ()
 
-    def _find_map(self, number: int, grid: Grid, samples: Sequence[Tensor]) -> Found:
+    def _find_map(self, number: int, grid: Grid, samples: Tensor) -> Found:
+        response = responses(samples)
         if covers(grid.height, grid.width, self._input_size):
-            return self._checked(grid, samples)
+            return self._checked(grid, samples, response)
         sources = self._streams.sources(number)
         is_stretched = bool(self._stretched & sources)
-        if not is_stretched and (self._rescaled & sources or keeps_the_aspect(samples, self._input_size)):
+        if not is_stretched and (self._rescaled & sources or keeps_the_aspect(response, self._input_size)):
             self._rescaled |= 1 << number
             return Found(None)
-        found = self._checked(grid, samples)
+        found = self._checked(grid, samples, response)
         if found.check != "passed":
             return Found(None)
         self._stretched |= 1 << number
         return found
 
-    def _find_tokens(self, layout: str, samples: Sequence[Tensor], usual_flips: Flips) -> Found:
-        tokens = samples[0].shape[1]
+    def _find_tokens(self, layout: str, samples: Tensor, usual_flips: Flips) -> Found:
+        response, tokens = responses(samples), samples.shape[2]
         known = self._tokens.get(tokens)
         if known:
-            return self._checked(replace(known, layout=layout, flips=usual_flips), _cells(known, samples))
-        response = responses(samples)
+            grid = replace(known, layout=layout, flips=usual_flips)
+            return self._checked(grid, _cells(grid, samples), _cells(grid, response))
         for grid in self._of_size(layout, response, usual_flips) + self._confined(layout, response):
-            found = self._checked(grid, _cells(grid, samples))
+            found = self._checked(grid, _cells(grid, samples), _cells(grid, response))
             if found.check == "passed":
                 self._tokens[tokens] = grid
                 return found
         return Found(None)
 
-    def _checked(self, grid: Grid, samples: Sequence[Tensor]) -> Found:
-        check, agreement, flips = locate(samples, grid.flips)
+    def _checked(self, grid: Grid, samples: Tensor, response: Tensor) -> Found:
+        check, agreement, flips = locate(samples, response, grid.flips)
         if check == "passed":
-            self._shown[flips][grid.height, grid.width] = responses(samples)
+            self._shown[flips][grid.height, grid.width] = response
         return Found(replace(grid, flips=flips), check, agreement)
 
     def _of_size(self, layout: str, response: Tensor, flips: Flips) -> list[Grid]:
@@ -171,12 +172,10 @@ def _size(layout: str, shape: tuple[int, ...]) -> Size:
     return (shape[2], shape[3]) if layout == "nchw" else (shape[1], shape[2])
 
 
-def _cells(grid: Grid, samples: Sequence[Tensor]) -> list[Tensor]:
-    """Return samples of the picture's tokens among all, (C, N), as (C, h, w)."""
-    return [
-        torch.cat([each[:, first:end] for first, end in grid.spans], dim=1).reshape(-1, grid.height, grid.width)
-        for each in samples
-    ]
+def _cells(grid: Grid, values: Tensor) -> Tensor:
+    """Return values of the picture's tokens among all, (..., N), as (..., h, w)."""
+    cells = torch.cat([values[..., first:end] for first, end in grid.spans], dim=-1)
+    return cells.reshape(*values.shape[:-1], grid.height, grid.width)
 
 
 def _spans(response: Tensor, size: Size, shown: Tensor) -> tuple[tuple[int, int], ...]:

@@ -190,8 +190,9 @@ class Survey:
 
     def without_side_branches(self, aside: Callable[[list[int]], tuple[set[int], bool]]) -> Survey:
         """Return the survey with the side branches marked that `aside` finds among the eligible calls' numbers."""
-        found, is_passed = aside([call.number for call in self._eligible])
-        of_features, _ = aside([call.number for call in self._eligible_features])
+        eligible, features = ([call.number for call in calls] for calls in (self._eligible, self._eligible_features))
+        found, is_passed = aside(eligible)
+        of_features, _ = aside(features) if features != eligible else (found, is_passed)
         calls = (replace(call, is_aside=call.number in found | of_features) for call in self.calls)
         return replace(self, calls=tuple(calls), is_passed=is_passed)
 

@@ -8,6 +8,7 @@ transposed one, not a matrix of attention, not a row of channels, steps or queri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -35,8 +36,6 @@ _LEAST_CELLS = 16  # of which such evidence is no accident
 _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
 _FAINT = 3e-4  # the relative change of the third picture as a whole
-_FINEST = 64  # cells of a side that are compared
-_NUMBERS = 1 << 13  # numbers of an output that are compared
 
 _FLIPS: tuple[Flips, ...] = ((), (3,), (2,), (2, 3))  # of the first four readings
 _Place = tuple[float | None, float | None]
@@ -68,24 +67,13 @@ def faintly_changed(inputs: Tensor) -> Tensor:
     return inputs * factor
 
 
-def sample(by_channel: Tensor) -> Tensor:
-    """Copy a part of an output (C, h, w) or (C, N) that is enough to compare: some channels, and cells if many."""
-    if by_channel.ndim == 3:
-        step = -(-max(by_channel.shape[1:]) // _FINEST)
-        by_channel = by_channel[:, ::step, ::step]
-    cells = by_channel[0].numel()
-    return by_channel[:: -(-by_channel.shape[0] * cells // _NUMBERS)].to(torch.float32, copy=True)
+def responses(samples: Tensor) -> Tensor:
+    """Return the responses of each cell to the three patches, (3, h, w) or (3, N), given a sample for each picture.
 
-
-def responses(samples: Sequence[Tensor]) -> Tensor:
-    """Return the responses of each cell to the three patches, (3, h, w) or (3, N), given a sample for each picture."""
-    first, second, third = samples
-    first_second, first_third, second_third = (
-        (one - other).abs().sum(dim=0) for one, other in ((first, second), (first, third), (second, third))
-    )
-    return torch.stack(
-        [first_second.minimum(first_third), first_second.minimum(second_third), first_third.minimum(second_third)]
-    )
+    The samples are (3, C, h, w) or (3, C, N).
+    """
+    to_next = (samples - samples.roll(-1, dims=0)).abs().sum(dim=1)
+    return to_next.minimum(to_next.roll(1, dims=0))
 
 
 class Located(NamedTuple):
@@ -102,21 +90,24 @@ class Located(NamedTuple):
     flips: Flips = ()
 
 
-def locate(samples: Sequence[Tensor], usual_flips: Flips = ()) -> Located:
-    """Find out how a layer's cells lie in the picture, given a sample (C, h, w) for each of the three pictures.
-
-    Other flips than the usual ones, those of the layers that it is computed from, need clear evidence.
+def locate(samples: Tensor, response: Tensor, usual_flips: Flips = ()) -> Located:
+    """Find out how a layer's cells lie in the picture.
 
     The responses are read as they are, and if these do not pass, with standardised channels. A patch also changes the
     gain of whole channels where a layer is scaled by what it sees, as by squeeze and excitation; but to standardise a
     few cells spreads the change of one over all of them.
+
+    Args:
+        samples: A sample for each of the three pictures, (3, C, h, w).
+        response: Their responses, (3, h, w).
+        usual_flips: The flips of the layers that it is computed from; others need clear evidence.
     """
-    cells = samples[0][0].numel()
-    plain = _agreements(responses(samples))
+    cells = response[0].numel()
+    plain = _agreements(response)
     located = _read(plain, usual_flips, cells)
     if located.check == "passed":
         return located
-    standardised = _agreements(responses([_standardised(each) for each in samples]))
+    standardised = _agreements(responses(_standardised(samples)))
     return _read(max(plain, standardised, key=max), usual_flips, cells)
 
 
@@ -127,8 +118,12 @@ def is_coarse(cells: int) -> bool:
 
 def _agreements(response: Tensor) -> list[float]:
     """Return the correlation of responses, (3, h, w), with those expected in each reading."""
-    centred = _centred(_levelled(response))
-    return (_expected(*response.shape[1:], response.device) * centred).sum(dim=(1, 2, 3)).tolist()
+    return _correlations(response, _expected(*response.shape[1:], response.device))
+
+
+def _correlations(response: Tensor, patterns: Tensor) -> list[float]:
+    found: list[float] = torch.mv(patterns.flatten(1), _centred(_levelled(response)).flatten()).tolist()
+    return found
 
 
 def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
@@ -145,14 +140,13 @@ def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     return Located("failed" if is_elsewhere or is_silent else "unclear", agreement, flips)
 
 
-def keeps_the_aspect(samples: Sequence[Tensor], input_size: tuple[int, int]) -> bool:
+def keeps_the_aspect(response: Tensor, input_size: tuple[int, int]) -> bool:
     """Return True if a map with another aspect than the input's lies as if the picture was padded or cropped to it.
 
     Args:
-        samples: A sample (C, h, w) for each of the three pictures.
+        response: The responses of its cells to the three patches, (3, h, w).
         input_size: (height, width) of the input.
     """
-    response = responses(samples)
     height, width = response.shape[1:]
     ratio = input_size[1] / input_size[0] * height / width  # of the sides of a cell, in pixels
     padded, cropped = ((ratio, 1.0), (1.0, 1 / ratio)) if ratio < 1 else ((1.0, 1 / ratio), (ratio, 1.0))
@@ -161,10 +155,7 @@ def keeps_the_aspect(samples: Sequence[Tensor], input_size: tuple[int, int]) -> 
         for across, down in (padded, cropped)
         for fixed in (0, 0.5)  # the corner or the centre stays in its place
     ]
-    found = _centred(_levelled(response))
-    upright, *others = (
-        float((found * _pattern(height, width, places, response.device)).sum()) for places in (PLACES, *scaled)
-    )
+    upright, *others = _correlations(response, _patterns(height, width, [PLACES, *scaled], response.device))
     return max(others) > max(upright, _CLEAR_AGREEMENT)
 
 
@@ -191,9 +182,10 @@ def similarities(response: Tensor, other: Tensor) -> Tensor:
     return functional.conv1d(differences[None], kernel[None])[0, 0] / lengths.clamp(min=1e-30)
 
 
-def _standardised(sample: Tensor) -> Tensor:
-    deviation, mean = torch.std_mean(sample, dim=(1, 2), correction=0, keepdim=True)
-    return (sample - mean) / deviation.clamp(min=max(1e-3 * float(deviation.max()), 1e-30))
+def _standardised(samples: Tensor) -> Tensor:
+    deviation, mean = torch.std_mean(samples, dim=(2, 3), correction=0, keepdim=True)
+    least = (1e-3 * deviation.amax(dim=1, keepdim=True)).clamp(min=1e-30)
+    return (samples - mean) / deviation.maximum(least)
 
 
 def _extent(centre: float, pixels: int) -> slice:
@@ -203,26 +195,30 @@ def _extent(centre: float, pixels: int) -> slice:
 @lru_cache(maxsize=256)
 def _expected(height: int, width: int, device: torch.device) -> Tensor:
     """Return the expected responses in all readings, (readings, 3, height, width), each centred and of length 1."""
-    readings = zip(*(_readings(*place) for place in PLACES), strict=True)
-    return torch.stack([_pattern(height, width, reading, device) for reading in readings])
+    readings = list(zip(*(_readings(*place) for place in PLACES), strict=True))
+    return _patterns(height, width, readings, device)
 
 
-def _pattern(height: int, width: int, places: Sequence[_Place], device: torch.device) -> Tensor:
-    """Return responses that lie at three places, (3, height, width), centred and of length 1."""
-    across, down = (torch.arange(cells, device=device).add(0.5) / cells for cells in (width, height))
+def _patterns(height: int, width: int, readings: Sequence[Sequence[_Place]], device: torch.device) -> Tensor:
+    """Return responses that lie at three places in each reading, (readings, 3, height, width)."""
+    # Without a coordinate a place is a band: not a number then, which stands for near everywhere.
+    centres = torch.tensor([[[math.nan if x is None else x for x in place] for place in places] for places in readings])
 
-    def near(cells: Tensor, centre: float | None) -> Tensor:
-        return torch.ones_like(cells) if centre is None else (-((cells - centre) ** 2) / (2 * _SPREAD**2)).exp()
+    def near(cells: int, centre: Tensor) -> Tensor:
+        distance = torch.arange(cells).add(0.5) / cells - centre[..., None]
+        return (-(distance**2) / (2 * _SPREAD**2)).exp().nan_to_num(nan=1)
 
-    return _centred(_levelled(torch.stack([near(down, y)[:, None] * near(across, x) for x, y in places])))
+    across, down = near(width, centres[..., 0]), near(height, centres[..., 1])
+    return _centred(_levelled(down[..., :, None] * across[..., None, :])).to(device)
 
 
 def _levelled(response: Tensor) -> Tensor:
-    """Scale each of the responses, (3, h, w), to the mean 1."""
-    return response / response.mean(dim=(1, 2), keepdim=True).clamp(min=1e-30)
+    """Scale each of the responses, (..., 3, h, w), to the mean 1."""
+    return response / response.mean(dim=(-2, -1), keepdim=True).clamp(min=1e-30)
 
 
 def _centred(response: Tensor) -> Tensor:
-    """Subtract what the three responses have in common, and scale to length 1."""
-    differences = response - response.mean(dim=0)
-    return differences / differences.norm().clamp(min=1e-30)
+    """Subtract what three responses, (..., 3, h, w), have in common, and scale them to length 1."""
+    differences = response - response.mean(dim=-3, keepdim=True)
+    lengths = torch.linalg.vector_norm(differences, dim=(-3, -2, -1), keepdim=True)
+    return differences / lengths.clamp(min=1e-30)

@@ -20,10 +20,10 @@ from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.survey.branches import Branches
 from livecam.models.survey.displacement import displacements
-from livecam.models.survey.grid import Grid, by_channel, possible_layouts
+from livecam.models.survey.grid import Grid, possible_layouts, sample
 from livecam.models.survey.grids import Found, Grids
 from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS, Layer, Survey
-from livecam.models.survey.locality import PLACES, faintly_changed, sample
+from livecam.models.survey.locality import PLACES, faintly_changed
 from livecam.models.survey.streams import Streams
 
 Samples = dict[str, list[Tensor]]
@@ -53,9 +53,12 @@ class Output:
     samples: Samples = field(repr=False)
 
     @property
-    def comparable(self) -> Samples:
+    def comparable(self) -> dict[str, Tensor]:
         """The samples of three pictures; an output that is not there for all of them counts as always the same."""
-        return {layout: seen if len(seen) == len(PLACES) else seen[:1] * 3 for layout, seen in self.samples.items()}
+        return {
+            layout: torch.stack(seen if len(seen) == len(PLACES) else seen[:1] * len(PLACES))
+            for layout, seen in self.samples.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,11 @@ class Recording:
         for output, gradient, displacement in zip(self.outputs, gradients, displaced, strict=True):
             found = grids.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
-            is_reached = is_cut or _reaches(found.grid, gradient)
-            obstacle = _obstacle(found.grid, output.shape, is_reached=is_reached, holds_views=holds_views)
+            is_reached, is_balanced = _reach(found.grid, gradient)
+            obstacle = _obstacle(found.grid, output.shape, is_reached=is_cut or is_reached, holds_views=holds_views)
             obstacle = displacement if obstacle == MISPLACED and displacement else obstacle or displacement
             layer = self._layer(len(layers), found, obstacle, holds_scores)
-            layers.append(replace(layer, is_balanced=_is_balanced(layer.grid, gradient)))
+            layers.append(replace(layer, is_balanced=is_balanced))
         survey = Survey(tuple(layers), streams, is_cut)
         return survey if is_cut else survey.without_side_branches(Branches(layers, streams, edges, gradients).aside)
 
@@ -147,14 +150,14 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         if output.requires_grad:
             edge = get_gradient_edge(output)
             layouts = [] if _is_attention(output) else possible_layouts(tuple(output.shape), size)
-            samples = {layout: [sample(by_channel(output.detach(), layout))] for layout in layouts}
+            samples = {layout: [sample(output, layout)] for layout in layouts}
             outputs[name, call] = Output(name, call, tuple(output.shape), edge, samples)
 
     def compare(name: str, call: int, output: Tensor) -> None:
         kept = outputs.get((name, call))
         if kept and kept.shape == output.shape:
             for layout, samples in kept.samples.items():
-                samples.append(sample(by_channel(output.detach(), layout)))
+                samples.append(sample(output, layout))
 
     with (
         torch.enable_grad(),
@@ -170,21 +173,17 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
     return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
 
 
-def _reaches(grid: Grid | None, gradient: Tensor | None) -> bool:
-    """Return True if a gradient is not 0 everywhere on a grid."""
-    return grid is not None and gradient is not None and bool(_is_any(grid.fold(gradient)))
-
-
-def _is_balanced(grid: Grid | None, gradient: Tensor | None) -> bool:
-    """Return True if a gradient that reaches a grid has a mean of 0 in each channel, up to rounding."""
+def _reach(grid: Grid | None, gradient: Tensor | None) -> tuple[bool, bool]:
+    """Return if a gradient is not 0 everywhere on a grid, and if it has a mean of 0 in each channel, up to rounding."""
     if grid is None or gradient is None:
-        return False
-    every = grid.fold(gradient)
+        return False, False
+    every, size = grid.fold(gradient), 0.0
     for channels in (every[:, :_CHANNELS_AT_FIRST], every):  # which tell almost always
-        size, mean = channels.abs().mean(dim=(2, 3)).sum(), channels.mean(dim=(2, 3)).abs().sum()
+        sizes, means = channels.abs().mean(dim=(2, 3)), channels.mean(dim=(2, 3)).abs()
+        size, mean = torch.stack([sizes.sum(), means.sum()]).tolist()
         if mean > _ROUNDING * size:
-            return False
-    return True
+            return True, False
+    return size != 0, True
 
 
 def _obstacle(grid: Grid | None, shape: tuple[int, ...], *, is_reached: bool, holds_views: bool) -> str:
@@ -206,7 +205,8 @@ def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> I
     def seeing(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if isinstance(output, Tensor):
-                see(name, calls[name], output)
+                with torch._C.DisableTorchFunction():  # what looks at the model's own calls costs more than these
+                    see(name, calls[name], output)
             calls[name] += 1
 
         return hook
@@ -221,11 +221,6 @@ def _each_output(model: nn.Module, see: Callable[[str, int, Tensor], None]) -> I
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _is_any(gradient: Tensor) -> bool:
-    """Return True if a gradient, (1, C, h, w), is not 0 everywhere; most are not 0 in the part that is seen first."""
-    return bool(sample(gradient[0]).any()) or bool(gradient.any())
 
 
 def _is_attention(output: Tensor) -> bool:
