@@ -12,6 +12,7 @@ from click import Option
 
 from livecam.cli.batch import Batch
 from livecam.cli.errors import EXIT_ERROR, ends_well
+from livecam.cli.loading import check_only_file, load_explainer
 from livecam.cli.options import (
     BATCH,
     DRAWING,
@@ -143,7 +144,9 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     clip_livecam.mp4, photos/ becomes photos_livecam/, and several inputs go to livecam_output/. A video keeps its
     sound, timestamps, colours and metadata.
     """
-    from livecam.explain.explainer import Explainer
+    model = explainer_arguments(options)
+    check_only_file(sources)
+
     from livecam.render import Style
     from livecam.run.annotation import carry_out
     from livecam.run.plan import Options, as_shown, default_output, planned
@@ -152,9 +155,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     progress = Progress()
     inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
-    model = explainer_arguments(options)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
-    explainer = Shared(partial(Explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
+    explainer = Shared(partial(load_explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     encoder = EncoderOptions(**taken(options, ("codec", "preset", "crf")))
 

@@ -9,8 +9,10 @@ import click
 from click import Option
 
 from livecam.cli.errors import ends_well
+from livecam.cli.loading import loading
 from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size, explainer_arguments
 from livecam.cli.terminal import print_table, print_text, tell
+from livecam.system.files import check_writable
 from livecam.text import printable
 
 PERCENTILES = ("p50", "p90", "p99")
@@ -66,16 +68,16 @@ def bench_command(
     --precision choose one), one picture at a time and in batches. Then the fastest of them explains a file from end to
     end, and a stream of 30 and 60 frames per second that does not wait. This takes a minute or two.
     """
-    from livecam.bench import bench
-    from livecam.bench.timing import write_json
-    from livecam.explain.device import find_device, usual_batch
-    from livecam.explain.explainer import Explainer
-    from livecam.system.files import check_writable
-    from livecam.system.machine import machine, machine_line
-
     model = explainer_arguments(options)
     if results is not None:
         check_writable(Path(results))
+    with loading(model["model"]):
+        from livecam.bench import bench
+        from livecam.bench.timing import write_json
+        from livecam.explain.device import find_device, usual_batch
+        from livecam.explain.explainer import Explainer
+        from livecam.system.machine import machine, machine_line
+
     narrowing = {name: model.pop(name) for name in ("engine", "precision")}
     device = find_device(model["device"], model["model"])
     figures = bench(

@@ -9,6 +9,7 @@ import click
 from click import Option
 
 from livecam.cli.errors import ends_well
+from livecam.cli.loading import check_only_file, load_explainer
 from livecam.cli.options import (
     DRAWING,
     DRAWING_OPTION_NAMES,
@@ -120,12 +121,13 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     The newest frame is explained next; frames that come too fast are dropped and counted. Press h in the window for the
     keys. `livecam doctor` lists the cameras.
     """
-    from livecam.explain.explainer import Explainer
+    explainer = partial(load_explainer, **explainer_arguments(options), runner_up=options["steady"])
+    check_only_file(sources)
+
     from livecam.live.watch import watch
     from livecam.render import Style
     from livecam.sources import LiveOptions
 
-    explainer = partial(Explainer, **explainer_arguments(options), runner_up=options["steady"])
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *STREAMS, *PLAYBACK)]))
     watch(sources or ("0",), explainer, options=source_options, style=style, **options)

@@ -10,6 +10,7 @@ import click
 from click import Option
 
 from livecam.cli.errors import ends_well
+from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
 from livecam.cli.terminal import print_table, print_text, tell
 
@@ -72,12 +73,13 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     automatic choice; methods that need features rather than class scores choose an earlier layer. CHECK tells if a
     layer responds where the picture changes, which proves its grid, and how well it does, from -1 to 1.
     """
-    from livecam.explain.explainer import Explainer
-    from livecam.models import weights_without_download
-
-    weights = weights or weights_without_download(model)
     changes = preprocessing_changes(**preprocessing)
-    rows = _layer_rows(Explainer(model, weights=weights, labels=labels, preprocessing=changes).survey)
+    with loading(model):
+        from livecam.explain.explainer import Explainer
+        from livecam.models import weights_without_download
+
+        weights = weights or weights_without_download(model)
+        rows = _layer_rows(Explainer(model, weights=weights, labels=labels, preprocessing=changes).survey)
     if as_json:
         print_text(json.dumps(rows, indent=2))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,6 +32,22 @@ def tell(line: str) -> None:
     """Print a line to standard error, if anybody can read it there."""
     with suppress(OSError):
         click.echo(printable(with_urls_redacted(line)), err=True)
+
+
+@contextmanager
+def waiting(line: str) -> Iterator[None]:
+    """Show a line inside the block while nothing else is shown, and remove it; only if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    line = printable(with_urls_redacted(line))[: shutil.get_terminal_size().columns - 1]
+    with suppress(OSError):  # the cursor is left where the line begins, so that any other text replaces it
+        click.echo(f"{line}\r", nl=False, err=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            click.echo(f"{' ' * len(line)}\r", nl=False, err=True)
 
 
 def print_text(text: str) -> None:

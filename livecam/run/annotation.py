@@ -7,22 +7,24 @@ import logging
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from livecam.errors import ModelError
-from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
 from livecam.names import VIEWS
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
-from livecam.run.pipeline import Pipeline
 from livecam.run.plan import Options, Run, as_shown, planned
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import interruptible
 from livecam.sinks import EncoderOptions
 from livecam.sources import one_input
 from livecam.system.machine import versions
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: what needs no model is checked before
+    from livecam.explain.explainer import Explainer
 
 log = logging.getLogger("livecam")
 
@@ -91,7 +93,9 @@ def annotate(
         LivecamError: The run failed. No video is written under the output's name; pictures that were completed are
             kept.
     """
-    if not (isinstance(explainer, Explainer) or callable(explainer)):
+    from livecam.explain.explainer import Explainer
+
+    if not callable(explainer):
         raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     options = Options(
         style=style or Style(),
@@ -111,13 +115,12 @@ def annotate(
         report=report,
     )
     with planned(as_shown([one_input(source)], str(output)), str(output), options) as (run,):
-        return carry_out(run, explainer, on_progress=on_progress)
+        make = (lambda: explainer) if isinstance(explainer, Explainer) else explainer
+        return carry_out(run, make, on_progress=on_progress)
 
 
-def carry_out(
-    run: Run, explainer: Explainer | Callable[[], Explainer], *, on_progress: OnProgress | None = None
-) -> Ledger:
-    """Execute one run of a plan; arguments, result and errors are those of `annotate`."""
+def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgress | None = None) -> Ledger:
+    """Execute one run of a plan with the explainer that `make` returns; the rest is as in `annotate`."""
     options = run.options
     finder = MotionFinder()
     carrier = Carrier(options.every, finder)
@@ -127,7 +130,9 @@ def carry_out(
         interruptible(run.open_source) as source,
         Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
     ):
-        made = explainer if isinstance(explainer, Explainer) else explainer()
+        made = make()
+        from livecam.run.pipeline import Pipeline  # with torch, which `make` has imported
+
         sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))
         if made.explained_classes > 1 and not options.style.shows_all_classes:
             all_classes = " and ".join(name for name in VIEWS if Style(name).shows_all_classes)

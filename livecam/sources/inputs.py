@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from livecam.errors import InputError
 from livecam.system.files import exists, is_folder
-from livecam.text import redacted
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
 """The advice in errors about inputs that cannot be read."""
@@ -29,16 +27,6 @@ def is_stream(name: str) -> bool:
 def without_file_scheme(name: str) -> str:
     """Return the path of a `file:` URL; other names are returned unchanged."""
     return name if exists(name) else re.sub("^file:(//(?=/))?", "", name)
-
-
-def check_file(path: Path) -> None:
-    """Check that a file exists, is readable and is not empty. Raises InputError."""
-    if not exists(path):
-        raise InputError(f"{redacted(str(path))} does not exist; check its name")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read; check its permissions")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty")
 
 
 def stands_for_many(name: str) -> bool:

@@ -13,13 +13,14 @@ from av.container import InputContainer
 
 from livecam.sources.base import LiveOptions, Source, SourceKind, video_name
 from livecam.sources.connection import STALL_SECONDS, Choose, Connection, NoSignal, as_players, connected
-from livecam.sources.inputs import check_file, is_stream, is_url
+from livecam.sources.inputs import is_stream, is_url
 from livecam.sources.opening import USUAL_MEGAPIXELS, is_picture, open_container, video_stream
 from livecam.sources.protocols import CHECK_ADDRESS, problem_and_advice, without_credentials
 from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
 from livecam.sources.snapshots import USUAL_RATE, Snapshots
 from livecam.sources.video import VideoSource, open_file
+from livecam.system.files import check_file
 from livecam.text import redacted
 
 _PROBE_SECONDS = 0.5

@@ -16,8 +16,9 @@ from av.stream import Disposition
 from livecam.errors import InputError
 from livecam.names import READ_PICTURE_ENDINGS
 from livecam.sources.certificates import tls_options
-from livecam.sources.inputs import check_file, is_url
+from livecam.sources.inputs import is_url
 from livecam.sources.protocols import CHECK_ADDRESS, problem_and_advice, problem_of, without_credentials
+from livecam.system.files import check_file
 from livecam.text import redacted
 
 OPEN_SECONDS = READ_SECONDS = 10.0

@@ -21,7 +21,7 @@ from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources.base import OnPacket, Source, SourceKind
-from livecam.sources.inputs import check_file
+from livecam.system.files import check_file
 
 log = logging.getLogger("livecam")
 

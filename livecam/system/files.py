@@ -1,4 +1,4 @@
-"""Writing files: checked before the work begins, and given their names only when complete."""
+"""Files: checked before the work begins, and given their names only when complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
-from livecam.errors import OutputError, some_of
+from livecam.errors import InputError, OutputError, some_of
+from livecam.text import redacted
 
 try:
     import fcntl as _fcntl
@@ -37,6 +38,16 @@ def exists(name: str | Path) -> bool:
 def is_folder(name: str | Path) -> bool:
     """Return True if there is a folder of this name; False for whatever cannot be a name."""
     return os.path.isdir(name)  # noqa: PTH112
+
+
+def check_file(path: Path) -> None:
+    """Check that a file exists, is readable and is not empty. Raises InputError."""
+    if not exists(path):
+        raise InputError(f"{redacted(str(path))} does not exist; check its name")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read; check its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
 
 
 def check_writable(path: Path) -> None:

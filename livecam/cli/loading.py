@@ -1,0 +1,37 @@
+"""What the commands do before and while torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from livecam.cli.terminal import waiting
+from livecam.system.files import check_file
+
+if TYPE_CHECKING:
+    from livecam.explain.explainer import Explainer
+
+_NO_FILE = re.compile(r"-|\d+|.*[:*?[%].*", re.DOTALL)
+"""Names that may stand for something else than a file: standard input, a camera, a URL, a pattern, numbered files."""
+
+
+def check_only_file(names: Sequence[str]) -> None:
+    """Check the file if it is the only source, before anything that reads it is imported. Raises InputError."""
+    if len(names) == 1 and names[0] and not _NO_FILE.fullmatch(names[0]):
+        check_file(Path(names[0]))
+
+
+def loading(model: str) -> AbstractContextManager[None]:
+    """Say at a terminal, inside the block, that a model is loaded, which begins with the import of torch."""
+    return waiting(f"loading {model} …")
+
+
+def load_explainer(**arguments: Any) -> Explainer:
+    """Return an `Explainer` with these arguments. Raises LivecamError."""
+    with loading(arguments["model"]):
+        from livecam.explain.explainer import Explainer
+
+        return Explainer(**arguments)
