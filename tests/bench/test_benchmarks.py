@@ -83,7 +83,7 @@ def test_the_map_of_real_weights_points_at_the_dog() -> None:
     assert all((frame.shape, mask.shape) == ((480, 640, 3), (480, 640)) and mask.any() for frame, mask in drawn)
     measured = measure(Explainer("efficientnet_lite0", layer="_blocks.10", method="layercam", engine="eager"), drawn)
     assert measured["right"] > 0
-    assert measured["centre"] == measured["touches"] == 1
+    assert measured["centre"] == measured["game"] == 1
 
 
 def test_what_was_measured_goes_into_the_page_and_the_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
