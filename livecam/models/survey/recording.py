@@ -21,7 +21,7 @@ from livecam.models.squashing import Squashing, Squashings
 from livecam.models.survey.branches import Branches
 from livecam.models.survey.displacement import displacements
 from livecam.models.survey.grid import Grid, possible_layouts, sample
-from livecam.models.survey.grids import Found, Grids
+from livecam.models.survey.grid_finder import Found, GridFinder
 from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed
 from livecam.models.survey.streams import Streams
@@ -102,11 +102,11 @@ class Recording:
             [None] * len(edges) if is_cut else torch.autograd.grad(total, edges, retain_graph=True, allow_unused=True)
         )
         streams = Streams(edges)
-        grids = Grids((self.example.shape[2], self.example.shape[3]), streams)
+        finder = GridFinder((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
         for output, gradient, displacement in zip(self.outputs, gradients, displaced, strict=True):
-            found = grids.find(len(layers), output.comparable, output.shape)
+            found = finder.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             is_reached, is_balanced = _reach(found.grid, gradient)
             obstacle = _obstacle(found.grid, output.shape, is_reached=is_cut or is_reached, holds_views=holds_views)

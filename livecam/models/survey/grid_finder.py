@@ -42,7 +42,7 @@ class Found(NamedTuple):
     agreement: float | None = None
 
 
-class Grids:
+class GridFinder:
     """Finds the grids of outputs, which have to be given in the order of execution.
 
     Maps (B, C, h, w) and (B, h, w, C) with the input's aspect have a grid by their shape; others, if they respond where
