@@ -37,11 +37,11 @@ from numpy.random import default_rng
 from benchmarks.pointing import FRAME_SIZES, draw, points_at
 from benchmarks.timing import print_machine, print_table
 from benchmarks.witness import has_class
-from livecam import Explainer, Explanation
+from livecam import Explainer
 from livecam.bench.timing import interleaved, write_json
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
-from livecam.explanation import ClassMap
+from livecam.explanation import ClassMap, Explanation
 from livecam.models import Classifier, load_model
 from livecam.picture.frame import Frame
 

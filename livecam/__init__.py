@@ -9,9 +9,9 @@ from livecam._version import __version__
 
 if TYPE_CHECKING:
     from livecam.errors import LivecamError
-    from livecam.explain.explainer import Explainer
     from livecam.explanation import Explanation
     from livecam.live.watch import watch
+    from livecam.python.explainer import Explainer
     from livecam.render import overlay
     from livecam.run.annotation import annotate
     from livecam.sources import open_source
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Explainer", "Explanation", "LivecamError", "__version__", "annotate", "open_source", "overlay", "watch"]
 
 _HOMES = {
-    "Explainer": "livecam.explain.explainer",
+    "Explainer": "livecam.python.explainer",
     "Explanation": "livecam.explanation",
     "LivecamError": "livecam.errors",
     "annotate": "livecam.run.annotation",
@@ -27,6 +27,10 @@ _HOMES = {
     "overlay": "livecam.render",
     "watch": "livecam.live.watch",
 }
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

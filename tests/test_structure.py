@@ -20,7 +20,7 @@ FLOORS = (
     {"explain"},
     {"run"},
     {"live"},
-    {"bench", "doctor"},
+    {"bench", "doctor", "python"},
     {"cli"},
     {"__init__", "__main__"},
 )

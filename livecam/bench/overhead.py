@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ class Variant(NamedTuple):
 
 
 MakeExplainer = Callable[[Variant], Explainer]
+Made = TypeVar("Made", bound=Explainer)
 
 REFERENCE = Variant("eager", "fp32")
 
@@ -52,7 +53,7 @@ def variants(device: torch.device, engine: str = "auto", precision: str = "auto"
     return [Variant(engine, precision) for engine in engines for precision in precisions]
 
 
-def warm(make: Callable[[], Explainer], batch: int) -> Explainer:
+def warm(make: Callable[[], Made], batch: int) -> Made:
     """Make an explainer and wait until it has chosen its engine and precision and nothing is being compiled."""
     explainer = make()
     explainer.expect(None, batch=batch)

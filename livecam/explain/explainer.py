@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ class Explainer:
         return usual_batch(self.device)
 
     @torch.inference_mode(False)
-    def __enter__(self) -> Explainer:
+    def __enter__(self) -> Self:
         self._runtime.__enter__()
         return self
 
@@ -200,10 +200,6 @@ class Explainer:
         if functions_in(target):
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
         self._aim(method, layer, self._wanted if target is None else self._parsed(target))
-
-    def __call__(self, image: np.ndarray | Frame, *, target: Target | None = None) -> Explanation:
-        """Explain one picture, (H, W, 3) uint8 RGB, or one frame; `target` overrides the explainer's own."""
-        return self.explain([image], target=target)[0]
 
     @torch.inference_mode(False)
     def explain(

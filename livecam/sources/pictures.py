@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 from PIL.Image import Transpose
 
-from livecam.errors import InputError
+from livecam.errors import InputError, in_one_line
 from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
@@ -102,10 +102,24 @@ def _read_picture(path: Path) -> tuple[Frame, int]:
     with opened(path) as image:
         image.load()
         count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
-        rgb = upright_rgb(image)
-        profile = image.info.get("icc_profile")
+        frame = _frame_of(image)
+    return dataclasses.replace(frame, path=path), count
+
+
+def frame_of_image(image: Image.Image) -> Frame:
+    """Return a frame of a picture that Pillow opened or made, as if it were read from a file. Raises InputError."""
+    try:
+        return _frame_of(image)
+    except (OSError, ValueError) as exc:
+        raise InputError(
+            f"the image of mode {image.mode} cannot be read ({in_one_line(exc)}); convert it to RGB"
+        ) from exc
+
+
+def _frame_of(image: Image.Image) -> Frame:
+    profile = image.info.get("icc_profile")
     profile = profile if _color_space(profile) == "RGB" else None
-    return dataclasses.replace(Frame.from_rgb(rgb), path=path, color_profile=profile), count
+    return dataclasses.replace(Frame.from_rgb(upright_rgb(image)), color_profile=profile)
 
 
 @contextmanager

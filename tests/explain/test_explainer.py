@@ -388,19 +388,6 @@ def test_targets_have_to_fit(pooled: PooledLinear) -> None:
         explainer.cam(torch.randn(1, 3, 64, 64), target=9)
 
 
-def test_what_is_no_picture_is_refused(pooled: PooledLinear) -> None:
-    explainer = Explainer(pooled)
-    for wrong in (
-        np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 3)),
-        np.zeros((4, 4, 4), np.uint8),
-        "photo.jpg",
-    ):
-        with pytest.raises(LivecamError, match="uint8 RGB"):
-            explainer(wrong)  # type: ignore[arg-type]
-
-
 def test_scores_that_are_no_row_of_classes_are_refused() -> None:
     with pytest.raises(LivecamError, match="class scores"):
         Explainer(nn.Conv2d(3, 4, 3))

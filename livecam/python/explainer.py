@@ -1,0 +1,47 @@
+"""The explainer that Python code gets: it takes whatever holds a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import overload
+
+from livecam.explain import explainer
+from livecam.explain.targets import Target
+from livecam.explanation import Explanation
+from livecam.python.pictures import Picture, Pictures, frame_of, unbatched
+
+
+class Explainer(explainer.Explainer):
+    __doc__ = explainer.Explainer.__doc__
+
+    @overload
+    def __call__(self, picture: Picture, *, target: Target | None = None) -> Explanation: ...
+
+    @overload
+    def __call__(self, picture: Pictures, *, target: Target | None = None) -> list[Explanation]: ...
+
+    def __call__(self, picture: Picture | Pictures, *, target: Target | None = None) -> Explanation | list[Explanation]:
+        """Explain a picture; or several pictures of any sizes, which gives a list of explanations.
+
+        Args:
+            picture: The path of a picture file; an image of Pillow; an array or a tensor on any device, (H, W),
+                (H, W, channels) or (channels, H, W), of uint8 or of floats from 0 to 1, with 1, 3 or 4 channels: grey,
+                RGB, or RGB and opacity, which is blended with white; or a frame of `open_source`. Where both axes can
+                hold the channels, they are last in an array and first in a tensor. Several pictures are a list or tuple
+                of these, or an array or tensor of four axes.
+            target: Overrides the explainer's own target.
+
+        Raises:
+            InputError: A file cannot be read or is no picture, or values do not say which picture they mean: floats
+                outside of 0..1, for instance. Preprocessed inputs are for `cam`.
+            ModelError: The target is unknown.
+        """
+        pictures, size = unbatched(picture), self.usual_batch
+        if not isinstance(pictures, list | tuple):
+            return self._explained([pictures], target)[0]
+        parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
+        return list(chain.from_iterable(self._explained(part, target) for part in parts))
+
+    def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
+        return self.explain(list(map(frame_of, pictures)), target=target)
