@@ -22,13 +22,15 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMap:
-    """The evidence for one class.
+    """The evidence for one class, or for a group of classes.
 
     Attributes:
-        index: The number of the class.
+        index: The number of the class. A group has a number that no class has.
         label: Its name.
+        members: The numbers of the classes in a group; empty for a class.
         title: A description of what the map shows: the label, and what it is contrasted with, if anything.
-        score: The probability of the class, 0..1, or a number as in `Explanation.unit`.
+        score: The probability of the class, 0..1, or a number as in `Explanation.unit`. For a group, the sum of its
+            members' probabilities if classes exclude each other (softmax); else that of its highest member.
         cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
         heatmap: The heat of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
             evidence, and before heat is made of the map (`livecam.explain.heat`).
@@ -42,6 +44,7 @@ class ClassMap:
     cam: np.ndarray
     heatmap: np.ndarray
     cutoff: float = 0.0
+    members: tuple[int, ...] = ()
 
     @property
     def has_evidence(self) -> bool:

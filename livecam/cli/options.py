@@ -223,14 +223,14 @@ EXPLANATION = Section(
             multiple=True,
             metavar="CLASS,...",
             show_default="top1",
-            help="The classes to explain, each by its name or a word of it, by number, or by rank (top1, top2, ...); "
-            "may be repeated.",
+            help="The classes to explain, each by its name or a word of it, by number, or by rank (top1, top2, ...); a "
+            "group of them by its everyday name (dog, bird, car, ...), or as dog=151-268; may be repeated.",
         ),
         Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
         Option(
             ["--against"],
             metavar="CLASS",
-            help="Explain what speaks for the class rather than for this other class.",
+            help="Explain what speaks for the class rather than for this other class or group.",
         ),
         Option(["--negative"], is_flag=True, help="Explain what speaks against the class."),
         Option(

@@ -7,7 +7,7 @@ a class is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,7 +21,7 @@ from livecam.explain.device import at_least_single
 from livecam.explain.forward import Objective
 from livecam.explain.logits import find_reading
 from livecam.explain.methods import Method, check_askable
-from livecam.explain.targets import Classes, rank_of
+from livecam.explain.targets import Classes, Target, Wanted, parse_target, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores
@@ -58,7 +58,7 @@ class Classification:
         classifier: The model, for its name, its labels, and what its outputs are.
         output: What it returns for one picture.
         device: The device that it runs on.
-        against: A class to contrast every explained class with.
+        against: A class or group to contrast every explained class with.
         negative: Explain what speaks against a class instead of for it.
         squashings: The model's calls of softmax and sigmoid when it returned `output`.
 
@@ -71,7 +71,7 @@ class Classification:
         classifier: Classifier,
         output: object,
         device: torch.device,
-        against: int | str | None = None,
+        against: Target | None = None,
         negative: bool = False,
         squashings: Sequence[Squashing] = (),
     ) -> None:
@@ -84,11 +84,12 @@ class Classification:
             raise ModelError(f"the model's scores are not finite numbers: {_why_not_finite(classifier.module)}")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._reading = find_reading(classifier, outputs, squashings)
-        self._against = None if against is None else self._named.find(against)
+        self._members: list[Tensor] = []
+        self._against = None if against is None else self._find(_single(against, classifier.labels))
         self._negative = negative
 
-    def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
-        """Choose classes by number, label or rank, as `parse_target` returns them.
+    def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> ClassSelection:
+        """Choose classes by number, label or rank, or groups, as `parse_target` returns them.
 
         With `runner_up`, the next best class is added if the best classes are explained and the model has another one.
         Raises ModelError.
@@ -101,7 +102,12 @@ class Classification:
         deepest = max(ranks, default=0)
         if deepest > self.classes:
             raise ModelError(f"there is no top{deepest}: the model has {self.classes} classes")
-        indices = [None if rank else self._named.find(name) for rank, name in zip(ranks, wanted, strict=True)]
+        indices = [None if rank else self._find(name) for rank, name in zip(ranks, wanted, strict=True)]
+        if method.against_similar and any(map(self.members, filter(None, indices))):
+            raise ModelError(
+                f"{method.name} compares a class with the most similar ones, which are in its group; "
+                "take another method, or name one class"
+            )
         if self._against is not None and self._against in indices:
             raise ModelError(f"{self.label(self._against)} cannot be contrasted with itself; name another class")
         # At least as many as are reported: then both agree on the order of equal logits.
@@ -124,7 +130,10 @@ class Classification:
         logits = output.float()
         shown = self._reading.shown(logits)
         best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
-        return shown.gather(1, targets), best, shown.gather(1, best)
+        # Classes that exclude each other add up. Others may come together, so all that is known is the least: the most
+        # probable of them.
+        of_group = Tensor.sum if self._reading.scores == "softmax" else Tensor.amax
+        return self._with_groups(shown, of_group).gather(1, targets), best, shown.gather(1, best)
 
     def total(self, output: Any) -> Tensor:
         """Return a sum of all scores of a picture, with different weights so that opposite scores do not cancel."""
@@ -137,13 +146,13 @@ class Classification:
 
     def objective(self, method: Method) -> Objective:
         """Return the score that a method explains, contrasted or negated if that was asked for."""
-        score = against_similar_classes if method.against_similar else class_score
 
         def objective(output: Tensor, target: Tensor) -> Tensor:
             logits = at_least_single(output)
-            value = score(logits, target)
+            of_all = self._with_groups(logits, Tensor.logsumexp)
+            value = against_similar_classes(logits, target) if method.against_similar else class_score(of_all, target)
             if self._against is not None:
-                value = value - logits[:, self._against]
+                value = value - of_all[:, self._against]
             return -value if self._negative else value
 
         return objective
@@ -162,9 +171,29 @@ class Classification:
         """Return what the scores are, as plain data: `scores`, and the `unit` of numbers if there is one."""
         return {"scores": self._reading.scores, **({"unit": self.unit} if self.unit else {})}
 
+    def _find(self, target: Wanted) -> int:
+        """Return the number of a class, or of a group, which is from then on scored as well. Raises ModelError."""
+        index = self._named.find(target)
+        self._members = [torch.tensor(group.members, device=self._device) for group in self._named.groups]
+        return index
+
+    def _with_groups(self, values: Tensor, joined: Callable[..., Tensor]) -> Tensor:
+        """Return values (B, classes) and behind them those of the groups, joined along dim=1 from their members'."""
+        if not self._members:
+            return values
+        rows = len(values)
+        of_groups = [
+            joined(values.gather(1, members.expand(rows, -1)), dim=1, keepdim=True) for members in self._members
+        ]
+        return torch.cat([values, *of_groups], dim=1)
+
+    def members(self, index: int) -> tuple[int, ...]:
+        """Return the numbers of the classes in a group; none for a class."""
+        return self._named.members(index)
+
     def label(self, index: int) -> str:
         """Return the name of a class, such as "class 7" if it has none, or "output 7" if its score is a number."""
-        if self._classifier.labels or self._reading.scores != "raw":
+        if self._classifier.labels or index >= self.classes or self._reading.scores != "raw":
             return self._named.label(index)
         return f"output {index}" if self.classes > 1 else "output"
 
@@ -174,6 +203,13 @@ class Classification:
             return f"{method.name}; {self.label(index)}"  # the map does not depend on a class
         rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
         return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
+
+
+def _single(against: Target, labels: Sequence[str] | None) -> Wanted:
+    wanted = parse_target(against, labels=labels)
+    if len(wanted) != 1:
+        raise ModelError(f"against is one class or group, not {len(wanted)}; for several, make a group: name=NUMBERS")
+    return wanted[0]
 
 
 def _are_scores(outputs: Tensor) -> bool:
@@ -234,6 +270,7 @@ class ClassSelection:
             ClassMap(
                 index=index,
                 label=self._task.label(index),
+                members=self._task.members(index),
                 title=self._task.title(index, self._method),
                 score=score,
                 cam=cam,

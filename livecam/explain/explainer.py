@@ -22,7 +22,7 @@ from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import check_askable, find_method
 from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
-from livecam.explain.targets import ScoreFunction, Target, one_for_each, parse_target
+from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
 from livecam.explanation import Explanation
 from livecam.models import Labels, Preprocessing, classifier_of
 from livecam.models.classifier import rescored
@@ -47,12 +47,14 @@ class Explainer:
             or several, whose maps are fused. None chooses one.
         target: A class by number, by its name or a beginning of a word that only its name has, or "top1" for the best
             class of each picture; or several of these. A name that is a number, as text, is the name. None is "top1".
+            Several classes are explained as one group by a mapping, {"dog": range(151, 269)}, or as "dog=151-268". For
+            ImageNet's classes, everyday groups such as "dog" and "bird" are known (`livecam.models.imagenet.GROUPS`).
             Or a differentiable function that maps the model's output, whatever it is, to a score for each picture,
             (B,); several such functions; or a mapping of names to them.
         top: In place of `target`: explain this many of the best classes.
         runner_up: Explain the next best class as well; `livecam.explain.heat.Steadiness` needs it.
-        against: A class to contrast with: the map shows what speaks for the target rather than for it. There is no
-            evidence if it is the explained class itself.
+        against: A class or group to contrast with: the map shows what speaks for the target rather than for it. There
+            is no evidence if it is the explained class itself.
         negative: Show what speaks against the class.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
@@ -94,7 +96,7 @@ class Explainer:
         target: Target | None = None,
         top: int | None = None,
         runner_up: bool = False,
-        against: int | str | None = None,
+        against: Target | None = None,
         negative: bool = False,
         threshold: float | str = 0.0,
         smooth: float = 0.0,
@@ -127,7 +129,7 @@ class Explainer:
         self._look(functions, against, engine)
         self._aim(method, layer, self._wanted)
 
-    def _look(self, functions: Mapping[str, ScoreFunction], against: int | str | None, engine: str) -> None:
+    def _look(self, functions: Mapping[str, ScoreFunction], against: Target | None, engine: str) -> None:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
         look = self._look_at(functions, against)
         self.task, self.survey, self._functions = look.task, look.survey, functions
@@ -142,7 +144,7 @@ class Explainer:
             self._sibling = sibling
         return self._sibling
 
-    def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[int | str]) -> None:
+    def _aim(self, method: str, layer: LayerChoice, wanted: Sequence[Wanted]) -> None:
         """Explain these targets by this method at this layer. If they are invalid, nothing changes."""
         found = find_method(method)
         selection = self.task.selection(wanted, found, runner_up=self._runner_up)
@@ -163,7 +165,7 @@ class Explainer:
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self._runtime.aim(selection, layers, found)
 
-    def _parsed(self, target: Target | None, top: int | None = None) -> tuple[int | str, ...]:
+    def _parsed(self, target: Target | None, top: int | None = None) -> tuple[Wanted, ...]:
         return parse_target(target, top, self.classifier.labels)
 
     @property

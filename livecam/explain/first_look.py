@@ -15,7 +15,7 @@ from livecam.explain.functions import Functions
 from livecam.explain.preprocess import pictures_to_survey
 from livecam.explain.program import Normalisation
 from livecam.explain.tap import frozen
-from livecam.explain.targets import ScoreFunction
+from livecam.explain.targets import ScoreFunction, Target
 from livecam.models.classifier import Classifier
 from livecam.models.problems import input_errors
 from livecam.models.side_effects import SideEffects, side_effects
@@ -50,7 +50,7 @@ def look_at(
     device: torch.device,
     dtype: torch.dtype,
     functions: Mapping[str, ScoreFunction],
-    against: int | str | None,
+    against: Target | None,
     *,
     negative: bool,
 ) -> FirstLook:
@@ -61,7 +61,7 @@ def look_at(
         device: The device that it runs on.
         dtype: The precision of its weights.
         functions: What is to be explained: functions of its output by their names, or if there are none, its classes.
-        against: A class to contrast every explained class with.
+        against: A class or group to contrast every explained class with.
         negative: Explain what speaks against a class or a high score instead of for it.
 
     Raises:

@@ -14,8 +14,9 @@ from livecam.errors import ModelError, in_one_line, is_out_of_memory
 from livecam.explain.classification import Classification, ClassSelection
 from livecam.explain.device import at_least_single
 from livecam.explain.methods import Method
-from livecam.explain.targets import ScoreFunction, Target
+from livecam.explain.targets import ScoreFunction, Target, Wanted
 from livecam.models.classifier import Classifier
+from livecam.models.groups import Group
 from livecam.models.survey.recording import Recording
 
 _TOLERANCE = 0.01
@@ -28,8 +29,10 @@ def functions_in(target: Target | None) -> dict[str, ScoreFunction]:
     One without a name of its own is "score", or "score 1" if it is the second of several. Raises ModelError if there
     are functions and something else, or if two have one name.
     """
-    named = dict(target) if isinstance(target, Mapping) else _by_name(target)
-    if not all(map(callable, named.values())) or (isinstance(target, Mapping) and not named):
+    named: dict[str, Any] = dict(target) if isinstance(target, Mapping) else _by_name(target)
+    if isinstance(target, Mapping) and not any(map(callable, named.values())):
+        return {}  # groups of classes
+    if not all(map(callable, named.values())):
         raise ModelError("a target is made of functions alone, or of classes alone")
     return named
 
@@ -84,8 +87,10 @@ class Functions(Classification):
             dataclasses.replace(classifier, labels=tuple(functions), scores="raw"), scores, device, None, negative
         )
 
-    def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> ClassSelection:
+    def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> ClassSelection:
         """Choose functions by number or name, without a runner-up. Raises ModelError."""
+        if any(isinstance(each, Group) for each in wanted):
+            raise ModelError("a group is made of classes, and functions are explained; name one of these")
         if method.against_similar:
             raise ModelError(f"{method.name} compares classes and does not explain a function; take another method")
         return super().selection(wanted, method)

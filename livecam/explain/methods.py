@@ -286,7 +286,7 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def check_askable(method: Method, wanted: Sequence[int | str], *, contrast: bool) -> None:
+def check_askable(method: Method, wanted: Sequence[object], *, contrast: bool) -> None:
     """Raise ModelError if a class (or with `contrast`, a contrast) is asked of a method that ignores the class."""
     if method.needs_target:
         return

@@ -15,6 +15,7 @@ from torch import Tensor
 from livecam.explain.answer import PictureAnswer
 from livecam.explain.forward import Objective
 from livecam.explain.methods import Method
+from livecam.explain.targets import Wanted
 from livecam.explanation import Explanation
 from livecam.picture.media import Region
 
@@ -53,7 +54,7 @@ class Task(Protocol):
     def read(self, output: Any) -> Tensor:
         """Return the output in what the model returned for a batch in its last run."""
 
-    def selection(self, wanted: Sequence[int | str], method: Method, *, runner_up: bool = False) -> Selection:
+    def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> Selection:
         """Create the selection of the targets that the user `wanted`; `runner_up` adds the next best one.
 
         Raises ModelError if they do not fit the model or the method.

@@ -94,7 +94,7 @@ def _age(explanation: Explanation) -> str:
 
 def bars_of(explanation: Explanation) -> list[Bar]:
     """Return a bar for each of the model's best classes: as long as it is probable, or all relative to the longest."""
-    explained = {one.index for one in explanation.classes}
+    explained = {index for one in explanation.classes for index in one.members or (one.index,)}
     shown = explanation.predictions[:_SHOWN_CLASSES]
     longest = 1.0 if explanation.unit is None else max((abs(best.score) for best in shown), default=0.0) or 1.0
     return [

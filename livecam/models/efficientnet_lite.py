@@ -8,10 +8,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import torchvision.models as zoo
-
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.imagenet import LABELS
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, load_weights
 from livecam.models.weights.untrained import untrained
@@ -63,6 +62,5 @@ def build(name: str = NAME, *, classes: int | None = None) -> Classifier:
         raise ModelError(MISSING)
     from efficientnet_lite_pytorch import EfficientNet
 
-    labels = tuple(zoo.EfficientNet_B0_Weights.DEFAULT.meta["categories"])
-    module = untrained(lambda: EfficientNet.from_name("efficientnet-lite0", num_classes=classes or len(labels)))
-    return Classifier(NAME, module, None if classes else labels, PREPROCESSING)
+    module = untrained(lambda: EfficientNet.from_name("efficientnet-lite0", num_classes=classes or len(LABELS)))
+    return Classifier(NAME, module, None if classes else LABELS, PREPROCESSING)

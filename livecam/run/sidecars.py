@@ -13,6 +13,7 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.explanation import Explanation
+from livecam.models.groups import spans_of
 from livecam.picture.frame import Frame
 from livecam.system.files import AtomicFile, write_whole
 
@@ -26,8 +27,9 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
 
     It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
     `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
-    pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. Scores that
-    are numbers instead of probabilities have a `unit`, which may be empty.
+    pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. A group has no
+    `index` (null) but `members`, such as "151-268". Scores that are numbers instead of probabilities have a `unit`,
+    which may be empty.
     """
     return {
         "index": frame.index,
@@ -38,7 +40,8 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         **({} if explanation.unit is None else {"unit": explanation.unit}),
         "explained": [
             {
-                "index": one.index,
+                "index": None if one.members else one.index,
+                **({"members": spans_of(one.members)} if one.members else {}),
                 "label": one.label,
                 "score": round(one.score, 6),
                 "peak": _in_pixels(explanation.peak_of(one), frame),

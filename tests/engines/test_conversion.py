@@ -89,7 +89,11 @@ def test_every_method_gives_in_openvino_what_it_gives_in_pytorch(
 
 
 @pytest.mark.parametrize(
-    "options", [{"target": "2,0"}, {"top": 3}, {"against": 1}, {"negative": True}, {"runner_up": True}]
+    "options",
+    [
+        *({"target": "2,0"}, {"top": 3}, {"against": 1}, {"negative": True}, {"runner_up": True}),
+        {"target": "pet=0-2,1", "against": "toy=2-4"},
+    ],
 )
 def test_every_question_is_answered_by_openvino_as_by_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
     explainer = tiny(engine="eager", precision="fp32", **options)

@@ -65,14 +65,16 @@ def test_a_beginning_is_told(target: str, caplog: pytest.LogCaptureFixture) -> N
 
 
 REFUSED = {
-    "Cat": "'Cat' could be cat (0), CAT (1); write the name in full or give its number",
+    "Cat": "'Cat' could be cat (0), CAT (1); write the name in full or give its number, "
+    "or take all as a group: Cat=0-1",
     "crane": "'crane' could be crane (5), crane (6); give its number",
     "dog": "'dog' could be guide_dog (7), dogsled (8); write the name in full or give its number",
     "sled": "pets has no class 'sled'; did you mean dogsled (8)?",
     "dogslet": "pets has no class 'dogslet'; did you mean dogsled (8)?",
     "tiggr": "pets has no class 'tiggr'; did you mean tabby, tiger cat (2), tiger shark, Galeocerdo (3)?",
     "zebra": "pets has no class 'zebra'; "
-    "it has cat (0), CAT (1), tabby, tiger cat (2), tiger shark, Galeocerdo (3), caf\u00e9 (4) and 4 more",
+    "it has cat (0), CAT (1), tabby, tiger cat (2), tiger shark, Galeocerdo (3), caf\u00e9 (4), crane (5), crane (6), "
+    "guide_dog (7), dogsled (8)",
     "9": "pets has the classes 0 to 8, not 9",
 }
 

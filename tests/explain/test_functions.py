@@ -219,8 +219,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "not a number": (lambda output: (-1 - output[:, 1]).log(), "is nan for a test picture"),
     "constant": (lambda output: 0 * output.sum(dim=1), "no gradient of score reaches a layer with a spatial extent"),
     "a mixture": ([similarity, 3], "made of functions alone, or of classes alone"),
-    "an empty mapping": ({}, "made of functions alone, or of classes alone"),
-    "a mapping to classes": ({"dog": 3}, "made of functions alone, or of classes alone"),
+    "an empty mapping": ({}, "the target is empty"),
+    "a mapping to both": ({"dog": 3, "score": similarity}, "made of functions alone, or of classes alone"),
     "one name": ([similarity, similarity], "several targets are called similarity; give a mapping of names"),
 }
 
