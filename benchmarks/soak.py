@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import print_machine, print_table, weights_of
-from livecam import Explainer, Explanation
+from livecam import Explainer
 from livecam.bench.timing import write_json
+from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline

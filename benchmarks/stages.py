@@ -22,12 +22,13 @@ from typing import Any
 import av
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, weights_of
-from livecam import Explainer, Explanation, open_source
+from livecam import Explainer, open_source
 from livecam.bench import FPS, make_clip
 from livecam.bench.overhead import warm
 from livecam.bench.timing import write_json
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.heat import Steadiness
+from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 

@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks.every import cosine
 from benchmarks.timing import print_machine, print_table, weights_of
-from livecam import Explainer, Explanation, annotate, open_source
+from livecam import Explainer, annotate, open_source
 from livecam.bench.timing import write_json
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import MotionFinder
+from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.render import Style
 

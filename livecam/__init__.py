@@ -9,9 +9,9 @@ from livecam._version import __version__
 
 if TYPE_CHECKING:
     from livecam.errors import LivecamError
-    from livecam.explanation import Explanation
     from livecam.live.watch import watch
     from livecam.python.explainer import Explainer
+    from livecam.python.explanation import Explanation
     from livecam.render import overlay
     from livecam.run.annotation import annotate
     from livecam.sources import open_source
@@ -20,7 +20,7 @@ __all__ = ["Explainer", "Explanation", "LivecamError", "__version__", "annotate"
 
 _HOMES = {
     "Explainer": "livecam.python.explainer",
-    "Explanation": "livecam.explanation",
+    "Explanation": "livecam.python.explanation",
     "LivecamError": "livecam.errors",
     "annotate": "livecam.run.annotation",
     "open_source": "livecam.sources",

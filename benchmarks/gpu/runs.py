@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.common import Results, Settings, engine_of, make_explainer, settled
-from livecam import Explanation
 from livecam.bench import end_to_end, make_clip, open_loop
+from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline

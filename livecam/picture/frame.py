@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from livecam.errors import InputError
+from livecam.picture.color import Color
 from livecam.picture.media import Orientation
+from livecam.system import cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -39,6 +44,12 @@ class Frame:
     is_damaged: bool = False
     color_profile: bytes | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle and copy take the pixels as RGB, since FFmpeg's pictures cannot be pickled."""
+        picture = self.picture
+        others = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "picture"}
+        return _restored, (picture.to_ndarray(format="rgb24"), picture.pts, picture.time_base, others)
+
     @classmethod
     def from_rgb(cls, image: np.ndarray) -> Frame:
         """Make a frame of an (H, W, 3) uint8 RGB array without copying it. Raises InputError for anything else."""
@@ -47,6 +58,26 @@ class Frame:
             what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"a picture is a (H, W, 3) uint8 RGB array, not {what}")
         return cls(picture=av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "rgb24"))
+
+    def to_rgb(self) -> np.ndarray:
+        """Convert the picture to an array, (H, W, 3) uint8 RGB, upright; its pixels need not be square."""
+        color = Color.of(self.picture)
+        rgb = VideoReformatter().reformat(
+            self.picture,
+            format="rgb24",
+            src_colorspace=color.swscale_space,
+            src_color_range=color.swscale_range,
+            dst_color_range=ColorRange.JPEG,
+            threads=cores.SCALER,
+        )
+        return self.orientation.upright(rgb.to_ndarray())
+
+    def in_square_pixels(self, upright: np.ndarray) -> np.ndarray:
+        """Stretch a picture of this frame's pixels, (H, W, 3) uint8 and upright, so that it looks right on a screen."""
+        aspect = float(self.sample_aspect_ratio)
+        height, width = upright.shape[:2]
+        square_width = max(round(width * (1 / aspect if self.orientation.transposed else aspect)), 1)
+        return upright if square_width == width else cv2.resize(upright, (square_width, height))
 
     @property
     def pts_seconds(self) -> float | None:
@@ -57,3 +88,10 @@ class Frame:
     def upright_size(self) -> tuple[int, int]:
         """(width, height) in pixels, turned upright; the pixels need not be square."""
         return self.orientation.swap(self.picture.width, self.picture.height)
+
+
+def _restored(rgb: np.ndarray, pts: int | None, time_base: Fraction | None, others: dict[str, Any]) -> Frame:
+    frame = Frame(picture=Frame.from_rgb(rgb).picture, **others)
+    if time_base is not None:
+        frame.picture.pts, frame.picture.time_base = pts, time_base
+    return frame

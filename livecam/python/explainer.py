@@ -8,7 +8,7 @@ from typing import overload
 
 from livecam.explain import explainer
 from livecam.explain.targets import Target
-from livecam.explanation import Explanation
+from livecam.python.explanation import Explanation
 from livecam.python.pictures import Picture, Pictures, frame_of, unbatched
 
 
@@ -44,4 +44,6 @@ class Explainer(explainer.Explainer):
         return list(chain.from_iterable(self._explained(part, target) for part in parts))
 
     def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
-        return self.explain(list(map(frame_of, pictures)), target=target)
+        frames = list(map(frame_of, pictures))
+        explained = self.explain(frames, target=target)
+        return [Explanation.of(data, frame, self.method) for data, frame in zip(explained, frames, strict=True)]

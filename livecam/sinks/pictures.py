@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 from PIL import Image
 
 from livecam.errors import OutputError
@@ -46,7 +47,8 @@ class PictureSink(Sink):
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         assert frame.path is not None  # frames of still pictures have a path
         output = self._outputs[frame.path]
-        write_whole(output, _encoded(picture, output, frame.color_profile))
+        green, blue, red = planes(picture)
+        write_whole(output, encoded(cv2.merge([red, green, blue]), output, frame.color_profile))
         self._written[_FORMATS[output.suffix.lower()][0]] += 1
 
     def report(self) -> dict[str, Any]:
@@ -71,10 +73,15 @@ PICTURES = SinkKind(
 )
 
 
-def _encoded(picture: av.VideoFrame, output: Path, color_profile: bytes | None) -> bytes:
-    """Return the whole encoded file, so that nothing is written if the format cannot hold the picture."""
-    green, blue, red = planes(picture)
-    image = Image.fromarray(cv2.merge([red, green, blue]))
+def encoded(rgb: np.ndarray, output: Path, color_profile: bytes | None = None) -> bytes:
+    """Return the whole file of a picture, so that nothing is written if the format cannot hold it. Raises OutputError.
+
+    Args:
+        rgb: The picture, (H, W, 3) uint8 RGB.
+        output: The file that it is for, which has one of the endings that a `PictureSink` takes.
+        color_profile: The ICC profile of its RGB.
+    """
+    image = Image.fromarray(rgb)
     file_format, options = _FORMATS[output.suffix.lower()]
     file = io.BytesIO()
     try:
