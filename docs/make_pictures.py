@@ -6,6 +6,7 @@ that they can be drawn anywhere and come out the same.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from livecam.scene import Scene
 
 FOLDER = Path(__file__).parent
 SIZE = 640, 360
+as_published = partial(overlay, blend="uniform", caption=True)
+"""Draws as the recipes do."""
 
 
 def scene(seed: int, time_seconds: float) -> np.ndarray:
@@ -50,7 +53,7 @@ def similar(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         reference = known.module.eval()(inputs)
     target = {"similarity": lambda features: cosine_similarity(features, reference)}
     explainer = Explainer(known.module, preprocessing=known.preprocessing, target=target, engine="eager")
-    return head, overlay(photograph, explainer(photograph), caption=True)
+    return head, as_published(photograph, explainer(photograph))
 
 
 def main() -> None:
@@ -60,18 +63,15 @@ def main() -> None:
     save("dog", photograph, overlay(photograph, dog, caption=True))
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
-    save("recipe1", overlay(picture, Explainer("shapes")(picture), opacity=0.4, caption=True))
-    save("recipe2", overlay(picture, Explainer("shapes", fit="crop")(picture), opacity=0.5, caption=True))
-    save(
-        "recipe3",
-        overlay(picture, Explainer("shapes", target=labels)(picture), view="classes", opacity=0.4, caption=True),
-    )
-    other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
-    save("recipe4", overlay(picture, other, view="raw", caption=True), overlay(picture, other, caption=True))
-    plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
-    save("recipe5", overlay(picture, plus, view="panels", caption=True))
-    save("recipe6", *similar(photograph))
     both = Explainer("shapes", target=labels)(picture)
+    save("recipe1", as_published(picture, Explainer("shapes")(picture), opacity=0.4))
+    save("recipe2", as_published(picture, Explainer("shapes", fit="crop")(picture)))
+    save("recipe3", as_published(picture, both, view="classes", opacity=0.4))
+    other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
+    save("recipe4", as_published(picture, other, view="raw"), as_published(picture, other))
+    plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
+    save("recipe5", as_published(picture, plus, view="panels"))
+    save("recipe6", *similar(photograph))
     views = [overlay(picture, both, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
     marked = overlay(picture, Explainer("shapes", threshold=0.3)(picture), contour=True, colorbar=True, caption=True)
     rows = [np.hstack([views[0], marked]), np.hstack([views[1], views[2]]), np.hstack([views[3], picture])]

@@ -2,6 +2,8 @@
 
 COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
 VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints")
+BLENDS = ("evidence", "uniform")
+"""How the heatmap is laid over the picture."""
 METHODS = (
     *("gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "elementwise", "finercam"),
     *("eigencam", "eigengradcam", "fem", "scorecam", "ablationcam"),

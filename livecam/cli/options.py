@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click import Option
 
-from livecam.names import COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
+from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
 
 @dataclass(frozen=True)
@@ -285,6 +285,13 @@ DRAWING = Section(
             help=f"What is drawn: {', '.join(VIEWS)}.",
         ),
         Option(
+            ["--blend"],
+            type=click.Choice(BLENDS),
+            default="evidence",
+            help="How the heatmap is laid over the picture: evidence lets it fade where the evidence is weak, uniform "
+            "draws it equally opaque everywhere.",
+        ),
+        Option(
             ["--colormap"],
             type=click.Choice(COLORMAPS),
             default="jet",
@@ -296,7 +303,7 @@ DRAWING = Section(
             type=click.FloatRange(0, 1),
             default=0.5,
             metavar="NUMBER",
-            help="The opacity of the heatmap.",
+            help="The opacity of the heatmap, where it is hottest.",
         ),
         Option(["--caption/--no-caption"], default=True, help="Draw a line with class and score."),
         Option(["--contour"], is_flag=True, help="Draw the outline of the hottest region."),

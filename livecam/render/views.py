@@ -13,7 +13,7 @@ import numpy as np
 
 from livecam.errors import LivecamError
 from livecam.explanation import ClassMap, Explanation
-from livecam.names import COLORMAPS
+from livecam.names import BLENDS, COLORMAPS
 from livecam.render.canvas import BLACK, RGB, WHITE, Canvas, Palette
 from livecam.render.caption import draw_caption, draw_colorbar
 
@@ -22,10 +22,13 @@ _SMOOTHING = 8
 _HOT = 128
 """The level that the contour follows: half of full heat."""
 _FAINT = 0.5
-"""Below this peak, a fraction of full heat, the colours fade with it, so that they do not appear and disappear
+"""Below this peak, a fraction of full heat, a uniform blend fades with it, so that it does not appear and disappear
 abruptly."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
-"""How the heat fades in above a cutoff, by level."""
+"""How the heat fades in above a cutoff in a uniform blend, by level."""
+_SATURATED = 0.75
+"""The heat from which on a blend by evidence has its full opacity, so that strong heat is as vivid as in a uniform
+blend."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Style:
 
     Args:
         view: The arrangement of panels, one of `livecam.names.VIEWS`.
-        opacity: The opacity of the heatmap, 0..1.
+        blend: How the heatmap is laid over the frame, one of `livecam.names.BLENDS`. "evidence": the more opaque the
+            hotter, and nothing where there is no heat. "uniform": equally opaque everywhere.
+        opacity: The opacity of full heat, 0..1.
         colormap: The colours of the heatmap, one of `livecam.names.COLORMAPS`.
         caption: Write the class and its score into the picture.
         contour: Draw the border of the hottest region, where the heat is at least half of full heat.
@@ -45,6 +50,7 @@ class Style:
     """
 
     view: str = "overlay"
+    blend: str = "evidence"
     opacity: float = 0.5
     colormap: str = "jet"
     caption: bool = True
@@ -54,6 +60,8 @@ class Style:
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
             raise LivecamError(f"view is one of {', '.join(VIEWS)}, not {self.view!r}")
+        if self.blend not in BLENDS:
+            raise LivecamError(f"blend is one of {', '.join(BLENDS)}, not {self.blend!r}")
         if not 0 <= self.opacity <= 1:
             raise LivecamError(f"opacity is from 0 to 1, not {self.opacity}")
         if self.colormap not in COLORMAPS:
@@ -86,8 +94,7 @@ def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     """Draw the heatmap over the frame; an explanation without evidence leaves the frame unchanged."""
     levels = _smooth(one)
     if one.has_evidence and style.opacity:
-        strength = style.opacity * min(float(one.heatmap.max()) / _FAINT, 1)
-        opacity = strength * _SOFT_EDGE if one.cutoff > 0 else strength
+        opacity = _by_evidence(style.opacity) if style.blend == "evidence" else _uniform(one, style.opacity)
         canvas.blend(levels, explanation.region, palette(style.colormap), opacity)
     _annotate(canvas, explanation, one, levels, style)
 
@@ -195,6 +202,20 @@ def tint(number: int) -> RGB:
 def _shade(rgb: RGB) -> Palette:
     """Return a palette with the same colour at every level."""
     return Palette(np.array([rgb], np.uint8).repeat(256, axis=0))
+
+
+@functools.cache
+def _by_evidence(opacity: float) -> np.ndarray:
+    """Return the opacity by level, (256,) float32: it rises smoothly from 0 and has a gentle foot, so that weak heat
+    tints nothing."""
+    rise = np.minimum(np.arange(256, dtype=np.float32) / (255 * _SATURATED), 1)
+    return opacity * rise**2 * (3 - 2 * rise)
+
+
+def _uniform(one: ClassMap, opacity: float) -> float | np.ndarray:
+    """Return one opacity for all levels, or by level where a threshold leaves parts of the frame as they are."""
+    strength = opacity * min(float(one.heatmap.max()) / _FAINT, 1)
+    return strength * _SOFT_EDGE if one.cutoff > 0 else strength
 
 
 def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style) -> None:

@@ -107,7 +107,7 @@ def test_recipe_1_arithmetic() -> None:
     large = cv2.resize(fine, PHOTO.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     jet = cv2.applyColorMap(np.round(large * 255).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
     expected = cv2.addWeighted(PHOTO, 0.6, np.ascontiguousarray(jet), 0.4, 0)
-    assert np.abs(overlay(PHOTO, explanation, opacity=0.4).astype(int) - expected).mean() < 1
+    assert np.abs(overlay(PHOTO, explanation, blend="uniform", opacity=0.4).astype(int) - expected).mean() < 1
 
 
 def test_recipe_5_arithmetic() -> None:

@@ -45,16 +45,16 @@ def blended_in_rgb(image: np.ndarray, heatmap: np.ndarray, opacity: float) -> np
 def test_blending_planes_equals_blending_rgb(tags: str, pixel_format: str) -> None:
     frame = video_frame(pixel_format=pixel_format, tags=TAGS[tags])
     told = explanation()
-    drawn = rgb(Renderer(pixel_format, Style(opacity=0.5, caption=False))(frame, told), TAGS[tags]).astype(float)
+    drawn = rgb(Renderer(pixel_format, Style(blend="uniform", caption=False))(frame, told), TAGS[tags]).astype(float)
     expected = blended_in_rgb(rgb(frame.picture, TAGS[tags]), told.heatmap, 0.5)
     assert np.abs(drawn - expected).mean() <= 3
 
 
-def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
+def test_a_uniform_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
     image = rgb(video_frame().picture, (1, 1))
     told = explanation()
     for opacity in (0.2, 0.5, 1.0):
-        drawn = overlay(image, told, opacity=opacity)
+        drawn = overlay(image, told, blend="uniform", opacity=opacity)
         difference = np.abs(drawn - blended_in_rgb(image, told.heatmap, opacity))
         assert difference.mean() < 1
         assert difference.max() <= 6  # a rounded level of the heatmap is up to five of a colour
@@ -62,14 +62,48 @@ def test_the_overlay_of_a_picture_is_the_blend_in_rgb() -> None:
     assert overlay(image, told, colormap="viridis").tolist() != overlay(image, told).tolist()
 
 
-def test_faint_evidence_is_faintly_drawn() -> None:
+def test_in_a_uniform_blend_faint_evidence_is_faintly_drawn() -> None:
     """Below half of full heat the opacity falls with the peak, so that the colours do not come and go all at once."""
     image = rgb(video_frame().picture, (1, 1))
     told = explanation()
     for peak, opacity in ((0.5, 0.6), (0.25, 0.3), (0.1, 0.12)):
         faint = dataclasses.replace(told.classes[0], heatmap=told.heatmap * np.float32(peak))
-        drawn = overlay(image, dataclasses.replace(told, classes=(faint,)), opacity=0.6)
+        drawn = overlay(image, dataclasses.replace(told, classes=(faint,)), blend="uniform", opacity=0.6)
         assert np.abs(drawn - blended_in_rgb(image, faint.heatmap, opacity)).mean() < 1
+
+
+def flat(heat: float) -> Explanation:
+    """The heat is the same everywhere."""
+    told = explanation(np.ones((7, 7), np.float32))
+    one = dataclasses.replace(told.classes[0], heatmap=np.full((7, 7), heat, np.float32))
+    return dataclasses.replace(told, classes=(one,))
+
+
+def test_a_blend_by_evidence_is_the_more_opaque_the_hotter() -> None:
+    """From exactly nothing to the opacity that was asked for, and never less opaque where it is hotter."""
+    black, white = np.zeros((54, 96, 3), np.uint8), np.full((54, 96, 3), 255, np.uint8)
+    shares = []
+    for heat in np.linspace(0, 1, 52):
+        # White stays by as much above black as is kept of the picture.
+        below, above = (overlay(ground, flat(heat), opacity=0.6)[27, 48].astype(int) for ground in (black, white))
+        shares.append(1 - (above - below).mean() / 255)
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(0.6, abs=0.01)
+    assert np.diff(shares).min() > -0.005
+    assert max(shares[:6]) < 0.03  # a tenth of full heat tints nothing
+    assert min(shares[40:]) > 0.59  # strong heat is as vivid as in a uniform blend
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "gbrp"])
+def test_where_there_is_no_heat_a_blend_by_evidence_leaves_the_pixels_of_the_frame(pixel_format: str) -> None:
+    left_half = np.zeros((8, 8), np.float32)
+    left_half[:, :4] = 1
+    frame = video_frame(pixel_format=pixel_format)
+    drawn = Renderer(pixel_format, Style(caption=False))(frame, explanation(left_half))
+    for before, after in zip(planes(frame.picture), planes(drawn), strict=True):
+        width = before.shape[1]
+        assert np.array_equal(after[:, width * 3 // 4 :], before[:, width * 3 // 4 :])
+        assert not np.array_equal(after[:, : width // 4], before[:, : width // 4])
 
 
 def test_time_and_colour_tags_are_the_frame_s() -> None:
@@ -136,7 +170,9 @@ def test_the_map_is_drawn_where_the_model_looked() -> None:
     frame = video_frame()
     hot = np.ones((7, 7), np.float32)
     drawn = planes(
-        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(hot, Region(0.25, 0, 0.75, 1)))
+        Renderer("yuv420p", Style(blend="uniform", opacity=1, caption=False))(
+            frame, explanation(hot, Region(0.25, 0, 0.75, 1))
+        )
     )
     changed = np.abs(drawn[0].astype(int) - planes(frame.picture)[0]) > 0
     assert not changed[:, :48].any()
@@ -144,9 +180,11 @@ def test_the_map_is_drawn_where_the_model_looked() -> None:
     assert changed[:, 48:144].mean() > 0.95
     ramp = np.repeat(np.arange(1, 9, dtype=np.float32)[:, None], 8, axis=1)
     tall = planes(
-        Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp, Region(0, -0.5, 1, 1.5)))
+        Renderer("yuv420p", Style(blend="uniform", opacity=1, caption=False))(
+            frame, explanation(ramp, Region(0, -0.5, 1, 1.5))
+        )
     )
-    whole = planes(Renderer("yuv420p", Style(opacity=1, caption=False))(frame, explanation(ramp)))
+    whole = planes(Renderer("yuv420p", Style(blend="uniform", opacity=1, caption=False))(frame, explanation(ramp)))
     assert np.ptp(tall[1].astype(int).mean(axis=1)) < np.ptp(whole[1].astype(int).mean(axis=1))
 
 
@@ -169,7 +207,7 @@ def test_a_map_is_stretched_over_its_region_of_the_upright_picture(
     ground[y : y + height, x : x + width] = image
     covered = ground[y + top : y + bottom, x + left : x + right]
     covered[:] = blended_in_rgb(covered, told.heatmap, 0.5)
-    drawn = orientation.upright(rgb(Renderer("gbrp", Style(caption=False))(frame, told), (1, 2)))
+    drawn = orientation.upright(rgb(Renderer("gbrp", Style(blend="uniform", caption=False))(frame, told), (1, 2)))
     assert np.abs(drawn - ground[y : y + height, x : x + width]).max() <= 6
 
 

@@ -209,6 +209,7 @@ def test_styles_that_make_no_sense_are_refused() -> None:
     for style, message in (
         ({"view": "cube"}, "view is one of overlay"),
         ({"opacity": 1.5}, "opacity is from 0 to 1"),
+        ({"blend": "add"}, "blend is one of evidence, uniform"),
         ({"colormap": "mud"}, "colormap is one of jet"),
     ):
         with pytest.raises(LivecamError, match=message):
