@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
+from collections.abc import Iterable
 
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+"  # of two letters and more, since C:/ is a drive
 _URL = re.compile(rf"({_SCHEME})(.*)", re.DOTALL)
@@ -50,3 +52,13 @@ def printable(text: str) -> str:
 
 def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def similar(word: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """Return the names that resemble a word, the most similar first; upper case and hyphens make no difference."""
+    folded = {_folded(name): name for name in names}
+    return [folded[each] for each in difflib.get_close_matches(_folded(word), folded, most)]
+
+
+def _folded(name: str) -> str:
+    return re.sub("[^a-z0-9:]", "", name.lower().replace("plus", "p").replace("+", "p"))

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that help appears at once.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from livecam.cli.annotate import annotate_command
 from livecam.cli.bench import bench_command
 from livecam.cli.doctor import doctor_command
 from livecam.cli.errors import EXIT_ERROR, one_line
+from livecam.cli.hints import hinted
 from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
 from livecam.cli.terminal import open_missing_streams, output_errors, tell
@@ -33,7 +35,20 @@ Tab completion, in ~/.bashrc (likewise zsh_source for zsh, fish_source for fish)
 
 
 class Commands(click.Group):
-    """The commands, listed in the order in which they are added."""
+    """The commands, listed in the order in which they are added. Wrong usage of them gets a hint."""
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **others: Any) -> click.Context:
+        """Return the context of a command line."""
+        words = tuple(args)
+        with hinted(self, words):
+            ctx = super().make_context(info_name, args, *more, **others)
+        ctx.obj = words
+        return ctx
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with hinted(self, ctx.obj):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""

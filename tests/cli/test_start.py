@@ -36,12 +36,12 @@ MISSING = {
     "annotate empty.png": "livecam: empty.png is empty",
     "live missing.mp4": "livecam: missing.mp4 does not exist",
     "annotate a.jpg --target 1 --top 2": "--target and --top exclude each other",
-    "annotate a.jpg --method cam": "'--method'",
+    "annotate a.jpg --method cam": "--method takes no 'cam'",
 }
 """Command lines whose mistake is told before anything that reads pictures is imported."""
 
 WITHOUT_MODEL = {
-    "annotate": "INPUT",
+    "annotate": "needs an INPUT",
     "annotate photo.png -o nowhere/out.png": "livecam: the folder nowhere does not exist",
     "annotate photo.png -o photo.png --overwrite": "photo.png would be the input",
     "annotate photo.png -o exists.png": "exists.png exists",

@@ -1,0 +1,198 @@
+"""What was probably meant by a command line that cannot be used, found by mending one mistake after the other."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click.exceptions import NoArgsIsHelpError, NoSuchCommand
+
+from livecam.cli.terminal import tell
+from livecam.names import READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS
+from livecam.system.files import exists
+from livecam.text import similar
+
+COMMANDS = {
+    **dict.fromkeys(("predict", "detect", "classify", "explain", "run", "convert", "video", "image"), "annotate"),
+    **dict.fromkeys(("webcam", "camera", "cam", "stream", "watch", "show"), "live"),
+    **{"list": "models", "benchmark": "bench", "check": "doctor", "checks": "doctor"},
+}
+"""What other programs call a command of livecam."""
+OPTIONS = {
+    **dict.fromkeys(("-i", "--input", "--source", "--file", "--image", "--video", "--camera", "--show", "--save"), ""),
+    **{"--model": "", "-m": "--model", "--arch": "--model", "--checkpoint": "--weights", "--imgsz": "--input-size"},
+    **{"--class": "--target", "--classes": "--target", "--cam": "--method", "--conf": "--threshold"},
+    **{"--alpha": "--opacity", "--cmap": "--colormap", "-y": "--overwrite", "--force": "--overwrite"},
+}
+"""What other programs or commands call an option, "" if at most its value is needed."""
+OF_LIVE = ("--show", "--camera")
+"""Options of other programs that mean `livecam live`."""
+REASONS = {
+    "--show": "livecam live shows a window, and livecam annotate writes files",
+    "--save": "livecam annotate always writes a file, which -o names, and livecam live has --record",
+    "--conf": "the best class is explained even if its score is low, and --threshold hides weak heat",
+}
+"""Why livecam has no such option."""
+EXAMPLE = "clip.mp4"
+MOST_MISTAKES = 10
+
+_PAIR = re.compile(r"([A-Za-z][\w-]*)=([^*?\[%]*)")
+_CAMERA = re.compile(r"\d{1,2}|/dev/video.*|(rtsps?|rtmps?|udp|rtp)://.*", re.DOTALL)
+_NO_CAMERA = re.compile(r"demo:.*|https?://.*|.*[*?].*", re.DOTALL)
+_HELP = ("-h", "--help")
+_OF_PROGRAM = (*_HELP, "--version")
+
+
+class Pairs(click.UsageError):
+    """Options are typed as name=value."""
+
+
+class OneLine(click.UsageError):
+    """Wrong usage, told in one line."""
+
+    def show(self, file: object = None) -> None:
+        """Print the line."""
+        tell(f"livecam: {self.message}")
+
+
+@contextmanager
+def hinted(program: click.Group, words: Sequence[str]) -> Iterator[None]:
+    """Raise OneLine, with a hint, if the block raises the wrong usage of a program with these arguments."""
+    try:
+        yield
+    except (OneLine, NoArgsIsHelpError):
+        raise
+    except click.UsageError as exc:
+        raise OneLine(_problem(exc) + _advice(program, words, exc), exc.ctx) from exc
+
+
+def check_pairs(ctx: click.Context) -> None:
+    """Raise Pairs if an argument of the command is name=value, and not a file of this name."""
+    for param in ctx.command.params:
+        values = ctx.params.get(param.name) if isinstance(param, click.Argument) else None
+        for value in values if isinstance(values, tuple) else (values,):
+            if value and _PAIR.fullmatch(value) and not exists(value):
+                raise Pairs(f"{value} is no input, and options are typed as --name value", ctx)
+
+
+def _problem(exc: click.UsageError) -> str:
+    if isinstance(exc, NoSuchCommand):
+        return f"there is no command {exc.command_name!r}"
+    if isinstance(exc, click.NoSuchOption):
+        reason = REASONS.get(exc.option_name)
+        return f"there is no option {exc.option_name}" + (f": {reason}" if reason else "")
+    if isinstance(exc, click.MissingParameter) and exc.param and exc.ctx:
+        return f"{exc.ctx.info_name} needs an {exc.param.make_metavar(exc.ctx).rstrip('.')}"
+    message = exc.format_message().rstrip(".")
+    if choice := _choice(exc):
+        return f"{max(choice.opts, key=len)} takes no {exc.message.partition(' is not ')[0]}"
+    return message[0].lower() + message[1:]
+
+
+def _advice(program: click.Group, words: Sequence[str], exc: click.UsageError) -> str:
+    meant = corrected(program, words)
+    if meant is None and (choice := _choice(exc)):
+        return f"; it takes {', '.join(choice.type.choices)}"
+    if meant is None:
+        command = words[0] if words and words[0] in program.commands else ""
+        return f"; `{' '.join(filter(None, ['livecam', command]))} --help` tells what can be typed"
+    if meant == list(words):  # what is wrong is told with the advice: it does not lie in single words
+        return ""
+    return f"; {'for example' if isinstance(exc, click.MissingParameter) else 'try'}: {shlex.join(['livecam', *meant])}"
+
+
+def corrected(program: click.Group, words: Sequence[str]) -> list[str] | None:
+    """Return the arguments that were probably meant by some that cannot be used; None if there is no telling."""
+    meant: list[str] | None = list(words)
+    for _ in range(MOST_MISTAKES):
+        if not meant or (mistake := _mistake(program, meant)) is None:
+            return meant or None
+        meant = _mended(program, meant, mistake)
+    return None
+
+
+def _mistake(program: click.Group, words: Sequence[str]) -> click.UsageError | None:
+    """Return what is wrong first."""
+    ctx = click.Context(program, info_name="livecam")
+    try:
+        if words[0] in _OF_PROGRAM:
+            return None
+        if words[0].startswith("-"):
+            raise click.NoSuchOption(words[0].partition("=")[0], ctx=ctx)
+        name, command, rest = program.resolve_command(ctx, list(words))
+        if command is not None and not any(word in _HELP for word in rest):
+            command.make_context(name, rest, parent=ctx)
+    except click.UsageError as exc:
+        return exc
+    return None
+
+
+def _mended(program: click.Group, words: list[str], mistake: click.UsageError) -> list[str] | None:
+    """Return the words without this mistake; None if there is no telling."""
+    if mistake.ctx is None or mistake.ctx.command is program:
+        return _with_command(program, words)
+    if isinstance(mistake, Pairs):
+        return [each for word in words for each in _without_pair(word)]
+    if isinstance(mistake, click.MissingParameter):
+        return [*words, EXAMPLE]
+    if isinstance(mistake, click.NoSuchOption):
+        return _with_option(words, mistake.option_name, mistake.ctx.command)
+    choice = _choice(mistake)
+    return _with_value(words, choice.opts, choice.type.choices) if choice else None
+
+
+def _choice(mistake: click.UsageError) -> Any:
+    """Return the parameter of which one of a few values has to be typed, None if something else is wrong."""
+    param = mistake.param if isinstance(mistake, click.BadParameter) else None
+    return param if param and isinstance(param.type, click.Choice) else None
+
+
+def _with_command(program: click.Group, words: list[str]) -> list[str] | None:
+    first = words[0]
+    known = _OF_PROGRAM if first.startswith("-") else program.commands
+    if meant := COMMANDS.get(first) or "".join(similar(first, known, 1)):
+        return [meant, *words[1:]]
+    if typed := [word for word in words if word in program.commands]:  # the options came first
+        return [typed[0], *(word for word in words if word != typed[0])]
+    named = [word.partition("=")[2] or word for word in words]
+    if any(map(_CAMERA.fullmatch, named)) or any(word in OF_LIVE for word in words):
+        return ["live", *words]
+    return ["annotate", *words] if any(map(_is_input, named)) else None
+
+
+def _is_input(name: str) -> bool:
+    endings = (*READ_VIDEO_ENDINGS, *READ_PICTURE_ENDINGS)
+    return bool(_NO_CAMERA.fullmatch(name)) or name.lower().endswith(endings) or exists(name)
+
+
+def _without_pair(word: str) -> list[str]:
+    pair = _PAIR.fullmatch(word)
+    if pair is None or exists(word):
+        return [word]
+    option, value = f"--{pair[1].replace('_', '-')}", pair[2]
+    return {"true": [option], "false": []}.get(value.lower(), [option, value])
+
+
+def _with_option(words: list[str], name: str, command: click.Command) -> list[str] | None:
+    known = [option for param in command.params for option in (*param.opts, *param.secondary_opts)]
+    meant = OPTIONS[name] if name in OPTIONS else "".join(similar(name, known, 1))
+    if not meant and name not in OPTIONS:
+        return None
+    place = [word.partition("=")[0] for word in words].index(name)
+    value = words[place].partition("=")[2]
+    put = [each for each in (meant, value) if each]
+    return ["live" if name in OF_LIVE else words[0], *words[1:place], *put, *words[place + 1 :]]
+
+
+def _with_value(words: list[str], options: Sequence[str], values: Sequence[str]) -> list[str] | None:
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in options:
+            at = place if equals else place + 1
+            near = similar(value if equals else words[at], values, 1)
+            return [*words[:at], (f"{option}={near[0]}" if equals else near[0]), *words[at + 1 :]] if near else None
+    return None
