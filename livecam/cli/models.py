@@ -76,7 +76,7 @@ def layers_command(model: str, weights: str | None, labels: str | None, as_json:
     changes = preprocessing_changes(**preprocessing)
     with loading(model):
         from livecam.explain.explainer import Explainer
-        from livecam.models import weights_without_download
+        from livecam.models.loading import weights_without_download
 
         weights = weights or weights_without_download(model)
         rows = _layer_rows(Explainer(model, weights=weights, labels=labels, preprocessing=changes).survey)

@@ -24,8 +24,9 @@ from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
 from livecam.explanation import Explanation
-from livecam.models import Labels, Preprocessing, classifier_of
-from livecam.models.classifier import rescored
+from livecam.models.classifier import Preprocessing, rescored
+from livecam.models.labels import Labels
+from livecam.models.loading import classifier_of
 from livecam.models.survey.layers import LayerChoice
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
