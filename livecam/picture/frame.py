@@ -33,6 +33,8 @@ class Frame:
         path: The file that a still picture came from, None for a frame of a video.
         is_damaged: True if a part of it, or of a picture that it is predicted from, was lost on the way.
         color_profile: The ICC profile of its RGB, None if it has none.
+        dropped: In a loop over `Explainer.stream`: how many frames of a camera or stream were dropped before this one,
+            since they came faster than the loop took them.
     """
 
     picture: av.VideoFrame
@@ -43,6 +45,7 @@ class Frame:
     path: Path | None = None
     is_damaged: bool = False
     color_profile: bytes | None = None
+    dropped: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let pickle and copy take the pixels as RGB, since FFmpeg's pictures cannot be pickled."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import overload
 
 from livecam.explain import explainer
 from livecam.explain.targets import Target
+from livecam.picture.frame import Frame
 from livecam.python.explanation import Explanation
 from livecam.python.pictures import Picture, Pictures, frame_of, unbatched
+from livecam.python.streaming import SourceName, streamed
+from livecam.sources import LiveOptions
 
 
 class Explainer(explainer.Explainer):
@@ -42,6 +46,43 @@ class Explainer(explainer.Explainer):
             return self._explained([pictures], target)[0]
         parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
         return list(chain.from_iterable(self._explained(part, target) for part in parts))
+
+    def stream(
+        self,
+        source: SourceName,
+        *,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        options: LiveOptions | None = None,
+    ) -> Generator[tuple[Frame, Explanation], None, None]:
+        """Explain the frames of any source in a loop: `for frame, explanation in explainer.stream("clip.mp4"):`.
+
+        Of a file, all frames are explained. Of a camera or a stream the newest is explained; others came too fast and
+        are dropped, and `frame.dropped` says how many before each. Each heatmap is that of the frame beside it, and is
+        not steadied from frame to frame as in `annotate`. The source is opened by the first step of the loop, and
+        closed when the loop ends; to close it earlier, call `close()` on what this function returned.
+
+        Args:
+            source: A video file, a picture, a folder, a pattern or a list of pictures, numbered pictures such as
+                `img_%04d.png`, "demo:", or "-" for a video from standard input; or the number of a camera, or the URL
+                of a stream or video.
+            start_seconds: Where to begin in a video file. The times of its frames then count from there.
+            duration_seconds: How much of a video or of a live source to take; None for all.
+            options: What to ask a camera for, which of several video streams to take, and so on.
+
+        Yields:
+            The frame, with its `index`, `pts_seconds`, `path` of a picture, and pixels as `to_rgb()`; and its
+            explanation.
+
+        Raises:
+            InputError: The source cannot be opened or read.
+        """
+        with (
+            self,
+            closing(streamed(source, start_seconds, duration_seconds, options or LiveOptions(), self.expect)) as frames,
+        ):
+            for frame in frames:
+                yield frame, self(frame)
 
     def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
         frames = list(map(frame_of, pictures))
