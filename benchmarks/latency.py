@@ -109,7 +109,7 @@ def paced_run(model: str, engine: str, fps: int, frames: int, until_changed: boo
         return frame.index < log.changed_at + frames
 
     with Feeds([Ending(PacedSource(open_source(ENDLESS), fps=fps), wants)]) as feeds:
-        Session(feeds, explainer, NoWindow(), on_shown=log.add).run()
+        Session(feeds, lambda: explainer, NoWindow(), on_shown=log.add).run()
     return {
         "model": model,
         "wanted_engine": engine,

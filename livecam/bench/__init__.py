@@ -119,7 +119,7 @@ def open_loop(clip: Path, fps: int, explainer: Explainer) -> dict[str, Any]:
         `fps`, the frames `shown` and `dropped`, and `latency_ms`, the percentiles from arrival to shown.
     """
     with Feeds([PacedSource(open_source(clip), fps=fps)]) as feeds:
-        session = Session(feeds, explainer, NoWindow())
+        session = Session(feeds, lambda: explainer, NoWindow())
         session.run()
     (ledger,) = session.ledgers
     counts = {"shown": ledger.delivered, "dropped": ledger.dropped.total()}

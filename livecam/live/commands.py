@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Feed
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
 from livecam.names import COLORMAPS, METHODS, VIEWS
 
+if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
+    from livecam.live.explainer_thread import ExplainerThread
+
 _OPACITY_STEP = 0.1
+QUIT_KEYS = ("q", "\x1b")
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
 
 Choice = TypeVar("Choice")
@@ -138,7 +141,7 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key(("q", "\x1b"), "q, Esc", "quit", Commands.quit),
+    Key(QUIT_KEYS, "q, Esc", "quit", Commands.quit),
     Key((" ",), "space", "pause, go on", Commands.pause),
     Key((".",), ".", "step by one frame", Commands.step),
     Key(("s",), "s", "snapshot: PNG and JSON", Commands.snapshot),

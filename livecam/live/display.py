@@ -23,8 +23,8 @@ class Display(Protocol):
     has_screen: bool
     """False if nothing is visible. Then nothing is drawn, and errors are raised instead of shown."""
 
-    def show(self, bgr: np.ndarray) -> None:
-        """Show the next picture, (H, W, 3) uint8 BGR; sizes may change from picture to picture."""
+    def show(self, bgr: np.ndarray, title: str) -> None:
+        """Show the next picture, (H, W, 3) uint8 BGR, under a title; sizes may change from picture to picture."""
 
     def keys(self) -> list[str]:
         """Wait until the picture is visible, then return the keys pressed since the last call, one character each."""
@@ -45,7 +45,7 @@ class NoWindow:
 
     has_screen = is_closed = False
 
-    def show(self, bgr: np.ndarray) -> None:
+    def show(self, bgr: np.ndarray, title: str) -> None:
         pass
 
     def keys(self) -> list[str]:
@@ -67,11 +67,15 @@ class Window:
         self._is_open = False
         self._is_full_screen = False
         self._shape = (0, 0)
+        self._title = ""
 
-    def show(self, bgr: np.ndarray) -> None:
+    def show(self, bgr: np.ndarray, title: str) -> None:
         if not self._is_open:
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
             self._is_open = True
+        if title != self._title:
+            cv2.setWindowTitle(_NAME, title)
+            self._title = title
         if bgr.shape[:2] != self._shape and not self._is_full_screen:
             self._fit(bgr)
         _, _, width, height = cv2.getWindowImageRect(_NAME)
@@ -122,7 +126,7 @@ def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:
     return cv2.copyMakeBorder(bgr, top, down - top, left, across - left, cv2.BORDER_CONSTANT)
 
 
-_OPEN_A_WINDOW = "import cv2; cv2.namedWindow('livecam'); cv2.destroyAllWindows()"
+_OPEN_A_WINDOW = "import {}; cv2.namedWindow('livecam'); cv2.destroyAllWindows()"
 
 
 def check_window(timeout_seconds: float = 10.0) -> None:
@@ -143,12 +147,16 @@ def check_window(timeout_seconds: float = 10.0) -> None:
             "this OpenCV opens no windows; pip uninstall opencv-python-headless, "
             "then pip install --force-reinstall opencv-python; or use --no-window"
         )
-    command = [sys.executable, "-P", "-c", _OPEN_A_WINDOW]
+    # In the order of this process: see livecam/picture/__init__.py.
+    modules = ", ".join(name for name in sys.modules if name in ("av", "cv2"))
+    command = [sys.executable, "-P", "-c", _OPEN_A_WINDOW.format(modules)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout_seconds
         )
     except subprocess.TimeoutExpired as exc:
+        if modules == "av, cv2":
+            raise OutputError("OpenCV opens no window if PyAV was imported before it; import cv2 before av") from exc
         raise OutputError(_refusal(f"{_screen()} did not answer within {timeout_seconds:g} s")) from exc
     if done.returncode:
         raise OutputError(_refusal(f"no window can be opened on {_screen()} ({_reason(done.stderr)})"))

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
@@ -93,11 +95,21 @@ class ExplainerThread:
             self._changed.notify_all()
 
     def run(self) -> None:
-        """Explain until stopped, even after the sources have ended: the user may change the question while paused."""
+        """Explain until stopped, even after the sources have ended: the user may change the question while paused.
+
+        The frames come once the model is warm: explaining takes longer the first time.
+        """
+        self._warm_up()
+        for feed in self._feeds:
+            feed.begin()
         while self._waited_for_work():
             self._follow_question()
             if waiting := [feed for feed in self._feeds if feed.waits_for_explainer]:
                 self._explain(waiting)
+
+    def _warm_up(self) -> None:
+        media = self._feeds[0].source.media
+        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
 
     def _waited_for_work(self) -> bool:
         """Wait for a frame or another question; return False if there is nothing more to do."""

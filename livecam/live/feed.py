@@ -6,16 +6,18 @@ import dataclasses
 import threading
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livecam.explain.motion import MotionFinder
 from livecam.explanation import Explanation
 from livecam.ledger import LIVE, Ledger
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation
-from livecam.picture.transfer import DevicePlanes
 from livecam.run.workers import GivenUp
-from livecam.sources.base import Source
+from livecam.sources.base import Source, looked_at
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
+    from livecam.picture.transfer import DevicePlanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Feed:
     goes to the screen at once, and the newest to the explainer as well. The screen gets frames in order: a frame that
     was explained too late is dropped.
 
+    Until `begin` frames do not count: `preview` is the newest of a live source, or the first of a file.
+
     With `skips_damaged`, damaged frames are dropped.
 
     All feeds of a run share the condition `changed`. The methods are thread-safe, for one thread that reads, one that
@@ -61,6 +65,7 @@ class Feed:
         self.is_mirrored = False
         self.is_paused = False
         self.shows_every = False
+        self.preview: Frame | None = None
         self.on_screen: Shown | None = None
         self._changed = changed
         self._skips_damaged = skips_damaged
@@ -99,6 +104,11 @@ class Feed:
         return self._is_open
 
     @property
+    def has_begun(self) -> bool:
+        """True once frames count."""
+        return self._begun.is_set()
+
+    @property
     def is_settled(self) -> bool:
         """True once the source is open, or it is known that it cannot be opened now."""
         return self._is_open or self._is_read or bool(self.source.signal.problem)
@@ -119,10 +129,11 @@ class Feed:
         try:
             with suppress(GivenUp), self.source.opened() as source:
                 self._set_open(source)
-                source.idle(self._begun)
                 # Closed at once, so that the source ends its last gap.
                 with closing(source.frames(lambda packet: None)) as frames:  # type: ignore[type-var]
-                    for frame in frames:
+                    coming = frames if source.is_live else looked_at(frames, self._look_at)
+                    source.idle(self._begun, self._look_at)
+                    for frame in coming:
                         self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
         finally:
             with self._changed:
@@ -242,6 +253,9 @@ class Feed:
             if self._is_stopped:
                 raise GivenUp
             self.source, self.ledger.source, self._is_open = source, source.name, True
+
+    def _look_at(self, frame: Frame) -> None:
+        self.preview = frame
 
     @property
     def _stands_still(self) -> bool:

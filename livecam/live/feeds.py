@@ -55,11 +55,6 @@ class Feeds(list[Feed]):
             if reading.done():
                 reading.result()
 
-    def begin(self) -> None:
-        """Let the frames come: until now those of live sources were thrown away."""
-        for feed in self:
-            feed.begin()
-
     def stop(self) -> None:
         """Make the threads end, even those that wait. Thread-safe."""
         for feed in self:

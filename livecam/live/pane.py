@@ -80,8 +80,9 @@ class Drawn:
 class Pane:
     """Draws the frames of one feed, for the screen and for recordings. Text is only on the screen."""
 
-    def __init__(self, feed: Feed, max_age_seconds: float) -> None:
+    def __init__(self, feed: Feed, max_age_seconds: float, model_name: str = "the model") -> None:
         self.feed = feed
+        self._model_name = model_name
         self.drawn: Drawn | None = None
         self._follow = Follower(max_age_seconds, feed.finder)
         self._figures = Figures(feed.ledger)
@@ -141,11 +142,7 @@ class Pane:
             shows_figures: Show the figures and the bars of classes, too.
         """
         if self.drawn is None:
-            width, height = self._first_size()
-            black = np.zeros((height, width, 3), np.uint8)
-            source = self.feed.source
-            draw_lines(black, [source.name, source.signal.problem or "waiting for the first picture", *notices])
-            return black
+            return self._without_a_map([self.feed.source.name, self._waits_for, *notices])
         if self._bgr is None:
             self._bgr = self._to_screen(self.drawn.picture, self.drawn.aspect)
         bgr = self._bgr.copy()
@@ -158,6 +155,27 @@ class Pane:
         lines = self._figures.lines(self.drawn.explanation, self.drawn.facts) if shows_figures else []
         bars = bars_of(self.drawn.explanation) if shows_figures else []
         draw_lines(bgr, [*lines, *notices], bars, top=_caption_height(self.drawn, bgr.shape[0]))
+        return bgr
+
+    @property
+    def _waits_for(self) -> str:
+        """What the pane waits for before its first frame."""
+        if problem := self.feed.source.signal.problem:
+            return problem
+        if not self.feed.is_open:
+            return "opening ..."
+        return "waiting for the first picture" if self.feed.has_begun else f"loading {self._model_name} ..."
+
+    def _without_a_map(self, lines: Sequence[str]) -> np.ndarray:
+        """Return the pane before the first frame: what the source shows meanwhile, or black, under these lines."""
+        frame = self.feed.preview
+        if frame is None:
+            width, height = self._first_size()
+            bgr = np.zeros((height, width, 3), np.uint8)
+        else:
+            coded = self._to_screen(frame.picture, frame.sample_aspect_ratio)
+            bgr = np.ascontiguousarray(frame.orientation.upright(coded))
+        draw_lines(bgr, lines)
         return bgr
 
     def _first_size(self) -> tuple[int, int]:

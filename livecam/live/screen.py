@@ -22,6 +22,9 @@ from livecam.render import Style
 _REFRESH_SECONDS = 0.25
 """The interval at which the figures are updated while no frame arrives."""
 
+_PREVIEW_SECONDS = 0.05
+"""That interval while a source has no frame on the screen yet, but may show what it sees."""
+
 OnShown = Callable[[int, Frame, Explanation], None]
 """Called with the number of a source, a frame of it that is on the screen, and the explanation shown with it."""
 
@@ -36,6 +39,7 @@ class Screen:
         notice: A line for the user, which is shown.
         style: How frames are drawn.
         max_age_seconds: A map of an earlier frame is hidden if it is older.
+        model_name: The name of the model, shown while it is loaded.
         on_shown: Called with each frame once it is on the screen.
     """
 
@@ -48,6 +52,7 @@ class Screen:
         style: Style,
         *,
         max_age_seconds: float,
+        model_name: str,
         on_shown: OnShown,
     ) -> None:
         self.style = style
@@ -55,19 +60,21 @@ class Screen:
         self.shows_figures = True
         self.help: Sequence[tuple[str, str]] = ()
         """Keys and what they do, shown over the picture; empty for none."""
-        self._panes = [Pane(feed, max_age_seconds) for feed in feeds]
+        self._panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
         self._display = display
         self._recorder = recorder
         self._notice = notice
         self._on_shown = on_shown
         self._is_full_screen = False
         self._refreshed_seconds = -math.inf
+        self._title = ", ".join(feed.source.name for feed in feeds) + f" - {model_name} - livecam"
 
     def present(self) -> list[str]:
         """Draw and show the frames that wait. Return the keys that were pressed meanwhile."""
         shown = {number: drawn for number, pane in enumerate(self._panes) if (drawn := self._draw_next(number, pane))}
         begin = time.perf_counter()
-        is_due = begin - self._refreshed_seconds >= _REFRESH_SECONDS
+        interval = _REFRESH_SECONDS if all(pane.drawn for pane in self._panes) else _PREVIEW_SECONDS
+        is_due = begin - self._refreshed_seconds >= interval
         if self._redraw() or shown or is_due:
             self.refresh()
         pressed = self._display.keys()  # which lets a window draw itself: only now is the picture on the screen
@@ -90,7 +97,7 @@ class Screen:
         picture = arranged(panes)
         if self.help:
             draw_help(picture, self.help)
-        self._display.show(picture)
+        self._display.show(picture, self._title)
 
     def shown_class(self) -> int | None:
         """Return the number of the class that is explained in the first pane; None before its first frame."""

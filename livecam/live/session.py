@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from livecam.explain.explainer import Explainer
-from livecam.live.commands import Commands
+from livecam.live.commands import QUIT_KEYS, Commands
 from livecam.live.display import Display
-from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feeds import Feeds
 from livecam.live.hud import Notice
 from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
 from livecam.render import Style
-from livecam.run.workers import Workers
+from livecam.run.workers import GivenUp, Workers, in_background
 from livecam.system.cores import drawing_threads
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
+    from livecam.explain.explainer import Explainer
+    from livecam.live.explainer_thread import ExplainerThread
+
+Result = TypeVar("Result")
 
 _TICK_SECONDS = 0.02
 """The interval at which the display is polled for keys while no frame arrives."""
+
+_UNNOTICED_SECONDS = 0.2
+"""What takes no longer is done before the window opens, so that it opens in the size of the source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +56,27 @@ class Session:
 
     Args:
         feeds: Supply the frames; they have to be opened and read meanwhile.
-        explainer: Explains all of them.
+        load: Returns the explainer of all of them. It is called by another thread once sources are open.
         display: Where they are shown.
         options: How they are shown and recorded.
+        model_name: The name of the model, for the window.
         on_shown: Called by the main thread with each frame once it is on the screen.
 
     Attributes:
         ledgers: The account of each source.
         recorder: The recorder of the run.
         notice: The line for the user on the screen.
+        explainer: The explainer, once it is loaded.
     """
 
     def __init__(
         self,
         feeds: Feeds,
-        explainer: Explainer,
+        load: Callable[[], Explainer],
         display: Display,
         options: SessionOptions | None = None,
         *,
+        model_name: str = "the model",
         on_shown: OnShown = lambda source, frame, explanation: None,
     ) -> None:
         options = options or SessionOptions()
@@ -77,15 +86,9 @@ class Session:
         self.recorder = Recorder(
             options.recordings, overwrite=options.overwrite, goes_on=display.has_screen, tell=self.notice.tell
         )
-        self._explainer = explainer
-        self._explaining = ExplainerThread(
-            feeds,
-            feeds.changed,
-            explainer,
-            self.notice.tell,
-            is_steady=options.is_steady,
-            shows_every=options.shows_every,
-        )
+        self.explainer: Explainer | None = None
+        self._load = load
+        self._options = options
         self._display = display
         self._screen = Screen(
             feeds,
@@ -94,14 +97,13 @@ class Session:
             self.notice,
             options.style,
             max_age_seconds=options.max_age_seconds,
+            model_name=model_name,
             on_shown=on_shown,
         )
-        self._commands = Commands(feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
+        self._explaining: ExplainerThread | None = None
         self._duration_seconds = math.inf if options.duration_seconds is None else options.duration_seconds
         self._end_seconds = math.inf
         self._is_stopped = False
-        works = {"explain": self._explaining.run, "record": self.recorder.run}
-        self._workers = Workers(works, on_failure=self._stop)
 
     def run(self) -> None:
         """Run until the sources end, the display is closed, the user quits or the time is over.
@@ -112,13 +114,15 @@ class Session:
         Raises:
             BaseException: What the first thread to fail raised; or KeyboardInterrupt, once everything is completed.
         """
-        with ExitStack() as stack:
+        with suppress(GivenUp), ExitStack() as stack:
             stack.callback(self._display.close)
             stack.enter_context(drawing_threads())
-            stack.enter_context(self._explainer)
-            self._explainer.expect(math.inf, batch=len(self._feeds))
-            self._warm_up()
-            self._feeds.begin()
+            opening = in_background(self._feeds.wait_until_open, "opening")
+            wait([opening], _UNNOTICED_SECONDS)
+            self._show_until_done(opening)
+            self.explainer = stack.enter_context(self._show_until_done(in_background(self._load, "loading")))
+            self.explainer.expect(math.inf, batch=len(self._feeds))
+            self._set_up(self.explainer)
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
@@ -134,11 +138,28 @@ class Session:
             "recordings": self.recorder.report(),
         }
 
-    def _warm_up(self) -> None:
-        """Open the window and explain once before the first frame, since both take longer the first time."""
-        self._screen.refresh()
-        media = self._feeds[0].source.media
-        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
+    def _show_until_done(self, work: Future[Result]) -> Result:
+        """Show in the window what is waited for, and return the result. Raises GivenUp if the user quits."""
+        while not work.done():
+            if self._display.is_closed or any(key in QUIT_KEYS for key in self._screen.present()):
+                raise GivenUp
+            wait([work], _TICK_SECONDS)
+        return work.result()
+
+    def _set_up(self, explainer: Explainer) -> None:
+        from livecam.live.explainer_thread import ExplainerThread
+
+        self._explaining = ExplainerThread(
+            self._feeds,
+            self._feeds.changed,
+            explainer,
+            self.notice.tell,
+            is_steady=self._options.is_steady,
+            shows_every=self._options.shows_every,
+        )
+        self._commands = Commands(self._feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
+        works = {"explain": self._explaining.run, "record": self.recorder.run}
+        self._workers = Workers(works, on_failure=self._stop)
 
     def _tick(self) -> None:
         if not self._is_stopped:
@@ -169,7 +190,8 @@ class Session:
     def _stop(self) -> None:
         """Make the readers and the explainer end, and with them the run. Thread-safe."""
         self._is_stopped = True
-        self._explaining.stop()
+        if self._explaining is not None:
+            self._explaining.stop()
         self._feeds.stop()
 
     def _give_up(self) -> None:

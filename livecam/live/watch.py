@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from livecam.errors import InputError, LivecamError, OutputError
-from livecam.explain.explainer import Explainer
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
 from livecam.live.awaited import AwaitedSource
@@ -21,9 +22,13 @@ from livecam.picture.frame import Frame
 from livecam.render import Style
 from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
+from livecam.run.workers import in_background
 from livecam.sinks import kind_of
 from livecam.sources import LiveOptions
 from livecam.system.machine import versions
+
+if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
+    from livecam.explain.explainer import Explainer
 
 log = logging.getLogger("livecam")
 
@@ -34,6 +39,7 @@ def watch(
     *,
     options: LiveOptions | None = None,
     style: Style | None = None,
+    model_name: str = "the model",
     window: bool | Display = True,
     display: str = "explained",
     max_age_seconds: float = 0.5,
@@ -55,9 +61,10 @@ def watch(
         sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
             video file, or "demo:".
         explainer: Explains the frames; or a function that creates it. Since loading a model takes long, the function is
-            called only after sources have been opened and the window has been checked.
+            called only after the window and sources have been opened, by another thread.
         options: How the sources are read.
         style: What is drawn; by default the heatmap over the frame.
+        model_name: The name of the model, for the window.
         window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
             Without a window one of `record`, `predictions` and `report` is needed.
         display: "explained" shows the frames that are explained, each with its own map; "every" shows every frame, with
@@ -87,8 +94,6 @@ def watch(
         raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
     if not (window or record or predictions or report):
         raise LivecamError("without a window there would be no output; add --record, --predictions or --report")
-    if window is True:
-        check_window()
     recordings = _recordings(record, len(sources))
     beside = [Path(path) for path in (predictions, report) if path is not None]
     check_outputs(sources, {path: kind_of(path) for path in recordings}, beside, overwrite=overwrite)
@@ -103,13 +108,13 @@ def watch(
     )
     awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(sources) > 1) for uri in sources]
     with ExitStack() as stack:
+        checking = in_background(check_window if window is True else lambda: None, "window")
         feeds = stack.enter_context(Feeds(awaited, skips_damaged=skip_damaged))
-        feeds.wait_until_open()
+        checking.result()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
-        made = explainer if isinstance(explainer, Explainer) else explainer()
-
         shown_on, entries = _display(window), _Entries(sidecars)
-        session = Session(feeds, made, shown_on, session_options, on_shown=entries.add)
+        load = partial(_loaded, explainer)
+        session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
         if shown_on.has_screen:
             entries.tell_failure = session.notice.tell
         try:
@@ -119,10 +124,10 @@ def watch(
             # Written even if a source failed: the frames before that were shown.
             was_shown = any(ledger.delivered for ledger in session.ledgers)
             sidecars.keep = was_shown and entries.failure is None
-            for ledger in session.ledgers:
+            for ledger in session.ledgers if session.explainer is not None else ():
                 log.info("%s: %s", ledger.source.rstrip(":"), ledger.line())
-            if report is not None and was_shown:
-                write_report(Path(report), {**session.report(), **made.report(), "versions": versions()})
+            if report is not None and was_shown and session.explainer is not None:
+                write_report(Path(report), {**session.report(), **session.explainer.report(), "versions": versions()})
     return session.ledgers
 
 
@@ -156,6 +161,12 @@ class _Entries:
         """Raise the failure if there was one."""
         if self.failure is not None:
             raise self.failure
+
+
+def _loaded(explainer: Explainer | Callable[[], Explainer]) -> Explainer:
+    from livecam.explain.explainer import Explainer
+
+    return explainer if isinstance(explainer, Explainer) else explainer()
 
 
 def _display(window: bool | Display) -> Display:

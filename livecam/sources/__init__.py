@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import cv2  # noqa: F401 - before PyAV, see livecam/picture/__init__.py
+
 from livecam.errors import InputError, some_of
 from livecam.sources.animation import ANIMATION, SEQUENCE
 from livecam.sources.base import LiveOptions, Source, SourceKind

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -68,8 +71,11 @@ class Source(ABC):
         """Return the source once it is open; one that stands for another waits for that and returns it."""
         return self
 
-    def idle(self, until: threading.Event) -> None:
-        """Wait before the first frame is taken; what arrives by itself meanwhile is read and thrown away."""
+    def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
+        """Wait before the first frame is taken.
+
+        What arrives by itself meanwhile is read and thrown away; `on_frame` is called with it, to be looked at.
+        """
         until.wait()
 
     def stop(self) -> None:  # noqa: B027 - most sources never wait
@@ -84,6 +90,14 @@ class Source(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def looked_at(frames: Iterator[Frame], on_frame: Callable[[Frame], None]) -> Iterator[Frame]:
+    """Call `on_frame` with the first frame now, and return an iterator over all; the first arrives when it is taken."""
+    first = list(islice(frames, 1))
+    for frame in first:
+        on_frame(frame)
+    return chain((dataclasses.replace(frame, captured_seconds=time.perf_counter()) for frame in first), frames)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from itertools import takewhile
 import av
 
 from livecam.picture.frame import Frame
-from livecam.sources.base import LiveOptions, OnPacket, Source
+from livecam.sources.base import LiveOptions, OnPacket, Source, looked_at
 
 log = logging.getLogger("livecam")
 
@@ -51,11 +51,16 @@ class PacedSource(Source):
         self._most_late_seconds = most_late_seconds
         self._stopping = threading.Event()
         self._clock, self._sleep = clock, sleep or self._stopping.wait
+        self._begun: Iterator[Frame] | None = None
+
+    def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
+        self._begun = looked_at(self._video.frames(lambda packet: None), on_frame)
+        until.wait()
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         begin_seconds: float | None = None
         is_told = False
-        for frame in self._video.frames(on_packet):
+        for frame in self._begun or self._video.frames(on_packet):
             time_seconds = self._time_seconds(frame)
             if begin_seconds is None:
                 begin_seconds = self._clock() - time_seconds

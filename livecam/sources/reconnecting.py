@@ -65,6 +65,8 @@ class ReconnectingSource(Source):
                 sample_aspect_ratio=connection.stream.sample_aspect_ratio or None,
             )
         )
+        self._orientation = Orientation.of(self.media.display_matrix)
+        self._aspect = self.media.sample_aspect_ratio or Fraction(1)
         self._begin_seconds: float | None = None
         self._damaged: set[int] = set()  # the pts of pictures that are on their way
 
@@ -74,8 +76,6 @@ class ReconnectingSource(Source):
         return f"{super().facts}, {self._what_comes}"
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        orientation = Orientation.of(self.media.display_matrix)
-        aspect = self.media.sample_aspect_ratio or Fraction(1)
         conditioner = Conditioner(self.name, self.media, self._sample_aspect_ratio)
         try:
             for index, picture in enumerate(conditioner.pictures(self._stamped())):
@@ -84,17 +84,18 @@ class ReconnectingSource(Source):
                     picture=picture,
                     index=index,
                     captured_seconds=self._begin_seconds + picture.time,
-                    orientation=orientation,
-                    sample_aspect_ratio=aspect,
+                    orientation=self._orientation,
+                    sample_aspect_ratio=self._aspect,
                     is_damaged=self._take_damaged(picture.pts),
                 )
         finally:
             self.signal.stop()
 
-    def idle(self, until: threading.Event) -> None:
-        for _ in self._pictures():
+    def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
+        for picture in self._pictures():
             if until.is_set():
                 break
+            on_frame(Frame(picture=picture, orientation=self._orientation, sample_aspect_ratio=self._aspect))
 
     def stop(self) -> None:
         self._stopping.set()

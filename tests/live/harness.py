@@ -37,7 +37,8 @@ class LiveRun:
         self.shown: list[tuple[int, Frame, Explanation]] = []
         settings = SessionOptions(**{"is_steady": False, "duration_seconds": _LONGEST_SECONDS} | options)
         self._feeds = Feeds(sources)
-        self.session = Session(self._feeds, explainer or NumberReader(), self.display, settings, on_shown=self._add)
+        reader = explainer or NumberReader()
+        self.session = Session(self._feeds, lambda: reader, self.display, settings, on_shown=self._add)
 
     def _add(self, source: int, frame: Frame, explanation: Explanation) -> None:
         self.shown.append((source, frame, explanation))
@@ -82,6 +83,7 @@ class Parts:
             self.notice,
             Style(),
             max_age_seconds=0.5,
+            model_name="tiny",
             on_shown=lambda source, frame, explanation: None,
         )
         self.quits = 0

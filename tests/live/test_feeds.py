@@ -64,7 +64,8 @@ def test_one_that_is_missing_at_the_start_is_told_and_joins_later(
     monkeypatch.setattr("livecam.live.awaited._RETRY_SECONDS", 0.05)
     with Feeds([awaited(DEMO), awaited(server.url)]) as feeds:
         feeds.wait_until_open()
-        feeds.begin()
+        for feed in feeds:
+            feed.begin()
         there, missing = feeds
         assert (there.is_open, missing.is_open) == (True, False)
         assert "connection refused" in missing.source.signal.problem
@@ -108,8 +109,8 @@ def test_a_slow_one_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_arrives_before_the_run_is_read_and_thrown_away(server: StreamServer) -> None:
     server.start()
     with watched(server.url) as source:
-        begun = threading.Event()
-        reading = threading.Thread(target=source.idle, args=(begun,))
+        begun, seen = threading.Event(), []
+        reading = threading.Thread(target=source.idle, args=(begun, seen.append))
         reading.start()
         time.sleep(0.6)
         begun.set()
@@ -121,7 +122,7 @@ def test_a_recording_waits_for_the_run() -> None:
     begun = threading.Event()
     source: Source = NumberedSource(3)
     threading.Timer(0.1, begun.set).start()
-    source.idle(begun)
+    source.idle(begun, lambda frame: None)
     assert begun.is_set()
     assert [frame.index for frame in source.frames(lambda packet: None)] == [0, 1, 2]
 
@@ -156,7 +157,8 @@ def test_a_source_is_closed_after_its_last_frame() -> None:
     source = HangingSource(3)
     source.is_over.set()
     with Feeds([source]) as feeds:
-        feeds.begin()
+        for feed in feeds:
+            feed.begin()
         wait_until(lambda: source.is_closed)
         wait_until(lambda: feeds[0].is_silent)
         assert feeds[0].ledger.read == 3

@@ -203,7 +203,7 @@ def test_the_loss_stays_on_the_screen_until_recording_is_stopped(full_disk: Full
         pytest.skip("it is found only at the end")
     statuses: list[str | None] = []
     run = LiveRun(NumberedSource(30), keys={2: "r", 20: "r"})
-    run.display.show = lambda bgr: statuses.append(run.session.recorder.status(0))  # type: ignore[method-assign]
+    run.display.show = lambda bgr, title: statuses.append(run.session.recorder.status(0))  # type: ignore[method-assign]
     with pytest.raises(OutputError):
         run()
     assert any(status and status.endswith(" frames lost") for status in statuses)

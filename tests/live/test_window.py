@@ -43,7 +43,7 @@ def press_until(process: subprocess.Popen[str], key: str, is_done: object) -> No
     """Again and again: a window that has just opened hears nothing yet."""
     deadline = time.monotonic() + _LONGEST_SECONDS
     while not is_done() and process.poll() is None and time.monotonic() < deadline:  # type: ignore[operator]
-        for window in xdotool("search", "--name", "^livecam$").split():
+        for window in xdotool("search", "--name", " - livecam$").split():
             xdotool("windowfocus", window)
             xdotool("key", key)
         time.sleep(0.5)

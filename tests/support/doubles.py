@@ -165,13 +165,15 @@ class FakeDisplay:
     def __init__(self, keys_at: dict[int, str] | None = None) -> None:
         self.frames = 0
         self.pictures: list[np.ndarray] = []
+        self.title = ""
         self.is_closed = False
         self.is_full_screen = False
         self.press: Callable[[], str] = self._due
         self._keys_at = dict(keys_at or {})
 
-    def show(self, bgr: np.ndarray) -> None:
+    def show(self, bgr: np.ndarray, title: str) -> None:
         self.pictures.append(bgr)
+        self.title = title
 
     def keys(self) -> list[str]:
         return list(self.press())
