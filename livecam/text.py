@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from itertools import groupby
 
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+"  # of two letters and more, since C:/ is a drive
 _URL = re.compile(rf"({_SCHEME})(.*)", re.DOTALL)
@@ -62,3 +63,11 @@ def similar(word: str, names: Iterable[str], most: int = 3) -> list[str]:
 
 def _folded(name: str) -> str:
     return re.sub("[^a-z0-9:]", "", name.lower().replace("plus", "p").replace("+", "p"))
+
+
+def spans_of(members: Iterable[int]) -> str:
+    """Return ascending numbers as a text in which ranges are short: "151,153,200-210"."""
+    runs = [
+        [number for _, number in run] for _, run in groupby(enumerate(members), lambda placed: placed[1] - placed[0])
+    ]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from livecam.errors import ModelError, some_of
-from livecam.models.groups import SPAN, Group, group_of, numbers_in, parse_group, spans_of
+from livecam.models.groups import SPAN, Group, group_of, numbers_in, parse_group
 from livecam.models.imagenet import groups_for
+from livecam.text import spans_of
 
 log = logging.getLogger("livecam")
 

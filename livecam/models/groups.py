@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from livecam.errors import ModelError
+from livecam.text import spans_of
 
 SPAN = "[0-9]{1,5}(-[0-9]{1,5})?"
 """A number of a class, or a range of them that includes both ends, as a regular expression."""
@@ -50,11 +50,3 @@ def numbers_in(spans: str) -> list[int]:
         if last and int(last) < int(first):
             raise ModelError(f"the range {span} ends before it begins; write {last}-{first}")
     return numbers
-
-
-def spans_of(members: Iterable[int]) -> str:
-    """Return ascending numbers as a text in which ranges are short: "151,153,200-210"."""
-    runs = [
-        [number for _, number in run] for _, run in groupby(enumerate(members), lambda placed: placed[1] - placed[0])
-    ]
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -13,9 +13,9 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.explanation import Explanation
-from livecam.models.groups import spans_of
 from livecam.picture.frame import Frame
 from livecam.system.files import AtomicFile, write_whole
+from livecam.text import spans_of
 
 log = logging.getLogger("livecam")
 

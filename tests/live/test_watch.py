@@ -79,7 +79,7 @@ def test_an_endless_source_ends_after_the_duration(livecam: Livecam, tmp_path: P
         (("demo:", "--no-window", "--record", "out.gif"), "the ending of a video has to be one of"),
         (("demo:", "--no-window", "--report", "no/folder.json"), "does not exist; make it first"),
         (("demo:", "--no-window", "--report", "r.json", "--model", "nope"), "nope"),
-        (("photo.jpg", "--no-window", "--report", "r.json"), "still picture"),
+        (("file:photo.jpg", "--no-window", "--report", "r.json"), "still picture"),
         (("tcp://127.0.0.1:9", "--no-window", "--report", "r.json"), "refused"),
     ],
 )
