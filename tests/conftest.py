@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2  # noqa: F401 - before PyAV, as livecam does
 import pytest
 from click.testing import CliRunner, Result
 

@@ -14,7 +14,7 @@ from livecam.system.files import check_file
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
 
-_NO_FILE = re.compile(r"-|\d+|.*[:*?[%].*", re.DOTALL)
+_NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
 """Names that may stand for something else than a file: standard input, a camera, a URL, a pattern, numbered files."""
 
 

@@ -155,9 +155,8 @@ def check_window(timeout_seconds: float = 10.0) -> None:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout_seconds
         )
     except subprocess.TimeoutExpired as exc:
-        if modules == "av, cv2":
-            raise OutputError("OpenCV opens no window if PyAV was imported before it; import cv2 before av") from exc
-        raise OutputError(_refusal(f"{_screen()} did not answer within {timeout_seconds:g} s")) from exc
+        order = "; or import cv2 before av" if modules == "av, cv2" else ""
+        raise OutputError(_refusal(f"{_screen()} did not answer within {timeout_seconds:g} s") + order) from exc
     if done.returncode:
         raise OutputError(_refusal(f"no window can be opened on {_screen()} ({_reason(done.stderr)})"))
 
