@@ -10,6 +10,11 @@ import numpy as np
 from livecam.picture.media import Region
 from livecam.text import number
 
+_UNLIKELY = 0.01
+"""The probability below which a class is unlikely. By chance each of 1,000 classes has 0.001."""
+_UNLIKELY_GROUP = 0.05
+"""The same for a group, in which the little that each of many classes has adds up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -28,7 +33,8 @@ class ClassMap:
         index: The number of the class. A group has a number that no class has.
         label: Its name.
         members: The numbers of the classes in a group; empty for a class.
-        title: A description of what the map shows: the label, and what it is contrasted with, if anything.
+        title: A description of what the map shows: the label, what it is contrasted with, if anything, and the method
+            and the layer where these are not the usual ones.
         score: The probability of the class, 0..1, or a number as in `Explanation.unit`. For a group, the sum of its
             members' probabilities if classes exclude each other (softmax); else that of its highest member.
         cam: The signed map of the upright picture on the target layer's own grid, (h, w) float32, not scaled.
@@ -98,8 +104,17 @@ class Explanation:
         return self.classes[0].score
 
     def described(self, score: float) -> str:
-        """Return a score as text: "87%", or a number with its unit, "58.2 years"."""
+        """Return a score as text: "87%", "<1%", or a number with its unit, "58.2 years"."""
+        if self.unit is None and score < _UNLIKELY:
+            return f"<{_UNLIKELY:.0%}"
         return f"{score:.0%}" if self.unit is None else f"{number(score)} {self.unit}".rstrip()
+
+    def is_unlikely(self, one: ClassMap) -> bool:
+        """Return True if one of `classes` has a probability below 1 %, or a group of classes one below 5 %.
+
+        Its heat then shows where the model looks for it, not that it is there.
+        """
+        return self.unit is None and one.score < (_UNLIKELY_GROUP if one.members else _UNLIKELY)
 
     @property
     def cam(self) -> np.ndarray:

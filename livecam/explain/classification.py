@@ -7,6 +7,7 @@ a class is.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,6 +28,8 @@ from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores
 from livecam.models.squashing import Squashing
 from livecam.picture.media import Region
+
+log = logging.getLogger("livecam")
 
 SHOWN_PREDICTIONS = 5
 """How many of the best classes are reported for every picture."""
@@ -84,6 +87,7 @@ class Classification:
             raise ModelError(f"the model's scores are not finite numbers: {_why_not_finite(classifier.module)}")
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._reading = find_reading(classifier, outputs, squashings)
+        self._has_told_unlikely = False
         self._members: list[Tensor] = []
         self._against = None if against is None else self._find(_single(against, classifier.labels))
         self._negative = negative
@@ -115,7 +119,8 @@ class Classification:
         # A class is looked up by its place among the fixed classes, or by its rank among the best, which follow them.
         places = [shown_at if not rank else len(ranks) + rank - 1 for shown_at, rank in enumerate(ranks)]
         fixed = torch.tensor([index or 0 for index in indices], device=self._device)
-        return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device))
+        named = [self.label(index) for index in indices if index is not None]
+        return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device), named)
 
     def read(self, output: Any) -> Tensor:
         """Return the logits (B, classes) for what the model returned in its last run."""
@@ -197,12 +202,23 @@ class Classification:
             return self._named.label(index)
         return f"output {index}" if self.classes > 1 else "output"
 
-    def title(self, index: int, method: Method) -> str:
-        """Return a description of what a map shows, such as the name of its class."""
+    def title(self, index: int, method: Method, way: str) -> str:
+        """Return a description of what a map shows: the name of its class, and the `way` in which it was made."""
         if not method.needs_target:
-            return f"{method.name}; {self.label(index)}"  # the map does not depend on a class
+            return f"{way}; {self.label(index)}"  # the map does not depend on a class
         rather_than = "" if self._against is None else f" rather than {self.label(self._against)}"
-        return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}"
+        made = f" · {way}" if way else ""
+        return f"{'against ' if self._negative else ''}{self.label(index)}{rather_than}{made}"
+
+    def tell_unlikely(self, explanation: Explanation, named: Sequence[str]) -> None:
+        """Tell once that the heat of unlikely classes, if these were named, is no finding."""
+        unlikely = [one for one in explanation.classes if explanation.is_unlikely(one) and one.label in named]
+        if unlikely and not self._negative and not self._has_told_unlikely:
+            self._has_told_unlikely = True
+            listed = " and ".join(f"{one.label} ({explanation.described(one.score)})" for one in unlikely)
+            log.warning(
+                "the model finds %s unlikely: the heat shows where it looks for that, not that it is there", listed
+            )
 
 
 def _single(against: Target, labels: Sequence[str] | None) -> Wanted:
@@ -235,16 +251,24 @@ class ClassSelection:
         fixed: The number of each class if it was given, 0 if it is chosen by rank, (K,) int64.
         ranked: How many of the best classes are determined.
         places: The index of each class in `fixed` followed by the best classes, (K,) int64.
+        named: The names of the classes that were not chosen by rank.
     """
 
     def __init__(
-        self, task: Classification, method: Method, shown: int, fixed: Tensor, ranked: int, places: Tensor
+        self,
+        task: Classification,
+        method: Method,
+        shown: int,
+        fixed: Tensor,
+        ranked: int,
+        places: Tensor,
+        named: Sequence[str],
     ) -> None:
         self.shown = shown
         self.objective = task.objective(method)
         self._task = task
         self._method = method
-        self._fixed, self._ranked, self._places = fixed, ranked, places
+        self._fixed, self._ranked, self._places, self._named = fixed, ranked, places, named
 
     def __call__(self, output: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64."""
@@ -256,10 +280,10 @@ class ClassSelection:
         """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
         return self(output).diagonal()[:, None]
 
-    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int) -> Explanation:
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
         """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them.
 
-        Raises ModelError if a map is not finite.
+        `way` is how its maps were made, for captions. Raises ModelError if a map is not finite.
         """
         if not np.isfinite(answer.maps).all():
             raise ModelError(
@@ -271,7 +295,7 @@ class ClassSelection:
                 index=index,
                 label=self._task.label(index),
                 members=self._task.members(index),
-                title=self._task.title(index, self._method),
+                title=self._task.title(index, self._method, way),
                 score=score,
                 cam=cam,
                 heatmap=np.zeros_like(cam),
@@ -279,7 +303,7 @@ class ClassSelection:
             for index, score, cam in zip(answer.targets, answer.scores, answer.maps, strict=True)
         ]
         best = zip(answer.best, answer.best_scores, strict=True)
-        return Explanation(
+        explanation = Explanation(
             classes=tuple(classes[: self.shown]),
             predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
             runner_up=classes[self.shown] if self.shown < len(classes) else None,
@@ -287,3 +311,5 @@ class ClassSelection:
             region=region,
             frame_index=frame_index,
         )
+        self._task.tell_unlikely(explanation, self._named)
+        return explanation

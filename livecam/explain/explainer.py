@@ -23,6 +23,7 @@ from livecam.explain.methods import check_askable, find_method
 from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
+from livecam.explain.wording import layer_title, way_of
 from livecam.explanation import Explanation
 from livecam.models.classifier import Preprocessing, rescored
 from livecam.models.labels import Labels
@@ -164,6 +165,8 @@ class Explainer:
         self.explained_classes = selection.shown
         self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
+        titles = [layer_title(each, self.survey, self.classifier.module) for calls in layers for each in calls]
+        self._way = way_of(found, titles if layer is not None else [])
         self._runtime.aim(selection, layers, found)
 
     def _parsed(self, target: Target | None, top: int | None = None) -> tuple[Wanted, ...]:
@@ -231,10 +234,16 @@ class Explainer:
         asked = None if target is None else self.task.selection(self._parsed(target), self._method)
         selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
         explained = [
-            selection.explanation(of_frame, region=region, frame_index=frame.index)
+            selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way)
             for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
         ]
         return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+
+    @torch.inference_mode(False)
+    def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
+        """Explain blank pictures of this size and drop the result: the first run takes longer than those after it."""
+        blank = Frame.from_rgb(np.zeros((height, width, 3), np.uint8))
+        self._runtime.answer(self._preprocess.batch([blank] * batch)[0])
 
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
@@ -109,7 +107,7 @@ class ExplainerThread:
 
     def _warm_up(self) -> None:
         media = self._feeds[0].source.media
-        self._explainer.explain([np.zeros((media.height, media.width, 3), np.uint8)] * len(self._feeds))
+        self._explainer.warm_up(media.height, media.width, batch=len(self._feeds))
 
     def _waited_for_work(self) -> bool:
         """Wait for a frame or another question; return False if there is nothing more to do."""

@@ -230,8 +230,9 @@ def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: n
 
 def _facts(explanation: Explanation, one: ClassMap) -> str:
     """Return the score for a caption, and the age of the map unless it is the frame's own."""
-    age = explanation.age_frames
-    return f"  {explanation.described(one.score)}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
+    score, age = explanation.described(one.score), explanation.age_frames
+    unlikely = ", unlikely" if explanation.is_unlikely(one) else ""
+    return f"  {score}{unlikely}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
 
 
 def _levels(heat: np.ndarray) -> np.ndarray:

@@ -1,0 +1,43 @@
+"""How captions say with which method and at which layer a map was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from livecam.explain.methods import Method
+from livecam.models.survey.layers import Survey, TargetLayer
+
+USUAL_METHOD = "gradcam"
+"""The method that captions do not name."""
+
+
+def way_of(method: Method, chosen: Sequence[str]) -> str:
+    """Return how a map was made, as far as it is not as usual: "layercam at layer3"; empty if all is as usual.
+
+    Args:
+        method: The method.
+        chosen: The names of the layers if they were chosen by the user.
+    """
+    layers = "+".join(chosen)
+    if method.name == USUAL_METHOD:
+        return layers
+    return f"{method.name} at {layers}" if layers else method.name
+
+
+def layer_title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:
+    """Return a name that says where a layer is in the model.
+
+    An activation function that many layers share, such as `relu`, is named after the layer with weights before it.
+    """
+    if "." in layer.name or _has_weights(layer.module):
+        return layer.name
+    names = [call.name for call in survey.calls]
+    place = len(names) - 1 - names[::-1].index(layer.name) if layer.name in names else 0
+    weighted = (name for name in reversed(names[:place]) if _has_weights(model.get_submodule(name)))
+    return next(weighted, layer.name)
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(weight.ndim > 1 for weight in module.parameters())
