@@ -1,4 +1,8 @@
-"""livecam shows what an image classifier looks at, live or in files: each frame with its own heatmap."""
+"""livecam shows what an image classifier looks at, live or in files: each frame with its own heatmap.
+
+`Explainer` explains pictures and streams of frames, `annotate` writes annotated copies of videos and pictures, and
+`watch` shows cameras and streams live. The Python interface is described in docs/python.md.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,55 @@ from typing import TYPE_CHECKING, Any
 from livecam._version import __version__
 
 if TYPE_CHECKING:
-    from livecam.errors import LivecamError
+    from livecam.errors import InputError, LivecamError, ModelError, OutputError
+    from livecam.ledger import Ledger
     from livecam.live.watch import watch
+    from livecam.models.classifier import Classifier, Preprocessing
+    from livecam.picture.frame import Frame
     from livecam.python.explainer import Explainer
     from livecam.python.explanation import Explanation
-    from livecam.render import overlay
+    from livecam.render import Style, overlay
     from livecam.run.annotation import annotate
-    from livecam.sources import open_source
+    from livecam.sinks import EncoderOptions
+    from livecam.sources import LiveOptions, Source, open_source
 
-__all__ = ["Explainer", "Explanation", "LivecamError", "__version__", "annotate", "open_source", "overlay", "watch"]
+__all__ = [
+    "Classifier",
+    "EncoderOptions",
+    "Explainer",
+    "Explanation",
+    "Frame",
+    "InputError",
+    "Ledger",
+    "LiveOptions",
+    "LivecamError",
+    "ModelError",
+    "OutputError",
+    "Preprocessing",
+    "Source",
+    "Style",
+    "__version__",
+    "annotate",
+    "open_source",
+    "overlay",
+    "watch",
+]
 
 _HOMES = {
+    "Classifier": "livecam.models.classifier",
+    "EncoderOptions": "livecam.sinks",
     "Explainer": "livecam.python.explainer",
     "Explanation": "livecam.python.explanation",
+    "Frame": "livecam.picture.frame",
+    "InputError": "livecam.errors",
+    "Ledger": "livecam.ledger",
+    "LiveOptions": "livecam.sources",
     "LivecamError": "livecam.errors",
+    "ModelError": "livecam.errors",
+    "OutputError": "livecam.errors",
+    "Preprocessing": "livecam.models.classifier",
+    "Source": "livecam.sources",
+    "Style": "livecam.render",
     "annotate": "livecam.run.annotation",
     "open_source": "livecam.sources",
     "overlay": "livecam.render",

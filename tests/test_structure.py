@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import rlcompleter
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import livecam
 
@@ -85,3 +88,14 @@ def test_only_the_workers_of_a_run_and_the_compilation_start_threads() -> None:
 def test_the_public_names_are_there() -> None:
     for name in livecam.__all__:
         assert getattr(livecam, name).__doc__
+
+
+def test_a_newcomer_sees_the_public_names_and_only_them() -> None:
+    starred: dict[str, object] = {}
+    exec("from livecam import *", starred)
+    assert sorted(starred.keys() - {"__builtins__"}) == dir(livecam) == sorted(livecam.__all__)
+    completions = rlcompleter.Completer({"livecam": livecam})
+    assert completions.attr_matches("livecam.expl") == []
+    assert sorted(completions.attr_matches("livecam.Expl")) == ["livecam.Explainer(", "livecam.Explanation("]
+    with pytest.raises(AttributeError, match="has no attribute 'explainer'"):
+        livecam.explainer  # noqa: B018

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -312,3 +312,24 @@ class Explainer:
         program = self._runtime.engine.eager.program
         with self:
             return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()
+
+
+def maker_of(
+    given: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer], **options: Any
+) -> Callable[[], Explainer]:
+    """Return a function that returns the explainer that the caller was given.
+
+    Args:
+        given: The explainer, a function that makes it, or a model or its name.
+        **options: Arguments of an `Explainer` that is made for a model.
+
+    Raises:
+        ModelError: It is none of these.
+    """
+    if isinstance(given, Explainer):
+        return lambda: given
+    if isinstance(given, str | nn.Module | ExportedProgram):
+        return partial(Explainer, given, **options)
+    if not callable(given):
+        raise ModelError(f"an explainer is an Explainer, a model or its name, not {type(given).__name__}")
+    return given

@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livecam.errors import ModelError
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
@@ -24,6 +23,9 @@ from livecam.sources import one_input
 from livecam.system.machine import versions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: what needs no model is checked before
+    from torch import nn
+    from torch.export import ExportedProgram
+
     from livecam.explain.explainer import Explainer
 
 log = logging.getLogger("livecam")
@@ -34,7 +36,7 @@ OnProgress = Callable[[Ledger, int | None], None]
 def annotate(
     source: str | Path | Sequence[str | Path],
     output: str | Path,
-    explainer: Explainer | Callable[[], Explainer],
+    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
     *,
     style: Style | None = None,
     encoder: EncoderOptions | None = None,
@@ -62,8 +64,8 @@ def annotate(
         source: A video, a picture, or a folder, a pattern or a list of pictures, as in `open_source`.
         output: A video file for a video; for one picture a picture file, or a folder that exists; for several pictures
             a folder, created if missing, in which they keep their names. "null:" writes nothing.
-        explainer: The explainer, or a function that creates it. Since loading a model takes long, the function is
-            called only after source and output have been checked.
+        explainer: The explainer; a model or its name, as an `Explainer` takes it; or a function that creates the
+            explainer. Since loading a model takes long, it is loaded only after source and output have been checked.
         style: What is drawn; by default the heatmap over the frame.
         encoder: How a video is encoded.
         overwrite: Replace outputs where they exist.
@@ -93,10 +95,8 @@ def annotate(
         LivecamError: The run failed. No video is written under the output's name; pictures that were completed are
             kept.
     """
-    from livecam.explain.explainer import Explainer
+    from livecam.explain.explainer import maker_of
 
-    if not callable(explainer):
-        raise ModelError(f"annotate takes an Explainer, not {type(explainer).__name__}; wrap it: Explainer(...)")
     options = Options(
         style=style or Style(),
         encoder=encoder or EncoderOptions(),
@@ -115,7 +115,7 @@ def annotate(
         report=report,
     )
     with planned(as_shown([one_input(source)], str(output)), str(output), options) as (run,):
-        make = (lambda: explainer) if isinstance(explainer, Explainer) else explainer
+        make = maker_of(explainer, runner_up=steady and not run.is_still)
         return carry_out(run, make, on_progress=on_progress)
 
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from livecam import Explainer
 from livecam.cli.terminal import Progress
+from livecam.explain.explainer import Explainer
 from livecam.ledger import Ledger
 from livecam.sinks.video import VideoSink
 

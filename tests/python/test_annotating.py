@@ -1,0 +1,46 @@
+"""Files are annotated with a model or its name as well as with an explainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from livecam import LivecamError, annotate
+from tests.support.stills import scene
+from tests.support.tiny import QuickShapes, tiny
+
+Clip = Callable[..., Path]
+
+
+@pytest.mark.usefixtures("quick_shapes")
+def test_a_video_is_annotated_with_a_model_by_name(clip: Clip, tmp_path: Path) -> None:
+    ledger = annotate(clip(frames=3), tmp_path / "out.mp4", "shapes")
+    assert (ledger.read, ledger.delivered) == (3, 3)
+    assert (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("given", [QuickShapes(), tiny(), tiny])
+def test_a_picture_is_annotated_with_whatever_explains(given: Any, tmp_path: Path) -> None:
+    scene().save(tmp_path / "photo.png")
+    ledger = annotate(str(tmp_path / "photo.png"), tmp_path / "out.jpg", given)
+    assert ledger.delivered == 1
+    assert (tmp_path / "out.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("resnet51", "there is no model 'resnet51'"),
+        (None, "a model or its name, not NoneType"),
+        (torch.ones(3), "not Tensor"),
+    ],
+)
+def test_what_explains_nothing_is_refused(given: Any, told: str, tmp_path: Path) -> None:
+    scene().save(tmp_path / "photo.png")
+    with pytest.raises(LivecamError, match=told):
+        annotate(tmp_path / "photo.png", tmp_path / "out.jpg", given)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
