@@ -18,7 +18,7 @@ from livecam.cli.errors import EXIT_ERROR, one_line
 from livecam.cli.hints import hinted
 from livecam.cli.live import live_command
 from livecam.cli.models import layers_command, models_command
-from livecam.cli.terminal import open_missing_streams, output_errors, tell
+from livecam.cli.terminal import ERROR, open_missing_streams, output_errors, tell
 from livecam.errors import OutputError
 from livecam.system.cores import before_torch_loads, keep_freed_memory, spare_collector
 
@@ -79,5 +79,5 @@ def main() -> None:
         with output_errors():  # of click, which prints the help; those of a command end in it
             cli(prog_name="livecam")
     except OutputError as exc:
-        tell(one_line(exc))
+        tell(one_line(exc), **ERROR)
         sys.exit(EXIT_ERROR)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,16 @@ from livecam.cli.options import (
     explainer_arguments,
     taken,
 )
+from livecam.cli.settings import is_typed
 from livecam.cli.terminal import Progress
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
     from livecam.ledger import Ledger
     from livecam.run.plan import Run
+    from livecam.sources import Input
 
+log = logging.getLogger("livecam")
 
 OUTPUT = Option(
     ["-o", "--output"],
@@ -109,6 +113,9 @@ ENCODER = Section(
         ),
     ),
 )
+OF_VIDEOS = ("every", "codec", "preset", "crf")
+OF_SOME_INPUTS = {**dict.fromkeys(("fps", "max_megapixels", *OF_VIDEOS)), "every": 1}
+"""Options that are not for all kinds of inputs, with their defaults."""
 MAPS = Option(
     ["--save-map"],
     type=FILE,
@@ -155,6 +162,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     progress = Progress()
     inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
+    _drop_unsuited(options, inputs)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     explainer = Shared(partial(load_explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
@@ -162,12 +170,29 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     def annotate(run: Run) -> Ledger:
         with progress.of("pictures" if run.is_still else "frames"):
-            return carry_out(run, explainer, on_progress=progress)
+            ledger = carry_out(run, explainer, on_progress=progress)
+        log.debug("%s", ", ".join(f"{key} {value}" for key, value in explainer().report().items() if value))
+        log.debug("milliseconds a frame: %s", _medians(ledger))
+        return ledger
 
     planning = Options(style=style, encoder=encoder, **options)
     with planned(inputs, output or default_output(sources, inputs), planning) as runs:
         batch = Batch(runs, annotate, lambda: progress.ledger, lambda exc: exc is explainer.error)
         return None if batch.run() else EXIT_ERROR
+
+
+def _drop_unsuited(options: dict[str, Any], inputs: Sequence[Input]) -> None:
+    """Drop settings that are not for these inputs. They are for others, unless they were typed for these."""
+    videos = [each.kind for each in inputs if not each.kind.is_still]
+    for name, default in OF_SOME_INPUTS.items():
+        suits = videos and (name in OF_VIDEOS or all(name in kind.options for kind in videos))
+        if not suits and not is_typed(name):
+            options[name] = default
+
+
+def _medians(ledger: Ledger) -> str:
+    times = ledger.report()["stages_ms"]
+    return ", ".join(f"{stage} {times[stage]['p50']:.1f}" for stage in times if times[stage])
 
 
 class Shared:

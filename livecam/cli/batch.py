@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from livecam.cli.errors import interrupt_behind, one_line, tell_error
-from livecam.cli.terminal import tell, tell_table
+from livecam.cli.terminal import ERROR, inform, tell, tell_table
 from livecam.text import redacted
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Batch:
                 raise
             tell_error(exc)
             return
-        tell(f"{run.output.rstrip(':')}: {ledger.line()}")
+        inform(f"{run.output.rstrip(':')}: {ledger.line()}")
         self._end_failed_files(ledger)
         if not run.is_still and not ledger.complete:
             rest = _flaws(ledger)
-            tell(f"livecam: {rest}; {run.output} holds the rest")
+            tell(f"livecam: {rest}; {run.output} holds the rest", **ERROR)
             self._end(run.input.names, INCOMPLETE, rest)
 
     def _tell_failure(self, run: Run, exc: BaseException) -> None:
@@ -73,7 +73,7 @@ class Batch:
         names, delivered = run.input.names, 0
         if ledger is not None:
             if interrupt or ledger.delivered:
-                tell(f"{run.output.rstrip(':')}: {'stopped, ' if interrupt else ''}{ledger.line()}")
+                inform(f"{run.output.rstrip(':')}: {'stopped, ' if interrupt else ''}{ledger.line()}")
             self._end_failed_files(ledger)
             names = tuple(name for name in names if name not in ledger.failed_files)
             delivered = ledger.delivered if run.is_still else 0
@@ -99,7 +99,7 @@ class Batch:
         tell_table([(outcome, redacted(name), reason) for name, (outcome, reason) in self._outcomes.items()])
         counts = Counter(outcome for outcome, _ in self._outcomes.values())
         others = "".join(f", {count} {outcome}" for outcome, count in counts.items())
-        tell(f"livecam: {self._total - len(self._outcomes)} of {self._total} inputs done{others}")
+        tell(f"livecam: {self._total - len(self._outcomes)} of {self._total} inputs done{others}", **ERROR)
 
 
 def _flaws(ledger: Ledger) -> str:

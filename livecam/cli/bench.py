@@ -11,7 +11,7 @@ from click import Option
 from livecam.cli.errors import ends_well
 from livecam.cli.loading import loading
 from livecam.cli.options import BATCH, FILE, MODEL_SECTIONS, SPEED, Command, Seconds, Section, Size, explainer_arguments
-from livecam.cli.terminal import print_table, print_text, tell
+from livecam.cli.terminal import inform, print_table, print_text
 from livecam.system.files import check_writable
 from livecam.text import printable
 
@@ -88,7 +88,7 @@ def bench_command(
         size="x".join(map(str, size)),
         rounds=rounds,
         seconds=seconds,
-        on_step=lambda step: tell(f"livecam: {step}"),
+        on_step=lambda step: inform(f"livecam: {step}"),
     )
     print_text(machine_line(machine()))
     print_text(printable("{model}, {input}, {method} at {layer}".format(**figures)) + "\n")

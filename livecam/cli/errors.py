@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from livecam.cli.terminal import tell
+from livecam.cli.settings import tell_settings
+from livecam.cli.terminal import ERROR, tell
 from livecam.errors import LivecamError, in_one_line, is_out_of_memory
 from livecam.system.signals import TERMINATING_SIGNALS
 
@@ -36,13 +37,19 @@ def ends_well(command: Callable[..., int | None]) -> Callable[..., None]:
     """Decorate a command so that it ends with a message and an exit code, never with a traceback.
 
     The command returns its exit code, None for 0. An error prints one line and exits with 1, Ctrl-C with 130, SIGTERM
-    with 143. The command gets the option --debug, which shows tracebacks.
+    with 143. The command gets the options --quiet, --verbose and --debug, which say what is told beside its result.
     """
 
+    @click.option("-q", "--quiet", is_flag=True, help="Print only errors, no notes, progress and summary.")
+    @click.option("-v", "--verbose", is_flag=True, help="Print details, too: settings, model, engine and times.")
     @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
     @functools.wraps(command)
-    def wrapped(*, debug: bool, **options: Any) -> None:  # `tell_error` reads `debug` from click's context
-        with _notes_on_stderr(), _ending_signals_raised():
+    def wrapped(*, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose exclude each other; leave out one")
+        level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+        with _notes_on_stderr(level), _ending_signals_raised():
+            tell_settings(click.get_current_context())
             sys.exit(_exit_code(partial(command, **options)))
 
     return wrapped
@@ -75,7 +82,7 @@ def tell_error(exc: BaseException) -> None:
     if click.get_current_context().params["debug"]:
         for line in "".join(traceback.format_exception(exc)).splitlines():
             tell(line)
-    tell(one_line(exc))
+    tell(one_line(exc), **ERROR)
 
 
 def one_line(exc: BaseException) -> str:
@@ -91,19 +98,22 @@ def one_line(exc: BaseException) -> str:
 
 
 class _Notes(logging.Handler):
-    """Prints what is logged as notes."""
+    """Prints what is logged as notes, and with --verbose as details."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(f"livecam: note: {record.getMessage()}")
+        if record.levelno < logging.INFO:
+            tell(f"livecam: detail: {record.getMessage()}", dim=True)
+        else:
+            tell(f"livecam: note: {record.getMessage()}", fg="yellow")
 
 
 @contextmanager
-def _notes_on_stderr() -> Iterator[None]:
+def _notes_on_stderr(level: int) -> Iterator[None]:
     handler = _Notes()
     log = logging.getLogger("livecam")
     log.addHandler(handler)
-    level = log.level
-    log.setLevel(logging.INFO)
+    before = log.level
+    log.setLevel(level)
     try:
         with warnings.catch_warnings():
             # Pillow warns about flaws of files that it reads correctly.
@@ -111,7 +121,7 @@ def _notes_on_stderr() -> Iterator[None]:
             yield
     finally:
         log.removeHandler(handler)
-        log.setLevel(level)
+        log.setLevel(before)
 
 
 @contextmanager

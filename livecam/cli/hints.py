@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
-from livecam.cli.terminal import tell
+from livecam.cli.terminal import ERROR, tell
 from livecam.names import READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS
 from livecam.system.files import exists
 from livecam.text import similar
@@ -39,12 +40,13 @@ REASONS = {
 """Why livecam has no such option."""
 EXAMPLE = "clip.mp4"
 MOST_MISTAKES = 10
+HELP = ("-h", "--help")
 
 _PAIR = re.compile(r"([A-Za-z][\w-]*)=([^*?\[%]*)")
 _CAMERA = re.compile(r"\d{1,2}|/dev/video.*|(rtsps?|rtmps?|udp|rtp)://.*", re.DOTALL)
 _NO_CAMERA = re.compile(r"demo:.*|https?://.*|.*[*?].*", re.DOTALL)
-_HELP = ("-h", "--help")
-_OF_PROGRAM = (*_HELP, "--version")
+_OF_PROGRAM = (*HELP, "--version")
+_FLOAT, _INTEGER = re.compile(r"a valid float( range)?"), re.compile(r"a valid integer( range)?")
 
 
 class Pairs(click.UsageError):
@@ -56,7 +58,7 @@ class OneLine(click.UsageError):
 
     def show(self, file: object = None) -> None:
         """Print the line."""
-        tell(f"livecam: {self.message}")
+        tell(f"livecam: {self.message}", **ERROR)
 
 
 @contextmanager
@@ -87,16 +89,27 @@ def _problem(exc: click.UsageError) -> str:
         return f"there is no option {exc.option_name}" + (f": {reason}" if reason else "")
     if isinstance(exc, click.MissingParameter) and exc.param and exc.ctx:
         return f"{exc.ctx.info_name} needs an {exc.param.make_metavar(exc.ctx).rstrip('.')}"
+    if isinstance(exc, click.BadParameter) and exc.param and exc.ctx:
+        name, message = _typed_or_set(exc.param, exc.ctx), exc.message.rstrip(".")
+        if _choice(exc):
+            return f"{name} takes no {message.partition(' is not ')[0]}"
+        return f"{name}: {_INTEGER.sub('a whole number', _FLOAT.sub('a number', message))}"
     message = exc.format_message().rstrip(".")
-    if choice := _choice(exc):
-        return f"{max(choice.opts, key=len)} takes no {exc.message.partition(' is not ')[0]}"
     return message[0].lower() + message[1:]
+
+
+def _typed_or_set(param: click.Parameter, ctx: click.Context) -> str:
+    """Return the name that a value was given to: that of an option, an argument or an environment variable."""
+    if ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT:
+        return str(param.envvar)
+    return max(param.opts, key=len) if isinstance(param, click.Option) else param.make_metavar(ctx).strip("[].")
 
 
 def _advice(program: click.Group, words: Sequence[str], exc: click.UsageError) -> str:
     meant = corrected(program, words)
-    if meant is None and (choice := _choice(exc)):
-        return f"; it takes {', '.join(choice.type.choices)}"
+    if meant is None and isinstance(exc, click.BadParameter):
+        choice = _choice(exc)
+        return f"; it takes {', '.join(choice.type.choices)}" if choice else ""
     if meant is None:
         command = words[0] if words and words[0] in program.commands else ""
         return f"; `{' '.join(filter(None, ['livecam', command]))} --help` tells what can be typed"
@@ -124,7 +137,7 @@ def _mistake(program: click.Group, words: Sequence[str]) -> click.UsageError | N
         if words[0].startswith("-"):
             raise click.NoSuchOption(words[0].partition("=")[0], ctx=ctx)
         name, command, rest = program.resolve_command(ctx, list(words))
-        if command is not None and not any(word in _HELP for word in rest):
+        if command is not None and not any(word in HELP for word in rest):
             command.make_context(name, rest, parent=ctx)
     except click.UsageError as exc:
         return exc
@@ -133,7 +146,9 @@ def _mistake(program: click.Group, words: Sequence[str]) -> click.UsageError | N
 
 def _mended(program: click.Group, words: list[str], mistake: click.UsageError) -> list[str] | None:
     """Return the words without this mistake; None if there is no telling."""
-    if mistake.ctx is None or mistake.ctx.command is program:
+    if mistake.ctx is None:
+        return None
+    if mistake.ctx.command is program:
         return _with_command(program, words)
     if isinstance(mistake, Pairs):
         return [each for word in words for each in _without_pair(word)]

@@ -78,14 +78,7 @@ WINDOW = Section(
         ),
         STEADY,
         Option(["--skip-damaged"], is_flag=True, help="Leave out frames of which something was lost on the way."),
-        Option(
-            ["--no-window", "window"],
-            is_flag=True,
-            flag_value=False,
-            default=True,
-            show_default=False,
-            help="Open no window, only write files.",
-        ),
+        Option(["--window/--no-window"], default=True, help="Open a window; without one, only files are written."),
         Option(
             ["--duration", "duration_seconds"],
             type=Seconds(min=0, min_open=True),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +15,8 @@ from livecam.system.files import check_file
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
+
+log = logging.getLogger("livecam")
 
 _NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
 """Names that may stand for something else than a file: standard input, a camera, a URL, a pattern, numbered files."""
@@ -31,7 +35,10 @@ def loading(model: str) -> AbstractContextManager[None]:
 
 def load_explainer(**arguments: Any) -> Explainer:
     """Return an `Explainer` with these arguments. Raises LivecamError."""
+    begin_seconds = time.perf_counter()
     with loading(arguments["model"]):
         from livecam.explain.explainer import Explainer
 
-        return Explainer(**arguments)
+        explainer = Explainer(**arguments)
+    log.debug("%s was loaded in %.1f s", arguments["model"], time.perf_counter() - begin_seconds)
+    return explainer

@@ -12,7 +12,7 @@ from click import Option
 from livecam.cli.errors import ends_well
 from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
-from livecam.cli.terminal import print_table, print_text, tell
+from livecam.cli.terminal import inform, print_table, print_text
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -39,7 +39,7 @@ def models_command(pattern: str | None, as_json: bool) -> None:
         print_table([HEADINGS, *map(_model_cells, entries)], numbers=(1, 2, 3))
     if pattern is None:
         for hint in hints():
-            tell(hint)
+            inform(hint)
 
 
 def _model_cells(entry: Entry) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 import click
 from click import Option
 
-from livecam.cli.hints import check_pairs
+from livecam.cli.hints import HELP, check_pairs
+from livecam.cli.settings import from_file, is_typed, settings_among, variable
 from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
 
@@ -36,6 +37,8 @@ class Command(click.Command):
         in_sections = [option for section in sections for option in section.options]
         super().__init__(name, params=[*params, *in_sections], **more)
         self._sections = sections
+        for setting, param in settings_among(self.params).items():
+            param.envvar = variable(setting)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a list of options for each section."""
@@ -44,6 +47,14 @@ class Command(click.Command):
         for section in (*self._sections, Section("Other options" if placed else "Options", tuple(rest))):
             with formatter.section(section.title):
                 formatter.write_dl([record for option in section.options if (record := option.get_help_record(ctx))])
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **more: Any
+    ) -> click.Context:
+        """Return the context of a command line; what is not typed may be in livecam.toml."""
+        if parent is not None and isinstance(parent.command, click.Group) and not set(args) & set(HELP):
+            more["default_map"] = from_file(parent.command, self)
+        return super().make_context(info_name, args, parent, **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, among which no option may be typed as name=value."""
@@ -75,6 +86,14 @@ class NumberOr(click.ParamType):
             return float(value)
         except ValueError:
             self.fail(f"{value!r} is neither a number nor {' or '.join(self._words)}", param, ctx)
+
+
+class Names(click.types.StringParamType):
+    """Text; names of classes have spaces, at which click would split the value of a variable."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the value of a variable as a single one."""
+        return [rv]
 
 
 class Seconds(click.FloatRange):
@@ -227,6 +246,7 @@ EXPLANATION = Section(
     (
         Option(
             ["--target"],
+            type=Names(),
             multiple=True,
             metavar="CLASS,...",
             show_default="top1",
@@ -388,9 +408,13 @@ DRAWING_OPTION_NAMES = _names_of(DRAWING)
 def explainer_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the options of an `Explainer` and return them as its arguments."""
     arguments = taken(options, MODEL_OPTION_NAMES)
-    if arguments["target"] and arguments["top"] is not None:
+    if arguments["target"] and arguments["top"] is not None and is_typed("target") == is_typed("top"):
         raise click.UsageError("--target and --top exclude each other: name the classes, or say how many of the best")
     preprocessing = preprocessing_changes(**taken(arguments, [option.name for option in INPUT]))
+    if is_typed("top"):
+        arguments["target"] = ()
+    elif arguments["target"]:
+        arguments["top"] = None
     return {**arguments, "target": arguments["target"] or None, "preprocessing": preprocessing}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,10 @@ from livecam.text import printable, with_urls_redacted
 if TYPE_CHECKING:
     from livecam.ledger import Ledger
 
+ERROR = {"fg": "red", "bold": True}
+"""The style of the prefix of an error."""
+_PREFIX = re.compile("((?:livecam: (?:note: |detail: )?)?)(.*)")
+
 
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that is closed.
@@ -28,16 +33,34 @@ def open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - until the process ends
 
 
-def tell(line: str) -> None:
-    """Print a line to standard error, if anybody can read it there."""
+def _has_colors() -> bool | None:
+    """Return False if the user wants no colours; None if that depends on whether the output is a terminal."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
+def is_quiet() -> bool:
+    """Return True if the command is to print only errors."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.params.get("quiet", False)
+
+
+def tell(line: str, **style: Any) -> None:
+    """Print a line to standard error, if anybody can read it there; at a terminal its prefix has a style of click."""
+    prefix, rest = _PREFIX.fullmatch(printable(with_urls_redacted(line))).groups()  # type: ignore[union-attr]
     with suppress(OSError):
-        click.echo(printable(with_urls_redacted(line)), err=True)
+        click.echo((click.style(prefix, **style) if prefix and style else prefix) + rest, err=True, color=_has_colors())
+
+
+def inform(line: str) -> None:
+    """Print a line to standard error that is no error, unless the command is to be quiet."""
+    if not is_quiet():
+        tell(line)
 
 
 @contextmanager
 def waiting(line: str) -> Iterator[None]:
     """Show a line inside the block while nothing else is shown, and remove it; only if standard error is a terminal."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         yield
         return
     line = printable(with_urls_redacted(line))[: shutil.get_terminal_size().columns - 1]
@@ -53,7 +76,7 @@ def waiting(line: str) -> Iterator[None]:
 def print_text(text: str) -> None:
     """Print to standard output. Names that come from elsewhere must be `printable`. Raises OutputError."""
     with output_errors():
-        click.echo(text)
+        click.echo(text, color=_has_colors())
 
 
 @contextmanager
@@ -70,7 +93,8 @@ def output_errors() -> Iterator[None]:
 
 def print_table(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> None:
     """Print rows as columns, the headings first. The columns whose indices are in `numbers` are aligned right."""
-    print_text("\n".join(_aligned(rows, numbers)))
+    headings, *lines = _aligned(rows, numbers)
+    print_text("\n".join([click.style(headings, bold=True), *lines]))
 
 
 def tell_table(rows: Sequence[Sequence[str]]) -> None:
@@ -120,7 +144,7 @@ class Progress:
     def __call__(self, ledger: Ledger, expected: int | None) -> None:
         """Show the ledger's counts; `expected` is the number of frames or pictures, None if unknown."""
         self.ledger = ledger
-        if not sys.stderr.isatty():
+        if not sys.stderr.isatty() or is_quiet():
             return
         if self._bar is None:
             bar = click.progressbar(

@@ -84,7 +84,7 @@ def test_an_input_is_missing(livecam: Livecam) -> None:
         "nonsense": "there is no command 'nonsense'; `livecam --help` tells",
         "annotate a.mp4 --nonsense": "there is no option --nonsense; `livecam annotate --help` tells",
         "annotate a.mp4 --fit x": "--fit takes no 'x'; it takes stretch, crop, pad",
-        "annotate a.mp4 --opacity 2": "invalid value for '--opacity': 2.0 is not in the range 0<=x<=1; `livecam ann",
+        "annotate a.mp4 --opacity 2": "--opacity: 2.0 is not in the range 0<=x<=1",
         "annotate a.mp4 --model": "option '--model' requires an argument; `livecam annotate --help` tells",
     }.items(),
 )

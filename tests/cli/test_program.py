@@ -61,7 +61,7 @@ def test_options_are_listed_by_topic(livecam: Livecam) -> None:
         *("--fit", "--input-size", "--mean", "--std"),
     ]
     assert annotate["Sidecar files"] == ["--predictions", "--save-map", "--report"]
-    assert annotate["Other options"] == ["--debug", "--help"]
+    assert annotate["Other options"] == ["--quiet", "--verbose", "--debug", "--help"]
     live = sections_of(livecam("live", "--help").stdout)
     assert list(live)[0] == "Source"
     assert live["Source"] == [
