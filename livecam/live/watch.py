@@ -28,14 +28,17 @@ from livecam.sources import LiveOptions
 from livecam.system.machine import versions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
+    from torch import nn
+    from torch.export import ExportedProgram
+
     from livecam.explain.explainer import Explainer
 
 log = logging.getLogger("livecam")
 
 
 def watch(
-    sources: str | Sequence[str],
-    explainer: Explainer | Callable[[], Explainer],
+    sources: str | int | Path | Sequence[str | int | Path],
+    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
     *,
     options: LiveOptions | None = None,
     style: Style | None = None,
@@ -60,11 +63,12 @@ def watch(
     Args:
         sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
             video file, or "demo:".
-        explainer: Explains the frames; or a function that creates it. Since loading a model takes long, the function is
-            called only after the window and sources have been opened, by another thread.
+        explainer: The explainer; a model or its name, as an `Explainer` takes it; or a function that creates the
+            explainer. Since loading a model takes long, it is loaded only after the window and sources have been
+            opened, by another thread.
         options: How the sources are read.
         style: What is drawn; by default the heatmap over the frame.
-        model_name: The name of the model, for the window.
+        model_name: The name of the model, for the window, if `explainer` is not the name itself.
         window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
             Without a window one of `record`, `predictions` and `report` is needed.
         display: "explained" shows the frames that are explained, each with its own map; "every" shows every frame, with
@@ -87,16 +91,16 @@ def watch(
             recordings so far are completed.
         KeyboardInterrupt: The run was interrupted; raised once everything is completed.
     """
-    sources = [sources] if isinstance(sources, str) else sources
-    if not sources:
+    names = [str(each) for each in ([sources] if isinstance(sources, str | int | Path) else sources)]
+    if not names:
         raise InputError("no source is named; name a camera, a stream, a video, or demo:")
     if display not in DISPLAYS:
         raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
     if not (window or record or predictions or report):
         raise LivecamError("without a window there would be no output; add --record, --predictions or --report")
-    recordings = _recordings(record, len(sources))
+    recordings = _recordings(record, len(names))
     beside = [Path(path) for path in (predictions, report) if path is not None]
-    check_outputs(sources, {path: kind_of(path) for path in recordings}, beside, overwrite=overwrite)
+    check_outputs(names, {path: kind_of(path) for path in recordings}, beside, overwrite=overwrite)
     session_options = SessionOptions(
         style=style or Style(),
         shows_every=display == "every",
@@ -106,14 +110,14 @@ def watch(
         recordings=recordings,
         overwrite=overwrite,
     )
-    awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(sources) > 1) for uri in sources]
+    awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(names) > 1) for uri in names]
     with ExitStack() as stack:
         checking = in_background(check_window if window is True else lambda: None, "window")
         feeds = stack.enter_context(Feeds(awaited, skips_damaged=skip_damaged))
         checking.result()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         shown_on, entries = _display(window), _Entries(sidecars)
-        load = partial(_loaded, explainer)
+        load, model_name = partial(_loaded, explainer, steady), explainer if isinstance(explainer, str) else model_name
         session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
         if shown_on.has_screen:
             entries.tell_failure = session.notice.tell
@@ -163,10 +167,12 @@ class _Entries:
             raise self.failure
 
 
-def _loaded(explainer: Explainer | Callable[[], Explainer]) -> Explainer:
-    from livecam.explain.explainer import Explainer
+def _loaded(
+    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer], steady: bool
+) -> Explainer:
+    from livecam.explain.explainer import maker_of
 
-    return explainer if isinstance(explainer, Explainer) else explainer()
+    return maker_of(explainer, runner_up=steady)()
 
 
 def _display(window: bool | Display) -> Display:

@@ -1,4 +1,4 @@
-"""Files are annotated with a model or its name as well as with an explainer."""
+"""Files are annotated and sources are watched with a model or its name as well as with an explainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from livecam import LivecamError, annotate
+from livecam import LivecamError, annotate, watch
 from tests.support.stills import scene
 from tests.support.tiny import QuickShapes, tiny
 
@@ -44,3 +44,16 @@ def test_what_explains_nothing_is_refused(given: Any, told: str, tmp_path: Path)
     with pytest.raises(LivecamError, match=told):
         annotate(tmp_path / "photo.png", tmp_path / "out.jpg", given)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.usefixtures("quick_shapes")
+@pytest.mark.parametrize("given", ["shapes", QuickShapes(), tiny()])
+def test_a_source_is_watched_with_whatever_explains(given: Any, tmp_path: Path) -> None:
+    source = "demo:?size=64x48&seconds=0.2"
+    (ledger,) = watch(source, given, window=False, report=tmp_path / "report.json")
+    assert ledger.delivered > 0
+
+
+def test_a_camera_may_be_a_number() -> None:
+    with pytest.raises(LivecamError, match="cannot open camera 987"):
+        watch(987, tiny(), window=False, report="report.json")
