@@ -122,7 +122,11 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
             [file for run in runs for file in run.files.values()],
             options.sidecars,
         )
-        yield _checked(runs)
+        checked = _checked(runs)
+        for run in checked:
+            if not run.is_still:
+                run.sink.check_encoder(Path(run.output), options.encoder)
+        yield checked
 
 
 def as_shown(inputs: Sequence[Input], output: str | None) -> list[Input]:

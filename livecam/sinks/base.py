@@ -58,6 +58,8 @@ class SinkKind:
         takes_videos: True if the pictures of a video can be written.
         takes_stills: True if still pictures can be written, each with the `path` of its frame.
         check: Called as `check(path, overwrite)` for each file, before a model is loaded. Raises OutputError.
+        check_encoder: Called as `check_encoder(path, encoder)` for each video with the user's EncoderOptions, before a
+            model is loaded. Raises OutputError.
     """
 
     recognises: Callable[[str], bool]
@@ -66,6 +68,7 @@ class SinkKind:
     takes_videos: bool = True
     takes_stills: bool = True
     check: Callable[[Path, bool], None] = lambda path, overwrite: None
+    check_encoder: Callable[[Path, Any], None] = lambda path, encoder: None
 
 
 def check_place(path: Path, overwrite: bool) -> None:

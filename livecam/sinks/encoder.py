@@ -30,6 +30,8 @@ _DEFAULTS = {
     "libx265": {"preset": "veryfast", "crf": "28", "x265-params": "log-level=error"},
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "5", "row-mt": "1"},
 }
+_COARSEST_CRF = {"libx264": 51.0, "libx264rgb": 51.0, "libx265": 51.0}
+"""The largest CRF of the encoders that do not tell FFmpeg theirs, at 8 bits a channel."""
 _SUBSAMPLING = {"yuv420p": "4:2:0", "yuv422p": "4:2:2", "yuv444p": "4:4:4"}
 _PLAYED_AS_420 = ("h264", "hevc")
 """The codecs whose 4:2:2 and 4:4:4 are of profiles that most players lack."""
@@ -55,6 +57,19 @@ class EncoderOptions:
     crf: float | None = None
 
 
+def check_encoder(options: EncoderOptions, default_codec: str) -> None:
+    """Check that an encoder exists, has the options and takes the CRF. Raises OutputError."""
+    codec = _find_codec(options.codec or default_codec).name
+    known = {option.name: option for option in av.CodecContext.create(codec, "w").supported_options.private}
+    for key, _ in _asked(options):
+        if key not in known:
+            raise OutputError(f"{codec} has no --{key}; leave it out or choose another --codec")
+    if options.crf is not None:
+        finest, coarsest = max(known["crf"].min, 0), _COARSEST_CRF.get(codec, known["crf"].max)
+        if not finest <= options.crf <= coarsest:  # NaN is not
+            raise OutputError(f"{codec} does not take --crf {options.crf:g}; it takes {finest:g} to {coarsest:g}")
+
+
 def add_encoder(
     container: OutputContainer, media: Media, options: EncoderOptions, default_codec: str
 ) -> av.VideoStream:
@@ -62,6 +77,7 @@ def add_encoder(
 
     Raises OutputError.
     """
+    check_encoder(options, default_codec)
     codec = _find_codec(options.codec or default_codec)
     pixel_format = _pixel_format(codec, av.VideoFormat(media.pixel_format))
     try:
@@ -182,12 +198,7 @@ def _find_codec(name: str) -> av.Codec:
 
 
 def _options(codec: av.Codec, context: av.VideoCodecContext, asked: EncoderOptions, media: Media) -> dict[str, str]:
-    known = {option.name for option in context.supported_options.private}
-    options = dict(_DEFAULTS.get(codec.name, {}))
-    for key, value in _asked(asked):
-        if key not in known:
-            raise OutputError(f"{codec.name} has no --{key}; leave it out or choose another --codec")
-        options[key] = str(value)
+    options = _DEFAULTS.get(codec.name, {}) | {key: str(value) for key, value in _asked(asked)}
     if codec.name == "libx265" and media.expected_frames in (1, 2):
         options["x265-params"] += ":bframes=0"  # with them, x265 gives so few pictures random times of decoding
     if context.pix_fmt == planar_format(av.VideoFormat(media.pixel_format)):

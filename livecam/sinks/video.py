@@ -21,7 +21,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.copies import add_copies
-from livecam.sinks.encoder import EncoderOptions, add_encoder, notes_on
+from livecam.sinks.encoder import EncoderOptions, add_encoder, check_encoder, notes_on
 from livecam.sinks.remux import MP4_FORMATS, describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
 from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of
 from livecam.system.files import AtomicFile
@@ -205,4 +205,5 @@ VIDEO = SinkKind(
     is_file=True,
     takes_stills=False,
     check=_check,
+    check_encoder=lambda path, encoder: check_encoder(encoder, _CONTAINERS[path.suffix.lower()][1]),
 )

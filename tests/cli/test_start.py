@@ -47,6 +47,8 @@ WITHOUT_MODEL = {
     "annotate photo.png -o exists.png": "exists.png exists",
     "annotate photo.png -o out.xyz": "has to be one of .jpg",
     "annotate photo.png --every 2": "every is for videos",
+    "annotate demo: -o out.mp4 --crf 999": "livecam: libx264 does not take --crf 999; it takes 0 to 51",
+    "annotate demo: -o out.mp4 --codec libx999": "livecam: the encoder 'libx999' is not available",
     "annotate *.mp4": "nothing is named like *.mp4",
     "annotate text.png": "text.png is not a picture",
     "annotate demo:?size=1": "size",
