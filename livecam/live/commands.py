@@ -38,86 +38,116 @@ class Commands:
         self._recorder = recorder
         self._quit_run = quit_run
         self._method = explaining.question.method
+        wanted = explaining.question.layer
+        self._layers = [*([] if wanted in explaining.stages else [wanted]), *explaining.stages]
 
     def press(self, key: str) -> None:
-        """Execute the command of a key; unknown keys do nothing."""
-        for entry in KEYS:
-            if key in entry.keys:
-                entry.command(self)
+        """Execute the command of a key, and show its answer."""
+        entry = next((entry for entry in KEYS if key in entry.keys), None)
+        answer = entry.command(self) if entry else f"{key} is no key; h shows the keys" if key.isprintable() else ""
+        if answer:
+            self._screen.answer(answer)
 
-    def quit(self) -> None:
+    def quit(self) -> str:
         """End the run."""
         self._quit_run()
+        return "closing"
 
-    def pause(self) -> None:
+    def pause(self) -> str:
         """Pause the pictures, or resume."""
         is_paused = not self._feeds[0].is_paused
         for feed in self._feeds:
             feed.pause(is_paused)
+        return "" if is_paused else "goes on"
 
-    def step(self) -> None:
+    def step(self) -> str:
         """Show one more frame of each source, then pause."""
         for feed in self._feeds:
             feed.step()
+        return "one more frame"
 
-    def snapshot(self) -> None:
+    def snapshot(self) -> str:
         """Write what is shown to files."""
-        self._screen.snapshot()
+        return self._screen.snapshot()
 
-    def record(self) -> None:
+    def record(self) -> str:
         """Begin to record, or stop."""
         if self._recorder.is_on:
             self._recorder.stop()
-        else:
-            self._recorder.start()
+            return "recording stopped"
+        self._recorder.start()
+        return "recording from the next picture on"
 
-    def next_method(self, step: int = 1) -> None:
+    def next_method(self, step: int = 1) -> str:
         """Explain by the next method, at the layer and for the class that were chosen."""
         # The next after the last one asked for, even if that was refused, so that the methods after it can be reached.
-        self._method = _next(METHODS, self._method, step)
+        self._method, place = _next(METHODS, self._method, step)
         self._ask(method=self._method)
+        return f"method {self._method}, {place}"
 
-    def next_layer(self, step: int = 1) -> None:
-        """Explain the next deeper layer; after the last comes the automatic choice."""
-        self._ask(layer=_next((None, *self._explaining.layers), self._explaining.question.layer, step))
+    def next_layer(self, step: int = 1) -> str:
+        """Explain at the next deeper stage."""
+        layer, place = _next(self._layers, self._explaining.question.layer, step)
+        self._ask(layer=layer)
+        name = f"{self._explaining.automatic_layer}, the usual one" if layer is None else layer
+        return f"layer {name}, {place}"
 
-    def next_class(self, step: int = 1) -> None:
+    def next_class(self, step: int = 1) -> str:
         """Explain the next of the model's five best classes."""
-        self._ask(target=_next(_RANKS, self._explaining.question.target, step))
+        rank, place = _next(_RANKS, self._explaining.question.target, step)
+        self._ask(target=rank)
+        return f"class {rank}, {place}"
 
-    def lock_class(self) -> None:
+    def lock_class(self) -> str:
         """Lock the class on the screen, so that it is explained whichever is best; or unlock it."""
-        is_locked = isinstance(self._explaining.question.target, int)
-        self._ask(target=None if is_locked else self._screen.shown_class())
+        if isinstance(self._explaining.question.target, int):
+            self._ask(target=None)
+            return "class let go"
+        shown = self._screen.shown_class()
+        if shown is None:
+            return "no class is shown yet"
+        if not shown.members:  # a group is kept to anyway
+            self._ask(target=shown.index)
+        return f"keeps to {shown.label}"
 
-    def change_opacity(self, step: float) -> None:
+    def change_opacity(self, step: float) -> str:
         """Draw the heatmap more or less opaque."""
-        self._restyle(opacity=round(min(max(self._screen.style.opacity + step, 0), 1), 2))
+        opacity = round(min(max(self._screen.style.opacity + step, 0), 1), 2)
+        self._restyle(opacity=opacity)
+        return f"opacity {opacity:.0%}"
 
-    def next_colormap(self) -> None:
+    def next_colormap(self) -> str:
         """Draw the heatmap in the next colours."""
-        self._restyle(colormap=_next(COLORMAPS, self._screen.style.colormap, 1))
+        colormap, place = _next(COLORMAPS, self._screen.style.colormap, 1)
+        self._restyle(colormap=colormap)
+        return f"colours {colormap}, {place}"
 
-    def next_view(self, step: int = 1) -> None:
+    def next_view(self, step: int = 1) -> str:
         """Draw the next view."""
-        self._restyle(view=_next(VIEWS, self._screen.style.view, step))
+        view, place = _next(VIEWS, self._screen.style.view, step)
+        self._restyle(view=view)
+        return f"view {view}, {place}"
 
-    def mirror(self) -> None:
+    def mirror(self) -> str:
         """Mirror the picture, for the model as well."""
         for feed in self._feeds:
             feed.is_mirrored = not feed.is_mirrored
+        return "mirrored" if self._feeds[0].is_mirrored else "not mirrored"
 
-    def full_screen(self) -> None:
+    def full_screen(self) -> str:
         """Fill the whole screen, or go back to a window."""
         self._screen.switch_full_screen()
+        return "f leaves the full screen" if self._screen.is_full_screen else ""
 
-    def figures(self) -> None:
+    def figures(self) -> str:
         """Show or hide the figures."""
         self._screen.shows_figures = not self._screen.shows_figures
+        return "" if self._screen.shows_figures else "i shows the figures"
 
-    def help(self) -> None:
+    def help(self) -> str:
         """Show or hide the help on keys."""
         self._screen.help = () if self._screen.help else [(entry.name, entry.help) for entry in KEYS]
+        return ""
 
     def _ask(self, **changes: Any) -> None:
         self._explaining.ask(dataclasses.replace(self._explaining.question, **changes))
@@ -126,18 +156,24 @@ class Commands:
         self._screen.style = dataclasses.replace(self._screen.style, **changes)
 
 
-def _next(choices: Sequence[Choice], current: Choice, step: int) -> Choice:
-    place = choices.index(current) if current in choices else 0
-    return choices[(place + step) % len(choices)]
+def _next(choices: Sequence[Choice], current: Choice, step: int) -> tuple[Choice, str]:
+    """Return the next choice, and its place as text; after the last comes the first."""
+    count = len(choices)
+    if count == 1:
+        return choices[0], "the only one"
+    place = (choices.index(current) if current in choices else 0) + step
+    wrapped = ", begins again" if place == count else ", from the end" if place < 0 else ""
+    return choices[place % count], f"{place % count + 1} of {count}{wrapped}"
 
 
 class Key(NamedTuple):
-    """An entry of the key table: the characters that a display returns, their name, a description and the command."""
+    """An entry of the key table: the characters that a display returns, their name, a description, and the command,
+    which returns a line that tells what it did, or nothing if that is seen anyway."""
 
     keys: tuple[str, ...]
     name: str
     help: str
-    command: Callable[[Commands], None]
+    command: Callable[[Commands], str]
 
 
 KEYS = (

@@ -12,6 +12,7 @@ from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.live.feed import Explained, Feed
+from livecam.live.stages import stages
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import transfer_to, uploaded
 
@@ -63,8 +64,10 @@ class ExplainerThread:
     ) -> None:
         self.question = self._answered = Question(explainer.method, explainer.wanted_layer)
         """The last question that was asked and not refused."""
-        self.layers = [layer.name for layer in explainer.survey.usable]
-        """The names of the layers that can be chosen."""
+        self.stages = stages(explainer.survey)
+        """The layers among which the user walks, None for the automatic choice."""
+        self.automatic_layer = ", ".join(layer.name for layer in explainer.survey.automatic)
+        """The name of the layer that is chosen automatically."""
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer

@@ -25,27 +25,35 @@ _SHOWN_CLASSES = 3
 _RATE_SECONDS = 2.0
 _RECENT_FRAMES = 300
 """The number of recent frames over which the latency is reported."""
-_NOTICE_SECONDS = 4.0
+_NOTICE_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
+_MOST_NOTICES = 3
 
 Bar = tuple[str, float, bool]
 """A class with its score, the length of its bar in 0..1, and True if it is explained."""
 
 
-class Notice:
-    """A line for the user, shown for some seconds. Any thread may set a new one with `tell`."""
+class Notices:
+    """Lines for the user, each shown for some seconds: what keys answer, and what any thread tells."""
 
     def __init__(self) -> None:
-        self._told = "", -math.inf
+        self._answer = "", -math.inf
+        self._told: tuple[tuple[str, float], ...] = ()
+
+    def answer(self, line: str) -> None:
+        """Show what the last key did, in place of what the one before did."""
+        self._answer = line, time.monotonic() + _ANSWER_SECONDS
 
     def tell(self, line: str) -> None:
-        """Show this line from now on."""
-        self._told = line, time.monotonic()
+        """Show a line from now on."""
+        others = [told for told in self._told if told[0] != line]
+        self._told = (*others[1 - _MOST_NOTICES :], (line, time.monotonic() + _NOTICE_SECONDS))
 
     @property
-    def line(self) -> str:
-        """The line; empty once its time is over."""
-        line, told_seconds = self._told
-        return line if time.monotonic() - told_seconds < _NOTICE_SECONDS else ""
+    def lines(self) -> list[str]:
+        """The lines whose time is not over."""
+        now = time.monotonic()
+        return [line for line, until_seconds in (self._answer, *self._told) if now < until_seconds]
 
 
 class Rate:

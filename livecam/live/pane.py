@@ -142,7 +142,7 @@ class Pane:
             shows_figures: Show the figures and the bars of classes, too.
         """
         if self.drawn is None:
-            return self._without_a_map([self.feed.source.name, self._waits_for, *notices])
+            return self._without_a_map([*notices, self._waits_for])
         if self._bgr is None:
             self._bgr = self._to_screen(self.drawn.picture, self.drawn.aspect)
         bgr = self._bgr.copy()
@@ -150,11 +150,11 @@ class Pane:
         lost_seconds = signal.lost_seconds() or 0.0
         if lost_seconds >= _LOST_SECONDS:
             np.copyto(bgr, bgr // 3)
-            draw_lines(bgr, [f"no signal for {lost_seconds:.0f} s: {signal.problem}", *notices])
+            draw_lines(bgr, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
             return bgr
         lines = self._figures.lines(self.drawn.explanation, self.drawn.facts) if shows_figures else []
         bars = bars_of(self.drawn.explanation) if shows_figures else []
-        draw_lines(bgr, [*lines, *notices], bars, top=_caption_height(self.drawn, bgr.shape[0]))
+        draw_lines(bgr, [*notices, *lines], bars, top=_caption_height(self.drawn, bgr.shape[0]))
         return bgr
 
     @property

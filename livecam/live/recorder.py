@@ -243,10 +243,13 @@ class Recorder:
 
     def _end(self, source: int) -> None:
         recording = self._current[source]
-        self._put(recording.finish)
+        self._put(partial(self._finish, recording))
         del self._current[source]
-        if recording.failure is None:
-            self._tell(f"{recording.path.name} is being completed")
+
+    def _finish(self, recording: Recording) -> None:
+        recording.finish()
+        if recording.written and recording.failure is None:
+            self._tell(f"saved {recording.path.name} in {recording.path.parent.absolute()}")
 
     def _put(self, job: Callable[[], None] | None) -> None:
         """Queue a job for the thread, unless the thread has ended."""

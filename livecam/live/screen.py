@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from livecam.errors import OutputError
-from livecam.explanation import Explanation
+from livecam.explanation import ClassMap, Explanation
 from livecam.live.display import Display
 from livecam.live.feed import Feed
-from livecam.live.hud import Notice, draw_help
+from livecam.live.hud import Notices, draw_help
 from livecam.live.pane import Drawn, Pane
 from livecam.live.recorder import Recorder, write_snapshot
 from livecam.picture.frame import Frame
@@ -36,7 +37,7 @@ class Screen:
         feeds: The sources; each gets a pane.
         display: Where the picture is shown.
         recorder: Records the panes while it is on.
-        notice: A line for the user, which is shown.
+        notices: Lines for the user, which are shown.
         style: How frames are drawn.
         max_age_seconds: A map of an earlier frame is hidden if it is older.
         model_name: The name of the model, shown while it is loaded.
@@ -48,7 +49,7 @@ class Screen:
         feeds: Sequence[Feed],
         display: Display,
         recorder: Recorder,
-        notice: Notice,
+        notices: Notices,
         style: Style,
         *,
         max_age_seconds: float,
@@ -63,9 +64,10 @@ class Screen:
         self._panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
         self._display = display
         self._recorder = recorder
-        self._notice = notice
+        self._shown_notices = notices
+        self.answer = notices.answer
         self._on_shown = on_shown
-        self._is_full_screen = False
+        self.is_full_screen = False
         self._refreshed_seconds = -math.inf
         self._title = ", ".join(feed.source.name for feed in feeds) + f" - {model_name} - livecam"
 
@@ -99,24 +101,24 @@ class Screen:
             draw_help(picture, self.help)
         self._display.show(picture, self._title)
 
-    def shown_class(self) -> int | None:
-        """Return the number of the class that is explained in the first pane; None before its first frame."""
+    def shown_class(self) -> ClassMap | None:
+        """Return the class that is explained in the first pane; None before its first frame."""
         drawn = self._panes[0].drawn
-        return drawn.explanation.index if drawn else None
+        return drawn.explanation.classes[0] if drawn else None
 
-    def snapshot(self) -> None:
-        """Write the panes to files, and show the file names to the user."""
+    def snapshot(self) -> str:
+        """Write the panes to files; return where they are, or why they are not."""
         drawn = [(number, pane) for number, pane in enumerate(self._panes) if pane.drawn is not None]
         try:
             names = [write_snapshot(number, *pane.snapshot()).name for number, pane in drawn]
-            self._notice.tell(f"kept {', '.join(names)}")
         except OutputError as exc:
-            self._notice.tell(str(exc))
+            return str(exc)
+        return f"saved {', '.join(names)} in {Path.cwd()}" if names else "there is no picture yet"
 
     def switch_full_screen(self) -> None:
         """Fill the whole screen, or go back to a window."""
-        self._is_full_screen = not self._is_full_screen
-        self._display.set_full_screen(self._is_full_screen)
+        self.is_full_screen = not self.is_full_screen
+        self._display.set_full_screen(self.is_full_screen)
 
     def _draw_next(self, number: int, pane: Pane) -> Drawn | None:
         """Draw and record the next frame of a feed, if one waits."""
@@ -144,10 +146,12 @@ class Screen:
     def _notices(self, number: int, pane: Pane) -> list[str]:
         """Return the lines that the user must see even if the figures are hidden."""
         recording = self._recorder.status(number)
+        is_named = pane.drawn is None or len(self._panes) > 1
         return [
+            *([pane.feed.source.name] if is_named else []),
             *(["paused"] if pane.feed.is_paused else []),
             *([recording] if recording else []),
-            *([self._notice.line] if self._notice.line else []),
+            *self._shown_notices.lines,
         ]
 
 

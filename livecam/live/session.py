@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from livecam.live.commands import QUIT_KEYS, Commands
 from livecam.live.display import Display
 from livecam.live.feeds import Feeds
-from livecam.live.hud import Notice
+from livecam.live.hud import Notices
 from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
 from livecam.render import Style
@@ -65,7 +65,7 @@ class Session:
     Attributes:
         ledgers: The account of each source.
         recorder: The recorder of the run.
-        notice: The line for the user on the screen.
+        notices: The lines for the user on the screen.
         explainer: The explainer, once it is loaded.
     """
 
@@ -82,9 +82,9 @@ class Session:
         options = options or SessionOptions()
         self._feeds = feeds
         self.ledgers = [feed.ledger for feed in feeds]
-        self.notice = Notice()
+        self.notices = Notices()
         self.recorder = Recorder(
-            options.recordings, overwrite=options.overwrite, goes_on=display.has_screen, tell=self.notice.tell
+            options.recordings, overwrite=options.overwrite, goes_on=display.has_screen, tell=self.notices.tell
         )
         self.explainer: Explainer | None = None
         self._load = load
@@ -94,7 +94,7 @@ class Session:
             feeds,
             display,
             self.recorder,
-            self.notice,
+            self.notices,
             options.style,
             max_age_seconds=options.max_age_seconds,
             model_name=model_name,
@@ -153,7 +153,7 @@ class Session:
             self._feeds,
             self._feeds.changed,
             explainer,
-            self.notice.tell,
+            self.notices.tell,
             is_steady=self._options.is_steady,
             shows_every=self._options.shows_every,
         )

@@ -120,7 +120,7 @@ def watch(
         load, model_name = partial(_loaded, explainer, steady), explainer if isinstance(explainer, str) else model_name
         session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
         if shown_on.has_screen:
-            entries.tell_failure = session.notice.tell
+            entries.tell_failure = session.notices.tell
         try:
             session.run()
             entries.raise_failure()

@@ -14,7 +14,7 @@ from livecam.live.commands import Commands
 from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Explained, Feed
 from livecam.live.feeds import Feeds
-from livecam.live.hud import Notice
+from livecam.live.hud import Notices
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
 from livecam.live.session import Session, SessionOptions
@@ -67,20 +67,20 @@ class Parts:
         changed = threading.Condition()
         self.feeds = [Feed(source, changed) for source in sources]
         self.reader = reader or NumberReader()
-        self.notice, self.display = Notice(), FakeDisplay()
-        self.recorder = Recorder([], overwrite=False, goes_on=True, tell=self.notice.tell)
+        self.notices, self.display = Notices(), FakeDisplay()
+        self.recorder = Recorder([], overwrite=False, goes_on=True, tell=self.notices.tell)
         self.explaining = ExplainerThread(
             self.feeds,
             changed,
             self.reader,  # type: ignore[arg-type]
-            self.notice.tell,
+            self.notices.tell,
             **{"is_steady": False, "shows_every": False} | options,
         )
         self.screen = Screen(
             self.feeds,
             self.display,
             self.recorder,
-            self.notice,
+            self.notices,
             Style(),
             max_age_seconds=0.5,
             model_name="tiny",

@@ -36,6 +36,47 @@ def test_no_key_is_in_the_table_twice() -> None:
     assert all(entry.help for entry in KEYS)
 
 
+ANSWERS = {
+    "m": f"method {METHODS[1]}, 2 of {len(METHODS)}",
+    "M": f"method {METHODS[-1]}, {len(METHODS)} of {len(METHODS)}, from the end",
+    "l": "layer features, 1 of 2, begins again",
+    "L": "layer features, 1 of 2",
+    "ll": "layer evidence, the usual one, 2 of 2",
+    "c": "class top2, 2 of 5",
+    "C": "class top5, 5 of 5, from the end",
+    "k": "keeps to dog",
+    "kk": "class let go",
+    "]": "opacity 60%",
+    "[": "opacity 40%",
+    "[-": "opacity 30%",
+    "p": f"colours {COLORMAPS[1]}, 2 of {len(COLORMAPS)}",
+    "v": f"view {VIEWS[1]}, 2 of {len(VIEWS)}",
+    "vV": f"view {VIEWS[0]}, 1 of {len(VIEWS)}",
+    "x": "mirrored",
+    "xx": "not mirrored",
+    "f": "f leaves the full screen",
+    "i": "i shows the figures",
+    "  ": "goes on",
+    ".": "one more frame",
+    "r": "recording from the next picture on",
+    "rr": "recording stopped",
+    "j": "j is no key; h shows the keys",
+}
+
+
+@pytest.mark.parametrize(("keys", "answer"), ANSWERS.items())
+def test_a_key_answers_on_the_screen_for_a_while(parts: Parts, keys: str, answer: str) -> None:
+    show_class(parts, ("dog",))
+    parts.press(keys)
+    assert parts.notices.lines == [answer]
+
+
+def test_every_key_answers_or_is_seen_to_do_something(parts: Parts) -> None:
+    answered = {keys[-1] for keys in ANSWERS}
+    seen_by_themselves = {"q", "s", "h"}
+    assert {entry.keys[0] for entry in KEYS} - answered - seen_by_themselves == set()
+
+
 def test_a_key_that_is_not_in_the_table_does_nothing(parts: Parts) -> None:
     before = parts.explaining.question, parts.screen.style
     parts.press("\x00j5")
@@ -84,12 +125,10 @@ def test_methods_and_layers_are_asked_for(parts: Parts) -> None:
     parts.press("MM")
     assert parts.explaining.question.method == METHODS[-1]
     asked = []
-    for _ in range(3):
-        parts.press("l")
+    for key in "llL":
+        parts.press(key)
         asked.append(parts.explaining.question.layer)
-    assert asked == ["features", "evidence", None]
-    parts.press("L")
-    assert parts.explaining.question.layer == "evidence"
+    assert asked == ["features", None, "features"]
     assert parts.explaining.question.method == METHODS[-1]
 
 

@@ -190,7 +190,7 @@ def test_a_recording_that_fails_is_told_and_the_run_goes_on(full_disk: FullDisk)
     with pytest.raises(OutputError, match="not recorded: cannot write out.mp4: the disk is full"):
         run()
     assert len(run.shown) == 20
-    assert run.session.notice.line == "cannot write out.mp4: the disk is full"
+    assert run.session.notices.lines[-1] == "cannot write out.mp4: the disk is full"
     (recording,) = run.session.recorder.report()
     step = full_disk._fails_at
     assert recording["problem"] == "cannot write out.mp4: the disk is full"
@@ -238,7 +238,7 @@ def test_a_snapshot_is_the_picture_and_what_the_model_said(tmp_path: Path, monke
     picture = picture_in(png)
     assert picture.shape == (HEIGHT, WIDTH, 3)
     assert number_in(picture) == 4
-    assert png.name in run.session.notice.line
+    assert run.session.notices.lines == [f"saved {png.name} in {tmp_path}"]
 
 
 def test_a_snapshot_has_square_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from livecam.explain.motion import MotionFinder
 from livecam.explanation import Prediction
 from livecam.ledger import LIVE, Ledger
 from livecam.live.feed import Feed, Shown
-from livecam.live.hud import Figures, Notice, bars_of, draw_help, draw_lines
+from livecam.live.hud import Figures, Notices, bars_of, draw_help, draw_lines
 from livecam.live.pane import Follower, Pane
 from livecam.live.screen import arranged
 from livecam.picture.media import Orientation
@@ -156,7 +157,7 @@ def test_what_the_user_has_to_know_is_shown_without_the_figures() -> None:
     parts.press(" ")
     paused = on_display(parts)
     parts.press(" ")
-    parts.notice.tell("kept livecam.png")
+    parts.notices.tell("kept livecam.png")
     told = on_display(parts)
     assert len({picture.tobytes() for picture in (plain, paused, told)}) == 3
 
@@ -172,12 +173,17 @@ def test_a_frame_on_the_screen_that_is_given_another_explanation_is_drawn_again(
 
 
 def test_a_notice_lasts_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    notice = Notice()
-    assert notice.line == ""
-    notice.tell("kept")
-    assert notice.line == "kept"
-    monkeypatch.setattr("livecam.live.hud.time", SimpleNamespace(monotonic=lambda: float("inf")))
-    assert notice.line == ""
+    notices = Notices()
+    assert notices.lines == []
+    for line in "abcbd":
+        notices.tell(line)
+    notices.answer("opacity 60%")
+    notices.answer("opacity 70%")
+    assert notices.lines == ["opacity 70%", "c", "b", "d"]
+    begin = time.monotonic()
+    for later, left in ((3, ["c", "b", "d"]), (9, [])):
+        monkeypatch.setattr("livecam.live.hud.time", SimpleNamespace(monotonic=lambda late=begin + later: late))
+        assert notices.lines == left
 
 
 def test_a_lost_signal_is_told_over_a_darkened_picture() -> None:

@@ -242,7 +242,7 @@ def test_a_method_that_does_not_fit_is_told_and_the_one_before_goes_on() -> None
     frames_since: list[int] = []
 
     def press() -> str:
-        if run.session.notice.line:
+        if "eigencam does not explain a class" in run.session.notices.lines:
             frames_since.append(run.display.frames)
             return "q" if frames_since[-1] > frames_since[0] + 5 else ""
         if run.shown and reader.method == METHODS[len(pressed)]:
@@ -252,7 +252,7 @@ def test_a_method_that_does_not_fit_is_told_and_the_one_before_goes_on() -> None
 
     run.display.press = press
     run()
-    assert run.session.notice.line == "eigencam does not explain a class"
+    assert "eigencam does not explain a class" in run.session.notices.lines
     assert reader.asked[-1][0] == "finercam"
 
 
@@ -263,7 +263,7 @@ def test_a_method_behind_one_that_does_not_fit_can_be_reached() -> None:
     def press() -> str:
         if reader.method == "fem":
             return "q"
-        is_refused = "eigencam" in run.session.notice.line
+        is_refused = "eigencam does not explain a class" in run.session.notices.lines
         asked = {method for method, _, _ in reader.asked}
         return "m" if reader.method in asked or is_refused else ""
 
@@ -281,7 +281,7 @@ def test_after_a_refused_question_the_one_before_is_answered_and_nothing_else_ch
     with parts.explaining_thread():
         wait_until(lambda: not feed.shows_every)
     assert parts.explaining.question == before
-    assert parts.notice.line == "eigencam does not explain a class"
+    assert parts.notices.lines == ["eigencam does not explain a class"]
 
 
 def test_a_class_is_kept_to_until_it_is_let_go() -> None:

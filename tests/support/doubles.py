@@ -90,7 +90,10 @@ class NumberReader:
     """
 
     layer, wanted_layer, engine, precision = "features", None, "eager", "fp32"
-    survey = SimpleNamespace(usable=[SimpleNamespace(name="features"), SimpleNamespace(name="evidence")])
+    survey = SimpleNamespace(
+        usable=[SimpleNamespace(name=name, is_eligible=True) for name in ("features", "evidence")],
+        automatic=[SimpleNamespace(name="evidence")],
+    )
     heat_options = HeatOptions()
     usual_batch = 4
     refused = ("eigencam",)
