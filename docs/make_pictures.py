@@ -70,7 +70,7 @@ def main() -> None:
     other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
     save("recipe4", as_published(picture, other, view="raw"), as_published(picture, other))
     plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
-    save("recipe5", as_published(picture, plus, view="panels"))
+    save("recipe5", as_published(picture, plus, view="panels", columns=3))
     save("recipe6", *similar(photograph))
     views = [overlay(picture, both, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
     marked = overlay(picture, Explainer("shapes", threshold=0.3)(picture), contour=True, colorbar=True, caption=True)

@@ -41,6 +41,7 @@ class ClassMap:
         heatmap: The heat of the map, (h, w) float32 in [0, 1]: 1 is full heat. It is all 0 if there is no
             evidence, and before heat is made of the map (`livecam.explain.heat`).
         cutoff: The value of the map up to which the heat is 0; it is 0 unless a threshold was asked for.
+        full: The value of the map from which on the heat is 1; it is not above the cutoff if there is no evidence.
     """
 
     index: int
@@ -50,6 +51,7 @@ class ClassMap:
     cam: np.ndarray
     heatmap: np.ndarray
     cutoff: float = 0.0
+    full: float = 0.0
     members: tuple[int, ...] = ()
 
     @property

@@ -312,6 +312,13 @@ DRAWING = Section(
             help=f"What is drawn: {', '.join(VIEWS)}.",
         ),
         Option(
+            ["--columns"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            show_default="as keeps the shape of the picture",
+            help="Draw this many panels side by side, in views with several.",
+        ),
+        Option(
             ["--blend"],
             type=click.Choice(BLENDS),
             default="evidence",

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -47,6 +48,14 @@ class HeatOptions:
             raise LivecamError(f"scale is auto or a number above 0, not {self.scale!r}")
 
 
+class Heated(NamedTuple):
+    """The heat of a signed map, (h, w) float32 in [0, 1], and the values of the map that are heat 0 and full heat."""
+
+    heatmap: np.ndarray
+    cutoff: float
+    full: float
+
+
 class Heat:
     """Converts maps to heat, each independently of the others."""
 
@@ -62,11 +71,10 @@ class Heat:
         )
 
     def _of_class(self, one: ClassMap) -> ClassMap:
-        heatmap, cutoff = self(one.cam)
-        return dataclasses.replace(one, heatmap=heatmap, cutoff=cutoff)
+        return dataclasses.replace(one, **self(one.cam)._asdict())
 
-    def __call__(self, cam: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return the heat of a signed map (h, w) float32, in [0, 1], and the map value that corresponds to heat 0."""
+    def __call__(self, cam: np.ndarray) -> Heated:
+        """Return the heat of a signed map, (h, w) float32."""
         cam = self.smoothed(cam)
         return self.scaled(cam, float(cam.max()))
 
@@ -76,20 +84,22 @@ class Heat:
             return cam
         return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
 
-    def scaled(self, cam: np.ndarray, strongest: float) -> tuple[np.ndarray, float]:
-        """Return heat and cutoff of a smoothed map; full heat is `strongest` unless `scale` is a number."""
+    def scaled(self, cam: np.ndarray, strongest: float) -> Heated:
+        """Return the heat of a smoothed map; full heat is `strongest` unless `scale` is a number."""
         full = strongest if self._options.scale == "auto" else float(self._options.scale)
         cutoff = self._cutoff(cam, full)
         if full <= (cutoff if self._options.threshold == "min" else max(cutoff, 0)):
-            return np.zeros_like(cam), cutoff
-        return np.clip((cam - cutoff) / (full - cutoff), 0, 1), cutoff
+            return Heated(np.zeros_like(cam), cutoff, full)
+        return Heated(np.clip((cam - cutoff) / (full - cutoff), 0, 1), cutoff, full)
 
     def _cutoff(self, cam: np.ndarray, full: float) -> float:
         threshold = self._options.threshold
         if threshold == "auto":
-            return _otsu(np.maximum(cam, 0))
+            return _otsu(np.clip(cam, 0, max(full, 0)))
         if threshold == "min":
-            return float(cam.min())
+            lowest = float(cam.min())
+            # A map that is above a given scale everywhere is full heat everywhere.
+            return lowest if lowest < full or self._options.scale == "auto" else 0.0
         return float(threshold) * max(full, 0.0)
 
 
@@ -159,11 +169,11 @@ class Steadiness:
         self._strongest = max(faded, *map(_strength, cams))
         steady = []
         for one, cam in zip(classes, cams, strict=True):
-            heat, cutoff = self._heat.scaled(cam, self._strongest)
+            heat, cutoff, full = self._heat.scaled(cam, self._strongest)
             if motion is not None and one.index in self._shown:
                 past = np.clip(motion.moved(self._shown[one.index], explanation.region), 0, 1)
                 heat = _mean(heat, past, math.exp(-seconds / _MEMORY_SECONDS))
-            steady.append(dataclasses.replace(one, heatmap=heat, cutoff=cutoff))
+            steady.append(dataclasses.replace(one, heatmap=heat, cutoff=cutoff, full=full))
         self._shown = {one.index: one.heatmap for one in steady}
         return dataclasses.replace(explanation, classes=tuple(steady), runner_up=None)
 

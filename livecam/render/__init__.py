@@ -23,7 +23,7 @@ def overlay(image: np.ndarray, explanation: Explanation, *, caption: bool = Fals
         explanation: The explanation that an `Explainer` returned for it.
         caption: Write the class and its score into the picture.
         **style: The other fields of `livecam.render.Style`: view, blend, opacity, colormap, contour,
-            colorbar.
+            colorbar, columns.
 
     Returns:
         A new picture, (H', W', 3) uint8 RGB; larger than `image` if the view has several panels.

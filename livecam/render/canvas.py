@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import groupby
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from livecam.picture.color import Color
 from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import PLANAR, plane_values
+from livecam.render.stretching import Place, clipped, colored, looked_up_on, stretched, trimmed
 
 RGB = tuple[int, int, int]
 """A colour: red, green and blue in 0..255."""
@@ -20,33 +22,24 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 _BOX_KEEPS = 0.35
 """The share of the picture that shines through the box behind a text."""
-_FINER = 2
-"""The resolution, relative to the map, of the grid on which colours are looked up before they are stretched.
-
-Looking up a colour for every pixel costs as much as stretching and blending together. With two steps from each of the
-map's points to the next the stretched colours are half a level off on average, and blending halves that again."""
 
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """256 colours by level, from no heat to full heat: `rgb` is (256, 3) uint8."""
+    """256 colours by level, from no heat to full heat.
 
-    rgb: np.ndarray
-
-
-class Place(NamedTuple):
-    """The position of a map in a plane, where it is stretched to `width` x `height` pixels.
-
-    `where` are the rows and columns of the plane that the map lies on. `inside` are the rows and columns of the
-    stretched map that fall on them; the others lie beyond the picture. `covers` is True if the map hides all of the
-    plane.
+    Attributes:
+        rgb: The colours, (256, 3) uint8.
+        opacity: Their opacity in 0..1: one for all, or by level, (256,) float32.
     """
 
-    width: int
-    height: int
-    where: tuple[slice, slice]
-    inside: tuple[slice, slice]
-    covers: bool
+    rgb: np.ndarray
+    opacity: float | np.ndarray = 1.0
+
+    @functools.cached_property
+    def kept(self) -> np.ndarray | None:
+        """The share of the picture below that is kept, by level, (256,) uint8 in 255ths; None if it is one for all."""
+        return _kept(self.opacity) if isinstance(self.opacity, np.ndarray) else None
 
 
 class Canvas:
@@ -100,9 +93,7 @@ class Canvas:
             plane[:] = value
         self._ground = self._planes
 
-    def blend(
-        self, levels: np.ndarray, region: Region, palette: Palette, opacity: float | np.ndarray, blocks: bool = False
-    ) -> None:
+    def blend(self, levels: np.ndarray, region: Region, palette: Palette, *, blocks: bool = False) -> None:
         """Blend the colours of a map over a region of the picture.
 
         Blending is linear and the palette is converted to the colour space of the planes, so that the result equals a
@@ -111,22 +102,26 @@ class Canvas:
         Args:
             levels: The map of the region, upright, (h, w) uint8; it is stretched to the region's size.
             region: The part of the upright picture that the map covers; it may reach beyond the picture.
-            palette: The colours by level.
-            opacity: In 0..1: one for all levels, or a float32 table by level, (256,).
+            palette: The colours by level, and their opacity.
             blocks: Draw each cell of the map as a block instead of interpolating between them.
         """
         levels, places = self._laid_out(levels, region)
+        if palette.kept is not None:
+            levels, places = trimmed(levels, places, palette.kept < 255, self._shapes)
+            if not levels.size:
+                return
         if not all(place.covers for place in places):
             self.settle()
-        for below, plane, table, place in zip(self._ground, self._planes, self._table(palette), places, strict=True):
-            below, target = below[place.where], plane[place.where]
-            if isinstance(opacity, np.ndarray):
-                keeps, adds = (_colored(levels, weights, place, blocks) for weights in _premultiplied(table, opacity))
-                _composite(target, below, keeps, adds)
-            elif opacity == 1:
-                np.copyto(target, _colored(levels, table, place, blocks))
-            else:
-                cv2.addWeighted(below, 1 - opacity, _colored(levels, table, place, blocks), opacity, 0, dst=target)
+        layers = zip(places, self._ground, self._planes, self._added(palette), strict=True)
+        for place, alike in groupby(layers, key=itemgetter(0)):
+            grid = looked_up_on(levels, place, blocks)
+            keeps = None if palette.kept is None else colored(grid, palette.kept, place, blocks)
+            for _, below, plane, table in alike:
+                adds, target, below = colored(grid, table, place, blocks), plane[place.where], below[place.where]
+                if keeps is None:
+                    _mix(target, below, adds, float(palette.opacity))
+                else:
+                    _composite(target, below, keeps, adds)
         self._ground = self._planes
 
     def write(self, letters: np.ndarray, x: int, y: int, rgb: RGB) -> None:
@@ -160,8 +155,8 @@ class Canvas:
         """
         self.settle()
         levels, (place, *_) = self._laid_out(levels, region)
-        stretched = _stretched(levels, place.width, place.height)[place.inside]
-        _, hot = cv2.threshold(stretched, level - 1, 1, cv2.THRESH_BINARY)
+        pixels = stretched(levels, place.width, place.height)[place.inside]
+        _, hot = cv2.threshold(pixels, level - 1, 1, cv2.THRESH_BINARY)
         rows, columns = place.where
         corner = (columns.start, rows.start)
         borders, _ = cv2.findContours(hot, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
@@ -180,7 +175,11 @@ class Canvas:
         """Return the values of a palette in each plane, (3, 256) uint8."""
         return _table(palette, self._pixel_format, self._color)
 
-    def _laid_out(self, levels: np.ndarray, region: Region) -> tuple[np.ndarray, tuple[Place, ...]]:
+    def _added(self, palette: Palette) -> np.ndarray:
+        """Return what a palette adds to what is kept of each plane, (3, 256) uint8."""
+        return _added_by(palette, self._pixel_format, self._color)
+
+    def _laid_out(self, levels: np.ndarray, region: Region) -> tuple[np.ndarray, Sequence[Place]]:
         """Turn a map of the upright picture into one of the coded picture, and return its place in each plane too."""
         coded = np.ascontiguousarray(self._orientation.coded(levels))
         return coded, _places(region, self._orientation, self._shapes)
@@ -213,15 +212,7 @@ def _place(region: Region, plane_height: int, plane_width: int) -> Place:
     left, top = round(region.left * plane_width), round(region.top * plane_height)
     width = max(round(region.right * plane_width) - left, 1)
     height = max(round(region.bottom * plane_height) - top, 1)
-    x, y = max(left, 0), max(top, 0)
-    x_end, y_end = min(left + width, plane_width), min(top + height, plane_height)
-    return Place(
-        width,
-        height,
-        where=(slice(y, y_end), slice(x, x_end)),
-        inside=(slice(y - top, y_end - top), slice(x - left, x_end - left)),
-        covers=(x, y, x_end, y_end) == (0, 0, plane_width, plane_height),
-    )
+    return clipped(left, top, width, height, plane_height, plane_width)
 
 
 @functools.lru_cache(maxsize=64)
@@ -235,37 +226,39 @@ def _table(palette: Palette, pixel_format: str, color: Color) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
+def _added_by(palette: Palette, pixel_format: str, color: Color) -> np.ndarray:
+    table = _table(palette, pixel_format, color)
+    return table if palette.kept is None else _added(table, palette.kept)
+
+
+@functools.lru_cache(maxsize=64)
 def _letter_tables(rgb: RGB, pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each plane, by coverage of letters, the share kept of the picture and the colour added to it."""
     ramp = np.linspace(BLACK, rgb, 256).round().astype(np.uint8)
-    opacity = 1 - _BOX_KEEPS * np.linspace(1, 0, 256)
-    return [_premultiplied(table, opacity) for table in plane_values(ramp, pixel_format, color).T]
+    kept = _kept(1 - _BOX_KEEPS * np.linspace(1, 0, 256))
+    return [(kept, _added(table, kept)) for table in plane_values(ramp, pixel_format, color).T]
 
 
-def _premultiplied(table: np.ndarray, opacity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return by level the share kept of the picture below, in 255ths, and the value added to it; both uint8."""
-    keeps = np.round(255 * (1 - opacity))
-    return keeps.astype(np.uint8), np.round(table * (1 - keeps / 255)).astype(np.uint8)
+def _kept(opacity: np.ndarray) -> np.ndarray:
+    """Return by level the share that is kept of the picture below, (256,) uint8, in 255ths."""
+    return np.round(255 * (1 - opacity)).astype(np.uint8)
+
+
+def _added(table: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return by level the value that is added to what is kept, (..., 256) uint8."""
+    return np.round(table * (1 - kept / 255)).astype(np.uint8)
+
+
+def _mix(target: np.ndarray, below: np.ndarray, colors: np.ndarray, opacity: float) -> None:
+    """Write `below * (1 - opacity) + colors * opacity` into the target; all are (h, w) uint8."""
+    if opacity == 1:
+        np.copyto(target, colors)
+    else:
+        cv2.addWeighted(below, 1 - opacity, colors, opacity, 0, dst=target)
 
 
 def _composite(target: np.ndarray, below: np.ndarray, keeps: np.ndarray, adds: np.ndarray) -> None:
     """Write `below * keeps / 255 + adds` into the target; all are (h, w) uint8."""
-    cv2.multiply(below, keeps, dst=target, scale=1 / 255)
-    cv2.add(target, adds, dst=target)
-
-
-def _colored(levels: np.ndarray, table: np.ndarray, place: Place, blocks: bool) -> np.ndarray:
-    """Look up levels in a table, (256,) uint8, and stretch the result to its place in a plane."""
-    height, width = levels.shape
-    if blocks:
-        size = (place.width, place.height)
-        return cv2.resize(cv2.LUT(levels, table), size, interpolation=cv2.INTER_NEAREST_EXACT)[place.inside]
-    # If the plane is hardly larger than the finer grid, a second stretch would cost more than it saves.
-    if max(width / place.width, height / place.height) * _FINER <= 0.5:
-        finer = cv2.LUT(_stretched(levels, width * _FINER, height * _FINER), table)
-        return _stretched(finer, place.width, place.height)[place.inside]
-    return cv2.LUT(_stretched(levels, place.width, place.height)[place.inside], table)
-
-
-def _stretched(levels: np.ndarray, width: int, height: int) -> np.ndarray:
-    return cv2.resize(levels, (width, height), interpolation=cv2.INTER_LINEAR)
+    if target.size:  # else all of it lies beyond the picture
+        cv2.multiply(below, keeps, dst=target, scale=1 / 255)
+        cv2.add(target, adds, dst=target)

@@ -54,7 +54,7 @@ def draw_colorbar(canvas: Canvas, palette: Palette) -> None:
     canvas.write(one, left, top, WHITE)
     canvas.write(zero, left, bottom, WHITE)
     bar = Region(left / width, (top + len(one)) / height, 1.0, bottom / height)
-    canvas.blend(_BAR, bar, palette, 1.0)
+    canvas.blend(_BAR, bar, palette)
 
 
 def letter_size(width: int, height: int) -> int:

@@ -12,7 +12,8 @@ from torch.nn import functional
 from livecam.picture.color import Color
 from livecam.picture.media import Orientation, Region
 from livecam.picture.transfer import DevicePlanes, stacked
-from livecam.render.canvas import RGB, Canvas, Palette, Place
+from livecam.render.canvas import RGB, Canvas, Palette
+from livecam.render.stretching import Place
 
 
 class DeviceCanvas(Canvas):
@@ -58,15 +59,14 @@ class DeviceCanvas(Canvas):
             for plane, value in zip(planes, self._ink(rgb), strict=True):
                 plane.fill_(value)
 
-    def blend(
-        self, levels: np.ndarray, region: Region, palette: Palette, opacity: float | np.ndarray, blocks: bool = False
-    ) -> None:
+    def blend(self, levels: np.ndarray, region: Region, palette: Palette, *, blocks: bool = False) -> None:
         if self.is_settled:
-            super().blend(levels, region, palette, opacity, blocks)
+            super().blend(levels, region, palette, blocks=blocks)
             return
         levels, places = self._laid_out(levels, region)
-        adds = self._table(palette) * np.float32(opacity) + np.float32(0.5)  # rounds when truncated later
-        keeps = np.broadcast_to(1 - np.float32(opacity), (1, adds.shape[1]))
+        opacity = np.float32(palette.opacity)
+        adds = self._table(palette) * opacity + np.float32(0.5)  # rounds when truncated later
+        keeps = np.broadcast_to(1 - opacity, (1, adds.shape[1]))
         with self._transfer.drawing():
             below = self._uploaded.here() if self._drawn is None else self._drawn
             if self._drawn is None:

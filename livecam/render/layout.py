@@ -21,8 +21,7 @@ class Layout:
         frame_size: The size of the frame in each panel.
         panel_size: The size of a panel: the frame's, or made even where there are several panels, so that the next one
             begins on a whole pixel of the chroma.
-        origins: The top left corner, (x, y), of each slot for a panel, in the reading order of the upright picture.
-            There may be more slots than panels.
+        origins: The top left corner, (x, y), of each panel, in the reading order of the upright picture.
     """
 
     size: tuple[int, int]
@@ -30,10 +29,22 @@ class Layout:
     panel_size: tuple[int, int]
     origins: tuple[tuple[int, int], ...]
 
+    @property
+    def is_filled(self) -> bool:
+        """True if the panels leave no part of the picture free."""
+        return len(self.origins) * math.prod(self.panel_size) == math.prod(self.size)
+
 
 @functools.lru_cache(maxsize=64)
-def lay_out(panels: int, width: int, height: int, orientation: Orientation, largest_side: int | None = None) -> Layout:
-    """Lay out panels: up to three side by side, more in a grid that is about square.
+def lay_out(
+    panels: int,
+    width: int,
+    height: int,
+    orientation: Orientation,
+    largest_side: int | None = None,
+    columns: int | None = None,
+) -> Layout:
+    """Lay out panels in rows; a last row that is not full is centred.
 
     Args:
         panels: How many there are.
@@ -42,29 +53,34 @@ def lay_out(panels: int, width: int, height: int, orientation: Orientation, larg
         orientation: How the coded frame is turned to stand upright.
         largest_side: The maximum width and height of the picture in pixels; several panels are scaled down to fit. A
             single panel is never scaled.
+        columns: The number of panels in a row; None for as many as there are rows, or one more, so that the whole has
+            about the shape of the frame.
     """
     if panels == 1:
         return Layout((width, height), (width, height), (width, height), ((0, 0),))
-    columns = panels if panels <= 3 else math.ceil(math.sqrt(panels))
+    columns = min(columns or math.ceil(math.sqrt(panels)), panels)
     rows = math.ceil(panels / columns)
     across, down = orientation.swap(columns, rows)
     limit = largest_side or math.inf
     scale = min(1.0, limit / (across * _even(width)), limit / (down * _even(height)))
     if scale < 1:
         width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
-    panel_width, panel_height = _even(width), _even(height)
-    corners = [
-        orientation.swap(
-            columns - 1 - column if orientation.flipped_x else column, rows - 1 - row if orientation.flipped_y else row
-        )
-        for row in range(rows)
-        for column in range(columns)
-    ]
+    panel_size = _even(width), _even(height)
+    upright_width, upright_height = orientation.swap(*panel_size)
+    corners = [(panel % columns * upright_width, panel // columns * upright_height) for panel in range(panels)]
+    gap = (columns * rows - panels) * upright_width // 4 * 2  # even, as the other corners
+    last = [(x + gap, y) for x, y in corners[(rows - 1) * columns :]]
     return Layout(
-        size=(across * panel_width, down * panel_height),
+        size=(across * panel_size[0], down * panel_size[1]),
         frame_size=(width, height),
-        panel_size=(panel_width, panel_height),
-        origins=tuple((x * panel_width, y * panel_height) for x, y in corners),
+        panel_size=panel_size,
+        origins=tuple(
+            orientation.swap(
+                (columns - 1) * upright_width - x if orientation.flipped_x else x,
+                (rows - 1) * upright_height - y if orientation.flipped_y else y,
+            )
+            for x, y in corners[: (rows - 1) * columns] + last
+        ),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import av
@@ -54,21 +53,21 @@ class Renderer:
         """
         picture, color = frame.picture, Color.of(frame.picture)
         panels = self._view.panels_of(explanation)
-        layout = lay_out(len(panels), picture.width, picture.height, frame.orientation, self._largest_side)
+        layout = lay_out(
+            len(panels), picture.width, picture.height, frame.orientation, self._largest_side, self._style.columns
+        )
         converted = self._converted(picture, *layout.frame_size, color)
         drawn = self._blank(*layout.size, picture, color)
         ground, drawn_planes = planes(converted), planes(drawn)
+        if not layout.is_filled:
+            Canvas(drawn_planes, drawn_planes, self._pixel_format, color, frame.orientation).fill(BLACK)
         width, height = padded_size(*layout.panel_size, self._pixel_format)
-        for (x, y), panel in zip_longest(layout.origins, panels):
+        for (x, y), (draw, one) in zip(layout.origins, panels, strict=True):
             padded = _crop(drawn_planes, x, y, width, height, PLANAR[self._pixel_format])
             target = [plane[: below.shape[0], : below.shape[1]] for plane, below in zip(padded, ground, strict=True)]
             surface = ground, target, self._pixel_format, color, frame.orientation
             canvas = _canvas(*surface, uploaded if converted is picture else None)
-            if panel is None:
-                canvas.fill(BLACK)
-            else:
-                draw, one = panel
-                draw(canvas, explanation, one, self._style)
+            draw(canvas, explanation, one, self._style)
             canvas.settle()
             _repeat_edges(padded, ground)
         return drawn
@@ -113,7 +112,8 @@ def drawn_size(
         orientation: How they are turned to stand upright.
         largest_side: The renderer's largest side.
     """
-    return lay_out(VIEWS[style.view].count(classes), width, height, orientation, largest_side).size
+    panels = VIEWS[style.view].count(classes)
+    return lay_out(panels, width, height, orientation, largest_side, style.columns).size
 
 
 def _canvas(

@@ -26,9 +26,9 @@ _FAINT = 0.5
 abruptly."""
 _SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
 """How the heat fades in above a cutoff in a uniform blend, by level."""
-_SATURATED = 0.75
-"""The heat from which on a blend by evidence has its full opacity, so that strong heat is as vivid as in a uniform
-blend."""
+_FADES_IN = 0.1, 0.75
+"""The heat at which a blend by evidence begins to be seen, and from which on it has its full opacity: weak heat leaves
+the scene as it is, strong heat is as vivid as in a uniform blend."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Style:
         caption: Write the class and its score into the picture.
         contour: Draw the border of the hottest region, where the heat is at least half of full heat.
         colorbar: Draw a bar that shows which colour means how much heat.
+        columns: The number of panels side by side; None for a picture of about the frame's shape.
 
     Raises:
-        LivecamError: A name is unknown or the opacity is out of range.
+        LivecamError: A name is unknown or a number is out of range.
     """
 
     view: str = "overlay"
@@ -56,6 +57,7 @@ class Style:
     caption: bool = True
     contour: bool = False
     colorbar: bool = False
+    columns: int | None = None
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
@@ -64,6 +66,8 @@ class Style:
             raise LivecamError(f"blend is one of {', '.join(BLENDS)}, not {self.blend!r}")
         if not 0 <= self.opacity <= 1:
             raise LivecamError(f"opacity is from 0 to 1, not {self.opacity}")
+        if self.columns is not None and self.columns < 1:
+            raise LivecamError(f"columns is at least 1, not {self.columns}")
         if self.colormap not in COLORMAPS:
             raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {self.colormap!r}")
 
@@ -94,8 +98,7 @@ def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     """Draw the heatmap over the frame; an explanation without evidence leaves the frame unchanged."""
     levels = _smooth(one)
     if one.has_evidence and style.opacity:
-        opacity = _by_evidence(style.opacity) if style.blend == "evidence" else _uniform(one, style.opacity)
-        canvas.blend(levels, explanation.region, palette(style.colormap), opacity)
+        canvas.blend(levels, explanation.region, _blending(one, style))
     _annotate(canvas, explanation, one, levels, style)
 
 
@@ -103,24 +106,24 @@ def heatmap(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     """Draw the heatmap alone, on black."""
     levels = _smooth(one)
     canvas.fill(BLACK)
-    canvas.blend(levels, explanation.region, palette(style.colormap), 1.0)
+    canvas.blend(levels, explanation.region, palette(style.colormap))
     _annotate(canvas, explanation, one, levels, style)
 
 
 def raw(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw the heatmap alone, on black, with a block for each cell of the layer's grid."""
     canvas.fill(BLACK)
-    canvas.blend(_levels(one.heatmap), explanation.region, palette(style.colormap), 1.0, blocks=True)
+    canvas.blend(_levels(one.heatmap), explanation.region, palette(style.colormap), blocks=True)
     _annotate(canvas, explanation, one, _smooth(one), style)
 
 
 def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw every class in a colour of its own over the frame, the more opaque the hotter."""
     # More opaque than an overlay, since only the hottest cells reach this opacity.
-    by_level = np.linspace(0, min(style.opacity * 1.5, 1), 256, dtype=np.float32)
+    opacity = min(style.opacity * 1.5, 1)
     smooth = [_smooth(one) for one in explanation.classes]
     for number, levels in enumerate(smooth):
-        canvas.blend(levels, explanation.region, _shade(tint(number)), by_level)
+        canvas.blend(levels, explanation.region, _shade(tint(number), opacity))
     for number, (one, levels) in enumerate(zip(explanation.classes, smooth, strict=True)):
         if style.contour:
             canvas.outline(levels, explanation.region, level=_HOT, rgb=tint(number))
@@ -198,24 +201,32 @@ def tint(number: int) -> RGB:
     return TINTS[number % len(TINTS)]
 
 
-@functools.cache
-def _shade(rgb: RGB) -> Palette:
-    """Return a palette with the same colour at every level."""
-    return Palette(np.array([rgb], np.uint8).repeat(256, axis=0))
+@functools.lru_cache(maxsize=64)
+def _shade(rgb: RGB, opacity: float) -> Palette:
+    """Return a palette with the same colour at every level, the more opaque the hotter, up to this opacity."""
+    return Palette(np.array([rgb], np.uint8).repeat(256, axis=0), np.linspace(0, opacity, 256, dtype=np.float32))
 
 
-@functools.cache
-def _by_evidence(opacity: float) -> np.ndarray:
-    """Return the opacity by level, (256,) float32: it rises smoothly from 0 and has a gentle foot, so that weak heat
-    tints nothing."""
-    rise = np.minimum(np.arange(256, dtype=np.float32) / (255 * _SATURATED), 1)
-    return opacity * rise**2 * (3 - 2 * rise)
+def _blending(one: ClassMap, style: Style) -> Palette:
+    """Return the palette of an overlay."""
+    if style.blend == "evidence":
+        return _fading(style.colormap, style.opacity)
+    opacity = style.opacity * min(float(one.heatmap.max()) / _FAINT, 1)
+    return _uniform(style.colormap, opacity, above_cutoff=one.cutoff > 0)
 
 
-def _uniform(one: ClassMap, opacity: float) -> float | np.ndarray:
-    """Return one opacity for all levels, or by level where a threshold leaves parts of the frame as they are."""
-    strength = opacity * min(float(one.heatmap.max()) / _FAINT, 1)
-    return strength * _SOFT_EDGE if one.cutoff > 0 else strength
+@functools.lru_cache(maxsize=64)
+def _fading(colormap: str, opacity: float) -> Palette:
+    """Return a palette that is the more opaque the hotter; it rises smoothly from 0 to this opacity."""
+    begin, end = _FADES_IN
+    rise = np.clip((np.linspace(0, 1, 256, dtype=np.float32) - begin) / (end - begin), 0, 1)
+    return Palette(palette(colormap).rgb, opacity * rise**2 * (3 - 2 * rise))
+
+
+@functools.lru_cache(maxsize=64)
+def _uniform(colormap: str, opacity: float, *, above_cutoff: bool) -> Palette:
+    """Return a palette that is equally opaque, except just above a cutoff, below which the frame stays as it is."""
+    return Palette(palette(colormap).rgb, opacity * _SOFT_EDGE if above_cutoff else opacity)
 
 
 def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style) -> None:

@@ -12,7 +12,7 @@ CAM = np.array([[-2.0, -1.0, 0.0, 1.0], [2.0, 3.0, 4.0, 8.0]], np.float32)
 
 
 def heat(cam: np.ndarray = CAM, **options: object) -> tuple[np.ndarray, float]:
-    return Heat(HeatOptions(**options))(cam.astype(np.float32))  # type: ignore[arg-type]
+    return Heat(HeatOptions(**options))(cam.astype(np.float32))[:2]  # type: ignore[arg-type]
 
 
 def test_by_default_the_positive_evidence_over_its_maximum() -> None:
@@ -57,6 +57,15 @@ def test_smoothing_spreads_and_keeps_what_there_is() -> None:
 def test_an_absolute_scale_tells_weak_from_strong_frames() -> None:
     np.testing.assert_allclose(heat(scale=16.0)[0], np.maximum(CAM, 0) / 16)
     np.testing.assert_allclose(heat(scale=4.0)[0], np.clip(CAM / 4, 0, 1))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, "auto", "min"])
+@pytest.mark.parametrize("scale", [0.001, 0.5, 2.0])
+def test_what_is_above_a_small_scale_is_full_heat_at_any_threshold(threshold: float | str, scale: float) -> None:
+    for cam in (CAM, CAM + 10):
+        shown, _ = heat(cam, threshold=threshold, scale=scale)
+        assert (shown[cam >= scale] == 1).all()
+        assert threshold == "min" or not shown[cam <= 0].any()
 
 
 def test_min_max_scaling_shows_what_is_all_negative_too() -> None:

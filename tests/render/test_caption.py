@@ -53,8 +53,8 @@ def test_a_score_that_is_a_number_is_captioned_with_its_unit() -> None:
 
 def test_panels_are_captioned_by_what_they_are() -> None:
     told = explanation_of(spot(4, 6))
-    bare = np.hsplit(overlay(PICTURE, told, view="panels"), 3)
-    drawn = np.hsplit(overlay(PICTURE, told, view="panels", caption=True), 3)
+    bare = np.hsplit(overlay(PICTURE, told, view="panels", columns=3), 3)
+    drawn = np.hsplit(overlay(PICTURE, told, view="panels", columns=3, caption=True), 3)
     for panel, plain, caption in zip(drawn, bare, (("original",), ("map",), ("cat", "  87%")), strict=True):
         assert is_same(panel, captioned(plain, *caption))
 
@@ -130,8 +130,8 @@ def test_text_and_bar_keep_inside_and_can_be_read(view: str, size: tuple[int, in
     width, height = size
     picture = np.full((height, width, 3), 90, np.uint8)
     told = explanation_of(spot(5, 7), spot(4, 7), labels=["French bulldog", "food"])
-    drawn = overlay(picture, told, view=view, caption=True, contour=True, colorbar=True)
-    bare = overlay(picture, told, view=view, contour=True, colorbar=True)
+    drawn = overlay(picture, told, view=view, columns=3, caption=True, contour=True, colorbar=True)
+    bare = overlay(picture, told, view=view, columns=3, contour=True, colorbar=True)
     assert drawn.shape[0] % height == 0
     text_rows = np.nonzero((drawn != bare).any(axis=(1, 2)))[0]
     bright = np.nonzero((drawn[: text_rows.max() + 1].min(axis=2) > 150).any(axis=1))[0]

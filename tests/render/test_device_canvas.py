@@ -81,7 +81,7 @@ def test_a_picture_that_has_to_be_converted_first_is_drawn_on_the_host() -> None
     frame = video_frame(pixel_format="yuv444p")
     uploaded = CPU.upload(planes(frame.picture))
     for wanted, style in (("yuv420p", Style()), ("yuv444p", Style(view="panels"))):
-        draw = Renderer(wanted, style, largest_side=400)
+        draw = Renderer(wanted, style, largest_side=300)
         pictures = [planes(draw(frame, explanation_of(*MAPS), where)) for where in (None, uploaded)]
         assert all(np.array_equal(one, other) for one, other in zip(*pictures, strict=True))
 

@@ -18,7 +18,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay
-from livecam.render.canvas import Canvas
+from livecam.render.canvas import Canvas, Palette
 from livecam.render.views import palette
 from tests.support.explanations import explanation_of
 from tests.support.frames import ROTATED, TAGS, rgb, video_frame
@@ -127,7 +127,7 @@ def test_colours_looked_up_on_a_coarser_grid_are_those_of_every_pixel(cells: int
     for opacity, weight in ((0.6, 0.6), (1.0, 1.0), (by_level, by_level[there][:, :, None])):
         drawn = np.empty((3, 720, 1280), np.uint8)
         canvas = Canvas(image.transpose(2, 0, 1)[[1, 2, 0]], list(drawn), "gbrp", Color(1, True), Orientation())
-        canvas.blend(levels, WHOLE, palette("jet"), opacity)
+        canvas.blend(levels, WHOLE, Palette(palette("jet").rgb, opacity))
         expected = image * (1 - weight) + palette("jet").rgb[there] * weight
         difference = np.abs(drawn[[2, 0, 1]].transpose(1, 2, 0) - expected)
         assert difference.mean() < 1

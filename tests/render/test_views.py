@@ -60,7 +60,7 @@ def test_the_heatmap_view_is_smooth_and_black_where_the_model_did_not_look() -> 
 
 def test_panels_are_the_original_the_map_and_the_overlay() -> None:
     told = explanation_of(spot(2, 3))
-    drawn = overlay(PICTURE, told, view="panels")
+    drawn = overlay(PICTURE, told, view="panels", columns=3)
     assert drawn.shape == (HEIGHT, 3 * WIDTH, 3)
     assert np.array_equal(drawn[:, :WIDTH], PICTURE)
     assert np.array_equal(drawn[:, WIDTH : 2 * WIDTH], overlay(PICTURE, told, view="heatmap"))
@@ -72,11 +72,13 @@ def test_each_class_has_a_panel_in_reading_order() -> None:
     drawn = overlay(PICTURE, told, view="classes", opacity=0.7)
     assert drawn.shape == (2 * HEIGHT, 3 * WIDTH, 3)
     for number in range(5):
-        row, column = divmod(number, 3)
-        panel = drawn[row * HEIGHT : (row + 1) * HEIGHT, column * WIDTH : (column + 1) * WIDTH]
+        left = number * WIDTH if number < 3 else (number - 3) * WIDTH + WIDTH // 2  # the last row is centred
+        panel = drawn[:HEIGHT] if number < 3 else drawn[HEIGHT:]
+        panel = panel[:, left : left + WIDTH]
         alone = overlay(PICTURE, explanation_of(spot(number, number)), opacity=0.7)
         assert np.array_equal(panel, alone)
-    assert not drawn[HEIGHT:, 2 * WIDTH :].any()
+    assert not drawn[HEIGHT:, : WIDTH // 2].any()
+    assert not drawn[HEIGHT:, -WIDTH // 2 :].any()
 
 
 def test_tints_show_each_class_in_a_colour_of_its_own() -> None:
@@ -157,7 +159,7 @@ def test_the_contour_is_at_the_same_place_in_luma_and_chroma(pixel_format: str) 
 def test_panels_of_a_turned_video_are_in_reading_order_when_upright(view: str, orientation: Orientation) -> None:
     frame = video_frame(96, 54, pixel_format="yuv444p", orientation=orientation)
     told = explanation_of(spot(0, 0), spot(5, 7), spot(0, 7))
-    drawn = Renderer("yuv444p", Style(view=view, caption=False, opacity=1.0))(frame, told)
+    drawn = Renderer("yuv444p", Style(view=view, columns=3, caption=False, opacity=1.0))(frame, told)
     upright = orientation.upright(rgb(drawn, (1, 1))).astype(int)
     width, height = frame.upright_size
     assert upright.shape[1::-1] == ((2 if view == "side-by-side" else 3) * width, height)
@@ -172,17 +174,36 @@ def test_panels_of_a_turned_video_are_in_reading_order_when_upright(view: str, o
         assert (y > height / 2, x > width / 2) == (row > 3, column > 4)
 
 
+@pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True), Orientation(True)])
+def test_panels_fill_rows_of_about_the_shape_of_the_picture(orientation: Orientation) -> None:
+    """Each in its place when upright; those of a last row that is not full are in its middle."""
+    for panels, columns, rows, places in (
+        (2, 2, 1, [(0, 0), (1, 0)]),
+        (3, 2, 2, [(0, 0), (1, 0), (0.5, 1)]),
+        (4, 2, 2, [(0, 0), (1, 0), (0, 1), (1, 1)]),
+        (5, 3, 2, [(0, 0), (1, 0), (2, 0), (0.5, 1), (1.5, 1)]),
+    ):
+        layout = lay_out(panels, 96, 54, orientation)
+        width, height = orientation.swap(96, 54)
+        assert orientation.swap(*layout.size) == (columns * width, rows * height)
+        for number, ((x, y), (column, row)) in enumerate(zip(layout.origins, places, strict=True)):
+            coded = np.zeros(layout.size[::-1], np.uint8)
+            coded[y : y + 54, x : x + 96] = 1
+            found = np.argwhere(orientation.upright(coded))[0]
+            assert found.tolist() == pytest.approx([row * height, column * width], abs=1), number
+
+
 def test_many_panels_are_made_smaller_to_stay_playable() -> None:
     upright = Orientation()
     assert lay_out(1, 7680, 4321, upright, 4096).size == (7680, 4321)
-    assert lay_out(3, 640, 360, upright, 4096).size == (1920, 360)
-    assert lay_out(3, 4000, 3001, upright).size == (12000, 3002)
+    assert lay_out(3, 640, 360, upright, 4096, columns=3).size == (1920, 360)
+    assert lay_out(3, 4000, 3001, upright, columns=3).size == (12000, 3002)
     for panels, width, height in ((3, 1920, 1080), (10, 1920, 1080), (10, 181, 321), (2, 3840, 2160)):
         layout = lay_out(panels, width, height, upright, 4096)
         assert max(layout.size) <= 4096
         assert layout.panel_size[0] % 2 == layout.panel_size[1] % 2 == 0
         assert layout.frame_size[0] / layout.frame_size[1] == pytest.approx(width / height, rel=0.02)
-        assert len(set(layout.origins)) == len(layout.origins) >= panels
+        assert len(set(layout.origins)) == panels
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -209,6 +230,7 @@ def test_styles_that_make_no_sense_are_refused() -> None:
     for style, message in (
         ({"view": "cube"}, "view is one of overlay"),
         ({"opacity": 1.5}, "opacity is from 0 to 1"),
+        ({"columns": 0}, "columns is at least 1"),
         ({"blend": "add"}, "blend is one of evidence, uniform"),
         ({"colormap": "mud"}, "colormap is one of jet"),
     ):

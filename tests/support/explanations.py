@@ -19,10 +19,7 @@ def explanation_of(
     make = Heat(HeatOptions(**heat))
     classes = []
     for index, (cam, label) in enumerate(zip(cams, labels, strict=False)):
-        heatmap, cutoff = make(cam)
-        classes.append(
-            ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, heatmap=heatmap, cutoff=cutoff)
-        )
+        classes.append(ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, **make(cam)._asdict()))
     predictions = tuple(Prediction(one.index, one.label, one.score) for one in classes)
     return Explanation(classes=tuple(classes), predictions=predictions, region=region or Region())
 
