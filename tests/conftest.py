@@ -41,13 +41,17 @@ def clip(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def livecam() -> Callable[..., Result]:
-    """Runs the command line in this process: livecam("annotate", path, "-o", path)."""
+def livecam(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command line in this process: livecam("annotate", path, "-o", path).
+
+    Files and streams are explained by `shapes`, which is quick, unless a model is named.
+    """
     from livecam.cli import cli
 
     def run(*arguments: object) -> Result:
         return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
+    monkeypatch.setattr("livecam.cli.options.default_model", lambda sources: "shapes")
     return run
 
 

@@ -151,7 +151,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     clip_livecam.mp4, photos/ becomes photos_livecam/, and several inputs go to livecam_output/. A video keeps its
     sound, timestamps, colours and metadata.
     """
-    model = explainer_arguments(options)
+    model = explainer_arguments(options, sources)
     check_only_file(sources)
 
     from livecam.render import Style

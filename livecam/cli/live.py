@@ -114,8 +114,8 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     The newest frame is explained next; frames that come too fast are dropped and counted. Press h in the window for the
     keys. `livecam doctor` lists the cameras.
     """
-    model_name = options["model"]
-    explainer = partial(load_explainer, **explainer_arguments(options), runner_up=options["steady"])
+    model = explainer_arguments(options, sources)
+    explainer = partial(load_explainer, **model, runner_up=options["steady"])
     check_only_file(sources)
 
     from livecam.live.watch import watch
@@ -124,4 +124,4 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
 
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *STREAMS, *PLAYBACK)]))
-    watch(sources or ("0",), explainer, options=source_options, style=style, model_name=model_name, **options)
+    watch(sources or ("0",), explainer, options=source_options, style=style, model_name=model["model"], **options)

@@ -13,6 +13,7 @@ from livecam.cli.errors import ends_well
 from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
 from livecam.cli.terminal import inform, print_table, print_text
+from livecam.models.default import default_model
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -63,17 +64,20 @@ WEIGHTS = Option(
 
 
 @click.command("layers", cls=Command, params=[WEIGHTS, LABELS, *INPUT, AS_JSON])
-@click.argument("model", default="shapes")
+@click.argument("model", required=False)
 @ends_well
-def layers_command(model: str, weights: str | None, labels: str | None, as_json: bool, **preprocessing: Any) -> None:
+def layers_command(
+    model: str | None, weights: str | None, labels: str | None, as_json: bool, **preprocessing: Any
+) -> None:
     """List the layers of a model, and which can be explained.
 
-    MODEL is named as for --model. Its layers are listed in the order in which they run. Those that can be explained
-    have a number; --layer takes the number or the name, and negative numbers count from the end. A star marks the
-    automatic choice; methods that need features rather than class scores choose an earlier layer. CHECK tells if a
-    layer responds where the picture changes, which proves its grid, and how well it does, from -1 to 1.
+    MODEL is named as for --model; by default it is efficientnet_lite0 if that is installed, else shapes. Its layers are
+    listed in the order in which they run. Those that can be explained have a number; --layer takes the number or the
+    name, and negative numbers count from the end. A star marks the automatic choice; methods that need features rather
+    than class scores choose an earlier layer. CHECK tells if a layer responds where the picture changes, which proves
+    its grid, and how well it does, from -1 to 1.
     """
-    changes = preprocessing_changes(**preprocessing)
+    changes, model = preprocessing_changes(**preprocessing), model or default_model()
     with loading(model):
         from livecam.explain.explainer import Explainer
         from livecam.models.loading import weights_without_download

@@ -13,6 +13,7 @@ from click import Option
 
 from livecam.cli.hints import HELP, check_pairs
 from livecam.cli.settings import from_file, is_typed, settings_among, variable
+from livecam.models.default import default_model
 from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
 
@@ -210,11 +211,11 @@ MODEL = Section(
     (
         Option(
             ["--model"],
-            default="shapes",
             metavar="NAME",
-            help="The classifier: shapes (ships with livecam), efficientnet_lite0 (ImageNet, nothing to download), a "
-            "model of torchvision, timm:NAME, hf:NAME or hf:FOLDER of Hugging Face, a file (model.pt2), or "
-            "package.module:callable for your own. `livecam models` lists names.",
+            show_default="efficientnet_lite0 if it is installed; for demo: shapes",
+            help="The classifier: efficientnet_lite0 (ImageNet, nothing to download), shapes (ships with livecam, "
+            "knows only the shapes of demo:), a model of torchvision, timm:NAME, hf:NAME or hf:FOLDER of Hugging Face, "
+            "a file (model.pt2), or package.module:callable for your own. `livecam models` lists names.",
         ),
         Option(
             ["--weights"],
@@ -412,8 +413,8 @@ MODEL_OPTION_NAMES = _names_of(*MODEL_SECTIONS, SPEED)
 DRAWING_OPTION_NAMES = _names_of(DRAWING)
 
 
-def explainer_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Remove the options of an `Explainer` and return them as its arguments."""
+def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) -> dict[str, Any]:
+    """Remove the options of an `Explainer` and return them as its arguments; `sources` are what it is to explain."""
     arguments = taken(options, MODEL_OPTION_NAMES)
     if arguments["target"] and arguments["top"] is not None and is_typed("target") == is_typed("top"):
         raise click.UsageError("--target and --top exclude each other: name the classes, or say how many of the best")
@@ -422,7 +423,12 @@ def explainer_arguments(options: dict[str, Any]) -> dict[str, Any]:
         arguments["target"] = ()
     elif arguments["target"]:
         arguments["top"] = None
-    return {**arguments, "target": arguments["target"] or None, "preprocessing": preprocessing}
+    return {
+        **arguments,
+        "model": arguments["model"] or default_model(sources),
+        "target": arguments["target"] or None,
+        "preprocessing": preprocessing,
+    }
 
 
 def preprocessing_changes(

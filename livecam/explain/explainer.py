@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
@@ -32,6 +33,8 @@ from livecam.models.survey.layers import LayerChoice
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
+
+log = logging.getLogger("livecam")
 
 
 class Explainer:
@@ -86,6 +89,7 @@ class Explainer:
 
     _sibling: Explainer | None = None
     """For functions that were asked for one call."""
+    _has_told_limits = False
 
     # Tensors made in a caller's inference mode could never be differentiated.
     @torch.inference_mode(False)
@@ -238,6 +242,12 @@ class Explainer:
             for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
         ]
         return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+
+    def tell_limits(self) -> None:
+        """Tell once what the model does not know, if it is made for generated scenes and is to explain others."""
+        if self.classifier.limits and not self._has_told_limits:
+            self._has_told_limits = True
+            log.warning("%s", self.classifier.limits)
 
     @torch.inference_mode(False)
     def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:

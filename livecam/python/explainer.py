@@ -14,6 +14,7 @@ from livecam.python.explanation import Explanation
 from livecam.python.pictures import Picture, Pictures, frame_of, unbatched
 from livecam.python.streaming import SourceName, streamed
 from livecam.sources import LiveOptions
+from livecam.sources.demo import DEMO
 
 
 class Explainer(explainer.Explainer):
@@ -81,10 +82,14 @@ class Explainer(explainer.Explainer):
             self,
             closing(streamed(source, start_seconds, duration_seconds, options or LiveOptions(), self.expect)) as frames,
         ):
+            if not (isinstance(source, str) and DEMO.recognises(source)):
+                self.tell_limits()
             for frame in frames:
                 yield frame, self(frame)
 
     def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
         frames = list(map(frame_of, pictures))
+        if any(frame.path for frame in frames):
+            self.tell_limits()
         explained = self.explain(frames, target=target)
         return [Explanation.of(data, frame, self.method) for data, frame in zip(explained, frames, strict=True)]

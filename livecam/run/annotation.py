@@ -20,6 +20,7 @@ from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import interruptible
 from livecam.sinks import EncoderOptions
 from livecam.sources import one_input
+from livecam.sources.demo import DEMO
 from livecam.system.machine import versions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: what needs no model is checked before
@@ -131,6 +132,8 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
         Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
     ):
         made = make()
+        if run.input.kind is not DEMO:
+            made.tell_limits()
         from livecam.run.pipeline import Pipeline  # with torch, which `make` has imported
 
         sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))

@@ -34,7 +34,8 @@ EAGER = ("--engine", "eager")
 def annotating(source: Path, output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The program at work on its output, past its first frames."""
     command = [sys.executable, "-m", "livecam", "annotate", str(source), "-o", str(output), "--weights", "none"]
-    process = subprocess.Popen([*command, "--opacity", "0.3", *options], stderr=subprocess.PIPE, text=True)
+    options = ("--model", "shapes", "--opacity", "0.3", *options)
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     part = output.with_name(output.name + ".part")
     deadline_seconds = time.monotonic() + 60
     try:

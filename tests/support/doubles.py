@@ -120,6 +120,9 @@ class NumberReader:
     def expect(self, pictures: float | None, *, batch: int) -> None:
         self.expected.append((pictures, batch))
 
+    def tell_limits(self) -> None:
+        pass
+
     def warm_up(self, height: int, width: int, *, batch: int) -> None:
         self.batches.append(batch)
 

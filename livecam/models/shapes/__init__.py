@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.default import IMAGENET, has_imagenet
+from livecam.models.default import SHAPES as SHAPES_MODEL
 from livecam.models.weights.untrained import untrained
 from livecam.scene import SHAPES
 
-NAME = "shapes"
+NAME = SHAPES_MODEL
 ADAPTS: tuple[str, ...] = ()
 LABELS: tuple[str, ...] = SHAPES
 """Class names in the order of the logits."""
@@ -58,7 +60,15 @@ def build(name: str = NAME) -> Classifier:
 
 def _classifier(model: nn.Module) -> Classifier:
     preprocessing = Preprocessing(size=INPUT_SIZE, resize=min(INPUT_SIZE), mean=MEAN, std=STD)
-    return Classifier(NAME, model, LABELS, preprocessing, scores="sigmoid")
+    return Classifier(NAME, model, LABELS, preprocessing, scores="sigmoid", limits=_limits())
+
+
+def _limits() -> str:
+    install = "" if has_imagenet() else " (pip install 'livecam[imagenet]')"
+    return (
+        f"{NAME} knows {len(LABELS)} shapes only, those of demo: ({', '.join(LABELS)}); "
+        f"for anything else take another model, such as {IMAGENET}{install}"
+    )
 
 
 class LogMeanExp(nn.Module):
