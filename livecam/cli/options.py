@@ -341,8 +341,12 @@ DRAWING = Section(
             help="The opacity of the heatmap, where it is hottest.",
         ),
         Option(["--caption/--no-caption"], default=True, help="Draw a line with class and score."),
-        Option(["--contour"], is_flag=True, help="Draw the outline of the hottest region."),
-        Option(["--colorbar"], is_flag=True, help="Draw a bar that shows which colour means how much heat."),
+        Option(["--contour"], is_flag=True, help="Draw the outline of the region with at least half of full heat."),
+        Option(
+            ["--colorbar"],
+            is_flag=True,
+            help="Draw a bar that shows which colour means how much heat, and the threshold.",
+        ),
     ),
 )
 SPEED = Section(

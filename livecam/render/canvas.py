@@ -20,6 +20,8 @@ RGB = tuple[int, int, int]
 """A colour: red, green and blue in 0..255."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
+_LINES_PER_SIDE = 240
+"""The shorter side of the picture by the width of a line."""
 _BOX_KEEPS = 0.35
 """The share of the picture that shines through the box behind a text."""
 
@@ -144,28 +146,47 @@ class Canvas:
             keeps, adds = (cv2.LUT(part, table) for table in weights)
             _composite(target, target, keeps, adds)
 
-    def outline(self, levels: np.ndarray, region: Region, *, level: int, rgb: RGB) -> None:
-        """Draw the contour of a map at a level, as a line on a wider dark line.
+    def outline(self, maps: Sequence[np.ndarray], region: Region, *, level: int, colors: Sequence[RGB]) -> None:
+        """Draw the contours of maps at a level, as lines on wider dark lines.
+
+        Each line is wider than those of the maps after it, so that all are seen where the contours are the same.
 
         Args:
-            levels: The map, as for `blend`.
-            region: The part of the upright picture that it covers.
-            level: The lowest level inside the contour, 1..255.
-            rgb: The colour of the line.
+            maps: The maps, each as for `blend`.
+            region: The part of the upright picture that they cover.
+            level: The lowest level inside a contour, 1..255.
+            colors: The colour of each line.
         """
         self.settle()
+        thickness = max(2, round(min(self.upright_size) / _LINES_PER_SIDE))
+        borders = [self._borders(levels, region, level, 2 * thickness * len(maps)) for levels in maps]
+        inks = [self._ink(BLACK), *map(self._ink, colors)]
+        for plane, (across, down), (dark, *values) in zip(
+            self._planes, self._spans, zip(*inks, strict=True), strict=True
+        ):
+            scaled = [[border // (across, down) for border in each] for each in borders]
+            lines = [max(thickness * lines // across, 1) for lines in range(len(maps), 0, -1)]
+            for lengths, line in zip(scaled, lines, strict=True):
+                cv2.polylines(plane, lengths, True, dark, line + max(2 // across, 1))
+            for lengths, line, value in zip(scaled, lines, values, strict=True):
+                cv2.polylines(plane, lengths, True, value, line)
+
+    def _borders(self, levels: np.ndarray, region: Region, level: int, beyond: int) -> Sequence[np.ndarray]:
+        """Return the contours of a map in pixels of the coded picture, (n, 1, 2) int32 each.
+
+        A contour that comes to the border of the picture goes on so many pixels beyond it, so that no line is drawn
+        along the border.
+        """
         levels, (place, *_) = self._laid_out(levels, region)
         pixels = stretched(levels, place.width, place.height)[place.inside]
         _, hot = cv2.threshold(pixels, level - 1, 1, cv2.THRESH_BINARY)
         rows, columns = place.where
-        corner = (columns.start, rows.start)
-        borders, _ = cv2.findContours(hot, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
-        thickness = max(2, round(min(self.upright_size) / 270))
-        inks = zip(self._ink(BLACK), self._ink(rgb), strict=True)
-        for plane, (across, down), (dark, ink) in zip(self._planes, self._spans, inks, strict=True):
-            scaled = [border // (across, down) for border in borders]
-            for value, wider in ((dark, 2), (ink, 0)):
-                cv2.polylines(plane, scaled, True, value, max(thickness // across, 1) + wider // across)
+        height, width = self._shapes[0]
+        top, left = beyond * (rows.start == 0), beyond * (columns.start == 0)
+        bottom, right = beyond * (rows.stop == height), beyond * (columns.stop == width)
+        hot = cv2.copyMakeBorder(hot, top, bottom, left, right, cv2.BORDER_REPLICATE)
+        corner = (columns.start - left, rows.start - top)
+        return cv2.findContours(hot, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)[0]
 
     def _ink(self, rgb: RGB) -> tuple[int, ...]:
         """Return the value of a colour in each plane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from livecam.picture.media import Orientation
 from livecam.picture.planes import PLANAR, drawn_format, padded_size, planes
 from livecam.render.canvas import BLACK, Canvas
 from livecam.render.layout import lay_out
-from livecam.render.views import VIEWS, Style
+from livecam.render.views import CONTOUR_HEAT, VIEWS, Style
 from livecam.system import cores
 
 if TYPE_CHECKING:
     from livecam.picture.transfer import DevicePlanes
+
+log = logging.getLogger("livecam")
 
 
 class Renderer:
@@ -38,6 +41,7 @@ class Renderer:
         self._view = VIEWS[style.view]
         self._largest_side = largest_side
         self._reformatter = VideoReformatter()
+        self._told_of_contours = False
 
     def __call__(self, frame: Frame, explanation: Explanation, uploaded: DevicePlanes | None = None) -> av.VideoFrame:
         """Draw an explanation.
@@ -53,6 +57,8 @@ class Renderer:
         """
         picture, color = frame.picture, Color.of(frame.picture)
         panels = self._view.panels_of(explanation)
+        if self._style.contour:
+            self._tell_of_contours(explanation)
         layout = lay_out(
             len(panels), picture.width, picture.height, frame.orientation, self._largest_side, self._style.columns
         )
@@ -71,6 +77,18 @@ class Renderer:
             canvas.settle()
             _repeat_edges(padded, ground)
         return drawn
+
+    def _tell_of_contours(self, explanation: Explanation) -> None:
+        """Tell once why a contour that was asked for is not drawn."""
+        shown = explanation.classes if self._style.shows_all_classes else explanation.classes[:1]
+        faint = next((one for one in shown if one.heatmap.max() < CONTOUR_HEAT), None)
+        if faint is not None and not self._told_of_contours:
+            self._told_of_contours = True
+            log.warning(
+                "no contour of %r in frame %d: its heat stays below half of full heat, which --scale sets",
+                faint.title,
+                explanation.frame_index,
+            )
 
     def _converted(self, picture: av.VideoFrame, width: int, height: int, color: Color) -> av.VideoFrame:
         """Return the picture in the renderer's format and this size; the picture itself if it has both already."""

@@ -14,21 +14,20 @@ import numpy as np
 from livecam.errors import LivecamError
 from livecam.explanation import ClassMap, Explanation
 from livecam.names import BLENDS, COLORMAPS
-from livecam.render.canvas import BLACK, RGB, WHITE, Canvas, Palette
+from livecam.render.canvas import BLACK, WHITE, Canvas, Palette
 from livecam.render.caption import draw_caption, draw_colorbar
+from livecam.render.palettes import fade, fading, palette, shade, tint, uniform
 
 _SMOOTHING = 8
 """How many times finer a map is made by cubic interpolation before it is stretched over the picture."""
-_HOT = 128
-"""The level that the contour follows: half of full heat."""
+CONTOUR_HEAT = 0.5
+"""The heat that the contour follows, of 1 for full heat."""
+_HOT = round(255 * CONTOUR_HEAT)
 _FAINT = 0.5
 """Below this peak, a fraction of full heat, a uniform blend fades with it, so that it does not appear and disappear
 abruptly."""
-_SOFT_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
-"""How the heat fades in above a cutoff in a uniform blend, by level."""
-_FADES_IN = 0.1, 0.75
-"""The heat at which a blend by evidence begins to be seen, and from which on it has its full opacity: weak heat leaves
-the scene as it is, strong heat is as vivid as in a uniform blend."""
+_SHARPNESS = 8
+"""How much more of a place is given to the class with the most heat there than to the others, as an exponent."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Style:
         colormap: The colours of the heatmap, one of `livecam.names.COLORMAPS`.
         caption: Write the class and its score into the picture.
         contour: Draw the border of the hottest region, where the heat is at least half of full heat.
-        colorbar: Draw a bar that shows which colour means how much heat.
+        colorbar: Draw a bar with the colours of heat, the value of the map that is full heat, and the threshold.
         columns: The number of panels side by side; None for a picture of about the frame's shape.
 
     Raises:
@@ -98,8 +97,9 @@ def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     """Draw the heatmap over the frame; an explanation without evidence leaves the frame unchanged."""
     levels = _smooth(one)
     if one.has_evidence and style.opacity:
-        canvas.blend(levels, explanation.region, _blending(one, style))
-    _annotate(canvas, explanation, one, levels, style)
+        faint = min(float(one.heatmap.max()) / _FAINT, 1) if style.blend == "uniform" else 1
+        canvas.blend(levels, explanation.region, _blending(one, style, style.opacity * faint))
+    _annotate(canvas, explanation, one, levels, style, _blending(one, style, 1.0))
 
 
 def heatmap(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
@@ -107,28 +107,38 @@ def heatmap(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     levels = _smooth(one)
     canvas.fill(BLACK)
     canvas.blend(levels, explanation.region, palette(style.colormap))
-    _annotate(canvas, explanation, one, levels, style)
+    _annotate(canvas, explanation, one, levels, style, palette(style.colormap))
 
 
 def raw(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw the heatmap alone, on black, with a block for each cell of the layer's grid."""
     canvas.fill(BLACK)
     canvas.blend(_levels(one.heatmap), explanation.region, palette(style.colormap), blocks=True)
-    _annotate(canvas, explanation, one, _smooth(one), style)
+    _annotate(canvas, explanation, one, _smooth(one), style, palette(style.colormap))
 
 
 def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
-    """Draw every class in a colour of its own over the frame, the more opaque the hotter."""
-    # More opaque than an overlay, since only the hottest cells reach this opacity.
-    opacity = min(style.opacity * 1.5, 1)
-    smooth = [_smooth(one) for one in explanation.classes]
-    for number, levels in enumerate(smooth):
-        canvas.blend(levels, explanation.region, _shade(tint(number), opacity))
-    for number, (one, levels) in enumerate(zip(explanation.classes, smooth, strict=True)):
-        if style.contour:
-            canvas.outline(levels, explanation.region, level=_HOT, rgb=tint(number))
-        if style.caption:
-            draw_caption(canvas, one.title, _facts(explanation, one), line=number, rgb=tint(number))
+    """Draw every class in a colour of its own over the frame: where it has the most heat, and as an outline."""
+    heats = [_smooth(one) for one in explanation.classes]
+    for number, share in enumerate(_shared(np.stack(heats))):
+        canvas.blend(share, explanation.region, shade(tint(number), style.opacity))
+    colors = [tint(number) for number in range(len(heats))]
+    canvas.outline(heats, explanation.region, level=_HOT, colors=colors)
+    if style.caption:
+        for number, one in enumerate(explanation.classes):
+            draw_caption(canvas, one.title, _facts(explanation, one), line=number, mark=tint(number))
+
+
+def _shared(heats: np.ndarray) -> np.ndarray:
+    """Return how opaque each class is, (classes, h, w) uint8: together as opaque as the hottest of them.
+
+    Args:
+        heats: The levels of the classes, (classes, h, w) uint8.
+    """
+    heat = heats.astype(np.float32) / 255
+    weights = heat**_SHARPNESS
+    shares = weights / np.maximum(weights.sum(axis=0), np.finfo(np.float32).tiny)
+    return _levels(shares * fade(heat.max(axis=0)))
 
 
 def titled(title: str, panel: Panel) -> Panel:
@@ -175,66 +185,21 @@ VIEWS = {
 """The views by name, which `livecam.names.VIEWS` lists for the command line."""
 
 
-@functools.cache
-def palette(colormap: str) -> Palette:
-    """Return the palette of a colour map, one of `livecam.names.COLORMAPS`."""
-    levels = np.arange(256, dtype=np.uint8)
-    bgr = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{colormap.upper()}"))
-    return Palette(np.ascontiguousarray(bgr.reshape(256, 3)[:, ::-1]))
-
-
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart; white for the black.
-TINTS: tuple[RGB, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (213, 94, 0),
-    (204, 121, 167),
-    (0, 114, 178),
-    (255, 255, 255),
-)
-
-
-def tint(number: int) -> RGB:
-    """Return the colour for a class by its position in the explanation; the eight colours repeat."""
-    return TINTS[number % len(TINTS)]
-
-
-@functools.lru_cache(maxsize=64)
-def _shade(rgb: RGB, opacity: float) -> Palette:
-    """Return a palette with the same colour at every level, the more opaque the hotter, up to this opacity."""
-    return Palette(np.array([rgb], np.uint8).repeat(256, axis=0), np.linspace(0, opacity, 256, dtype=np.float32))
-
-
-def _blending(one: ClassMap, style: Style) -> Palette:
-    """Return the palette of an overlay."""
+def _blending(one: ClassMap, style: Style, opacity: float) -> Palette:
+    """Return the palette of an overlay with this opacity."""
     if style.blend == "evidence":
-        return _fading(style.colormap, style.opacity)
-    opacity = style.opacity * min(float(one.heatmap.max()) / _FAINT, 1)
-    return _uniform(style.colormap, opacity, above_cutoff=one.cutoff > 0)
+        return fading(style.colormap, opacity)
+    return uniform(style.colormap, opacity, above_cutoff=one.cutoff > 0)
 
 
-@functools.lru_cache(maxsize=64)
-def _fading(colormap: str, opacity: float) -> Palette:
-    """Return a palette that is the more opaque the hotter; it rises smoothly from 0 to this opacity."""
-    begin, end = _FADES_IN
-    rise = np.clip((np.linspace(0, 1, 256, dtype=np.float32) - begin) / (end - begin), 0, 1)
-    return Palette(palette(colormap).rgb, opacity * rise**2 * (3 - 2 * rise))
-
-
-@functools.lru_cache(maxsize=64)
-def _uniform(colormap: str, opacity: float, *, above_cutoff: bool) -> Palette:
-    """Return a palette that is equally opaque, except just above a cutoff, below which the frame stays as it is."""
-    return Palette(palette(colormap).rgb, opacity * _SOFT_EDGE if above_cutoff else opacity)
-
-
-def _annotate(canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style) -> None:
-    """Draw contour, colour bar and caption if the style asks for them."""
+def _annotate(
+    canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style, colors: Palette
+) -> None:
+    """Draw contour, colour bar and caption if the style asks for them; `colors` are those of the bar."""
     if style.contour:
-        canvas.outline(levels, explanation.region, level=_HOT, rgb=WHITE)
+        canvas.outline([levels], explanation.region, level=_HOT, colors=[WHITE])
     if style.colorbar:
-        draw_colorbar(canvas, palette(style.colormap))
+        draw_colorbar(canvas, colors, one.cutoff, one.full)
     if style.caption:
         draw_caption(canvas, one.title, _facts(explanation, one))
 

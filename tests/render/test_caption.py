@@ -13,7 +13,7 @@ from livecam.picture.media import Orientation
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay
 from livecam.render.caption import letter_size, render_line
-from livecam.render.views import palette, tint
+from livecam.render.palettes import palette, tint
 from tests.support.explanations import explanation_of, spot
 from tests.support.frames import ROTATED, video_frame
 
@@ -22,16 +22,33 @@ PICTURE = np.random.default_rng(1).integers(60, 200, (180, 320, 3), np.uint8)
 
 
 def captioned(
-    picture: np.ndarray, text: str, end: str = "", *, line: int = 0, rgb: tuple[int, int, int] = (255, 255, 255)
+    picture: np.ndarray, text: str, end: str = "", *, line: int = 0, mark: tuple[int, int, int] | None = None
 ) -> np.ndarray:
-    """A picture with a line of text on a box through which a third of the picture shines, in closed form."""
+    """A picture with a line of white text on a box through which a third of the picture shines, in closed form.
+
+    Before the text there may be a square in a colour.
+    """
     height, width = picture.shape[:2]
-    letters = render_line(text, letter_size(width, height), width, end)[:, :, None] / 255
+    side = len(render_line("", letter_size(width, height), width))
+    left = side if mark else 0
     expected = picture.astype(float)
-    box = expected[line * len(letters) :][: len(letters), : letters.shape[1]]
-    keeps = 0.35 * (1 - letters)
-    box[:] = box * keeps + letters * rgb * (1 - keeps)
+
+    def write(letters: np.ndarray, x: int, rgb: tuple[int, int, int]) -> None:
+        box = expected[line * side :][:side, x : x + letters.shape[1]]
+        keeps = 0.35 * (1 - letters[:, :, None] / 255)
+        box[:] = box * keeps + letters[:, :, None] / 255 * rgb * (1 - keeps)
+
+    write(render_line(text, letter_size(width, height), width - left, end), left, (255, 255, 255))
+    if mark:
+        write(np.pad(np.full((side - 2 * (side // 5),) * 2, 255), side // 5), 0, mark)
     return expected
+
+
+def is_written(drawn: np.ndarray, text: str, right: int, top: int) -> bool:
+    """True if a line is found where it should end at this column and begin at this row."""
+    letters = render_line(text, letter_size(drawn.shape[1], drawn.shape[0]), right)
+    box = drawn[top : top + len(letters), right - letters.shape[1] : right]
+    return bool((box[letters == 255] == 255).all() and (box[letters == 0] < 90).all())
 
 
 def is_same(drawn: np.ndarray, expected: np.ndarray) -> bool:
@@ -59,25 +76,49 @@ def test_panels_are_captioned_by_what_they_are() -> None:
         assert is_same(panel, captioned(plain, *caption))
 
 
-def test_each_tinted_class_has_a_line_in_its_colour_as_long_as_there_is_room() -> None:
+def test_each_tinted_class_has_a_line_with_its_colour_as_long_as_there_is_room() -> None:
     told = explanation_of(NOTHING, NOTHING, NOTHING)
     drawn = overlay(PICTURE[:50], told, view="tints", caption=True)
-    expected = captioned(PICTURE[:50], "cat", "  87%", rgb=tint(0))
-    expected = captioned(expected, "dog", "  87%", line=1, rgb=tint(1))
+    expected = captioned(PICTURE[:50], "cat", "  87%", mark=tint(0))
+    expected = captioned(expected, "dog", "  87%", line=1, mark=tint(1))
     assert is_same(drawn, expected)
     assert np.array_equal(overlay(PICTURE[:20], told, caption=True), PICTURE[:20])
 
 
-def test_the_colour_bar_is_named_1_above_and_0_below() -> None:
-    told = explanation_of(NOTHING)
-    drawn = overlay(PICTURE, told, colorbar=True)
-    rows, columns = np.nonzero((drawn != PICTURE).any(axis=2))
-    left, size = columns.min(), letter_size(320, 180)
-    for name, row in (("1", rows.min()), ("0", rows.max() + 1 - len(render_line("0", size, 320)))):
-        letters = render_line(name, size, 320)
-        box = drawn[row : row + len(letters), left : left + letters.shape[1]]
-        assert (box[letters == 255] == 255).all()
-        assert (box[letters == 0] < 80).all()
+LETTERS = letter_size(320, 180)
+SIDE = len(render_line("", LETTERS, 320))
+BAR = slice(180 - 5 * SIDE, 180 - SIDE)
+"""The rows of the colour bar in a picture of 320x180."""
+
+
+@pytest.mark.parametrize(
+    ("threshold", "zero", "marked", "share"),
+    [
+        (0.0, "no evidence", "", 0),
+        (0.25, "no evidence", "threshold 2.00", 0.25),
+        (-0.25, "threshold -2.00", "no evidence", 0.2),
+        ("min", "threshold -4.00", "no evidence", 1 / 3),
+    ],
+)
+def test_the_colour_bar_says_what_full_heat_is_and_marks_the_threshold(
+    threshold: float | str, zero: str, marked: str, share: float
+) -> None:
+    cam = np.array([[-4.0, 0.0, 1.0, 8.0]], np.float32)
+    drawn = overlay(PICTURE // 4, explanation_of(cam, threshold=threshold), colorbar=True, opacity=0)
+    assert is_written(drawn, "full heat 8.00", 320, BAR.start - SIDE)
+    assert is_written(drawn, zero, 320, BAR.stop)
+    (lines,) = np.nonzero((drawn[BAR, -SIDE:] == 255).all(axis=(1, 2)))
+    if marked:
+        middle = BAR.start + lines.mean()
+        assert abs(middle - (BAR.stop - share * 4 * SIDE)) < 3
+        assert any(is_written(drawn, marked, 320 - SIDE, top) for top in range(BAR.start, BAR.stop - SIDE + 1))
+    else:
+        assert not len(lines)
+
+
+def test_without_evidence_full_heat_has_no_value() -> None:
+    drawn = overlay(PICTURE, explanation_of(-np.ones((7, 7), np.float32)), colorbar=True)
+    assert is_written(drawn, "full heat", 320, BAR.start - SIDE)
 
 
 @pytest.mark.parametrize("orientation", [Orientation(), ROTATED, Orientation(False, True, True)])
@@ -104,6 +145,13 @@ def test_a_label_that_is_too_long_is_shortened_to_fit() -> None:
     Renderer("yuv420p", Style())(video_frame(16, 16), told)
 
 
+@pytest.mark.parametrize("width", [40, 90, 160])
+def test_an_end_that_is_too_long_is_shortened_too(width: int) -> None:
+    letters = render_line("Labrador retriever", 13, width, end="  39%, layercam at layer 3")
+    assert letters.shape[1] <= width
+    assert not letters[:, width - 13 // 2 :].any()  # a margin, and no letter that is cut
+
+
 def test_of_a_long_line_the_end_is_kept() -> None:
     long, longer = (render_line("a very long label " * times, 13, 160, end="  87%") for times in (5, 6))
     assert long.shape[1] <= 160
@@ -113,8 +161,8 @@ def test_of_a_long_line_the_end_is_kept() -> None:
 
 @pytest.mark.parametrize("colormap", COLORMAPS)
 def test_the_colour_bar_shows_the_palette_from_bottom_to_top(colormap: str) -> None:
-    drawn = overlay(PICTURE, explanation_of(NOTHING), colormap=colormap, colorbar=True)
-    bar = drawn[90:, -4].astype(int)
+    drawn = overlay(PICTURE, explanation_of(NOTHING), blend="uniform", colormap=colormap, colorbar=True)
+    bar = drawn[BAR, -4].astype(int)
     table = palette(colormap).rgb.astype(int)
     distances = [np.abs(table - color).sum(axis=1) for color in bar]
     levels = [distance.argmin() for distance in distances if distance.min() < 9]

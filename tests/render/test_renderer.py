@@ -19,7 +19,7 @@ from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay
 from livecam.render.canvas import Canvas, Palette
-from livecam.render.views import palette
+from livecam.render.palettes import palette
 from tests.support.explanations import explanation_of
 from tests.support.frames import ROTATED, TAGS, rgb, video_frame
 

@@ -17,7 +17,7 @@ from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, drawn_size, overlay, views
 from livecam.render.layout import lay_out
-from livecam.render.views import palette, tint
+from livecam.render.palettes import palette, tint
 from tests.support.clips import facts_of
 from tests.support.explanations import explanation_of, spot
 from tests.support.frames import ROTATED, rgb, video_frame
@@ -87,8 +87,17 @@ def test_tints_show_each_class_in_a_colour_of_its_own() -> None:
     for number, (row, column) in enumerate(((1, 1), (4, 6))):
         y, x = round((row + 0.5) * HEIGHT / 6), round((column + 0.5) * WIDTH / 8)
         to_tint = np.abs(drawn[y, x] - tint(number)).sum()
-        assert to_tint < np.abs(PICTURE[y, x].astype(int) - tint(number)).sum() * 0.25
+        assert to_tint < np.abs(PICTURE[y, x].astype(int) - tint(number)).sum() * 0.45
     assert np.array_equal(drawn[-1, 0], PICTURE[-1, 0])
+
+
+def test_tints_show_classes_that_are_all_in_one_place() -> None:
+    """By outlines, of which those drawn first are the widest."""
+    for size in ((320, 180), (1280, 720)):
+        picture = cv2.resize(PICTURE, size)
+        drawn = overlay(picture, explanation_of(*[spot(3, 4)] * 3), view="tints")
+        shown = [(drawn == tint(number)).all(axis=2).sum() for number in range(3)]
+        assert min(shown) > sum(size) / 5
 
 
 def test_eight_classes_have_colours_of_their_own() -> None:
@@ -138,6 +147,28 @@ def test_the_contour_is_a_white_line_on_a_dark_one_where_the_heat_is_half_of_ful
     assert row[columns[[0, -1]]].max() == 0
     assert row[columns].min(axis=1).max() == 255
     assert np.array_equal(overlay(PICTURE, explanation_of(-ramp), contour=True), PICTURE)
+
+
+def test_a_contour_ends_at_the_border_of_the_picture() -> None:
+    ramp = np.tile(np.linspace(0, 1, 9, dtype=np.float32), (6, 1))
+    lined = overlay(PICTURE, explanation_of(ramp), contour=True, opacity=0)
+    changed = (lined != PICTURE).any(axis=2)
+    assert changed[:, WIDTH // 2 - 5 : WIDTH // 2 + 5].any(axis=1).all()
+    assert not changed[:, WIDTH * 3 // 4 :].any()
+
+
+def test_why_there_is_no_contour_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    frame = video_frame(96, 54)
+    for view, labels in (("overlay", "'cat'"), ("classes", "'dog'"), ("tints", "'dog'")):
+        draw = Renderer("yuv420p", Style(view=view, contour=True))
+        told = explanation_of(
+            np.ones((7, 7), np.float32) * (2 if "dog" in labels else 1), np.ones((7, 7), np.float32), scale=3
+        )
+        for _ in range(2):
+            draw(frame, told)
+        (message,) = caplog.messages
+        assert message.startswith(f"no contour of {labels} in frame 0: its heat stays below half of full heat")
+        caplog.clear()
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
