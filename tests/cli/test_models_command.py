@@ -9,13 +9,16 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 import torchvision.models as zoo
 from click.testing import Result
 
 from livecam.cli import cli
 from livecam.cli.terminal import print_text
 from livecam.errors import OutputError
-from livecam.models import load_model
+from livecam.models import load_model, torchvision_models
+from livecam.models.catalog import hub_folder
+from livecam.models.torchvision_facts import facts
 
 Livecam = Callable[..., Result]
 
@@ -30,6 +33,28 @@ def test_without_a_pattern_it_lists_all_but_timm(livecam: Livecam) -> None:
     of_timm, of_hub = result.stderr.splitlines()
     assert "livecam models 'timm:*resnet*'" in of_timm
     assert "hf:ORGANISATION/NAME" in of_hub
+
+
+def test_the_facts_in_the_source_of_torchvision_are_those_that_it_has() -> None:
+    assert list(facts()) == zoo.list_models(module=zoo)
+    for name, known in facts().items():
+        weights = zoo.get_model_weights(name).DEFAULT
+        assert (known.url, known.parameters, known.top1, known.mebibytes) == (
+            weights.url,
+            weights.meta["num_params"],
+            weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+            weights.meta["_file_size"],
+        )
+        assert (known.input_side,) * 2 == torchvision_models.preprocessing_of(weights).size
+
+
+@pytest.mark.parametrize("variables", [{}, {"TORCH_HOME": "~/there"}, {"XDG_CACHE_HOME": "/cache"}])
+def test_downloads_are_where_torch_puts_them(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def test_what_is_listed_is_so(livecam: Livecam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ SCRIPT = """
 import contextlib, io, json, sys
 from livecam.cli import cli
 for arguments in json.loads(sys.argv[1]):
-    with contextlib.redirect_stderr(io.StringIO()) as told, contextlib.suppress(SystemExit):
+    nowhere = contextlib.redirect_stdout(io.StringIO())
+    with nowhere, contextlib.redirect_stderr(io.StringIO()) as told, contextlib.suppress(SystemExit):
         cli(arguments, prog_name="livecam")
     imported = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
     print(json.dumps([told.getvalue().splitlines()[-1], imported]))
@@ -41,6 +42,7 @@ MISSING = {
 """Command lines whose mistake is told before anything that reads pictures is imported."""
 
 WITHOUT_MODEL = {
+    "models": "hf:ORGANISATION/NAME",
     "annotate": "needs an INPUT",
     "annotate photo.png -o nowhere/out.png": "livecam: the folder nowhere does not exist",
     "annotate photo.png -o photo.png --overwrite": "photo.png would be the input",
