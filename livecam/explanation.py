@@ -12,7 +12,7 @@ from livecam.text import number
 
 _UNLIKELY = 0.01
 """The probability below which a class is unlikely. By chance each of 1,000 classes has 0.001."""
-_UNLIKELY_GROUP = 0.05
+_UNLIKELY_GROUP = 0.1
 """The same for a group, in which the little that each of many classes has adds up."""
 
 
@@ -112,7 +112,7 @@ class Explanation:
         return f"{score:.0%}" if self.unit is None else f"{number(score)} {self.unit}".rstrip()
 
     def is_unlikely(self, one: ClassMap) -> bool:
-        """Return True if one of `classes` has a probability below 1 %, or a group of classes one below 5 %.
+        """Return True if one of `classes` has a probability below 1 %, or a group of classes one below 10 %.
 
         Its heat then shows where the model looks for it, not that it is there.
         """

@@ -86,6 +86,16 @@ def test_the_map_of_real_weights_points_at_the_dog() -> None:
     assert measured["centre"] == measured["game"] == 1
 
 
+def test_the_group_of_dogs_is_pointed_at_in_a_photograph() -> None:
+    from benchmarks.filmed import box_in, photographed
+
+    assert sum(box_in(index) is not None for index in range(289)) == 259
+    assert box_in(5) == (447, 369, 697.5, 540)
+    measured = photographed(Explainer("efficientnet_lite0", target="dog", engine="eager"))
+    assert measured["in the box"] == measured["touches"] == 1
+    assert 0 < measured["by chance"] < measured["touches by chance"] < 1
+
+
 def test_what_was_measured_goes_into_the_page_and_the_chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.report import main
 

@@ -187,3 +187,57 @@ def test_the_predictions_name_the_members(livecam: Callable[..., Result], tmp_pa
     group, star = json.loads(predictions.read_text().splitlines()[-1])["explained"]
     assert (group["index"], group["label"], group["members"]) == (None, "round", "0,3-4")
     assert star["label"] == "star" and "members" not in star
+
+
+ODD: dict[Target, list[str]] = {
+    "LABRADOR retriever": ["Labrador retriever"],
+    "labrador_retriever": ["Labrador retriever"],
+    "Labrador retrievers": ["Labrador retriever"],
+    "'Labrador retriever'": ["Labrador retriever"],
+    "Labrador retriever, Labrador": ["Labrador retriever"] * 2,
+    "Labrador": ["Labrador retriever"],
+    "Granny Smíth": ["Granny Smith"],
+    "hot dog": ["hotdog"],
+    "carpenter’s kit": ["carpenter's kit"],
+    "shih tzu": ["Shih-Tzu"],
+    "crane": ["crane"],
+    "plane": ["plane"],
+    "dogsled": ["dogsled"],
+    " dogs ": ["dog"],
+    "WOLVES": ["wolf"],
+    "butterflies": ["butterfly"],
+    "big cats": ["big cat"],
+    "208": ["Labrador retriever"],
+    "0208": ["Labrador retriever"],
+    208: ["Labrador retriever"],
+}
+
+
+@pytest.mark.parametrize("target", ODD)
+def test_an_odd_target_means_the_right_class(target: Target) -> None:
+    assert [label for label, _ in found(target)] == ODD[target]
+
+
+REFUSED: dict[str, str] = {
+    "": "the target is empty or has an empty part",
+    "  ": "the target is empty or has an empty part",
+    "dog,": "the target is empty or has an empty part",
+    "1000": "net has the classes 0 to 999, not 1000",
+    "-1": "net has the classes 0 to 999, not -1",
+    "retriever": "or take all as a group: retriever=205-209",
+    "labradore": "net has no class 'labradore'; did you mean Labrador retriever (208)?",
+    "elefant": "net has no class 'elefant'; did you mean elephant (all 2), Indian elephant (385), ",
+    "!?": "net has no class '!?'; it has tench (0), goldfish (1), ",
+    "犬": "net has no class '犬'; it has tench (0), goldfish (1), ",
+    "208.0": "net has no class '208.0'",
+    "dog:151-268": "net has no class 'dog:151-268'",
+    "top0": "net has no class 'top0'",
+}
+
+
+@pytest.mark.parametrize("target", REFUSED)
+def test_what_means_nothing_is_refused_in_one_line(target: str) -> None:
+    with pytest.raises(LivecamError) as caught:
+        found(target)
+    assert REFUSED[target] in str(caught.value)
+    assert "\n" not in str(caught.value)

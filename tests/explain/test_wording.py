@@ -77,7 +77,7 @@ def test_a_class_that_is_unlikely_is_told_once_and_in_its_caption(caplog: pytest
 def test_a_group_is_unlikely_below_a_larger_limit() -> None:
     explainer = tiny(Sure, engine="eager", target=["rest=3-4", 4])
     explanation = explainer(PHOTO)
-    assert 0.01 < explanation.score < 0.05
+    assert 0.01 < explanation.score < 0.1
     assert [explanation.is_unlikely(one) for one in explanation.classes] == [True, False]
 
 
