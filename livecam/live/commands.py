@@ -145,8 +145,9 @@ class Commands:
         return "" if self._screen.shows_figures else "i shows the figures"
 
     def help(self) -> str:
-        """Show or hide the help on keys."""
-        self._screen.help = () if self._screen.help else [(entry.name, entry.help) for entry in KEYS]
+        """Show the help on keys, then what there was no room for, then hide it."""
+        rows = [(entry.name, entry.help) for entry in KEYS]
+        self._screen.help = self._screen.help[self._screen.help_shown :] if self._screen.help else rows
         return ""
 
     def _ask(self, **changes: Any) -> None:

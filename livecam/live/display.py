@@ -11,10 +11,13 @@ import cv2
 import numpy as np
 
 from livecam.errors import OutputError
+from livecam.live.desktop import is_hidden, work_area
 
 _NAME = "livecam"
 _LARGEST_SIDE = 1280
 """The initial length in pixels of the window's longer side."""
+_MOST_OF_SCREEN = 0.9
+"""The share of the screen that a new window takes at most, with room for its frame."""
 
 
 class Display(Protocol):
@@ -23,8 +26,11 @@ class Display(Protocol):
     has_screen: bool
     """False if nothing is visible. Then nothing is drawn, and errors are raised instead of shown."""
 
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) in pixels to draw at, for a picture that usually has this size."""
+
     def show(self, bgr: np.ndarray, title: str) -> None:
-        """Show the next picture, (H, W, 3) uint8 BGR, under a title; sizes may change from picture to picture."""
+        """Show the next picture, (H, W, 3) uint8 BGR, under a title."""
 
     def keys(self) -> list[str]:
         """Wait until the picture is visible, then return the keys pressed since the last call, one character each."""
@@ -32,6 +38,10 @@ class Display(Protocol):
     @property
     def is_closed(self) -> bool:
         """True once the user has closed the display, which ends the run."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """True while the user cannot see the display, since it is minimised or on another desktop."""
 
     def set_full_screen(self, full: bool) -> None:
         """Fill the whole screen, or go back to a window."""
@@ -43,7 +53,10 @@ class Display(Protocol):
 class NoWindow:
     """A display that shows nothing."""
 
-    has_screen = is_closed = False
+    has_screen = is_closed = is_hidden = False
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        return width, height
 
     def show(self, bgr: np.ndarray, title: str) -> None:
         pass
@@ -66,20 +79,23 @@ class Window:
     def __init__(self) -> None:
         self._is_open = False
         self._is_full_screen = False
-        self._shape = (0, 0)
+        self._usual_size = (0, 0)
         self._title = ""
 
-    def show(self, bgr: np.ndarray, title: str) -> None:
+    def fit(self, width: int, height: int) -> tuple[int, int]:
         if not self._is_open:
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
             self._is_open = True
+        if (width, height) != self._usual_size and not self._is_full_screen:
+            self._resize(width, height)
+        _, _, *size = cv2.getWindowImageRect(_NAME)
+        return max(size[0], 1), max(size[1], 1)
+
+    def show(self, bgr: np.ndarray, title: str) -> None:
         if title != self._title:
             cv2.setWindowTitle(_NAME, title)
             self._title = title
-        if bgr.shape[:2] != self._shape and not self._is_full_screen:
-            self._fit(bgr)
-        _, _, width, height = cv2.getWindowImageRect(_NAME)
-        cv2.imshow(_NAME, _padded(bgr, width / max(height, 1)))
+        cv2.imshow(_NAME, bgr)
 
     def keys(self) -> list[str]:
         if not self._is_open:
@@ -97,6 +113,11 @@ class Window:
         except cv2.error:  # Qt has gone with its last window
             return True
 
+    @property
+    def is_hidden(self) -> bool:
+        """True while the window is minimised or on another desktop."""
+        return self._is_open and is_hidden()
+
     def set_full_screen(self, full: bool) -> None:
         if self._is_open and full != self._is_full_screen:
             self._is_full_screen = full
@@ -109,21 +130,18 @@ class Window:
             cv2.waitKeyEx(1)
         self._is_open = False
 
-    def _fit(self, bgr: np.ndarray) -> None:
-        """Resize the window if the picture has another shape than the previous one."""
-        height, width = self._shape = bgr.shape[:2]
-        scale = min(_LARGEST_SIDE / max(width, height), 1)
-        cv2.resizeWindow(_NAME, round(width * scale), round(height * scale))
-
-
-def _padded(bgr: np.ndarray, aspect: float) -> np.ndarray:
-    """Add black bars to a picture for a window of another aspect: OpenCV would stretch it."""
-    height, width = bgr.shape[:2]
-    across, down = max(round(height * aspect) - width, 0), max(round(width / max(aspect, 0.01)) - height, 0)
-    if across <= 1 and down <= 1:
-        return bgr
-    left, top = across // 2, down // 2
-    return cv2.copyMakeBorder(bgr, top, down - top, left, across - left, cv2.BORDER_CONSTANT)
+    def _resize(self, width: int, height: int) -> None:
+        """Resize the window for a picture of this size, as far as the screen has room; a new one is centred."""
+        is_new = self._usual_size == (0, 0)
+        self._usual_size = width, height
+        left, top, across, down = work_area() or (0, 0, _LARGEST_SIDE, _LARGEST_SIDE)
+        scale = min(
+            _LARGEST_SIDE / max(width, height), _MOST_OF_SCREEN * across / width, _MOST_OF_SCREEN * down / height, 1
+        )
+        width, height = max(round(width * scale), 1), max(round(height * scale), 1)
+        cv2.resizeWindow(_NAME, width, height)
+        if is_new and work_area():
+            cv2.moveWindow(_NAME, left + (across - width) // 2, top + (down - height) // 2)
 
 
 _OPEN_A_WINDOW = "import {}; cv2.namedWindow('livecam'); cv2.destroyAllWindows()"

@@ -64,6 +64,7 @@ class Feed:
         self.finder = MotionFinder()
         self.is_mirrored = False
         self.is_paused = False
+        self.is_resting = False
         self.shows_every = False
         self.preview: Frame | None = None
         self.on_screen: Shown | None = None
@@ -171,6 +172,12 @@ class Feed:
                 self._to_show = None
             self._changed.notify_all()
 
+    def rest(self, is_resting: bool) -> None:
+        """Rest while nobody watches: nothing is explained, frames of a live source are dropped, and a file waits."""
+        with self._changed:
+            self.is_resting = is_resting
+            self._changed.notify_all()
+
     def step(self) -> None:
         """Show one more frame, then pause."""
         with self._changed:
@@ -259,7 +266,7 @@ class Feed:
 
     @property
     def _stands_still(self) -> bool:
-        return self.is_paused and not self._steps
+        return self.is_resting or (self.is_paused and not self._steps)
 
     def _has_room(self) -> bool:
         """True if another frame of a file can come in without any being dropped."""

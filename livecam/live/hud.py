@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections import deque
@@ -28,6 +29,8 @@ _RECENT_FRAMES = 300
 _NOTICE_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 _MOST_NOTICES = 3
+_WIDEST = 0.5
+"""Text in which a letter is at most this wide on average, relative to its size, is not measured before it is drawn."""
 
 Bar = tuple[str, float, bool]
 """A class with its score, the length of its bar in 0..1, and True if it is explained."""
@@ -120,12 +123,13 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
 
     Args:
         bgr: The picture, (H, W, 3) uint8 BGR, which is drawn into.
-        lines: The text; if there is no room for all lines, the last ones are left out.
+        lines: The text. Long lines are wrapped; if there is no room for all, the last ones are left out.
         bars: The bars.
         top: The row at which the first line begins.
     """
     height, width = bgr.shape[:2]
     size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
+    lines = [part for line in lines for part in _wrapped(line, size, width)]
     texts = [*lines, *(text for text, _, _ in bars)]
     line_height = len(render_line("", size, width))
     letters = [render_line(text, size, width) for text in texts[: max((height - top) // line_height, 0)]]
@@ -140,20 +144,47 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
         _write(bgr, line, 0, y)
 
 
-def draw_help(bgr: np.ndarray, rows: Sequence[tuple[str, str]]) -> None:
-    """Draw a table of keys and what they do in the middle of a picture, (H, W, 3) uint8 BGR, which is drawn into."""
+@functools.lru_cache
+def _wrapped(text: str, size: int, width: int) -> list[str]:
+    """Return a text as lines that fit a width."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and len(longer) * size * _WIDEST > width and len(render_line(longer, size, 9 * width)[0]) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def draw_help(bgr: np.ndarray, rows: Sequence[tuple[str, str]]) -> int:
+    """Draw a table of keys and what they do over a picture, in as many columns as fit.
+
+    Args:
+        bgr: The picture, (H, W, 3) uint8 BGR, which is drawn into.
+        rows: The keys and what they do.
+
+    Returns:
+        How many rows there was room for.
+    """
     height, width = bgr.shape[:2]
-    size = max(8, min(round(letter_size(width, height) * _SMALLER), height // (2 * len(rows) + 2)))
-    names, helps = ([render_line(text, size, width) for text in column] for column in zip(*rows, strict=True))
-    column = max(name.shape[1] for name in names)
-    line_height = names[0].shape[0]
-    box_width, box_height = column + max(text.shape[1] for text in helps), line_height * len(rows)
-    left, top = max((width - box_width) // 2, 0), max((height - box_height) // 2, 0)
-    box = bgr[top : top + box_height, left : left + box_width]
-    np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS / 2))
-    for number, (name, text) in enumerate(zip(names, helps, strict=True)):
-        _write(box, name, 0, number * line_height)
-        _write(box, text, column, number * line_height)
+    size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
+    keys, texts = ([render_line(text, size, width) for text in column] for column in zip(*rows, strict=True))
+    text_left = max(key.shape[1] for key in keys)
+    column_width, line_height = min(text_left + max(text.shape[1] for text in texts), width), round(size * 1.6)
+    lines = max(height // line_height - 1, 1)  # the last one is for what follows
+    columns = min(max(width // column_width, 1), -(-len(rows) // lines))
+    shown = min(lines * columns, len(rows))
+    lines = -(-shown // columns)
+    left, top = (width - columns * column_width) // 2, max((height - (lines + 1) * line_height) // 2, 0)
+    np.copyto(bgr, bgr // 8)
+    box = bgr[top : top + (lines + 1) * line_height, left : left + columns * column_width]
+    for number in range(shown):
+        column, line = divmod(number, lines)
+        _write(box, keys[number], column * column_width, line * line_height)
+        _write(box, texts[number], column * column_width + text_left, line * line_height)
+    _write(box, render_line("h: more keys" if shown < len(rows) else "h: close", size, width), 0, lines * line_height)
+    return shown
 
 
 def _write(bgr: np.ndarray, letters: np.ndarray, x: int, y: int) -> None:

@@ -89,6 +89,7 @@ class Pane:
         self._to_screen = ToScreen()
         self._render: Renderer | None = None
         self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
+        self._bgr_size = 0, 0
 
     def draw(self, shown: Shown, style: Style) -> Drawn:
         """Draw a frame in a style, with the newest explanation."""
@@ -130,32 +131,48 @@ class Pane:
         """Return the drawn picture, (H, W, 3) uint8 BGR in its own size, and what the model said, as plain data."""
         assert self.drawn is not None
         drawn = self.drawn
-        bgr = ToScreen()(drawn.picture, drawn.aspect, enlarged=False)
+        bgr = ToScreen()(drawn.picture, (max(round(drawn.picture.width * drawn.aspect), 1), drawn.picture.height))
         facts = {"source": self.feed.source.name, **drawn.facts}
         return bgr, {**facts, **described(drawn.frame, drawn.explanation)}
 
-    def on_screen(self, notices: Sequence[str], *, shows_figures: bool) -> np.ndarray:
-        """Return the pane with its text, (H, W, 3) uint8 BGR; before the first frame it says what is waited for.
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """The (width, height) in pixels to show the pane at: large enough for text, with the aspect of its picture."""
+        if self.drawn is not None:
+            return usual_size(self.drawn.picture.width, self.drawn.picture.height, self.drawn.aspect)
+        media = self.feed.source.media
+        orientation = Orientation.of(media.display_matrix)
+        aspect = upright_aspect(media.sample_aspect_ratio or Fraction(1), orientation)
+        return usual_size(*orientation.swap(media.width, media.height), aspect)
+
+    def on_screen(self, bgr: np.ndarray, notices: Sequence[str], *, shows_figures: bool) -> None:
+        """Draw the pane with its text; before the first frame it says what is waited for.
 
         Args:
+            bgr: Where to draw, (H, W, 3) uint8 BGR and black; the picture keeps its aspect.
             notices: Lines that are always shown.
             shows_figures: Show the figures and the bars of classes, too.
         """
+        left, top, width, height = placed(self.usual_size, bgr)
+        picture, text = bgr[top : top + height, left : left + width], bgr[top:, left:]
         if self.drawn is None:
-            return self._without_a_map([*notices, self._waits_for])
-        if self._bgr is None:
-            self._bgr = self._to_screen(self.drawn.picture, self.drawn.aspect)
-        bgr = self._bgr.copy()
+            if self.feed.preview is not None:
+                np.copyto(picture, self._preview(self.feed.preview, width, height))
+            draw_lines(text, [*notices, self._waits_for])
+            return
+        if self._bgr is None or self._bgr_size != (width, height):
+            self._bgr = self._to_screen(self.drawn.picture, (width, height))
+            self._bgr_size = width, height
         signal = self.feed.source.signal
         lost_seconds = signal.lost_seconds() or 0.0
         if lost_seconds >= _LOST_SECONDS:
-            np.copyto(bgr, bgr // 3)
-            draw_lines(bgr, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
-            return bgr
+            np.copyto(picture, self._bgr // 3)
+            draw_lines(text, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
+            return
+        np.copyto(picture, self._bgr)
         lines = self._figures.lines(self.drawn.explanation, self.drawn.facts) if shows_figures else []
         bars = bars_of(self.drawn.explanation) if shows_figures else []
-        draw_lines(bgr, [*notices, *lines], bars, top=_caption_height(self.drawn, bgr.shape[0]))
-        return bgr
+        draw_lines(text, [*notices, *lines], bars, top=_caption_height(self.drawn, height))
 
     @property
     def _waits_for(self) -> str:
@@ -166,24 +183,9 @@ class Pane:
             return "opening ..."
         return "waiting for the first picture" if self.feed.has_begun else f"loading {self._model_name} ..."
 
-    def _without_a_map(self, lines: Sequence[str]) -> np.ndarray:
-        """Return the pane before the first frame: what the source shows meanwhile, or black, under these lines."""
-        frame = self.feed.preview
-        if frame is None:
-            width, height = self._first_size()
-            bgr = np.zeros((height, width, 3), np.uint8)
-        else:
-            coded = self._to_screen(frame.picture, frame.sample_aspect_ratio)
-            bgr = np.ascontiguousarray(frame.orientation.upright(coded))
-        draw_lines(bgr, lines)
-        return bgr
-
-    def _first_size(self) -> tuple[int, int]:
-        """Return the (width, height) that the first picture will have on the screen."""
-        media = self.feed.source.media
-        orientation = Orientation.of(media.display_matrix)
-        aspect = upright_aspect(media.sample_aspect_ratio or Fraction(1), orientation)
-        return ToScreen.size(*orientation.swap(media.width, media.height), aspect)
+    def _preview(self, frame: Frame, width: int, height: int) -> np.ndarray:
+        """Return what the source shows before the first frame, upright in this size."""
+        return frame.orientation.upright(self._to_screen(frame.picture, frame.orientation.swap(width, height)))
 
 
 def _caption_height(drawn: Drawn, height: int) -> int:
@@ -211,24 +213,29 @@ def upright_aspect(aspect: Fraction, orientation: Orientation) -> Fraction:
     return 1 / aspect if orientation.transposed else aspect
 
 
+def usual_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Return the (width, height) on the screen of a picture of this size, whose pixels have this aspect."""
+    width = max(round(width * aspect), 1)
+    scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
+    return width * scale, height * scale
+
+
+def placed(size: tuple[int, int], bgr: np.ndarray) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of a picture of this (width, height) in the middle of another, filling it."""
+    height, width = bgr.shape[:2]
+    scale = min(width / size[0], height / size[1])
+    fitted = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+    return (width - fitted[0]) // 2, (height - fitted[1]) // 2, *fitted
+
+
 class ToScreen:
     """Converts upright pictures to what a screen shows: (H, W, 3) uint8 BGR with square pixels."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    @staticmethod
-    def size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-        """Return (width, height) on the screen of a picture of this size, whose pixels have this aspect."""
-        width = max(round(width * aspect), 1)
-        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
-        return width * scale, height * scale
-
-    def __call__(self, picture: av.VideoFrame, aspect: Fraction, *, enlarged: bool = True) -> np.ndarray:
-        """Convert a picture whose pixels have this aspect; `enlarged` scales up pictures too small for text."""
-        size = max(round(picture.width * aspect), 1), picture.height
-        if enlarged:
-            size = self.size(picture.width, picture.height, aspect)
+    def __call__(self, picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        """Convert a picture to this (width, height)."""
         color = Color.of(picture)
         return self._reformatter.reformat(
             picture,

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from livecam.errors import OutputError
@@ -60,7 +59,9 @@ class Screen:
         """How frames are drawn from now on; the frame on the screen is drawn again."""
         self.shows_figures = True
         self.help: Sequence[tuple[str, str]] = ()
-        """Keys and what they do, shown over the picture; empty for none."""
+        """Keys and what they do, shown over the picture as far as there is room; empty for none."""
+        self.help_shown = 0
+        """How many of them there was room for."""
         self._panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
         self._display = display
         self._recorder = recorder
@@ -69,7 +70,7 @@ class Screen:
         self._on_shown = on_shown
         self.is_full_screen = False
         self._refreshed_seconds = -math.inf
-        self._title = ", ".join(feed.source.name for feed in feeds) + f" - {model_name} - livecam"
+        self._title = ", ".join(_short(feed.source.name) for feed in feeds) + f" - {model_name} - livecam"
 
     def present(self) -> list[str]:
         """Draw and show the frames that wait. Return the keys that were pressed meanwhile."""
@@ -92,14 +93,22 @@ class Screen:
         self._refreshed_seconds = time.perf_counter()
         if not self._display.has_screen:
             return
-        panes = [
-            pane.on_screen(self._notices(number, pane), shows_figures=self.shows_figures)
-            for number, pane in enumerate(self._panes)
-        ]
-        picture = arranged(panes)
+        width, height = self._display.fit(*self._usual_size)
+        picture = np.zeros((height, width, 3), np.uint8)
+        for number, (pane, part) in enumerate(zip(self._panes, grid(picture, len(self._panes)), strict=False)):
+            pane.on_screen(part, self._notices(number, pane), shows_figures=self.shows_figures)
         if self.help:
-            draw_help(picture, self.help)
+            self.help_shown = draw_help(picture, self.help)
         self._display.show(picture, self._title)
+
+    @property
+    def _usual_size(self) -> tuple[int, int]:
+        """The (width, height) of all panes: the sides are at most half as long again as those of the first."""
+        width, height = self._panes[0].usual_size
+        columns = columns_of(len(self._panes))
+        rows = math.ceil(len(self._panes) / columns)
+        scale = min(1.5 / columns, 1.0)
+        return round(columns * width * scale), round(rows * height * scale)
 
     def shown_class(self) -> ClassMap | None:
         """Return the class that is explained in the first pane; None before its first frame."""
@@ -148,44 +157,24 @@ class Screen:
         recording = self._recorder.status(number)
         is_named = pane.drawn is None or len(self._panes) > 1
         return [
-            *([pane.feed.source.name] if is_named else []),
+            *([_short(pane.feed.source.name)] if is_named else []),
             *(["paused"] if pane.feed.is_paused else []),
             *([recording] if recording else []),
             *self._shown_notices.lines,
         ]
 
 
-def arranged(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrange pictures as panes of a grid, in reading order; a single one is returned as it is.
-
-    The panes are as large as the first picture, made smaller so that the grid's sides are at most half as long again as
-    the first's. Pictures of another shape are centred in their panes.
-
-    Args:
-        pictures: (H, W, 3) uint8 each.
-
-    Returns:
-        The grid, (H', W', 3) uint8.
-    """
-    if len(pictures) == 1:
-        return pictures[0]
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    first_height, first_width = pictures[0].shape[:2]
-    scale = min(1.5 / columns, 1.0)
-    width, height = round(first_width * scale), round(first_height * scale)
-    grid = np.zeros((rows * height, columns * width, 3), np.uint8)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        _fit(picture, grid[row * height : (row + 1) * height, column * width : (column + 1) * width])
-    return grid
+def _short(name: str) -> str:
+    """Return the name of a source without the folder of a file."""
+    return name if "://" in name else Path(name).name
 
 
-def _fit(picture: np.ndarray, pane: np.ndarray) -> None:
-    """Scale a picture into the middle of a pane, keeping its aspect."""
-    height, width = pane.shape[:2]
-    scale = min(width / picture.shape[1], height / picture.shape[0])
-    size = max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1)
-    x, y = (width - size[0]) // 2, (height - size[1]) // 2
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    cv2.resize(picture, size, dst=pane[y : y + size[1], x : x + size[0]], interpolation=interpolation)
+def columns_of(count: int) -> int:
+    """Return how many columns a grid of so many panes has."""
+    return math.ceil(math.sqrt(count))
+
+
+def grid(picture: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return views of the parts of a picture, (H, W, 3), that are a grid for so many panes, in reading order."""
+    rows = np.array_split(picture, math.ceil(count / columns_of(count)), axis=0)
+    return [part for row in rows for part in np.array_split(row, columns_of(count), axis=1)]

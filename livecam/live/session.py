@@ -34,18 +34,23 @@ _UNNOTICED_SECONDS = 0.2
 """What takes no longer is done before the window opens, so that it opens in the size of the source."""
 
 
+_LOOK_SECONDS = 0.5
+"""The interval at which the display is asked if it is hidden."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
     """Options of a live run for showing and recording; see `livecam.live.watch.watch`.
 
     `recordings` has a file for each source, which is recorded from its first picture on; if empty, recording starts
-    when the user presses the key.
+    when the user presses the key. With `works_hidden`, frames are also explained while nobody can see the window.
     """
 
     style: Style = Style()
     shows_every: bool = False
     max_age_seconds: float = 0.5
     is_steady: bool = True
+    works_hidden: bool = False
     duration_seconds: float | None = None
     recordings: Sequence[Path] = ()
     overwrite: bool = False
@@ -103,6 +108,7 @@ class Session:
         self._explaining: ExplainerThread | None = None
         self._duration_seconds = math.inf if options.duration_seconds is None else options.duration_seconds
         self._end_seconds = math.inf
+        self._looked_seconds = -math.inf
         self._is_stopped = False
 
     def run(self) -> None:
@@ -172,12 +178,23 @@ class Session:
             self._display.close()
             self._workers.wait(_TICK_SECONDS)
             return
+        self._rest_while_hidden()
         with self._feeds.changed:
             self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
         for key in self._screen.present():
             self._commands.press(key)
         if self._display.is_closed:
             self._stop()
+
+    def _rest_while_hidden(self) -> None:
+        """Let the feeds rest while the window is hidden and nothing is recorded or written of what it shows."""
+        now = time.perf_counter()
+        if now < self._looked_seconds + _LOOK_SECONDS or self._options.works_hidden:
+            return
+        self._looked_seconds = now
+        is_resting = self._display.is_hidden and not self.recorder.is_on
+        for feed in self._feeds:
+            feed.rest(is_resting)
 
     def _has_news(self) -> bool:
         return any(feed.is_revised or feed.waits_for_screen for feed in self._feeds)

@@ -107,6 +107,7 @@ def watch(
         shows_every=display == "every",
         max_age_seconds=max_age_seconds,
         is_steady=steady,
+        works_hidden=predictions is not None,
         duration_seconds=duration_seconds,
         recordings=recordings,
         overwrite=overwrite,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from livecam import Explanation
 from livecam.ledger import Ledger
 from livecam.live.commands import Commands
@@ -15,6 +17,7 @@ from livecam.live.explainer_thread import ExplainerThread
 from livecam.live.feed import Explained, Feed
 from livecam.live.feeds import Feeds
 from livecam.live.hud import Notices
+from livecam.live.pane import Pane
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
 from livecam.live.session import Session, SessionOptions
@@ -118,3 +121,13 @@ def wait_until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def on_screen(
+    pane: Pane, *notices: str, shows_figures: bool = False, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Return a pane in a window of this (width, height), by default its usual size."""
+    width, height = size or pane.usual_size
+    bgr = np.zeros((height, width, 3), np.uint8)
+    pane.on_screen(bgr, notices, shows_figures=shows_figures)
+    return bgr

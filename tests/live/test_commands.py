@@ -172,6 +172,7 @@ def test_figures_and_help_come_and_go(parts: Parts) -> None:
 def test_the_help_has_a_row_for_every_key(parts: Parts) -> None:
     parts.press("h")
     assert parts.screen.help == [(entry.name, entry.help) for entry in KEYS]
+    parts.screen.refresh()
     parts.press("?")
     assert not parts.screen.help
 

@@ -18,7 +18,7 @@ from livecam.live.feeds import Feeds
 from livecam.live.pane import Pane
 from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, Signal, Source
-from tests.live.harness import LiveRun, wait_until
+from tests.live.harness import LiveRun, on_screen, wait_until
 from tests.support.doubles import NumberedSource
 from tests.support.reading import number_of
 from tests.support.streams import StreamServer, free_port, watched
@@ -174,8 +174,8 @@ def test_a_single_source_that_cannot_be_opened_is_the_error() -> None:
 
 def test_a_pane_says_what_is_waited_for() -> None:
     (feed,) = Feeds([awaited(DEMO)])
-    waiting = Pane(feed, 0.5).on_screen([], shows_figures=False)
+    waiting = on_screen(Pane(feed, 0.5))
     feed.source.signal.lose("connection refused")
-    refused = Pane(feed, 0.5).on_screen([], shows_figures=False)
+    refused = on_screen(Pane(feed, 0.5))
     assert waiting.any()
     assert not np.array_equal(waiting, refused)

@@ -15,13 +15,14 @@ import pytest
 from livecam.explain.motion import MotionFinder
 from livecam.explanation import Prediction
 from livecam.ledger import LIVE, Ledger
+from livecam.live.commands import KEYS
 from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, Notices, bars_of, draw_help, draw_lines
 from livecam.live.pane import Follower, Pane
-from livecam.live.screen import arranged
+from livecam.live.screen import grid
 from livecam.picture.media import Orientation
 from livecam.render import Style
-from tests.live.harness import FACTS, LiveRun, Parts, explained
+from tests.live.harness import FACTS, LiveRun, Parts, explained, on_screen
 from tests.support.clips import numbered_picture
 from tests.support.doubles import HEIGHT, QUARTER_TURN, WIDTH, NumberedSource
 from tests.support.explanations import explanation_of
@@ -59,8 +60,8 @@ def drawn(source: NumberedSource | None = None, style: Style = PLAIN, cams: int 
 def test_the_picture_is_shown_in_its_shape_before_and_after_the_first_frame(
     facts: dict[str, Any], ratio: float
 ) -> None:
-    before = pane_of(NumberedSource(1, **facts)).on_screen([], shows_figures=True)
-    after = drawn(NumberedSource(1, **facts)).on_screen([], shows_figures=True)
+    before = on_screen(pane_of(NumberedSource(1, **facts)), shows_figures=True)
+    after = on_screen(drawn(NumberedSource(1, **facts)), shows_figures=True)
     assert before.shape == after.shape
     height, width = after.shape[:2]
     assert width / height == pytest.approx(ratio)
@@ -81,29 +82,29 @@ def test_a_mirrored_frame_is_drawn_mirrored_with_its_map() -> None:
 @pytest.mark.parametrize(("view", "classes"), [("overlay", 1), ("tints", 2)])
 def test_the_figures_are_below_the_caption(view: str, classes: int) -> None:
     captioned = drawn(style=Style(view=view), cams=classes)
-    caption = captioned.on_screen([], shows_figures=False) != drawn(
-        style=Style(view=view, caption=False), cams=classes
-    ).on_screen([], shows_figures=False)
+    caption = on_screen(captioned, shows_figures=False) != on_screen(
+        drawn(style=Style(view=view, caption=False), cams=classes)
+    )
     bottom = int(np.nonzero(caption.any(axis=(1, 2)))[0].max())
-    changed = captioned.on_screen([], shows_figures=True) != captioned.on_screen([], shows_figures=False)
+    changed = on_screen(captioned, shows_figures=True) != on_screen(captioned, shows_figures=False)
     rows = np.nonzero(changed.any(axis=(1, 2)))[0]
     assert bottom - 6 <= rows.min() < bottom + 60  # give or take a line of the picture, which is 6 on the screen
 
 
 def test_without_a_caption_the_figures_begin_at_the_top() -> None:
     pane = drawn()
-    changed = pane.on_screen([], shows_figures=True) != pane.on_screen([], shows_figures=False)
+    changed = on_screen(pane, shows_figures=True) != on_screen(pane, shows_figures=False)
     assert changed[0].any()
 
 
 def test_the_best_classes_have_bars_as_long_as_their_scores() -> None:
     pane = drawn()
-    bars = (pane.on_screen([], shows_figures=True) == EXPLAINED_BAR).all(axis=2)
+    bars = (on_screen(pane, shows_figures=True) == EXPLAINED_BAR).all(axis=2)
     rows = np.nonzero(bars.any(axis=1))[0]
-    box = (pane.on_screen([], shows_figures=True) != pane.on_screen([], shows_figures=False)).any(axis=(0, 2))
+    box = (on_screen(pane, shows_figures=True) != on_screen(pane, shows_figures=False)).any(axis=(0, 2))
     assert len(rows) > 1
     assert bars[rows[0]].sum() == pytest.approx(0.87 * box.sum(), abs=2)  # the score of the explanation
-    assert not (pane.on_screen([], shows_figures=False) == EXPLAINED_BAR).all(axis=2).any()
+    assert not (on_screen(pane, shows_figures=False) == EXPLAINED_BAR).all(axis=2).any()
 
 
 def test_figures_tell_what_comes_in_and_what_goes_out() -> None:
@@ -188,12 +189,12 @@ def test_a_notice_lasts_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lost_signal_is_told_over_a_darkened_picture() -> None:
     pane = drawn()
-    bright = pane.on_screen([], shows_figures=True).mean()
+    bright = on_screen(pane, shows_figures=True).mean()
     lost = SimpleNamespace(lost_seconds=lambda: 3.0, problem="connection refused")
     pane.feed.source.signal = lost  # type: ignore[assignment]
-    assert pane.on_screen([], shows_figures=True).mean() < bright / 2
+    assert on_screen(pane, shows_figures=True).mean() < bright / 2
     lost.lost_seconds = lambda: 0.5  # a frame may be late
-    assert pane.on_screen([], shows_figures=True).mean() > bright / 2
+    assert on_screen(pane, shows_figures=True).mean() > bright / 2
 
 
 def test_a_changed_style_is_seen_while_the_picture_stands_still() -> None:
@@ -262,13 +263,64 @@ def test_more_lines_than_fit_are_cut_off() -> None:
     assert small[20:].any()
 
 
-def test_panes_keep_the_aspect_and_the_order() -> None:
-    pictures = [np.full((90, 160, 3), 50 * (number + 1), np.uint8) for number in range(3)]
-    grid = arranged(pictures)
-    height, width = grid.shape[:2]
-    assert grid[height // 4, width // 4, 0] == 50
-    assert grid[height // 4, 3 * width // 4, 0] == 100
-    assert grid[3 * height // 4, width // 4, 0] == 150
-    assert grid[3 * height // 4, 3 * width // 4, 0] == 0
-    tall = arranged([pictures[0], np.full((160, 90, 3), 200, np.uint8)])
-    assert 0 in tall[:, tall.shape[1] // 2 :, 0]  # beside a tall picture its pane is black
+@pytest.mark.parametrize("size", [(1366, 700), (300, 200), (90, 400), (33, 17)])
+def test_a_picture_keeps_its_aspect_in_a_window_of_any_shape(size: tuple[int, int]) -> None:
+    shown = on_screen(drawn(style=Style(blend="uniform", caption=False)), size=size)
+    rows, columns = (np.nonzero(shown.any(axis=axis).any(axis=-1))[0] for axis in (1, 0))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert width == size[0] or height == size[1]
+    assert width / height == pytest.approx(WIDTH / HEIGHT, rel=0.1)
+
+
+def test_the_panes_of_several_sources_are_a_grid_in_reading_order() -> None:
+    picture = np.zeros((90, 160, 3), np.uint8)
+    for number, part in enumerate(grid(picture, 3), 1):
+        part[:] = number
+    assert [int(picture[y, x, 0]) for y in (20, 70) for x in (40, 120)] == [1, 2, 3, 4]
+
+
+def test_all_keys_are_legible_in_a_small_window_page_by_page() -> None:
+    parts = shown_in_parts()
+    parts.display.size = 300, 200
+    pages, shown = [], 0
+    parts.press("h")
+    while parts.screen.help:
+        pages.append(on_display(parts))
+        shown += parts.screen.help_shown
+        parts.press("h")
+    assert shown == len(KEYS)
+    assert len(pages) == len({page.tobytes() for page in pages}) > 1
+    parts.display.size = 1280, 720
+    parts.press("h")
+    on_display(parts)
+    parts.press("h")
+    assert not parts.screen.help
+
+
+def test_a_long_line_is_wrapped() -> None:
+    def rows(line: str) -> int:
+        bgr = np.full((300, 300, 3), 255, np.uint8)
+        draw_lines(bgr, [line])
+        return int((bgr[:, 0, 0] < 200).sum())
+
+    assert rows("cannot write livecam.mp4: the disk is full; free some space") >= 2 * rows("a line")
+
+
+def test_a_run_rests_while_its_window_is_hidden_but_not_while_it_records() -> None:
+    run = LiveRun(NumberedSource(10**9, is_live=True))
+    at: dict[str, int] = {}
+
+    def press() -> str:
+        ledger = run.ledger
+        if ledger.explained > 3 and not run.display.is_hidden:
+            run.display.is_hidden = True
+        if ledger.dropped["pause"] > 50 and "hidden" not in at:
+            at["hidden"] = ledger.explained
+        if ledger.dropped["pause"] > 1000:
+            at["still hidden"] = ledger.explained
+            return "q"
+        return ""
+
+    run.display.press = press
+    run()
+    assert at["still hidden"] <= at["hidden"] + 1

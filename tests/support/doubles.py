@@ -164,7 +164,7 @@ class FakeDisplay:
     """In place of a window: keeps the pictures that are shown and gives keys.
 
     `keys_at` are the keys to press once so many `frames` were shown, which whoever runs the session counts. Or set
-    `press`: it is called each time and returns keys.
+    `press`: it is called each time and returns keys. `size` is that of the window, by default the usual one.
     """
 
     has_screen = True
@@ -173,10 +173,14 @@ class FakeDisplay:
         self.frames = 0
         self.pictures: list[np.ndarray] = []
         self.title = ""
-        self.is_closed = False
+        self.size: tuple[int, int] | None = None
+        self.is_closed = self.is_hidden = False
         self.is_full_screen = False
         self.press: Callable[[], str] = self._due
         self._keys_at = dict(keys_at or {})
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        return self.size or (width, height)
 
     def show(self, bgr: np.ndarray, title: str) -> None:
         self.pictures.append(bgr)

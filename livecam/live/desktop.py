@@ -1,0 +1,82 @@
+"""The screen and the state of this program's windows, asked of X11, by which OpenCV opens windows on Linux."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+_ANY_TYPE = 0
+_MOST_ITEMS = 1024
+_ALL_DESKTOPS = 0xFFFFFFFF
+
+
+def work_area() -> tuple[int, int, int, int] | None:
+    """Return left, top, width and height of the screen without panels, in pixels; None if that is unknown."""
+    desktop = _desktop()
+    if desktop is None:
+        return None
+    root = desktop.root
+    area = desktop.numbers(root, "_NET_WORKAREA")[:4]
+    return (area[0], area[1], area[2], area[3]) if len(area) == 4 else (0, 0, *desktop.size)
+
+
+def is_hidden() -> bool:
+    """Return True if this program has windows, but all are minimised or on other desktops; False if unknown."""
+    desktop = _desktop()
+    return desktop is not None and desktop.hides_windows()
+
+
+class _Desktop:
+    """A connection to an X server, apart from that of the windows."""
+
+    def __init__(self, xlib: Any, display: ctypes.c_void_p) -> None:
+        self._xlib, self._display = xlib, display
+        self.root = int(xlib.XDefaultRootWindow(display))
+        self.size = int(xlib.XDisplayWidth(display, 0)), int(xlib.XDisplayHeight(display, 0))
+
+    def hides_windows(self) -> bool:
+        windows = self.numbers(self.root, "_NET_CLIENT_LIST")
+        own = [window for window in windows if self.numbers(window, "_NET_WM_PID") == [os.getpid()]]
+        return bool(own) and all(map(self._hides, own))
+
+    def _hides(self, window: int) -> bool:
+        current, on = self.numbers(self.root, "_NET_CURRENT_DESKTOP"), self.numbers(window, "_NET_WM_DESKTOP")
+        is_elsewhere = bool(current and on) and on[0] not in (current[0], _ALL_DESKTOPS)
+        return is_elsewhere or self._atom("_NET_WM_STATE_HIDDEN") in self.numbers(window, "_NET_WM_STATE")
+
+    def numbers(self, window: int, name: str) -> list[int]:
+        """Return a property of a window; empty if there is none."""
+        kind, form, count, left = ctypes.c_ulong(), ctypes.c_int(), ctypes.c_ulong(), ctypes.c_ulong()
+        values = ctypes.POINTER(ctypes.c_ulong)()
+        found = [ctypes.byref(each) for each in (kind, form, count, left, values)]
+        what = self._atom(name), 0, _MOST_ITEMS, False, _ANY_TYPE
+        self._xlib.XGetWindowProperty(self._display, ctypes.c_ulong(window), *map(ctypes.c_long, what), *found)
+        numbers = [values[place] & 0xFFFFFFFF for place in range(count.value)] if values and form.value == 32 else []
+        if values:
+            self._xlib.XFree(values)
+        return numbers
+
+    def _atom(self, name: str) -> int:
+        return int(self._xlib.XInternAtom(self._display, name.encode(), False))
+
+
+@functools.cache
+def _desktop() -> _Desktop | None:
+    """Connect to the X server, if there is one."""
+    try:
+        xlib = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return None
+    xlib.XOpenDisplay.restype = ctypes.c_void_p
+    display = ctypes.c_void_p(xlib.XOpenDisplay(None))
+    if not display:
+        return None
+    xlib.XDefaultRootWindow.restype = xlib.XInternAtom.restype = ctypes.c_ulong
+    xlib.XSetErrorHandler(_ignore_error)
+    return _Desktop(xlib, display)
+
+
+_ignore_error = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda display, error: 0)
+"""Goes on after an error, since a window may just have been closed. By default Xlib ends the program."""
