@@ -31,7 +31,8 @@ def layer_title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:
 
     An activation function that many layers share, such as `relu`, is named after the layer with weights before it.
     """
-    if "." in layer.name or _has_weights(layer.module):
+    is_activation = type(layer.module).__module__ == nn.ReLU.__module__ and not _has_weights(layer.module)
+    if "." in layer.name or not is_activation:
         return layer.name
     names = [call.name for call in survey.calls]
     place = len(names) - 1 - names[::-1].index(layer.name) if layer.name in names else 0

@@ -24,10 +24,11 @@ class SharedActivation(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU())
         self.body, self.norm, self.act = nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU()
-        self.head = nn.Linear(8, 5)
+        self.pool, self.head = nn.AvgPool2d(2), nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.act(self.norm(self.body(self.act(self.stem(x))))).mean(dim=(2, 3)))
+        features = self.act(self.norm(self.body(self.act(self.stem(x)))))
+        return self.head(self.pool(features).mean(dim=(2, 3)))
 
 
 TITLES: tuple[tuple[dict[str, Any], str], ...] = (
@@ -36,6 +37,7 @@ TITLES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"layer": "body"}, "class 3 · body"),
     ({"layer": "stem.1"}, "class 3 · stem.1"),
     ({"layer": "act"}, "class 3 · body"),
+    ({"layer": "pool"}, "class 3 · pool"),
     ({"layer": "stem,act", "method": "layercam"}, "class 3 · layercam at stem+body"),
     ({"method": "gradcam++", "against": 2, "negative": True}, "against class 3 rather than class 2 · gradcam++"),
 )
