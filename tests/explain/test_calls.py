@@ -16,7 +16,7 @@ from torchvision.transforms.functional import five_crop
 from livecam import Explainer, LivecamError
 from livecam.explain.engines.graph import trace
 from livecam.models import Preprocessing
-from livecam.models.survey.locality import PLACES, locate
+from livecam.models.survey.locality import PLACES, locate, responses
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
 
@@ -411,10 +411,11 @@ def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> No
         row, column = round(7 * y), round(7 * (1 - x))
         blob[0, row - 1 : row + 1, column - 1 : column + 1] = 1
     faint, clear = blobs + 0.3 * noise, blobs + 0.02 * noise
-    assert locate(clear).flips == (3,)
-    assert locate(faint).flips == ()
-    assert locate(faint, (3,)).flips == (3,)
-    assert locate(clear[..., 2:5, 2:5]).flips == ()
+    assert locate(clear, responses(clear)).flips == (3,)
+    assert locate(faint, responses(faint)).flips == ()
+    assert locate(faint, responses(faint), (3,)).flips == (3,)
+    few = clear[..., 2:5, 2:5]
+    assert locate(few, responses(few)).flips == ()
 
 
 class Glimpse(TwoStreams):
