@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from ctypes import byref, c_int, c_long, c_uint, c_ulong
 from typing import Any
 
 _ANY_TYPE = 0
 _MOST_ITEMS = 1024
 _ALL_DESKTOPS = 0xFFFFFFFF
+_SHIFT_MASK = 1
 
 
 def work_area() -> tuple[int, int, int, int] | None:
@@ -28,6 +30,12 @@ def is_hidden() -> bool:
     return desktop is not None and desktop.hides_windows()
 
 
+def is_shift_held() -> bool:
+    """Return True while a shift key is held; False if unknown."""
+    desktop = _desktop()
+    return desktop is not None and desktop.is_shift_held()
+
+
 class _Desktop:
     """A connection to an X server, apart from that of the windows."""
 
@@ -41,6 +49,12 @@ class _Desktop:
         own = [window for window in windows if self.numbers(window, "_NET_WM_PID") == [os.getpid()]]
         return bool(own) and all(map(self._hides, own))
 
+    def is_shift_held(self) -> bool:
+        windows, places, mask = (c_ulong(), c_ulong()), [c_int() for _ in range(4)], c_uint()
+        found = [byref(each) for each in (*windows, *places, mask)]
+        self._xlib.XQueryPointer(self._display, c_ulong(self.root), *found)
+        return bool(mask.value & _SHIFT_MASK)
+
     def _hides(self, window: int) -> bool:
         current, on = self.numbers(self.root, "_NET_CURRENT_DESKTOP"), self.numbers(window, "_NET_WM_DESKTOP")
         is_elsewhere = bool(current and on) and on[0] not in (current[0], _ALL_DESKTOPS)
@@ -48,11 +62,11 @@ class _Desktop:
 
     def numbers(self, window: int, name: str) -> list[int]:
         """Return a property of a window; empty if there is none."""
-        kind, form, count, left = ctypes.c_ulong(), ctypes.c_int(), ctypes.c_ulong(), ctypes.c_ulong()
-        values = ctypes.POINTER(ctypes.c_ulong)()
-        found = [ctypes.byref(each) for each in (kind, form, count, left, values)]
+        kind, form, count, left = c_ulong(), c_int(), c_ulong(), c_ulong()
+        values = ctypes.POINTER(c_ulong)()
+        found = [byref(each) for each in (kind, form, count, left, values)]
         what = self._atom(name), 0, _MOST_ITEMS, False, _ANY_TYPE
-        self._xlib.XGetWindowProperty(self._display, ctypes.c_ulong(window), *map(ctypes.c_long, what), *found)
+        self._xlib.XGetWindowProperty(self._display, c_ulong(window), *map(c_long, what), *found)
         numbers = [values[place] & 0xFFFFFFFF for place in range(count.value)] if values and form.value == 32 else []
         if values:
             self._xlib.XFree(values)
@@ -73,10 +87,10 @@ def _desktop() -> _Desktop | None:
     display = ctypes.c_void_p(xlib.XOpenDisplay(None))
     if not display:
         return None
-    xlib.XDefaultRootWindow.restype = xlib.XInternAtom.restype = ctypes.c_ulong
+    xlib.XDefaultRootWindow.restype = xlib.XInternAtom.restype = c_ulong
     xlib.XSetErrorHandler(_ignore_error)
     return _Desktop(xlib, display)
 
 
-_ignore_error = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda display, error: 0)
+_ignore_error = ctypes.CFUNCTYPE(c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda display, error: 0)
 """Goes on after an error, since a window may just have been closed. By default Xlib ends the program."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from livecam.errors import OutputError
-from livecam.live.desktop import is_hidden, work_area
+from livecam.live.desktop import is_hidden, is_shift_held, work_area
 
 _NAME = "livecam"
 _LARGEST_SIDE = 1280
@@ -101,7 +101,10 @@ class Window:
         if not self._is_open:
             return []
         code = cv2.waitKeyEx(1)  # which lets the window draw itself
-        return [chr(code)] if 0 <= code < 128 else []
+        if not 0 <= code < 128:
+            return []
+        # Qt tells the key, not the letter: M is told as m.
+        return [chr(code).upper() if is_shift_held() else chr(code)]
 
     @property
     def is_closed(self) -> bool:

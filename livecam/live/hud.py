@@ -29,6 +29,8 @@ _RECENT_FRAMES = 300
 _NOTICE_SECONDS = 5.0
 _ANSWER_SECONDS = 2.0
 _MOST_NOTICES = 3
+_SLOW = 0.9
+"""The share of a file's frame rate below which it is told that it is slower."""
 _WIDEST = 0.5
 """Text in which a letter is at most this wide on average, relative to its size, is not measured before it is drawn."""
 
@@ -83,13 +85,18 @@ class Figures:
         self._ledger = ledger
         self._in, self._out = Rate(clock), Rate(clock)
 
-    def lines(self, explanation: Explanation, facts: dict[str, Any]) -> list[str]:
-        """Return the lines for a frame with this explanation; `facts` are as in `Explainer.report`."""
+    def lines(self, explanation: Explanation, facts: dict[str, Any], file_fps: float | None = None) -> list[str]:
+        """Return the lines for a frame with this explanation.
+
+        `facts` are as in `Explainer.report`. `file_fps` is the frame rate of a file of which every frame is shown.
+        """
         ledger = self._ledger
         latency = ledger.latency.recent_ms(_RECENT_FRAMES)
         fps_in, fps_out = self._in.fps(ledger.read), self._out.fps(ledger.delivered)
+        is_slow = file_fps is not None and 0 < fps_out < _SLOW * file_fps
         return [
             "{method} at {layer}, {engine} {precision}".format(**facts),
+            *([f"slower than the file: {fps_out / file_fps:.0%} of its speed"] if file_fps and is_slow else []),
             f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {ledger.dropped.total()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
             f"map {_age(explanation)}",

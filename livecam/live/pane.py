@@ -170,9 +170,14 @@ class Pane:
             draw_lines(text, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
             return
         np.copyto(picture, self._bgr)
-        lines = self._figures.lines(self.drawn.explanation, self.drawn.facts) if shows_figures else []
+        lines = self._figure_lines(self.drawn) if shows_figures else []
         bars = bars_of(self.drawn.explanation) if shows_figures else []
         draw_lines(text, [*notices, *lines], bars, top=_caption_height(self.drawn, height))
+
+    def _figure_lines(self, drawn: Drawn) -> list[str]:
+        source = self.feed.source
+        file_fps = float(source.media.rate) if source.media.rate and not source.is_live else None
+        return self._figures.lines(drawn.explanation, drawn.facts, file_fps)
 
     @property
     def _waits_for(self) -> str:

@@ -127,6 +127,20 @@ def test_figures_tell_what_comes_in_and_what_goes_out() -> None:
     assert figures.lines(said, FACTS)[1].startswith("in 0.1 fps, out 0.0,")
 
 
+def test_figures_tell_that_a_file_is_shown_more_slowly_than_it_is() -> None:
+    now = [100.0]
+    ledger = Ledger(LIVE, "file")
+    figures = Figures(ledger, clock=lambda: now[0])
+    for _ in range(200):
+        now[0] += 0.1
+        ledger.read += 1
+        ledger.deliver(0.0, 0)
+        lines = figures.lines(explanation_of(CAM), FACTS, file_fps=25)
+    assert lines[1] == "slower than the file: 40% of its speed"
+    assert "slower" not in " ".join(figures.lines(explanation_of(CAM), FACTS, file_fps=10))
+    assert "slower" not in " ".join(figures.lines(explanation_of(CAM), FACTS))
+
+
 def test_figures_tell_how_old_a_map_is() -> None:
     figures = Figures(Ledger(LIVE, "camera"))
     old = dataclasses.replace(explanation_of(CAM), age_frames=3, age_seconds=0.12)

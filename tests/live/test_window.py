@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from livecam.names import METHODS
+
 _LONGEST_SECONDS = 60
 
 
@@ -58,6 +60,22 @@ def test_keys_are_heard_and_quitting_ends_the_program_with_its_ledger(virtual_sc
     assert json.loads(next(tmp_path.glob("*.json")).read_text())["method"] == "gradcam"
     assert next(tmp_path.glob("*.png")).stat().st_size > 1000
     assert "captured" in messages.splitlines()[-1]
+
+
+def test_capitals_are_heard_as_such(virtual_screen: str, tmp_path: Path) -> None:
+    with live(tmp_path) as process:
+        press_until(process, "s", lambda: list(tmp_path.glob("*.json")))
+        assert (
+            xdotool("search", "--name", "livecam$", "getwindowname").strip() == "demo:?size=320x180 - shapes - livecam"
+        )
+        xdotool("keydown", "shift")
+        xdotool("key", "m")
+        time.sleep(1)
+        xdotool("keyup", "shift")
+        before = len(list(tmp_path.glob("*.json")))
+        press_until(process, "s", lambda: len(list(tmp_path.glob("*.json"))) > before)
+    last = max(tmp_path.glob("*.json"))
+    assert json.loads(last.read_text())["method"] == METHODS[-1]
 
 
 def test_ctrl_c_in_the_terminal_ends_it_too(virtual_screen: str, tmp_path: Path) -> None:
