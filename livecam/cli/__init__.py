@@ -29,6 +29,10 @@ Examples:
   livecam live 0 --model efficientnet_lite0 --record webcam.mp4
 
 \b
+Options also come from variables such as LIVECAM_MODEL, and from livecam.toml in
+the current folder.
+
+\b
 Tab completion, in ~/.bashrc (likewise zsh_source for zsh, fish_source for fish):
   eval "$(_LIVECAM_COMPLETE=bash_source livecam)"
 """

@@ -13,7 +13,7 @@ from click import Option
 
 from livecam.cli.batch import Batch
 from livecam.cli.errors import EXIT_ERROR, ends_well
-from livecam.cli.loading import check_only_file, load_explainer
+from livecam.cli.loading import check_only_file, load_explainer, loading
 from livecam.cli.options import (
     BATCH,
     DRAWING,
@@ -154,11 +154,12 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     model = explainer_arguments(options, sources)
     check_only_file(sources)
 
-    from livecam.render import Style
-    from livecam.run.annotation import carry_out
-    from livecam.run.plan import Options, as_shown, default_output, planned
-    from livecam.sinks import EncoderOptions
-    from livecam.sources import find_inputs
+    with loading(model["model"]):  # from here on, so that a terminal shows at once that something is done
+        from livecam.render import Style
+        from livecam.run.annotation import carry_out
+        from livecam.run.plan import Options, as_shown, default_output, planned
+        from livecam.sinks import EncoderOptions
+        from livecam.sources import find_inputs
 
     progress = Progress()
     inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)

@@ -37,6 +37,7 @@ from livecam import Explainer
         ("latency", "--models shapes --engines eager --seconds 0.5", ["shapes eager | eager"]),
         ("soak", "--frames 20", ["2", "20"]),
         ("conversion", "shapes", ["shapes"]),
+        ("startup", "--rounds 1 --models shapes", ["missing file", "models", "first frame of shapes"]),
         ("survey", "shapes", ["shapes | evidence | 20x20 | passed"]),
         ("delay", "--ways MPEG-TS,RTP --seconds 1", ["MPEG-TS over TCP", "MPEG-TS over UDP", "RTP"]),
         ("stages", "--frames 8 --rounds 1 --size 320x180 --models shapes", ["shapes"]),

@@ -1,0 +1,90 @@
+"""How long does a command take to start? `python -m benchmarks.startup --rounds 5`.
+
+Each command is a process of its own. Its processor time is that of all its threads until it ends. The first output is
+the time until the first character on a terminal, such as "loading resnet50 …". A first frame is the time until a
+generated picture is explained and the command has ended, with random weights where the real ones are a download.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pty
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
+from livecam.bench.timing import write_json
+from livecam.system.machine import machine
+
+COMMANDS = {
+    "missing file": ["annotate", "missing.mp4"],
+    "output folder missing": ["annotate", "demo:", "-o", "missing/out.mp4"],
+    "version": ["--version"],
+    "help": ["annotate", "--help"],
+    "models": ["models"],
+}
+ONE_FRAME = ["demo:?size=640x360&seconds=0.04", "-o", "null:", "--engine", "eager"]
+
+
+def run(arguments: list[str]) -> dict[str, float]:
+    """Run the program with a terminal as its standard error. Return the seconds that it took."""
+    reading, terminal = pty.openpty()
+    begin_seconds, begin_cpu_seconds, first_seconds = time.perf_counter(), cpu_seconds(), None
+    with subprocess.Popen([sys.executable, "-m", "livecam", *arguments], stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        with suppress(OSError):  # which is how a terminal ends
+            while os.read(reading, 10_000):
+                first_seconds = first_seconds or time.perf_counter() - begin_seconds
+        process.wait()
+    os.close(reading)
+    end_seconds = time.perf_counter()
+    return {
+        "cpu": cpu_seconds() - begin_cpu_seconds,
+        "first_output": first_seconds or end_seconds - begin_seconds,
+        "wall": end_seconds - begin_seconds,
+    }
+
+
+def measured(commands: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Return the times of each command in each round, in which all commands run one after the other."""
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, arguments in commands.items():
+            times[name].append(run(arguments))
+    return times
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", default="resnet50,efficientnet_lite0", help="those whose first frame is timed")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    first_frames = {
+        f"first frame of {model}": ["annotate", *ONE_FRAME, "--model", model, "--weights", weights_of(model)]
+        for model in filter(None, arguments.models.split(","))
+    }
+    times = measured({**COMMANDS, **first_frames}, arguments.rounds)
+    print_machine()
+    print(f"Seconds, medians of {arguments.rounds} rounds, and the range of the processor time:\n")
+    rows: list[dict[str, Any]] = []
+    for name, rounds in times.items():
+        medians = {key: round(statistics.median(each[key] for each in rounds), 3) for key in rounds[0]}
+        rows.append({"command": name, **medians, "cpu_range": spread([each["cpu"] for each in rounds])})
+    print_table(
+        ["COMMAND", "CPU", "CPU, RANGE", "FIRST OUTPUT", "UNTIL THE END"],
+        [[row["command"], row["cpu"], row["cpu_range"], row["first_output"], row["wall"]] for row in rows],
+    )
+    if arguments.json is not None:
+        write_json(arguments.json, {"machine": machine(), "rounds": arguments.rounds, "commands": rows})
+
+
+if __name__ == "__main__":
+    main()
