@@ -16,6 +16,8 @@ from livecam.live.desktop import is_hidden, is_shift_held, work_area
 _NAME = "livecam"
 _LARGEST_SIDE = 1280
 """The initial length in pixels of the window's longer side."""
+_SHOWN_WITH_PATIENCE, _PATIENCE_MS = 100, 20
+"""For so many pictures the window gets this time to draw itself."""
 _MOST_OF_SCREEN = 0.9
 """The share of the screen that a new window takes at most, with room for its frame."""
 
@@ -81,6 +83,7 @@ class Window:
         self._is_full_screen = False
         self._usual_size = (0, 0)
         self._title = ""
+        self._shown = 0
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         if not self._is_open:
@@ -96,11 +99,13 @@ class Window:
             cv2.setWindowTitle(_NAME, title)
             self._title = title
         cv2.imshow(_NAME, bgr)
+        self._shown += 1
 
     def keys(self) -> list[str]:
         if not self._is_open:
             return []
-        code = cv2.waitKeyEx(1)  # which lets the window draw itself
+        # This lets the window draw itself, for which a millisecond is too short while torch is imported.
+        code = cv2.waitKeyEx(1 if self._shown > _SHOWN_WITH_PATIENCE else _PATIENCE_MS)
         if not 0 <= code < 128:
             return []
         # Qt tells the key, not the letter: M is told as m.
