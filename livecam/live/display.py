@@ -17,7 +17,7 @@ _NAME = "livecam"
 _LARGEST_SIDE = 1280
 """The initial length in pixels of the window's longer side."""
 _SHOWN_WITH_PATIENCE, _PATIENCE_MS = 100, 20
-"""For so many pictures the window gets this time to draw itself."""
+"""For each of this many first pictures the window gets this time to draw itself."""
 _MOST_OF_SCREEN = 0.9
 """The share of the screen that a new window takes at most, with room for its frame."""
 
@@ -164,10 +164,7 @@ def check_window(timeout_seconds: float = 10.0) -> None:
     Raises:
         OutputError: No window can be opened.
     """
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise OutputError(
-            "there is no screen, neither DISPLAY nor WAYLAND_DISPLAY is set; use --no-window or set DISPLAY"
-        )
+    check_screen("use --no-window or set DISPLAY")
     if not cv2.currentUIFramework():
         raise OutputError(
             "this OpenCV opens no windows; pip uninstall opencv-python-headless, "
@@ -187,8 +184,18 @@ def check_window(timeout_seconds: float = 10.0) -> None:
         raise OutputError(_refusal(f"no window can be opened on {_screen()} ({_reason(done.stderr)})"))
 
 
+def check_screen(advice: str) -> None:
+    """Check that there may be a screen, without asking it. Raises OutputError, which ends in this advice."""
+    if sys.platform.startswith("linux") and not _display_name():
+        raise OutputError(f"there is no screen, neither DISPLAY nor WAYLAND_DISPLAY is set; {advice}")
+
+
+def _display_name() -> str | None:
+    return os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+
+
 def _screen() -> str:
-    name = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    name = _display_name()
     return f"the display {name}" if name else "the screen"
 
 

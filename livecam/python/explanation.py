@@ -14,6 +14,7 @@ from PIL import Image, ImageShow
 
 from livecam import explanation
 from livecam.errors import OutputError
+from livecam.live.display import check_screen
 from livecam.names import PICTURE_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
@@ -108,8 +109,7 @@ class Explanation(explanation.Explanation):
         if _is_notebook():
             ImageShow.IPythonViewer().show(_for_notebook(self.draw(**style)))
             return
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise OutputError("there is no screen, neither DISPLAY nor WAYLAND_DISPLAY is set; save the picture")
+        check_screen("save the picture")
         if not ImageShow.show(Image.fromarray(self.draw(**style))):
             raise OutputError("no viewer of pictures is installed, such as xdg-open; save the picture")
 
