@@ -100,7 +100,7 @@ class Pane:
             explanation = self._follow(shown)
             there = explained.uploaded if frame is explained.frame else None
             picture = upright_picture(self._render(frame, explanation, there), frame.orientation)
-        aspect = upright_aspect(frame.sample_aspect_ratio, frame.orientation)
+        aspect = frame.orientation.upright_aspect(frame.sample_aspect_ratio)
         self._bgr = None
         self.drawn = Drawn(frame, explanation, explained.facts, style, picture, aspect)
         return self.drawn
@@ -142,7 +142,7 @@ class Pane:
             return usual_size(self.drawn.picture.width, self.drawn.picture.height, self.drawn.aspect)
         media = self.feed.source.media
         orientation = Orientation.of(media.display_matrix)
-        aspect = upright_aspect(media.sample_aspect_ratio or Fraction(1), orientation)
+        aspect = orientation.upright_aspect(media.sample_aspect_ratio or Fraction(1))
         return usual_size(*orientation.swap(media.width, media.height), aspect)
 
     def on_screen(self, bgr: np.ndarray, notices: Sequence[str], *, shows_figures: bool) -> None:
@@ -211,11 +211,6 @@ def upright_picture(picture: av.VideoFrame, orientation: Orientation) -> av.Vide
     turned.colorspace, turned.color_range = picture.colorspace, picture.color_range
     turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
     return turned
-
-
-def upright_aspect(aspect: Fraction, orientation: Orientation) -> Fraction:
-    """Turn the aspect of a coded pixel, width by height, into that of one in the upright picture."""
-    return 1 / aspect if orientation.transposed else aspect
 
 
 def usual_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -77,9 +77,8 @@ class Frame:
 
     def in_square_pixels(self, upright: np.ndarray) -> np.ndarray:
         """Stretch a picture of this frame's pixels, (H, W, 3) uint8 and upright, so that it looks right on a screen."""
-        aspect = float(self.sample_aspect_ratio)
         height, width = upright.shape[:2]
-        square_width = max(round(width * (1 / aspect if self.orientation.transposed else aspect)), 1)
+        square_width = max(round(width * self.orientation.upright_aspect(self.sample_aspect_ratio)), 1)
         return upright if square_width == width else cv2.resize(upright, (square_width, height))
 
     @property

@@ -51,6 +51,10 @@ class Orientation(NamedTuple):
         """Convert (width, height) of the coded picture to that of the upright one, or back."""
         return (height, width) if self.transposed else (width, height)
 
+    def upright_aspect(self, aspect: Fraction) -> Fraction:
+        """Convert the aspect of a pixel, width by height, of the coded picture to that of the upright one."""
+        return 1 / aspect if self.transposed else aspect
+
 
 class Region(NamedTuple):
     """A rectangle in fractions of a picture, (0, 0) top left. It exceeds 0..1 where the model was shown padding."""
