@@ -114,7 +114,7 @@ ENCODER = Section(
     ),
 )
 OF_VIDEOS = ("every", "codec", "preset", "crf")
-OF_SOME_INPUTS = {**dict.fromkeys(("fps", "max_megapixels", *OF_VIDEOS)), "every": 1}
+OF_SOME_INPUTS = {"fps": None, "max_megapixels": None, "every": 1, "codec": None, "preset": None, "crf": None}
 """Options that are not for all kinds of inputs, with their defaults."""
 MAPS = Option(
     ["--save-map"],

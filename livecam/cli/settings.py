@@ -72,25 +72,24 @@ def is_typed(name: str) -> bool:
 
 def tell_settings(ctx: click.Context) -> None:
     """Log which settings were not typed: those of the file as a note, those of variables as a detail."""
-    for source, place, level in (
-        (ParameterSource.DEFAULT_MAP, str(FILE), logging.INFO),
-        (ParameterSource.ENVIRONMENT, "the environment", logging.DEBUG),
+    for place, level, source, value_of in (
+        (FILE, logging.INFO, ParameterSource.DEFAULT_MAP, lambda param: ctx.lookup_default(param.name)),
+        ("the environment", logging.DEBUG, ParameterSource.ENVIRONMENT, lambda param: os.environ[param.envvar]),
     ):
-        values = {
-            key: (ctx.default_map or {}).get(str(param.name))
-            if level == logging.INFO
-            else os.environ[str(param.envvar)]
+        shown = [
+            f"{key} = {_shown(value_of(param))}"
             for key, param in settings_among(ctx.command.params).items()
             if ctx.get_parameter_source(str(param.name)) is source
-        }
-        if values:
-            log.log(level, "%s sets %s", place, ", ".join(f"{key} = {_shown(value)}" for key, value in values.items()))
+        ]
+        if shown:
+            log.log(level, "%s sets %s", place, ", ".join(shown))
 
 
 def _shown(value: Any) -> str:
-    return (
-        ", ".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    """Return a value as livecam.toml has it, a list without its brackets."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read() -> dict[str, Any]:
@@ -110,9 +109,8 @@ def _check_key(key: str, known: Iterable[str], section: str = "", sections: Iter
     if key not in known:
         near = similar(key, (*known, *sections), 1)
         advice = f"did you mean {near[0]}?" if near else "it has the names of options, such as model and colormap"
-        raise OneLine(
-            f"{FILE}: there is no {' '.join(filter(None, ['setting', key, section and f'in {section}']))}; {advice}"
-        )
+        place = f" in {section}" if section else ""
+        raise OneLine(f"{FILE}: there is no setting {key}{place}; {advice}")
 
 
 def _value(command: click.Command, key: str, param: click.Parameter, value: Any) -> Any:

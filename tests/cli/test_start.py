@@ -81,9 +81,9 @@ def test_a_mistake_is_told_before_what_is_heavy_is_imported(
 
 @contextmanager
 def at_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The program with a terminal as its standard error, which is read from the number that is yielded."""
+    """Python with a terminal as its standard error, which is read from the number that is yielded."""
     reading, terminal = pty.openpty()
-    command = [sys.executable, "-m", "livecam", *arguments]
+    command = [sys.executable, *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal) as process:
         os.close(terminal)
         try:
@@ -102,14 +102,14 @@ def rest_of(terminal: int) -> str:
 
 
 def test_a_terminal_says_what_is_loaded_until_it_is_there() -> None:
-    with at_a_terminal("layers", "shapes") as (_, terminal):
+    with at_a_terminal("-c", "from livecam.cli.loading import loading\nwith loading('shapes'): pass") as (_, terminal):
         text = rest_of(terminal)
     assert text.replace(" ", "") == "loadingshapes…\r\r"
     assert text.endswith(f"\r{' ' * len('loading shapes …')}\r")
 
 
 def test_ctrl_c_while_a_model_is_loaded_ends_without_a_traceback() -> None:
-    with at_a_terminal("layers", "resnet50") as (process, terminal):
+    with at_a_terminal("-m", "livecam", "layers", "resnet50") as (process, terminal):
         assert os.read(terminal, 1000).decode().startswith("loading resnet50 …")
         time.sleep(0.3)  # amid the imports
         process.send_signal(2)
