@@ -13,7 +13,7 @@ from livecam.text import number
 _UNLIKELY = 0.01
 """The probability below which a class is unlikely. By chance each of 1,000 classes has 0.001."""
 _UNLIKELY_GROUP = 0.1
-"""The same for a group, in which the little that each of many classes has adds up."""
+"""The probability below which a group is unlikely: it is higher, since the chances of many classes add up."""
 
 
 @dataclass(frozen=True, slots=True)

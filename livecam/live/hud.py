@@ -14,13 +14,11 @@ import numpy as np
 
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
-from livecam.render.caption import letter_size, render_line
+from livecam.render.canvas import BOX_KEEPS
+from livecam.render.caption import SMALLEST_LETTERS, letter_size, render_line
 
 _SMALLER = 0.6
 """The size of the letters relative to the caption's."""
-_SMALLEST = 13
-_KEEPS = 0.35
-"""The share of the picture that shines through behind the text."""
 _BAR_COLOR, _BAR_OTHER = (80, 200, 255), (150, 150, 150)
 _SHOWN_CLASSES = 3
 _RATE_SECONDS = 2.0
@@ -135,7 +133,7 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
         top: The row at which the first line begins.
     """
     height, width = bgr.shape[:2]
-    size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
+    size = _letter_size(width, height)
     lines = [part for line in lines for part in _wrapped(line, size, width)]
     texts = [*lines, *(text for text, _, _ in bars)]
     line_height = len(render_line("", size, width))
@@ -143,12 +141,16 @@ def draw_lines(bgr: np.ndarray, lines: Sequence[str], bars: Sequence[Bar] = (), 
     if not letters:
         return
     box = bgr[top : top + line_height * len(letters), : max(line.shape[1] for line in letters)]
-    np.copyto(box, cv2.convertScaleAbs(box, alpha=_KEEPS))
+    np.copyto(box, cv2.convertScaleAbs(box, alpha=BOX_KEEPS))
     for number, line in enumerate(letters):
         y = top + number * line_height
         if number >= len(lines):
             _draw_bar(bgr[y : y + line_height, : box.shape[1]], *bars[number - len(lines)][1:])
         _write(bgr, line, 0, y)
+
+
+def _letter_size(width: int, height: int) -> int:
+    return max(SMALLEST_LETTERS, round(letter_size(width, height) * _SMALLER))
 
 
 @functools.lru_cache
@@ -175,7 +177,7 @@ def draw_help(bgr: np.ndarray, rows: Sequence[tuple[str, str]]) -> int:
         How many rows there was room for.
     """
     height, width = bgr.shape[:2]
-    size = max(_SMALLEST, round(letter_size(width, height) * _SMALLER))
+    size = _letter_size(width, height)
     keys, texts = ([render_line(text, size, width) for text in column] for column in zip(*rows, strict=True))
     text_left = max(key.shape[1] for key in keys)
     column_width, line_height = min(text_left + max(text.shape[1] for text in texts), width), round(size * 1.6)

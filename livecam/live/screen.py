@@ -21,9 +21,8 @@ from livecam.render import Style
 
 _REFRESH_SECONDS = 0.25
 """The interval at which the figures are updated while no frame arrives."""
-
 _PREVIEW_SECONDS = 0.05
-"""That interval while a source has no frame on the screen yet, but may show what it sees."""
+"""That interval until every source has shown a frame: until then a preview moves."""
 
 OnShown = Callable[[int, Frame, Explanation], None]
 """Called with the number of a source, a frame of it that is on the screen, and the explanation shown with it."""

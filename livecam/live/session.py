@@ -29,11 +29,8 @@ Result = TypeVar("Result")
 
 _TICK_SECONDS = 0.02
 """The interval at which the display is polled for keys while no frame arrives."""
-
 _UNNOTICED_SECONDS = 0.2
-"""What takes no longer is done before the window opens, so that it opens in the size of the source."""
-
-
+"""How long the window waits for the sources to open, so that it usually opens in their size."""
 _LOOK_SECONDS = 0.5
 """The interval at which the display is asked if it is hidden."""
 

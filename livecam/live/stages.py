@@ -50,5 +50,5 @@ def _siblings(layers: Sequence[Layer], name: str) -> list[str]:
 
 
 def _spread(names: Sequence[str]) -> list[str]:
-    """Return every so many, the last among them."""
+    """Return at most `_MOST` of the names, evenly spaced, the last among them."""
     return list(names[:: -max(-(-len(names) // _MOST), 1)][::-1])

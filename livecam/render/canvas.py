@@ -22,7 +22,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 _LINES_PER_SIDE = 240
 """The shorter side of the picture by the width of a line."""
-_BOX_KEEPS = 0.35
+BOX_KEEPS = 0.35
 """The share of the picture that shines through the box behind a text."""
 
 
@@ -256,7 +256,7 @@ def _added_by(palette: Palette, pixel_format: str, color: Color) -> np.ndarray:
 def _letter_tables(rgb: RGB, pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each plane, by coverage of letters, the share kept of the picture and the colour added to it."""
     ramp = np.linspace(BLACK, rgb, 256).round().astype(np.uint8)
-    kept = _kept(1 - _BOX_KEEPS * np.linspace(1, 0, 256))
+    kept = _kept(1 - BOX_KEEPS * np.linspace(1, 0, 256))
     return [(kept, _added(table, kept)) for table in plane_values(ramp, pixel_format, color).T]
 
 

@@ -144,9 +144,7 @@ def _canvas(
 ) -> Canvas:
     if uploaded is None:
         return Canvas(ground, target, pixel_format, color, orientation)
-    from livecam.render.device_canvas import (
-        DeviceCanvas,
-    )  # torch takes seconds to import, and the host needs none of it
+    from livecam.render.device_canvas import DeviceCanvas  # with torch, which the host does without
 
     return DeviceCanvas(ground, target, pixel_format, color, orientation, uploaded)
 
