@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/recipes.md: ``python docs/make_pictures.py``.
+"""Draws the pictures of README.md, docs/recipes.md and docs/reading.md: ``python docs/make_pictures.py``.
 
 They show the shipped model on a generated scene, and efficientnet_lite0 on a photograph that lies beside the tests, so
 that they can be drawn anywhere and come out the same.
@@ -6,8 +6,9 @@ that they can be drawn anywhere and come out the same.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,9 +37,10 @@ def classes_in(seed: int, time_seconds: float) -> list[str]:
     return [shape.label for shape in Scene(seed, 2, *SIZE).truth(time_seconds)]
 
 
-def save(name: str, *pictures: np.ndarray) -> None:
-    """Side by side."""
-    Image.fromarray(np.hstack(pictures)).save(FOLDER / f"{name}.jpg", quality=85)
+def save(name: str, *pictures: np.ndarray, columns: int = 3, quality: int = 85) -> None:
+    """Save pictures of one size as one, in rows of up to so many."""
+    rows = [np.hstack(pictures[first : first + columns]) for first in range(0, len(pictures), columns)]
+    Image.fromarray(np.vstack(rows)).save(FOLDER / f"{name}.jpg", quality=quality)
 
 
 def similar(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,11 +58,8 @@ def similar(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return head, as_published(photograph, explainer(photograph))
 
 
-def main() -> None:
-    """One picture a recipe, and a dog."""
-    photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
-    dog = Explainer("efficientnet_lite0", engine="eager", precision="fp32")(photograph)
-    save("dog", photograph, overlay(photograph, dog, caption=True))
+def recipes(photograph: np.ndarray) -> None:
+    """One picture a recipe, and the views."""
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
     both = Explainer("shapes", target=labels)(picture)
@@ -72,10 +71,73 @@ def main() -> None:
     plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
     save("recipe5", as_published(picture, plus, view="panels", columns=3))
     save("recipe6", *similar(photograph))
-    views = [overlay(picture, both, view=view, caption=True) for view in ("overlay", "heatmap", "raw", "tints")]
-    marked = overlay(picture, Explainer("shapes", threshold=0.3)(picture), contour=True, colorbar=True, caption=True)
-    rows = [np.hstack([views[0], marked]), np.hstack([views[1], views[2]]), np.hstack([views[3], picture])]
-    Image.fromarray(np.vstack(rows)).resize((960, 810)).save(FOLDER / "views.jpg", quality=85)
+
+
+def smaller(photograph: np.ndarray) -> np.ndarray:
+    """Scale a photograph to the size at which three stand side by side on a page."""
+    return np.asarray(Image.fromarray(photograph).resize((320, 214)))
+
+
+@cache
+def explainer(model: str = "efficientnet_lite0", **options: Any) -> Explainer:
+    """Make an explainer that computes everywhere the same."""
+    return Explainer(model, engine="eager", precision="fp32", **options)
+
+
+def drawn(
+    photograph: np.ndarray, target: Any = "top1", *, style: Any = None, small: bool = False, **options: Any
+) -> np.ndarray:
+    """Explain a class of a photograph by an explainer with these options, and draw it in this style."""
+    explanation = explainer(**options)(photograph, target=target)
+    return overlay(smaller(photograph) if small else photograph, explanation, caption=True, **(style or {}))
+
+
+def seen(photograph: np.ndarray) -> None:
+    """The first picture of README.md, and the views."""
+    save("dog", photograph, drawn(photograph, target="dog"))
+    views = [drawn(photograph, style={"view": view}, target="dog") for view in ("overlay", "heatmap", "raw")]
+    marked = drawn(photograph, style={"contour": True, "colorbar": True}, target="dog", threshold=0.3)
+    tints = drawn(photograph, ["dog", "barber chair"], style={"view": "tints"})
+    save("views", views[0], marked, *views[1:], tints, photograph, columns=2)
+
+
+def reading(photograph: np.ndarray) -> None:
+    """One picture a question of docs/reading.md."""
+    draw = partial(drawn, photograph, small=True)
+    save_small = partial(save, quality=65)
+    save_small(
+        "reading-grid",
+        smaller(photograph),
+        draw(target="dog", style={"view": "raw", "colorbar": True}),
+        draw(target="dog"),
+    )
+    save_small("reading-blend", draw(), draw(style={"blend": "uniform"}), draw(threshold=0.5, style={"contour": True}))
+    targets = "top1", "top2", "dog", "jean", "barber chair", "sports car"
+    save_small("reading-classes", *[draw(target) for target in targets])
+    layers = "_blocks.4", "_blocks.10", "_conv_head"
+    save_small(
+        "reading-layers",
+        *[draw(method=method, layer=layer) for method in ("gradcam", "elementwise") for layer in layers],
+    )
+    save_small("reading-none", draw(model="shapes"), draw(scale=2.0), draw(fit="crop"))
+    save_small("reading-all", draw(weights="none"), draw(scale=0.2), draw(threshold="min", style={"blend": "uniform"}))
+    save_small(
+        "reading-beside", draw(target="soup bowl"), draw(layer="_blocks.15", method="layercam"), draw(target="dog")
+    )
+    save_small("reading-wrong", draw(), draw("Labrador retriever", against="pug"), draw(method="finercam"))
+    boxes = [(step, step // 2, step + 420, step // 2 + 280) for step in (20, 21, 22)]  # a camera that moves
+    frames = [np.asarray(Image.fromarray(photograph).crop(box).resize((480, 320))) for box in boxes]
+    save_small(
+        "reading-flicker", *[drawn(frame, small=True, **which) for which in ({}, {"target": "dog"}) for frame in frames]
+    )
+
+
+def main() -> None:
+    """All of them."""
+    photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
+    recipes(photograph)
+    seen(photograph)
+    reading(photograph)
 
 
 if __name__ == "__main__":
