@@ -40,8 +40,8 @@ def ends_well(command: Callable[..., int | None]) -> Callable[..., None]:
     with 143. The command gets the options --quiet, --verbose and --debug, which say what is told beside its result.
     """
 
-    @click.option("-q", "--quiet", is_flag=True, help="Print only errors, no notes, progress and summary.")
-    @click.option("-v", "--verbose", is_flag=True, help="Print details, too: settings, model, engine and times.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print only errors: no notes, no progress, no summary.")
+    @click.option("-v", "--verbose", is_flag=True, help="Also print details: settings, model, engine and times.")
     @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
     @functools.wraps(command)
     def wrapped(*, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:

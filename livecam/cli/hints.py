@@ -1,4 +1,4 @@
-"""What was probably meant by a command line that cannot be used, found by mending one mistake after the other."""
+"""Hints on wrong usage: the command line that was probably meant, found by correcting one mistake after the other."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ COMMANDS = {
     **dict.fromkeys(("webcam", "camera", "cam", "stream", "watch", "show"), "live"),
     **{"list": "models", "benchmark": "bench", "check": "doctor", "checks": "doctor"},
 }
-"""What other programs call a command of livecam."""
+"""The commands of livecam by the names that other programs give them."""
 OPTIONS = {
     **dict.fromkeys(("-i", "--input", "--source", "--file", "--image", "--video", "--camera", "--show", "--save"), ""),
     **{"--model": "", "-m": "--model", "--arch": "--model", "--checkpoint": "--weights", "--imgsz": "--input-size"},
     **{"--class": "--target", "--classes": "--target", "--cam": "--method", "--conf": "--threshold"},
     **{"--alpha": "--opacity", "--cmap": "--colormap", "-y": "--overwrite", "--force": "--overwrite"},
 }
-"""What other programs or commands call an option, "" if at most its value is needed."""
+"""The options of livecam by the names that other programs or commands give them; "" if at most the value is needed."""
 OF_LIVE = ("--show", "--camera")
 """Options of other programs that mean `livecam live`."""
 REASONS = {
@@ -119,7 +119,7 @@ def _advice(program: click.Group, words: Sequence[str], exc: click.UsageError) -
 
 
 def corrected(program: click.Group, words: Sequence[str]) -> list[str] | None:
-    """Return the arguments that were probably meant by some that cannot be used; None if there is no telling."""
+    """Return the arguments that were probably meant by some that cannot be used; None if that cannot be guessed."""
     meant: list[str] | None = list(words)
     for _ in range(MOST_MISTAKES):
         if not meant or (mistake := _mistake(program, meant)) is None:
@@ -145,7 +145,7 @@ def _mistake(program: click.Group, words: Sequence[str]) -> click.UsageError | N
 
 
 def _mended(program: click.Group, words: list[str], mistake: click.UsageError) -> list[str] | None:
-    """Return the words without this mistake; None if there is no telling."""
+    """Return the words without this mistake; None if it cannot be guessed how."""
     if mistake.ctx is None:
         return None
     if mistake.ctx.command is program:

@@ -1,4 +1,4 @@
-"""What the commands do before and while torch is imported, which takes seconds."""
+"""Loading a model: what is checked before torch is imported, which takes seconds, and what is shown meanwhile."""
 
 from __future__ import annotations
 

@@ -316,7 +316,7 @@ DRAWING = Section(
             ["--columns"],
             type=click.IntRange(min=1),
             metavar="N",
-            show_default="as keeps the shape of the picture",
+            show_default="that keeps the shape of the picture",
             help="Draw this many panels side by side, in views with several.",
         ),
         Option(

@@ -88,7 +88,7 @@ class Classification:
         self._named = Classes(classifier.name, self.classes, classifier.labels)
         self._reading = find_reading(classifier, outputs, squashings)
         self._has_told_unlikely = False
-        self._members: list[Tensor] = []
+        self._group_members: list[Tensor] = []
         self._against = None if against is None else self._find(_single(against, classifier.labels))
         self._negative = negative
 
@@ -179,16 +179,16 @@ class Classification:
     def _find(self, target: Wanted) -> int:
         """Return the number of a class, or of a group, which is from then on scored as well. Raises ModelError."""
         index = self._named.find(target)
-        self._members = [torch.tensor(group.members, device=self._device) for group in self._named.groups]
+        self._group_members = [torch.tensor(group.members, device=self._device) for group in self._named.groups]
         return index
 
     def _with_groups(self, values: Tensor, joined: Callable[..., Tensor]) -> Tensor:
         """Return values (B, classes) and behind them those of the groups, joined along dim=1 from their members'."""
-        if not self._members:
+        if not self._group_members:
             return values
         rows = len(values)
         of_groups = [
-            joined(values.gather(1, members.expand(rows, -1)), dim=1, keepdim=True) for members in self._members
+            joined(values.gather(1, members.expand(rows, -1)), dim=1, keepdim=True) for members in self._group_members
         ]
         return torch.cat([values, *of_groups], dim=1)
 

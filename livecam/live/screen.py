@@ -169,11 +169,11 @@ def _short(name: str) -> str:
 
 
 def columns_of(count: int) -> int:
-    """Return how many columns a grid of so many panes has."""
+    """Return the number of columns of a grid of this many panes."""
     return math.ceil(math.sqrt(count))
 
 
 def grid(picture: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return views of the parts of a picture, (H, W, 3), that are a grid for so many panes, in reading order."""
+    """Return views of the parts of a picture, (H, W, 3), that form a grid for this many panes, in reading order."""
     rows = np.array_split(picture, math.ceil(count / columns_of(count)), axis=0)
     return [part for row in rows for part in np.array_split(row, columns_of(count), axis=1)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Facts(NamedTuple):
-    """What is known of a classifier with its best published weights; None for what the source does not tell.
+    """Facts about a classifier with its best published weights; None for those that the source does not tell.
 
     Attributes:
         input_side: The height and width of its input in pixels.

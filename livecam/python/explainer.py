@@ -78,10 +78,8 @@ class Explainer(explainer.Explainer):
         Raises:
             InputError: The source cannot be opened or read.
         """
-        with (
-            self,
-            closing(streamed(source, start_seconds, duration_seconds, options or LiveOptions(), self.expect)) as frames,
-        ):
+        coming = streamed(source, start_seconds, duration_seconds, options or LiveOptions(), self.expect)
+        with self, closing(coming) as frames:
             if not (isinstance(source, str) and DEMO.recognises(source)):
                 self.tell_limits()
             for frame in frames:

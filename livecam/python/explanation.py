@@ -28,7 +28,7 @@ _NOTEBOOK_SIDE = 1280
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Explanation(explanation.Explanation):
-    """What a model says about one picture: its prediction, and a map of the evidence for each class.
+    """The explanation of one picture: the model's prediction, and a map of the evidence for each class.
 
     `Explainer` makes it. It keeps a reference to the picture, to draw on it: an array must not be changed in place as
     long as its explanation is drawn, and many explanations hold many pictures in memory (6 MB for one of 1920x1080 in

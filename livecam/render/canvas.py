@@ -174,8 +174,8 @@ class Canvas:
     def _borders(self, levels: np.ndarray, region: Region, level: int, beyond: int) -> Sequence[np.ndarray]:
         """Return the contours of a map in pixels of the coded picture, (n, 1, 2) int32 each.
 
-        A contour that comes to the border of the picture goes on so many pixels beyond it, so that no line is drawn
-        along the border.
+        A contour that comes to the border of the picture goes on for `beyond` pixels outside of it, so that no line is
+        drawn along the border.
         """
         levels, (place, *_) = self._laid_out(levels, region)
         pixels = stretched(levels, place.width, place.height)[place.inside]

@@ -67,9 +67,6 @@ def lay_out(
         width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
     panel_size = _even(width), _even(height)
     upright_width, upright_height = orientation.swap(*panel_size)
-    corners = [(panel % columns * upright_width, panel // columns * upright_height) for panel in range(panels)]
-    gap = (columns * rows - panels) * upright_width // 4 * 2  # even, as the other corners
-    last = [(x + gap, y) for x, y in corners[(rows - 1) * columns :]]
     return Layout(
         size=(across * panel_size[0], down * panel_size[1]),
         frame_size=(width, height),
@@ -79,9 +76,24 @@ def lay_out(
                 (columns - 1) * upright_width - x if orientation.flipped_x else x,
                 (rows - 1) * upright_height - y if orientation.flipped_y else y,
             )
-            for x, y in corners[: (rows - 1) * columns] + last
+            for x, y in _corners(panels, columns, upright_width, upright_height)
         ),
     )
+
+
+def _corners(panels: int, columns: int, width: int, height: int) -> list[tuple[int, int]]:
+    """Return the top left corner, (x, y), of each panel in the upright picture; a last row that is not full is centred.
+
+    Args:
+        panels: How many there are.
+        columns: How many of them are in a full row.
+        width: The width of a panel.
+        height: Its height.
+    """
+    gap = -panels % columns * width // 4 * 2  # even, so that a panel begins on a whole pixel of the chroma
+    last_row = (panels - 1) // columns
+    places = [divmod(panel, columns) for panel in range(panels)]
+    return [(column * width + (gap if row == last_row else 0), row * height) for row, column in places]
 
 
 def _even(side: int) -> int:

@@ -320,7 +320,7 @@ def test_a_long_line_is_wrapped() -> None:
     assert rows("cannot write livecam.mp4: the disk is full; free some space") >= 2 * rows("a line")
 
 
-def test_a_run_rests_while_its_window_is_hidden_but_not_while_it_records() -> None:
+def test_a_run_rests_while_its_window_is_hidden() -> None:
     run = LiveRun(NumberedSource(10**9, is_live=True))
     at: dict[str, int] = {}
 
@@ -338,3 +338,17 @@ def test_a_run_rests_while_its_window_is_hidden_but_not_while_it_records() -> No
     run.display.press = press
     run()
     assert at["still hidden"] <= at["hidden"] + 1
+
+
+@pytest.mark.parametrize(
+    ("works_hidden", "records", "rests"), [(False, False, True), (False, True, False), (True, False, False)]
+)
+def test_a_hidden_run_works_on_for_a_recording_and_for_predictions(
+    works_hidden: bool, records: bool, rests: bool
+) -> None:
+    run = LiveRun(NumberedSource(1, is_live=True), works_hidden=works_hidden)
+    run.display.is_hidden = True
+    if records:
+        run.session.recorder.start()
+    run.session._rest_while_hidden()
+    assert [feed.is_resting for feed in run._feeds] == [rests]
