@@ -67,6 +67,8 @@ def draw_colorbar(canvas: Canvas, palette: Palette, cutoff: float, full: float) 
         full: The value of the map that is full heat.
     """
     width, height = canvas.upright_size
+    if width < SMALLEST_LETTERS:
+        return
     size = letter_size(width, height)
     side = len(render_line("", size, width))
     bottom = height // 2 * 2 - side

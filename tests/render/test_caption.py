@@ -171,6 +171,16 @@ def test_the_colour_bar_shows_the_palette_from_bottom_to_top(colormap: str) -> N
     assert levels[-1] < 15
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_picture_without_room_gets_no_text_and_no_bar(view: str, size: tuple[int, int]) -> None:
+    picture = np.full((*size[::-1], 3), 90, np.uint8)
+    plain, full = (
+        overlay(picture, explanation_of(NOTHING), view=view, caption=on, colorbar=on) for on in (False, True)
+    )
+    assert np.array_equal(plain, full)
+
+
 @pytest.mark.parametrize("size", [(320, 180), (1280, 720), (180, 320), (64, 48)])
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_and_bar_keep_inside_and_can_be_read(view: str, size: tuple[int, int]) -> None:
