@@ -268,7 +268,7 @@ def _parts(target: object, labels: Sequence[str]) -> list[Wanted]:
     if isinstance(target, Group):
         return [target]
     if isinstance(target, Mapping):
-        return [group_of(name, _members(value)) for name, value in target.items()]
+        return [group_of(_name(name), _members(name, value)) for name, value in target.items()]
     if not isinstance(target, str):
         return [_integer(target)]
     names = set(map(_folded, labels))
@@ -283,10 +283,19 @@ def _parts(target: object, labels: Sequence[str]) -> list[Wanted]:
     return [parse_group(part) if "=" in part and _folded(part) not in names else part for part in parts]
 
 
-def _members(value: object) -> list[int]:
+def _name(name: object) -> str:
+    if isinstance(name, str):
+        return name
+    raise ModelError(f"the name of a group is a text, not {name!r}")
+
+
+def _members(name: str, value: object) -> list[int]:
     if isinstance(value, str):
         return numbers_in(value)
-    return list(map(_integer, value if isinstance(value, Iterable) else [value]))
+    members = list(value) if isinstance(value, Iterable) else [value]
+    if named := [each for each in members if isinstance(each, str)]:
+        raise ModelError(f"the group {name!r} has numbers of classes, not names such as {named[0]!r}")
+    return list(map(_integer, members))
 
 
 def _integer(value: Any) -> int:

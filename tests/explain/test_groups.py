@@ -107,6 +107,8 @@ WRONG: dict[str, tuple[Target, str]] = {
     "backwards": ("pet=3-1", "the range 3-1 ends before it begins; write 1-3"),
     "out of range": ("pet=990-1000", "net has the classes 0 to 999, not 1000"),
     "an empty mapping": ({"pet": []}, "needs a name and members"),
+    "with a number for a name": ({3: [1]}, "the name of a group is a text, not 3"),
+    "a mapping to names": ({"pet": ["tench"]}, "the group 'pet' has numbers of classes, not names such as 'tench'"),
     "of fractions": ({"pet": [1.5]}, "a class number or a name, not 1.5"),
     "a range without a name": ("1-3", "name it: name=1-3"),
 }
