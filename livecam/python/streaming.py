@@ -51,6 +51,8 @@ def streamed(
         yield from source.frames(lambda packet: None)
     if source.unreadable:
         log.warning("%s: %d frames could not be read and are missing", source.name, source.unreadable)
+    if source.damaged:
+        log.warning("%s: %d frames could be read only in part", source.name, source.damaged)
 
 
 def _opened(name: SourceName, start_seconds: float, duration_seconds: float | None, options: LiveOptions) -> Source:

@@ -142,10 +142,13 @@ def test_what_is_missing_in_a_file_is_told(
     explainer: Explainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = NumberedSource(2)
-    source.unreadable = 3
+    source.unreadable, source.damaged = 3, 2
     monkeypatch.setattr(streaming, "open_source", lambda name, **options: source)
     assert len(list(explainer.stream("clip.mp4"))) == 2
-    assert caplog.messages == ["numbers: 3 frames could not be read and are missing"]
+    assert caplog.messages == [
+        "numbers: 3 frames could not be read and are missing",
+        "numbers: 2 frames could be read only in part",
+    ]
 
 
 @pytest.mark.parametrize(
