@@ -40,6 +40,11 @@ REASONS = {
 """Why livecam has no such option."""
 EXAMPLE = "clip.mp4"
 MOST_MISTAKES = 10
+FLAGS = ("--show", "--save")
+"""Options of other programs that may be followed by true or false."""
+TRUTHS = ("true", "false")
+FILE_OPTIONS = ("--record", "--output")
+"""The options of commands that name a file to write."""
 HELP = ("-h", "--help")
 
 _PAIR = re.compile(r"([A-Za-z][\w-]*)=([^*?\[%]*)")
@@ -168,6 +173,8 @@ def _choice(mistake: click.UsageError) -> Any:
 
 def _with_command(program: click.Group, words: list[str]) -> list[str] | None:
     first = words[0]
+    if first == "help":
+        return [*words[1:2], "--help"]
     known = _OF_PROGRAM if first.startswith("-") else program.commands
     if meant := COMMANDS.get(first) or "".join(similar(first, known, 1)):
         return [meant, *words[1:]]
@@ -198,9 +205,19 @@ def _with_option(words: list[str], name: str, command: click.Command) -> list[st
     if not meant and name not in OPTIONS:
         return None
     place = [word.partition("=")[0] for word in words].index(name)
-    value = words[place].partition("=")[2]
+    value, before, after = words[place].partition("=")[2], words[1:place], words[place + 1 :]
+    if name in FLAGS:
+        value = "" if value.lower() in TRUTHS else value
+        after = after[1:] if after and after[0].lower() in TRUTHS else after
+    if name == "--save" and (value or _names_output(before, after)):
+        meant = next((option for option in FILE_OPTIONS if option in known), "")
     put = [each for each in (meant, value) if each]
-    return ["live" if name in OF_LIVE else words[0], *words[1:place], *put, *words[place + 1 :]]
+    return ["live" if name in OF_LIVE else words[0], *before, *put, *after]
+
+
+def _names_output(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Return True if the word after an option is a file, and the words before it name the input already."""
+    return any(map(_is_input, after[:1])) and any(_is_input(word) or _CAMERA.fullmatch(word) for word in before)
 
 
 def _with_value(words: list[str], options: Sequence[str], values: Sequence[str]) -> list[str] | None:
