@@ -12,7 +12,7 @@ import click
 from click import Option
 
 from livecam.cli.hints import HELP, check_pairs
-from livecam.cli.settings import from_file, is_typed, settings_among, variable
+from livecam.cli.settings import from_file, precedence, settings_among, variable
 from livecam.models.default import default_model
 from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
 
@@ -420,13 +420,14 @@ DRAWING_OPTION_NAMES = _names_of(DRAWING)
 def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) -> dict[str, Any]:
     """Remove the options of an `Explainer` and return them as its arguments; `sources` are what it is to explain."""
     arguments = taken(options, MODEL_OPTION_NAMES)
-    if arguments["target"] and arguments["top"] is not None and is_typed("target") == is_typed("top"):
-        raise click.UsageError("--target and --top exclude each other: name the classes, or say how many of the best")
+    if arguments["target"] and arguments["top"] is not None:
+        target, top = precedence("target"), precedence("top")
+        if target == top:
+            raise click.UsageError(
+                "--target and --top exclude each other: name the classes, or say how many of the best"
+            )
+        arguments |= {"target": ()} if top < target else {"top": None}
     preprocessing = preprocessing_changes(**taken(arguments, [option.name for option in INPUT]))
-    if is_typed("top"):
-        arguments["target"] = ()
-    elif arguments["target"]:
-        arguments["top"] = None
     return {
         **arguments,
         "model": arguments["model"] or default_model(sources),

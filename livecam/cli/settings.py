@@ -70,6 +70,13 @@ def is_typed(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
+def precedence(name: str) -> int:
+    """Return the place of an option of the current command where some exclude it: the least is what is typed."""
+    source = click.get_current_context().get_parameter_source(name)
+    ordered = ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP
+    return next(place for place, each in enumerate(ordered) if each is source)
+
+
 def tell_settings(ctx: click.Context) -> None:
     """Log which settings were not typed: those of the file as a note, those of variables as a detail."""
     for place, level, source, value_of in (

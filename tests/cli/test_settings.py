@@ -195,6 +195,16 @@ def test_what_is_typed_replaces_a_setting_that_excludes_it(livecam: Livecam) -> 
     assert "exclude each other" in livecam("annotate", *SHORT).stderr
 
 
+def test_a_variable_replaces_a_setting_of_the_file_that_excludes_it(
+    livecam: Livecam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets('target = "circle"')
+    monkeypatch.setenv("LIVECAM_TOP", "2")
+    assert livecam("annotate", *SHORT).exit_code == 0
+    monkeypatch.setenv("LIVECAM_TARGET", "square")
+    assert "exclude each other" in livecam("annotate", *SHORT).stderr
+
+
 def test_settings_for_videos_leave_pictures_alone(livecam: Livecam, clip: Clip) -> None:
     Image.new("RGB", (64, 64)).save("a.png")
     sets('codec = "mpeg4"\nevery = 3\nfps = 12\nmax-megapixels = 50\n')
