@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -20,16 +21,16 @@ from livecam.explain.first_look import look_at
 from livecam.explain.forward import OnForwards
 from livecam.explain.functions import check_unused, functions_in
 from livecam.explain.heat import Heat, HeatOptions
-from livecam.explain.methods import check_askable, find_method
+from livecam.explain.methods import Method, check_askable, find_method
 from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
-from livecam.explain.wording import layer_title, way_of
+from livecam.explain.wording import layers_title, way_of
 from livecam.explanation import Explanation
 from livecam.models.classifier import Preprocessing, rescored
 from livecam.models.labels import Labels
 from livecam.models.loading import classifier_of
-from livecam.models.survey.layers import LayerChoice
+from livecam.models.survey.layers import LayerChoice, TargetLayer
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
@@ -80,6 +81,7 @@ class Explainer:
         survey: The layers of the model.
         layer: The names of the layers that are explained, separated by commas, with the call where that is not the only
             or the last one; `wanted_layer` is what was asked for.
+        layer_title: The names of these layers in captions, joined by "+".
         explained_classes: How many classes an explanation has.
         heat_options: How maps become heat.
 
@@ -159,19 +161,26 @@ class Explainer:
                 f"the code of {self.classifier.name} cuts the gradient between its layers and its scores, "
                 "as NumPy does; --method scorecam, ablationcam, eigencam and fem need none"
             )
-        layers = self.survey.find(
-            self.classifier.module,
-            layer,
-            features_only=found.features_only,
-            averages_gradient=found.averages_gradient,
-        )
+        layers = self._find(layer, found)
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
         self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
-        titles = [layer_title(each, self.survey, self.classifier.module) for calls in layers for each in calls]
-        self._way = way_of(found, titles if layer is not None else [])
+        self.layer_title = self._title(layers)
+        self._way = way_of(found, "" if layer is None else self.layer_title)
         self._runtime.aim(selection, layers, found)
+
+    def _find(self, layer: LayerChoice, method: Method) -> Sequence[Sequence[TargetLayer]]:
+        """Find the layers that a method explains for a choice. Raises ModelError."""
+        return self.survey.find(
+            self.classifier.module,
+            layer,
+            features_only=method.features_only,
+            averages_gradient=method.averages_gradient,
+        )
+
+    def _title(self, layers: Sequence[Sequence[TargetLayer]]) -> str:
+        return layers_title(chain.from_iterable(layers), self.survey, self.classifier.module)
 
     def _parsed(self, target: Target | None, top: int | None = None) -> tuple[Wanted, ...]:
         return parse_target(target, top, self.classifier.labels)
@@ -242,6 +251,17 @@ class Explainer:
             for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
         ]
         return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+
+    def title_of(self, layer: LayerChoice) -> str:
+        """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
+        return self._title(self._find(layer, self._method))
+
+    def report_forwards(self, on_forwards: OnForwards) -> None:
+        """From now on, call this as `on_forwards(done, total)`; an exception that it raises ends the call of `explain`.
+
+        See the argument `on_forwards`.
+        """
+        self._runtime.on_forwards.to = on_forwards
 
     def tell_limits(self) -> None:
         """Tell once what the model does not know, if it is made for generated scenes and is to explain others."""

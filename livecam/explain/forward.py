@@ -21,6 +21,18 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 OnForwards = Callable[[int, int], None]
 """Called as `on_forwards(done, total)` by methods that need many forward passes: channels tried, and to try."""
 
+
+class Relay:
+    """Reports forward passes to the function `to`, if there is one."""
+
+    def __init__(self, to: OnForwards | None) -> None:
+        self.to = to
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.to is not None:
+            self.to(done, total)
+
+
 _LOSS_SCALE = 1024.0
 _ROWS_AT_ONCE = 32
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from livecam.explain.answer import Answer, Select
 from livecam.explain.engines.engine import Engine
-from livecam.explain.forward import OnForwards
+from livecam.explain.forward import OnForwards, Relay
 from livecam.explain.methods import Method
 from livecam.explain.program import CamProgram
 from livecam.explain.task import Selection, Task
@@ -37,6 +37,9 @@ class Runtime:
         effects: What running the model changes.
         engine: "auto", "eager" or "compiled", as in `Explainer`; so is `precision`.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
+
+    Attributes:
+        on_forwards: Calls it; another one may take its place.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Runtime:
         self._example, self._keep_gradients = example, keep_gradients
         self._effects = effects
         self._wanted_engine, self._wanted_precision = engine, precision
-        self._on_forwards = on_forwards
+        self.on_forwards = Relay(on_forwards)
         self._engine: Engine | None = None
         self._predictor: Engine | None = None
         self._sessions = 0
@@ -161,7 +164,7 @@ class Runtime:
         parts = self._classifier, self._device, self._task, selection, layers, method
         return Engine(
             self._classifier,
-            partial(CamProgram, *parts, on_forwards=self._on_forwards, keep_gradients=self._keep_gradients),
+            partial(CamProgram, *parts, on_forwards=self.on_forwards, keep_gradients=self._keep_gradients),
             self._dtype,
             self._device,
             engine=engine,

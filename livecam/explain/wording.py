@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from torch import nn
 
@@ -13,24 +13,27 @@ USUAL_METHOD = "gradcam"
 """The method that captions do not name."""
 
 
-def way_of(method: Method, chosen: Sequence[str]) -> str:
+def way_of(method: Method, chosen: str = "") -> str:
     """Return how a map was made, as far as it is not as usual: "layercam at layer3"; empty if all is as usual.
 
     Args:
         method: The method.
-        chosen: The names of the layers if they were chosen by the user.
+        chosen: The title of the layers if they were chosen by the user.
     """
-    layers = "+".join(chosen)
     if method.name == USUAL_METHOD:
-        return layers
-    return f"{method.name} at {layers}" if layers else method.name
+        return chosen
+    return f"{method.name} at {chosen}" if chosen else method.name
 
 
-def layer_title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:
-    """Return a name that says where a layer is in the model.
+def layers_title(layers: Iterable[TargetLayer], survey: Survey, model: nn.Module) -> str:
+    """Return names that say where layers are in the model, joined by "+".
 
     An activation function that many layers share, such as `relu`, is named after the layer with weights before it.
     """
+    return "+".join(_title(layer, survey, model) for layer in layers)
+
+
+def _title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:
     is_activation = type(layer.module).__module__ == nn.ReLU.__module__ and not _has_weights(layer.module)
     if "." in layer.name or not is_activation:
         return layer.name

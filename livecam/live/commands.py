@@ -38,8 +38,6 @@ class Commands:
         self._recorder = recorder
         self._quit_run = quit_run
         self._method = explaining.question.method
-        wanted = explaining.question.layer
-        self._layers = [*([] if wanted in explaining.stages else [wanted]), *explaining.stages]
 
     def press(self, key: str) -> None:
         """Execute the command of a key, and show its answer."""
@@ -87,10 +85,11 @@ class Commands:
 
     def next_layer(self, step: int = 1) -> str:
         """Explain at the next deeper stage."""
-        layer, place = _next(self._layers, self._explaining.question.layer, step)
+        layers = self._explaining.layers
+        layer, place = _next(layers, self._explaining.question.layer, step)
         self._ask(layer=layer)
-        name = f"{self._explaining.automatic_layer}, the usual one" if layer is None else layer
-        return f"layer {name}, {place}"
+        title = self._explaining.layer_titles[layers.index(layer)]
+        return f"layer {title}{'' if layer is not None else ', the usual one'}, {place}"
 
     def next_class(self, step: int = 1) -> str:
         """Explain the next of the model's five best classes."""

@@ -15,6 +15,7 @@ from livecam.live.feed import Explained, Feed
 from livecam.live.stages import stages
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import transfer_to, uploaded
+from livecam.run.workers import GivenUp
 
 _GATHER_SECONDS = 0.01
 """How long a frame waits for frames of the other sources, to be explained in one batch with them."""
@@ -64,10 +65,12 @@ class ExplainerThread:
     ) -> None:
         self.question = self._answered = Question(explainer.method, explainer.wanted_layer)
         """The last question that was asked and not refused."""
-        self.stages = stages(explainer.survey)
+        walked, wanted = stages(explainer.survey), explainer.wanted_layer
+        self.layers = [*([] if wanted in walked else [wanted]), *walked]
         """The layers among which the user walks, None for the automatic choice."""
-        self.automatic_layer = ", ".join(layer.name for layer in explainer.survey.automatic)
-        """The name of the layer that is chosen automatically."""
+        self.layer_titles = list(map(explainer.title_of, self.layers))
+        """What captions call them."""
+        explainer.report_forwards(self._end_if_stopped)
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
@@ -179,6 +182,11 @@ class ExplainerThread:
             feed.ledger.stages["explain"].add(seconds)
             feed.put_explained(each)
 
+    def _end_if_stopped(self, done: int, total: int) -> None:
+        """End in the middle of a picture if its method takes many forward passes. Raises GivenUp."""
+        if self._is_stopped:
+            raise GivenUp
+
     def _explain_again(self) -> None:
         """Explain the paused pictures on the screen again."""
         for feed in self._feeds:
@@ -194,7 +202,7 @@ class ExplainerThread:
         if self._is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
-        facts = self._explainer.report()
+        facts = {**self._explainer.report(), "layer_title": self._explainer.layer_title}
         return [
             Explained(frame, explanation, facts, planes)
             for frame, explanation, planes in zip(frames, explanations, there, strict=True)

@@ -93,7 +93,7 @@ class Figures:
         fps_in, fps_out = self._in.fps(ledger.read), self._out.fps(ledger.delivered)
         is_slow = file_fps is not None and 0 < fps_out < _SLOW * file_fps
         return [
-            "{method} at {layer}, {engine} {precision}".format(**facts),
+            "{method} at {layer_title}, {engine} {precision}".format(**facts),
             *([f"slower than the file: {fps_out / file_fps:.0%} of its speed"] if file_fps and is_slow else []),
             f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {ledger.dropped.total()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",

@@ -14,6 +14,7 @@ from livecam.explain.classification import against_similar_classes
 from livecam.explain.methods import METHODS, eigencam, gradcam_plus_plus
 from livecam.models import Preprocessing, load_model
 from livecam.names import METHODS as NAMES
+from tests.support.tiny import pictures, tiny
 
 LONG = ("vgg16", "densenet121", "vit_b_16")
 """Architectures that take seconds a method; the others stand for their kinds."""
@@ -144,3 +145,18 @@ def test_methods_of_no_class_refuse_one(method: str) -> None:
         with pytest.raises(LivecamError, match="does not explain a class"):
             Explainer("shapes", method=method, **asked)
     assert Explainer("shapes", method=method)
+
+
+def test_a_listener_ends_a_method_in_the_middle_and_the_explainer_stays_usable() -> None:
+    explainer = tiny(engine="eager", method="ablationcam")
+    image = pictures(1)[0].numpy()
+    before = explainer(image)
+
+    def end(done: int, total: int) -> None:
+        raise InterruptedError
+
+    explainer.report_forwards(end)
+    with pytest.raises(InterruptedError):
+        explainer(image)
+    explainer.report_forwards(lambda done, total: None)
+    assert np.array_equal(explainer(image).heatmap, before.heatmap)

@@ -50,6 +50,13 @@ def test_a_caption_names_method_and_layer_where_they_are_not_as_usual(asked: dic
     assert explainer(PHOTO).classes[0].title == title
 
 
+def test_a_layer_has_the_title_that_captions_give_it() -> None:
+    explainer = Explainer(SharedActivation(), preprocessing={"size": (64, 64)}, engine="eager")
+    assert [explainer.title_of(layer) for layer in (None, "stem.1", "stem,act")] == ["pool", "stem.1", "stem+body"]
+    explainer.change("gradcam", "act")
+    assert (explainer.layer, explainer.layer_title) == ("act", "body")
+
+
 def test_a_caption_follows_a_change() -> None:
     explainer = tiny(engine="eager", target=3)
     explainer.change("layercam", "features.0", 2)

@@ -26,17 +26,20 @@ from livecam.render import Style
 from livecam.sources import Source
 from tests.support.doubles import FakeDisplay, NumberReader
 
-FACTS = NumberReader().report()
+FACTS = {**NumberReader().report(), "layer_title": NumberReader.layer_title}
 _LONGEST_SECONDS = 20.0
 
 
 class LiveRun:
-    """A session over sources, on a display that presses keys, and what it showed: (source, frame, explanation)."""
+    """A session over sources, on a display that presses keys, and what it showed: (source, frame, explanation).
+
+    `keys` are pressed while the next frame after so many is drawn; otherwise the next one could be drawn or not.
+    """
 
     def __init__(
         self, *sources: Source, explainer: Any = None, keys: dict[int, str] | None = None, **options: Any
     ) -> None:
-        self.display = FakeDisplay(keys)
+        self.display = FakeDisplay(keys, is_ready=self._draws)
         self.shown: list[tuple[int, Frame, Explanation]] = []
         settings = SessionOptions(**{"is_steady": False, "duration_seconds": _LONGEST_SECONDS} | options)
         self._feeds = Feeds(sources)
@@ -46,6 +49,11 @@ class LiveRun:
     def _add(self, source: int, frame: Frame, explanation: Explanation) -> None:
         self.shown.append((source, frame, explanation))
         self.display.frames += 1
+
+    def _draws(self) -> bool:
+        """Return True if there is a frame on the screen that does not count as shown yet."""
+        last = self.shown[-1][1] if self.shown else None
+        return any(feed.on_screen is not None and feed.on_screen.frame is not last for feed in self._feeds)
 
     def __call__(self) -> LiveRun:
         with self._feeds:

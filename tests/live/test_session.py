@@ -164,6 +164,24 @@ def test_quitting_ends_an_endless_source() -> None:
     assert livecam_threads() == []
 
 
+def test_quitting_ends_a_slow_method_in_the_middle_of_a_picture() -> None:
+    is_slow = threading.Event()
+
+    def many_forwards(number: int) -> None:
+        is_slow.set()
+        while True:
+            reader.on_forwards(1, 2)
+            time.sleep(0.001)
+
+    reader = NumberReader(before=many_forwards)
+    run = LiveRun(camera(), explainer=reader)
+    run.display.press = lambda: "q" * is_slow.is_set()
+    run()
+    assert run.ledger.explained == 0
+    assert run.ledger.is_balanced
+    assert livecam_threads() == []
+
+
 def test_closing_the_display_ends_the_run() -> None:
     run = LiveRun(camera())
     run.display.press = lambda: setattr(run.display, "is_closed", len(run.shown) >= 5) or ""  # type: ignore[func-returns-value]

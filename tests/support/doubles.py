@@ -89,7 +89,7 @@ class NumberReader:
     method, the target and the number of each frame. Maps are `strength` at their hottest; `refused` methods do not fit.
     """
 
-    layer, wanted_layer, engine, precision = "features", None, "eager", "fp32"
+    layer, layer_title, wanted_layer, engine, precision = "features", "features", None, "eager", "fp32"
     survey = SimpleNamespace(
         usable=[SimpleNamespace(name=name, is_eligible=True) for name in ("features", "evidence")],
         automatic=[SimpleNamespace(name="evidence")],
@@ -122,6 +122,12 @@ class NumberReader:
 
     def tell_limits(self) -> None:
         pass
+
+    def title_of(self, layer: str | None) -> str:
+        return layer or "evidence"
+
+    def report_forwards(self, on_forwards: Callable[[int, int], None]) -> None:
+        self.on_forwards = on_forwards
 
     def warm_up(self, height: int, width: int, *, batch: int) -> None:
         self.batches.append(batch)
@@ -163,13 +169,14 @@ def hot_row(picture: np.ndarray, number: int) -> int:
 class FakeDisplay:
     """In place of a window: keeps the pictures that are shown and gives keys.
 
-    `keys_at` are the keys to press once so many `frames` were shown, which whoever runs the session counts. Or set
-    `press`: it is called each time and returns keys. `size` is that of the window, by default the usual one.
+    `keys_at` are the keys to press once so many `frames` were shown, which whoever runs the session counts, and
+    `is_ready`. Or set `press`: it is called each time and returns keys. `size` is that of the window, by default the
+    usual one.
     """
 
     has_screen = True
 
-    def __init__(self, keys_at: dict[int, str] | None = None) -> None:
+    def __init__(self, keys_at: dict[int, str] | None = None, is_ready: Callable[[], bool] = lambda: True) -> None:
         self.frames = 0
         self.pictures: list[np.ndarray] = []
         self.title = ""
@@ -178,6 +185,7 @@ class FakeDisplay:
         self.is_full_screen = False
         self.press: Callable[[], str] = self._due
         self._keys_at = dict(keys_at or {})
+        self._is_ready = is_ready
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         return self.size or (width, height)
@@ -196,7 +204,7 @@ class FakeDisplay:
         self.is_closed = True
 
     def _due(self) -> str:
-        due = [count for count in sorted(self._keys_at) if count <= self.frames]
+        due = [count for count in sorted(self._keys_at) if count <= self.frames and self._is_ready()]
         return "".join(self._keys_at.pop(count) for count in due)
 
 
