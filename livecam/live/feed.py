@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens bef
 class Explained:
     """A frame that went through the model.
 
-    `facts` says how it was explained, as in `Explainer.report`. `uploaded` holds the frame's planes if they are on a
-    GPU.
+    `facts` says how it was explained, as in `Explainer.report`, with the `layer_title`. `uploaded` holds the frame's
+    planes if they are on a GPU.
     """
 
     frame: Frame

@@ -75,26 +75,38 @@ class Rate:
         begin, before = self._counts[0]
         return (count - before) / (now - begin) if now > begin else 0.0
 
+    @property
+    def is_settled(self) -> bool:
+        """True once it was measured for so long."""
+        return self._counts[-1][0] - self._counts[0][0] >= _RATE_SECONDS
+
 
 class Figures:
     """Describes in a few lines how a source is explained, with frame rate and latency from its ledger."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._ledger = ledger
-        self._in, self._out = Rate(clock), Rate(clock)
+        self._ledger, self._clock = ledger, clock
+        self._in, self._out, self._pace = Rate(clock), Rate(clock), Rate(clock)
 
-    def lines(self, explanation: Explanation, facts: dict[str, Any], file_fps: float | None = None) -> list[str]:
-        """Return the lines for a frame with this explanation.
+    def slowness(self, file_fps: float | None) -> str:
+        """Return a line that tells how much slower than a file its frames are shown; empty if they are not.
 
-        `facts` are as in `Explainer.report`. `file_fps` is the frame rate of a file of which every frame is shown.
+        `file_fps` is the frame rate of a file of which every frame is shown, None while there is none to keep up with.
         """
+        if file_fps is None:
+            self._pace = Rate(self._clock)
+            return ""
+        pace = self._pace.fps(self._ledger.delivered) / file_fps
+        return f"slower than the file: {pace:.0%} of its speed" if self._pace.is_settled and pace < _SLOW else ""
+
+    def lines(self, explanation: Explanation, facts: dict[str, Any], slowness: str = "") -> list[str]:
+        """Return the lines for a frame with this explanation; `facts` are as in `Explained`."""
         ledger = self._ledger
         latency = ledger.latency.recent_ms(_RECENT_FRAMES)
         fps_in, fps_out = self._in.fps(ledger.read), self._out.fps(ledger.delivered)
-        is_slow = file_fps is not None and 0 < fps_out < _SLOW * file_fps
         return [
             "{method} at {layer_title}, {engine} {precision}".format(**facts),
-            *([f"slower than the file: {fps_out / file_fps:.0%} of its speed"] if file_fps and is_slow else []),
+            *([slowness] if slowness else []),
             f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {ledger.dropped.total()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
             f"map {_age(explanation)}",

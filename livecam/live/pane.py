@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from livecam.explain.motion import MotionFinder, aged, carried
 from livecam.explanation import Explanation
 from livecam.live.feed import Feed, Shown
-from livecam.live.hud import Figures, bars_of, draw_lines
+from livecam.live.hud import Figures, Notices, bars_of, draw_lines
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
@@ -66,7 +66,7 @@ class Drawn:
     """A frame as a pane has drawn it.
 
     `picture` is upright, with the heatmap; `aspect` is the width of its pixels by their height. `facts` says how the
-    frame was explained, as in `Explainer.report`.
+    frame was explained, as in `Explained`.
     """
 
     frame: Frame
@@ -86,6 +86,8 @@ class Pane:
         self.drawn: Drawn | None = None
         self._follow = Follower(max_age_seconds, feed.finder)
         self._figures = Figures(feed.ledger)
+        self._slowness = Notices()
+        self._has_told_slowness = False
         self._to_screen = ToScreen()
         self._render: Renderer | None = None
         self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
@@ -170,14 +172,25 @@ class Pane:
             draw_lines(text, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
             return
         np.copyto(picture, self._bgr)
-        lines = self._figure_lines(self.drawn) if shows_figures else []
+        lines = self._figure_lines(self.drawn, shows_figures=shows_figures)
         bars = bars_of(self.drawn.explanation) if shows_figures else []
         draw_lines(text, [*notices, *lines], bars, top=_caption_height(self.drawn, height))
 
-    def _figure_lines(self, drawn: Drawn) -> list[str]:
-        source = self.feed.source
-        file_fps = float(source.media.rate) if source.media.rate and not source.is_live else None
-        return self._figures.lines(drawn.explanation, drawn.facts, file_fps)
+    def _figure_lines(self, drawn: Drawn, *, shows_figures: bool) -> list[str]:
+        """Return the figures; if they are hidden, once for some seconds that a file is shown too slowly."""
+        slowness = self._figures.slowness(self._file_fps)
+        if shows_figures:
+            return self._figures.lines(drawn.explanation, drawn.facts, slowness)
+        if slowness and not self._has_told_slowness:
+            self._has_told_slowness = True
+            self._slowness.tell(slowness)
+        return self._slowness.lines
+
+    @property
+    def _file_fps(self) -> float | None:
+        """The frame rate of a file of which every frame is shown, unless it stands still."""
+        source, stands_still = self.feed.source, self.feed.is_paused or self.feed.is_resting
+        return None if source.is_live or stands_still or not source.media.rate else float(source.media.rate)
 
     @property
     def _waits_for(self) -> str:

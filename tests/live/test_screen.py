@@ -135,10 +135,35 @@ def test_figures_tell_that_a_file_is_shown_more_slowly_than_it_is() -> None:
         now[0] += 0.1
         ledger.read += 1
         ledger.deliver(0.0, 0)
-        lines = figures.lines(explanation_of(CAM), FACTS, file_fps=25)
-    assert lines[1] == "slower than the file: 40% of its speed"
-    assert "slower" not in " ".join(figures.lines(explanation_of(CAM), FACTS, file_fps=10))
-    assert "slower" not in " ".join(figures.lines(explanation_of(CAM), FACTS))
+        slowness = figures.slowness(25)
+    assert slowness == "slower than the file: 40% of its speed"
+    assert figures.lines(explanation_of(CAM), FACTS, slowness)[1] == slowness
+    assert figures.slowness(10) == ""
+    assert figures.slowness(None) == ""  # it is paused for a while
+    for now[0] in (200, 201):
+        assert figures.slowness(25) == ""
+    now[0] = 203
+    assert figures.slowness(25) == "slower than the file: 0% of its speed"
+
+
+def test_while_the_figures_are_hidden_it_is_told_once_that_a_file_is_shown_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def changes(shows_figures: bool = False) -> bool:
+        shown = on_screen(pane, shows_figures=shows_figures)
+        return not np.array_equal(shown, plain)
+
+    pane = drawn()
+    pane.feed.source.media = dataclasses.replace(pane.feed.source.media, rate=Fraction(25))
+    plain = on_screen(pane)
+    now = time.monotonic()
+    monkeypatch.setattr(pane._figures._pace, "_clock", lambda: now)
+    monkeypatch.setattr("livecam.live.hud.time.monotonic", lambda: now)
+    assert not changes()
+    now += 2.5
+    assert changes()
+    now += 6
+    assert not changes()
 
 
 def test_figures_tell_how_old_a_map_is() -> None:
