@@ -256,6 +256,11 @@ class Explainer:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
         return self._title(self._find(layer, self._method))
 
+    @property
+    def explains_best(self) -> bool:
+        """True if the original target is the best class of each picture."""
+        return self._wanted == ("top1",)
+
     def report_forwards(self, on_forwards: OnForwards) -> None:
         """From now on, call this as `on_forwards(done, total)`; an exception that it raises ends the call of `explain`.
 

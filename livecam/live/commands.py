@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens bef
 
 _OPACITY_STEP = 0.1
 QUIT_KEYS = ("q", "\x1b")
-_RANKS = ("top1", "top2", "top3", "top4", "top5")
 
 Choice = TypeVar("Choice")
 
@@ -92,10 +91,10 @@ class Commands:
         return f"layer {title}{'' if layer is not None else ', the usual one'}, {place}"
 
     def next_class(self, step: int = 1) -> str:
-        """Explain the next of the model's five best classes."""
-        rank, place = _next(_RANKS, self._explaining.question.target, step)
-        self._ask(target=rank)
-        return f"class {rank}, {place}"
+        """Explain the next of the model's five best classes; before them come the classes that were asked for."""
+        target, place = _next(self._explaining.targets, self._explaining.question.target, step)
+        self._ask(target=target)
+        return f"class {target or 'as asked for'}, {place}"
 
     def lock_class(self) -> str:
         """Lock the class on the screen, so that it is explained whichever is best; or unlock it."""

@@ -24,6 +24,9 @@ _SETTLING_SECONDS = 5.0
 """How long a method must stay before it is compiled: one that is only passed while switching is never compiled."""
 
 
+_RANKS = ("top1", "top2", "top3", "top4", "top5")
+
+
 @dataclass(frozen=True)
 class Question:
     """What to explain: the method, the layer and the class that the user chose.
@@ -70,6 +73,8 @@ class ExplainerThread:
         """The layers among which the user walks, None for the automatic choice."""
         self.layer_titles = list(map(explainer.title_of, self.layers))
         """What captions call them."""
+        self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
+        """The targets among which the user walks, None for the original one."""
         explainer.report_forwards(self._end_if_stopped)
         self._feeds = feeds
         self._changed = changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens bef
     from livecam.explain.explainer import Explainer
     from livecam.live.explainer_thread import ExplainerThread
 
+log = logging.getLogger("livecam")
+
 Result = TypeVar("Result")
 
 _TICK_SECONDS = 0.02
@@ -33,6 +36,11 @@ _UNNOTICED_SECONDS = 0.2
 """How long the window waits for the sources to open, so that it usually opens in their size."""
 _LOOK_SECONDS = 0.5
 """The interval at which the display is asked if it is hidden."""
+_ENDING_SECONDS = 2.0
+"""If ending takes longer, it is told what is waited for."""
+
+_ENDS_ONCE = {"explain": "the model has finished its pass", "record": "the recording is complete"}
+"""What is waited for, by the name of the thread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,7 @@ class Session:
         self._duration_seconds = math.inf if options.duration_seconds is None else options.duration_seconds
         self._end_seconds = math.inf
         self._looked_seconds = -math.inf
+        self._tells_ending_seconds: float | None = None
         self._is_stopped = False
 
     def run(self) -> None:
@@ -170,10 +179,7 @@ class Session:
         if self._end_seconds == math.inf and any(ledger.read for ledger in self.ledgers):
             self._end_seconds = time.perf_counter() + self._duration_seconds
         if self._is_over():
-            self._stop()
-            self.recorder.close()
-            self._display.close()
-            self._workers.wait(_TICK_SECONDS)
+            self._end()
             return
         self._rest_while_hidden()
         with self._feeds.changed:
@@ -182,6 +188,18 @@ class Session:
             self._commands.press(key)
         if self._display.is_closed:
             self._stop()
+
+    def _end(self) -> None:
+        """Close everything, and wait a little for the threads."""
+        self._stop()
+        self.recorder.close()
+        self._display.close()
+        self._workers.wait(_TICK_SECONDS)
+        now = time.perf_counter()
+        self._tells_ending_seconds = self._tells_ending_seconds or now + _ENDING_SECONDS
+        if now > self._tells_ending_seconds and self._workers.ongoing:
+            self._tells_ending_seconds = math.inf
+            log.warning("livecam ends once %s", " and ".join(_ENDS_ONCE[name] for name in self._workers.ongoing))
 
     def _rest_while_hidden(self) -> None:
         """Let the feeds rest while the window is hidden and nothing is recorded or written of what it shows."""

@@ -71,9 +71,13 @@ class Workers:
     def wait(self, seconds: float) -> None:
         """Wait for a worker to end, at most for the timeout."""
         # Not by join: in CPython 3.11 a join that is interrupted may take a running thread for one that has ended.
-        ongoing = next((ended for ended in self._ended.values() if not ended.is_set()), None)
-        if ongoing is not None:
-            ongoing.wait(seconds)
+        if ongoing := self.ongoing:
+            self._ended[ongoing[0]].wait(seconds)
+
+    @property
+    def ongoing(self) -> list[str]:
+        """The names of those that have not ended."""
+        return [name for name, ended in self._ended.items() if not ended.is_set()]
 
     def _start(self) -> None:
         """Start the threads that have not been started; the loop above may have been interrupted between two."""

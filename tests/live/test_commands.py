@@ -10,7 +10,7 @@ import pytest
 from livecam.live.commands import KEYS
 from livecam.names import COLORMAPS, METHODS, VIEWS
 from tests.live.harness import LiveRun, Parts, explained
-from tests.support.doubles import NumberedSource
+from tests.support.doubles import NumberedSource, NumberReader
 from tests.support.explanations import explanation_of
 
 FRAMES = list(NumberedSource(3).frames(None))
@@ -142,6 +142,19 @@ def test_classes_are_asked_for_by_rank_and_kept_by_number(parts: Parts) -> None:
     assert parts.explaining.question.target == 0
     parts.press("k")
     assert parts.explaining.question.target is None
+
+
+def test_classes_that_were_asked_for_come_before_the_best_ones() -> None:
+    reader = NumberReader()
+    reader.explains_best = False
+    parts = Parts(NumberedSource(9), reader=reader)
+    asked = []
+    for key in "cCC":
+        parts.press(key)
+        asked.append(parts.explaining.question.target)
+    assert asked == ["top1", None, "top5"]
+    parts.press("c")
+    assert parts.notices.lines == ["class as asked for, 1 of 6, begins again"]
 
 
 def test_the_picture_is_mirrored_and_fills_the_screen(parts: Parts) -> None:

@@ -182,6 +182,20 @@ def test_quitting_ends_a_slow_method_in_the_middle_of_a_picture() -> None:
     assert livecam_threads() == []
 
 
+def test_what_the_end_waits_for_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("livecam.live.session._ENDING_SECONDS", 0.05)
+    has_begun = threading.Event()
+
+    def slow_pass(number: int) -> None:
+        has_begun.set()
+        wait_until(lambda: caplog.records)
+
+    run = LiveRun(camera(), explainer=NumberReader(before=slow_pass))
+    run.display.press = lambda: "q" * has_begun.is_set()
+    run()
+    assert [each.getMessage() for each in caplog.records] == ["livecam ends once the model has finished its pass"]
+
+
 def test_closing_the_display_ends_the_run() -> None:
     run = LiveRun(camera())
     run.display.press = lambda: setattr(run.display, "is_closed", len(run.shown) >= 5) or ""  # type: ignore[func-returns-value]

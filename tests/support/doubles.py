@@ -96,6 +96,7 @@ class NumberReader:
     )
     heat_options = HeatOptions()
     usual_batch = 4
+    explains_best = True
     refused = ("eigencam",)
 
     def __init__(self, before: Before = nothing, *, device: str = "cpu") -> None:
