@@ -2,7 +2,8 @@
 
 Each command is a process of its own. Its processor time is that of all its threads until it ends. The first output is
 the time until the first character on a terminal, such as "loading resnet50 …". A first frame is the time until a
-generated picture is explained and the command has ended, with random weights where the real ones are a download.
+generated picture is explained and the command has ended, with random weights where the real ones are a download. The
+window is that of `livecam live` on a virtual screen, until a picture can be seen in it; without Xvfb it is left out.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import argparse
 import os
 import pty
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.timing import cpu_seconds, print_machine, print_table, spread, weights_of
 from livecam.bench.timing import write_json
@@ -29,6 +35,8 @@ COMMANDS = {
     "help": ["annotate", "--help"],
     "models": ["models"],
 }
+_COLOURS = 16
+"""So many values of pixels make a picture."""
 ONE_FRAME = ["demo:?size=640x360&seconds=0.04", "-o", "null:", "--engine", "eager"]
 
 
@@ -49,6 +57,34 @@ def run(arguments: list[str]) -> dict[str, float]:
         "first_output": first_seconds or end_seconds - begin_seconds,
         "wall": end_seconds - begin_seconds,
     }
+
+
+@contextmanager
+def virtual_screen() -> Iterator[tuple[str, np.ndarray]]:
+    """Start a screen without a monitor; yields its name, and the bytes of what it shows at the time."""
+    reading, writing = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-fbdir", folder]
+        with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+            os.close(writing)
+            with os.fdopen(reading) as number:
+                name = f":{number.readline().strip()}"
+            yield name, np.memmap(f"{folder}/Xvfb_screen0", np.uint8, "r")[-1280 * 800 * 4 :]
+            server.terminate()
+
+
+def window_seconds() -> float:
+    """Return the seconds until the window of a live run shows a picture."""
+    with virtual_screen() as (name, screen):
+        environment = {**os.environ, "DISPLAY": name}
+        begin_seconds = time.perf_counter()
+        command = [sys.executable, "-m", "livecam", "live", "demo:?size=640x360"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and len(np.unique(screen[::97])) < _COLOURS:  # an empty window has one or two
+                time.sleep(0.01)
+            seconds = time.perf_counter() - begin_seconds
+            process.terminate()
+    return seconds
 
 
 def measured(commands: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, float]]]:
@@ -82,8 +118,13 @@ def main() -> None:
         ["COMMAND", "CPU", "CPU, RANGE", "FIRST OUTPUT", "UNTIL THE END"],
         [[row["command"], row["cpu"], row["cpu_range"], row["first_output"], row["wall"]] for row in rows],
     )
+    window = [window_seconds() for _ in range(arguments.rounds if shutil.which("Xvfb") else 0)]
+    print(
+        f"\nThe window shows a picture after {statistics.median(window):.2f} s." if window else "\nNo window: no Xvfb."
+    )
     if arguments.json is not None:
-        write_json(arguments.json, {"machine": machine(), "rounds": arguments.rounds, "commands": rows})
+        facts = {"machine": machine(), "rounds": arguments.rounds, "commands": rows, "window_seconds": window}
+        write_json(arguments.json, facts)
 
 
 if __name__ == "__main__":
