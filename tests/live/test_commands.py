@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_a_key_answers_on_the_screen_for_a_while(parts: Parts, keys: str, answer
     show_class(parts, ("dog",))
     parts.press(keys)
     assert parts.notices.lines == [answer]
+
+
+def test_a_group_is_kept_to_without_a_new_question(parts: Parts) -> None:
+    show_class(parts, ("dog",))
+    assert parts.screen.shown_class() is not None
+    drawn = parts.screen._panes[0].drawn
+    assert drawn is not None
+    group = dataclasses.replace(drawn.explanation.classes[0], index=8, members=(0, 1))
+    parts.screen._panes[0].drawn = dataclasses.replace(
+        drawn, explanation=dataclasses.replace(drawn.explanation, classes=(group,))
+    )
+    before = parts.explaining.question
+    parts.press("k")
+    assert parts.explaining.question == before
+    assert parts.notices.lines == ["keeps to dog"]
 
 
 def test_every_key_answers_or_is_seen_to_do_something(parts: Parts) -> None:

@@ -293,6 +293,12 @@ def test_bars_are_as_long_as_a_class_is_probable_or_relative_to_the_longest(
     ]
 
 
+def test_bars_of_the_members_of_a_group_are_those_that_are_explained() -> None:
+    told = explanation_of(CAM, CAM, CAM)
+    group = dataclasses.replace(told.classes[0], index=3, members=(0, 2))
+    assert [bar[2] for bar in bars_of(dataclasses.replace(told, classes=(group,)))] == [True, False, True]
+
+
 def test_more_lines_than_fit_are_cut_off() -> None:
     small = np.zeros((60, 80, 3), np.uint8)
     draw_lines(small, ["a line"] * 40, [("cat", 0.5, True)] * 5, top=20)

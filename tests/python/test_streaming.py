@@ -168,3 +168,9 @@ def test_what_cannot_be_streamed_is_told(explainer: Explainer, source: Any, opti
     with pytest.raises(LivecamError, match=told):
         next(explainer.stream(source, **options))
     assert livecam_threads() == []
+
+
+def test_the_engine_is_told_how_many_frames_are_to_come() -> None:
+    told: list[float | None] = []
+    frames = list(streaming.streamed("demo:?size=64x48&seconds=0.1", 0.0, None, LiveOptions(), told.append))
+    assert told == [len(frames)]

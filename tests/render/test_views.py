@@ -13,11 +13,13 @@ from click.testing import Result
 
 from livecam import LivecamError
 from livecam.names import VIEWS
+from livecam.picture.color import BT709, Color
 from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, drawn_size, overlay, views
+from livecam.render.canvas import Canvas
 from livecam.render.layout import lay_out
-from livecam.render.palettes import palette, tint
+from livecam.render.palettes import fading, palette, tint
 from tests.support.clips import facts_of
 from tests.support.explanations import explanation_of, spot
 from tests.support.frames import ROTATED, rgb, video_frame
@@ -267,3 +269,24 @@ def test_styles_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(LivecamError, match=message):
             Style(**style)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cells", [(slice(2, 4), slice(3, 6)), (slice(0, 1), slice(7, 8))])
+def test_what_cannot_be_seen_of_a_map_is_left_out_without_a_trace(
+    cells: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = np.zeros((8, 8), np.uint8)
+    levels[cells] = 255
+
+    def drawn() -> list[np.ndarray]:
+        ground = [np.full(shape, 90, np.uint8) for shape in ((64, 96), (32, 48), (32, 48))]
+        planes = [np.empty_like(plane) for plane in ground]
+        canvas = Canvas(ground, planes, "yuv420p", Color(BT709, False), Orientation())
+        canvas.blend(levels, Region(), fading("jet", 0.5))
+        canvas.settle()
+        return planes
+
+    trimmed = drawn()
+    monkeypatch.setattr("livecam.render.canvas.trimmed", lambda levels, places, *_: (levels, places))
+    assert all(map(np.array_equal, trimmed, drawn()))
+    assert any(plane.max() != plane.min() for plane in trimmed)

@@ -7,18 +7,28 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from livecam.errors import InputError
 from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, PacedSource, open_live
-from livecam.sources.base import OnPacket
+from livecam.sources.base import OnPacket, looked_at
 from livecam.sources.demo import DemoSource
 from livecam.sources.paced import LoopedSource
 from livecam.sources.video import VideoSource
 from tests.support.reading import Clock, first_of, ignore, number_of
 
 Clip = Callable[..., Path]
+BLACK = np.zeros((4, 4, 3), np.uint8)
+
+
+def test_a_frame_that_was_looked_at_before_arrives_when_it_is_taken() -> None:
+    previews: list[Frame] = []
+    frames = looked_at(iter([Frame(picture=Frame.from_rgb(BLACK).picture, captured_seconds=1.0)] * 2), previews.append)
+    assert [frame.captured_seconds for frame in previews] == [1.0]
+    first, second = frames
+    assert first.captured_seconds > second.captured_seconds == 1.0
 
 
 def test_a_paced_file_drops_nothing_and_is_due_on_time(clip: Clip) -> None:
