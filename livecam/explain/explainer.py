@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -42,7 +43,7 @@ class Explainer:
     """Explains what a classifier looks at.
 
     Each call restores the module's mode, gradients and hooks. Within `with explainer:` the module stays prepared
-    between calls, its weights must not change, and it is restored at the end. Not thread-safe.
+    between calls, its weights must not change, and it is restored at the end. Calls from several threads take turns.
 
     Args:
         model: A name, as in `livecam.models.load_model`, or a module or exported program that returns a score for each
@@ -122,6 +123,7 @@ class Explainer:
     ) -> None:
         if functions := functions_in(target):
             check_unused(against=against is not None, labels=labels is not None, scores=scores != "auto")
+        self._turn = threading.RLock()  # the hooks in the model hold one batch at a time
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
@@ -202,11 +204,13 @@ class Explainer:
 
     @torch.inference_mode(False)
     def __enter__(self) -> Self:
-        self._runtime.__enter__()
+        with self._turn:
+            self._runtime.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._runtime.__exit__(*exc)
+        with self._turn:
+            self._runtime.__exit__(*exc)
 
     @torch.inference_mode(False)
     def change(self, method: str, layer: LayerChoice = None, target: Target | None = None) -> None:
@@ -218,7 +222,8 @@ class Explainer:
         """
         if functions_in(target):
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
-        self._aim(method, layer, self._wanted if target is None else self._parsed(target))
+        with self._turn:
+            self._aim(method, layer, self._wanted if target is None else self._parsed(target))
 
     @torch.inference_mode(False)
     def explain(
@@ -240,17 +245,18 @@ class Explainer:
         frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
         if not frames:
             return []
-        if functions := functions_in(target):
-            with self._runtime.engine.eager.suspended():
-                return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
-        batch, regions = self._preprocess.batch(frames, uploaded)
-        asked = None if target is None else self.task.selection(self._parsed(target), self._method)
-        selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
-        explained = [
-            selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way)
-            for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
-        ]
-        return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+        with self._turn:
+            if functions := functions_in(target):
+                with self._runtime.engine.eager.suspended():
+                    return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
+            batch, regions = self._preprocess.batch(frames, uploaded)
+            asked = None if target is None else self.task.selection(self._parsed(target), self._method)
+            selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
+            explained = [
+                selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way)
+                for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
+            ]
+            return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
 
     def title_of(self, layer: LayerChoice) -> str:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
@@ -337,16 +343,19 @@ class Explainer:
             ModelError: The inputs have another shape or dtype, or there is not one target for each picture.
         """
         check_inputs(batch, self.classifier.preprocessing)
-        if functions := functions_in(target):
-            with self._runtime.engine.eager.suspended():
-                return self._asked(functions).cam(batch, range(len(functions)))
-        wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
-        if not self._runtime.takes(len(batch)):
-            return torch.cat([self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)])
-        selection = self.task.selection(wanted, self._method)
-        program = self._runtime.engine.eager.program
-        with self:
-            return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()
+        with self._turn:
+            if functions := functions_in(target):
+                with self._runtime.engine.eager.suspended():
+                    return self._asked(functions).cam(batch, range(len(functions)))
+            wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
+            if not self._runtime.takes(len(batch)):
+                return torch.cat(
+                    [self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)]
+                )
+            selection = self.task.selection(wanted, self._method)
+            program = self._runtime.engine.eager.program
+            with self:
+                return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()
 
 
 def maker_of(

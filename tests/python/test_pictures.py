@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,12 @@ def test_pictures_of_one_pixel_and_read_only_ones() -> None:
     frozen = RGB.copy()
     frozen.flags.writeable = False
     assert np.array_equal(explainer(frozen).cam, explainer(RGB).cam)
+
+
+def test_each_thread_gets_the_explanation_of_its_own_picture() -> None:
+    explainer, pictures = tiny(engine="eager"), [RGB, RGB[:, ::-1]] * 20
+    expected = [explainer(picture).cam for picture in pictures[:2]]
+    with ThreadPoolExecutor(4) as threads:
+        explained = list(threads.map(explainer, pictures))
+    for number, one in enumerate(explained):
+        assert np.array_equal(one.cam, expected[number % 2])
