@@ -37,6 +37,7 @@ COMMANDS = {
 }
 _COLOURS = 16
 """So many values of pixels make a picture."""
+_LONGEST_SECONDS = 60
 ONE_FRAME = ["demo:?size=640x360&seconds=0.04", "-o", "null:", "--engine", "eager"]
 
 
@@ -80,11 +81,16 @@ def window_seconds() -> float:
         begin_seconds = time.perf_counter()
         command = [sys.executable, "-m", "livecam", "live", "demo:?size=640x360"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-            while process.poll() is None and len(np.unique(screen[::97])) < _COLOURS:  # an empty window has one or two
+            seconds = 0.0
+            while process.poll() is None and seconds < _LONGEST_SECONDS and not _shows_picture(screen):
                 time.sleep(0.01)
-            seconds = time.perf_counter() - begin_seconds
-            process.terminate()
+                seconds = time.perf_counter() - begin_seconds
+            process.kill()
     return seconds
+
+
+def _shows_picture(screen: np.ndarray) -> bool:
+    return len(np.unique(screen[::97])) >= _COLOURS  # an empty window has one or two
 
 
 def measured(commands: dict[str, list[str]], rounds: int) -> dict[str, list[dict[str, float]]]:
