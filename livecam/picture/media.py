@@ -64,6 +64,11 @@ class Region(NamedTuple):
     right: float = 1.0
     bottom: float = 1.0
 
+    def within(self, whole: Region) -> Region:
+        """Convert a region in fractions of another to one in fractions of the picture."""
+        (left, top, right, bottom), across, down = self, (whole.left, whole.right), (whole.top, whole.bottom)
+        return Region(_between(*across, left), _between(*down, top), _between(*across, right), _between(*down, bottom))
+
     def coded(self, orientation: Orientation) -> Region:
         """Convert a region of the upright picture to that of the coded one."""
         left, top, right, bottom = self
@@ -72,6 +77,10 @@ class Region(NamedTuple):
         if orientation.flipped_y:
             top, bottom = 1 - bottom, 1 - top
         return Region(top, left, bottom, right) if orientation.transposed else Region(left, top, right, bottom)
+
+
+def _between(first: float, end: float, share: float) -> float:
+    return first * (1 - share) + end * share
 
 
 @dataclass(frozen=True, kw_only=True)

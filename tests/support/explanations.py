@@ -21,7 +21,7 @@ def explanation_of(
     for index, (cam, label) in enumerate(zip(cams, labels, strict=False)):
         classes.append(ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, **make(cam)._asdict()))
     predictions = tuple(Prediction(one.index, one.label, one.score) for one in classes)
-    return Explanation(classes=tuple(classes), predictions=predictions, region=region or Region())
+    return Explanation(classes=tuple(classes), predictions=predictions, region=region or Region(), seen=region or Region())
 
 
 def spot(row: int, column: int) -> np.ndarray:

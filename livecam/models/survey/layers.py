@@ -18,6 +18,7 @@ from livecam.errors import ModelError
 from livecam.models.survey.grid import Grid
 from livecam.models.survey.locality import CHECKS, Check
 from livecam.models.survey.streams import Streams
+from livecam.picture.media import Region
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Layer:
         calls: How often the model runs it for a picture.
         number: Its place among all calls in the order of execution.
         is_aside: True if it is a side branch: evidence goes past it, from a layer before on the same grid.
+        region: The part of the input that its cells cover, each centred on its receptive field.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Layer:
     calls: int = 1
     number: int = 0
     is_aside: bool = False
+    region: Region = Region()
 
     @property
     def is_proven(self) -> bool:
@@ -124,12 +127,14 @@ class TargetLayer:
         module: The layer.
         grid: The grid of its output.
         call: The call, counted from 0 in each run of the model.
+        region: The part of the input that its cells cover.
     """
 
     name: str
     module: nn.Module
     grid: Grid
     call: int = 0
+    region: Region = Region()
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,7 @@ class Survey:
                 self._tell_no_average(calls)
         return [
             [
-                TargetLayer(name, model.get_submodule(call.name), call.grid, call.call)
+                TargetLayer(name, model.get_submodule(call.name), call.grid, call.call, call.region)
                 for call, name in zip(calls, names_of(calls), strict=True)
                 if call.grid
             ]
