@@ -62,11 +62,10 @@ def recipes(photograph: np.ndarray) -> None:
     """One picture a recipe, and the views."""
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
-    both = Explainer("shapes", target=labels)(picture)
-    evenly = Explainer("shapes", target=labels, align=False)(picture)
+    both = Explainer("shapes", target=labels, align=False)(picture)
     save("recipe1", as_published(picture, Explainer("shapes", align=False)(picture), opacity=0.4))
     save("recipe2", as_published(picture, Explainer("shapes", fit="crop", align=False)(picture)))
-    save("recipe3", as_published(picture, evenly, view="classes", opacity=0.4))
+    save("recipe3", as_published(picture, both, view="classes", opacity=0.4))
     other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5, align=False)(picture)
     save("recipe4", as_published(picture, other, view="raw"), as_published(picture, other))
     plus = Explainer("shapes", method="gradcam++", threshold="min", align=False)(picture)

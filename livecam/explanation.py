@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 from livecam.text import number
 
 _UNLIKELY = 0.01

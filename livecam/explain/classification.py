@@ -27,7 +27,7 @@ from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores
 from livecam.models.squashing import Squashing
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 log = logging.getLogger("livecam")
 

@@ -34,7 +34,7 @@ from livecam.models.loading import classifier_of
 from livecam.models.survey.layers import LayerChoice, TargetLayer
 from livecam.models.survey.receptive_field import mean_of
 from livecam.picture.frame import Frame
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
 

@@ -17,7 +17,7 @@ from livecam.explain.forward import Objective
 from livecam.explain.methods import Method
 from livecam.explain.targets import Wanted
 from livecam.explanation import Explanation
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 
 class Selection(Protocol):

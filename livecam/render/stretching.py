@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 _FINER = 2
 """The resolution, relative to the map, of the grid on which colours are looked up before they are stretched.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from livecam import Explainer, Style
 from livecam.models import Preprocessing
 from livecam.picture.frame import Frame
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 from livecam.render import Renderer
 from tests.support.explanations import explanation_of
 
@@ -31,22 +32,22 @@ class Brightness(nn.Module):
             nn.init.constant_(parameter, 1 / 9)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean = self.features(x.mean(dim=1, keepdim=True)).mean(dim=(2, 3))
-        return mean.repeat(1, 2)
+        return self.features(x.mean(dim=1, keepdim=True)).mean(dim=(2, 3))
 
 
 PADDINGS = {"ResNet": (nn.ZeroPad2d(1), -FIELD), "TensorFlow": (nn.ZeroPad2d((0, 1, 0, 1)), FIELD)}
-BLACK = Preprocessing((SIDE, SIDE), (0, 0, 0), (1, 1, 1))
+OPTIONS: dict[str, Any] = {
+    "preprocessing": Preprocessing(size=(SIDE, SIDE), mean=(0, 0, 0), std=(1, 1, 1), resize=SIDE),
+    "target": lambda output: output[:, 0],
+    "engine": "eager",
+}
 
 
 @pytest.mark.parametrize("family", PADDINGS)
 def test_the_middle_of_the_heat_is_on_a_bright_dot(family: str) -> None:
     padding, offset = PADDINGS[family]
-    aligned, even = (
-        Explainer(Brightness(padding), preprocessing=BLACK, target=0, engine="eager", align=align)
-        for align in (True, False)
-    )
-    dots = [(x, y) for x in range(24, 40, 2) for y in (30, 37)]
+    aligned, even = (Explainer(Brightness(padding), **OPTIONS, align=align) for align in (True, False))
+    dots = [(place, place) for place in range(24, 40)]  # over two cells
     distances: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for x, y in dots:
         picture = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -56,8 +57,9 @@ def test_the_middle_of_the_heat_is_on_a_bright_dot(family: str) -> None:
             heat = np.maximum(told.cam, 0)
             left, top, right, bottom = told.region
             places = (np.arange(CELLS) + 0.5) / CELLS
-            middle = left + (right - left) * (heat.sum(0) @ places) / heat.sum(), (
-                top + (bottom - top) * (heat.sum(1) @ places) / heat.sum()
+            middle = (
+                left + (right - left) * (heat.sum(0) @ places) / heat.sum(),
+                (top + (bottom - top) * (heat.sum(1) @ places) / heat.sum()),
             )
             distances[explainer is aligned].append(np.array(middle) - ((x + 0.5) / SIDE, (y + 0.5) / SIDE))
     assert np.mean(distances[True], axis=0) == pytest.approx([0, 0], abs=0.25 / SIDE)
@@ -66,11 +68,11 @@ def test_the_middle_of_the_heat_is_on_a_bright_dot(family: str) -> None:
 
 def test_region_and_seen_follow_the_fit() -> None:
     padding, offset = PADDINGS["TensorFlow"]
-    explainer = Explainer(Brightness(padding), preprocessing=BLACK, target=0, engine="eager", fit="crop")
+    explainer = Explainer(Brightness(padding), **OPTIONS, fit="crop")
     told = explainer(np.zeros((SIDE, 2 * SIDE, 3), np.uint8))
     assert told.seen == Region(0.25, 0.0, 0.75, 1.0)
     assert told.region == pytest.approx((0.25 + offset / 2, offset, 0.75 + offset / 2, 1 + offset))
-    fused = Explainer(Brightness(padding), preprocessing=BLACK, target=0, engine="eager", layer="features.1,features.5")
+    fused = Explainer(Brightness(padding), **OPTIONS, layer="features.1,features.5")
     assert fused(np.zeros((SIDE, SIDE, 3), np.uint8)).region.left == pytest.approx((offset + 1 / 2 / SIDE) / 2)
 
 

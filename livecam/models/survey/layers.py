@@ -18,7 +18,7 @@ from livecam.errors import ModelError
 from livecam.models.survey.grid import Grid
 from livecam.models.survey.locality import CHECKS, Check
 from livecam.models.survey.streams import Streams
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 log = logging.getLogger(__name__)
 

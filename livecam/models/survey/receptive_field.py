@@ -8,12 +8,12 @@ does, half a cell to the right. Five of them, one after the other, add up to hal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch.autograd.graph import GradientEdge, Node
 
 from livecam.models.survey.streams import sources_first
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 Span = tuple[float, float]
 """Where the first cell of an axis begins and the last one ends, in fractions of what they look at."""
@@ -88,20 +88,20 @@ def _joined(views: Sequence[_View]) -> _View:
     return _View((down, across), next((view.axes for view in views if view.axes), ()))
 
 
-def _convolution(node: Node, view: _View) -> _View:
+def _convolution(node: Any, view: _View) -> _View:
     if len(_shape(node)) != 4:
         return view
     kernel = node._saved_weight.shape[2:]
     return _windows(node, view, kernel, node._saved_stride, node._saved_dilation, is_transposed=node._saved_transposed)
 
 
-def _pool(node: Node, view: _View) -> _View:
+def _pool(node: Any, view: _View) -> _View:
     kernel = node._saved_kernel_size
     return _windows(node, view, kernel, node._saved_stride or kernel, getattr(node, "_saved_dilation", (1,)))
 
 
 def _windows(
-    node: Node,
+    node: Any,
     view: _View,
     kernel: Sequence[int],
     stride: Sequence[int],
@@ -129,7 +129,7 @@ def _inverse(span: Span) -> Span:
     return -first / (end - first), (1 - first) / (end - first)
 
 
-def _padding(node: Node, view: _View) -> _View:
+def _padding(node: Any, view: _View) -> _View:
     pads = node._saved_pad if "Constant" in node.name() else node._saved_padding
     shape = _shape(node)
     spans = []
@@ -140,7 +140,7 @@ def _padding(node: Node, view: _View) -> _View:
     return _View(_composed(view.spans, spans or _EVEN), view.axes)
 
 
-def _slice(node: Node, view: _View) -> _View:
+def _slice(node: Any, view: _View) -> _View:
     sizes, axis, step = node._saved_self_sym_sizes, node._saved_dim % len(_shape(node)), node._saved_step
     given, made = sizes[axis], _shape(node)[axis]
     if axis not in view.axes or made * step < _LEAST_OF_A_SLICE * given:
@@ -151,18 +151,18 @@ def _slice(node: Node, view: _View) -> _View:
     return _View(_composed(view.spans, [sliced if each == axis else (0.0, 1.0) for each in view.axes]), view.axes)
 
 
-def _flip(node: Node, view: _View) -> _View:
+def _flip(node: Any, view: _View) -> _View:
     dims = [dim % len(_shape(node)) for dim in node._saved_dims]
     spans = [(1.0, 0.0) if axis in dims else (0.0, 1.0) for axis in view.axes]
     return _View(_composed(view.spans, spans or _EVEN), view.axes)
 
 
-def _permutation(node: Node, view: _View) -> _View:
+def _permutation(node: Any, view: _View) -> _View:
     dims = [dim % len(_shape(node)) for dim in node._saved_dims]
     return _View(view.spans, tuple(dims.index(axis) for axis in view.axes) if len(dims) == 4 else ())
 
 
-def _transposition(node: Node, view: _View) -> _View:
+def _transposition(node: Any, view: _View) -> _View:
     count = len(_shape(node))
     one, other = node._saved_dim0 % count, node._saved_dim1 % count
     swapped = {one: other, other: one}

@@ -26,7 +26,7 @@ from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS,
 from livecam.models.survey.locality import PLACES, faintly_changed
 from livecam.models.survey.receptive_field import as_the_picture_lies, receptive_regions
 from livecam.models.survey.streams import Streams
-from livecam.picture.media import Region
+from livecam.picture.region import Region
 
 Samples = dict[str, list[Tensor]]
 """Parts of an output in each layout that its shape allows: one for each picture for which it has this shape."""
