@@ -79,21 +79,17 @@ def box_in(index: int) -> Box | None:
 
 def drawn_peak(explanation: Explanation, width: int, height: int) -> tuple[int, int]:
     """Return the (x, y) of the highest pixel of the heat as it is drawn over a frame of this size."""
-    left, top, right, bottom = explanation.region
-    size = round((right - left) * width), round((bottom - top) * height)
-    drawn = cv2.resize(explanation.heatmap, size, interpolation=cv2.INTER_CUBIC)
+    drawn = cv2.resize(explanation.heatmap, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.unravel_index(int(drawn.argmax()), drawn.shape)
-    return min(max(int(x + left * width), 0), width - 1), min(max(int(y + top * height), 0), height - 1)
+    return int(x), int(y)
 
 
 def touches(explanation: Explanation, box: Box, width: int, height: int) -> np.ndarray:
     """Return which cells of the map have a point in common with a box, (h, w) bool."""
     rows, columns = explanation.heatmap.shape
-    region = explanation.region
-    x = np.linspace(region.left, region.right, columns + 1) * width
-    y = np.linspace(region.top, region.bottom, rows + 1) * height
-    across = (x[:-1] <= box.right) & (x[1:] >= box.left)
-    down = (y[:-1] <= box.bottom) & (y[1:] >= box.top)
+    left, top = np.arange(columns) * width / columns, np.arange(rows) * height / rows
+    across = (left <= box.right) & (left + width / columns >= box.left)
+    down = (top <= box.bottom) & (top + height / rows >= box.top)
     return down[:, None] & across
 
 

@@ -54,7 +54,7 @@ def similar(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad():
         reference = known.module.eval()(inputs)
     target = {"similarity": lambda features: cosine_similarity(features, reference)}
-    explainer = Explainer(known.module, preprocessing=known.preprocessing, target=target, engine="eager", align=False)
+    explainer = Explainer(known.module, preprocessing=known.preprocessing, target=target, engine="eager")
     return head, as_published(photograph, explainer(photograph))
 
 
@@ -62,13 +62,13 @@ def recipes(photograph: np.ndarray) -> None:
     """One picture a recipe, and the views."""
     seed, time_seconds = 12, 3.0
     picture, labels = scene(seed, time_seconds), classes_in(seed, time_seconds)
-    both = Explainer("shapes", target=labels, align=False)(picture)
-    save("recipe1", as_published(picture, Explainer("shapes", align=False)(picture), opacity=0.4))
-    save("recipe2", as_published(picture, Explainer("shapes", fit="crop", align=False)(picture)))
+    both = Explainer("shapes", target=labels)(picture)
+    save("recipe1", as_published(picture, Explainer("shapes")(picture), opacity=0.4))
+    save("recipe2", as_published(picture, Explainer("shapes", fit="crop")(picture)))
     save("recipe3", as_published(picture, both, view="classes", opacity=0.4))
-    other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5, align=False)(picture)
+    other = Explainer("shapes", layer="features", threshold="auto", smooth=0.5)(picture)
     save("recipe4", as_published(picture, other, view="raw"), as_published(picture, other))
-    plus = Explainer("shapes", method="gradcam++", threshold="min", align=False)(picture)
+    plus = Explainer("shapes", method="gradcam++", threshold="min")(picture)
     save("recipe5", as_published(picture, plus, view="panels", columns=3))
     save("recipe6", *similar(photograph))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 from livecam.text import number
 
 _UNLIKELY = 0.01
@@ -72,8 +72,7 @@ class Explanation:
         runner_up: The map of the next best class, which is not shown; None unless it was asked for.
         unit: None if the scores are probabilities. Otherwise they are the model's own numbers in this unit, such as
             "years"; it may be empty.
-        region: The part of the upright picture that the maps cover: each cell is in the middle of what it looks at.
-        seen: The part of the upright picture that the model saw, which is where the heat is drawn.
+        region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
         age_frames: 0 if the model saw this frame. Otherwise everything comes from the frame this many earlier, and the
             maps were moved along with the picture by optical flow (`livecam.explain.motion`).
@@ -86,7 +85,6 @@ class Explanation:
     runner_up: ClassMap | None = None
     unit: str | None = None
     region: Region = Region()
-    seen: Region = Region()
     frame_index: int = 0
     age_frames: int = 0
     age_seconds: float | None = 0.0

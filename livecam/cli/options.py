@@ -300,11 +300,6 @@ HEAT = Section(
             default="auto",
             help="The map value drawn as full heat. auto: the map's maximum (pictures), the recent maximum (videos).",
         ),
-        Option(
-            ["--align/--no-align"],
-            default=True,
-            help="Draw each cell of the map in the middle of what it looks at; else spread the cells evenly.",
-        ),
     ),
 )
 DRAWING = Section(

@@ -27,7 +27,7 @@ from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_scores
 from livecam.models.squashing import Squashing
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 
 log = logging.getLogger("livecam")
 
@@ -280,9 +280,7 @@ class ClassSelection:
         """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
         return self(output).diagonal()[:, None]
 
-    def explanation(
-        self, answer: PictureAnswer, *, region: Region, seen: Region, frame_index: int, way: str = ""
-    ) -> Explanation:
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
         """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them.
 
         `way` is how its maps were made, for captions. Raises ModelError if a map is not finite.
@@ -311,7 +309,6 @@ class ClassSelection:
             runner_up=classes[self.shown] if self.shown < len(classes) else None,
             unit=self._task.unit,
             region=region,
-            seen=seen,
             frame_index=frame_index,
         )
         self._task.tell_unlikely(explanation, self._named)

@@ -32,9 +32,7 @@ from livecam.models.classifier import Preprocessing, rescored
 from livecam.models.labels import Labels
 from livecam.models.loading import classifier_of
 from livecam.models.survey.layers import LayerChoice, TargetLayer
-from livecam.models.survey.receptive_field import mean_of
 from livecam.picture.frame import Frame
-from livecam.picture.region import Region
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
 
@@ -78,8 +76,6 @@ class Explainer:
             TorchInductor code on a GPU; "auto" starts eagerly and switches to compiled when that pays off.
         precision: "fp32", "bf16", "fp16", or "auto" for the fastest whose maps and best classes are the model's own.
         fit: How a picture is made to fit the input's shape: "stretch", "crop" or "pad".
-        align: Place each cell of a map in the middle of what it looks at. False spreads the cells evenly over the
-            picture, as is usual; for many networks that is up to half a cell beside it.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
 
     Attributes:
@@ -123,14 +119,13 @@ class Explainer:
         engine: str = "auto",
         precision: str = "auto",
         fit: str = "stretch",
-        align: bool = True,
         on_forwards: OnForwards | None = None,
     ) -> None:
         if functions := functions_in(target):
             check_unused(against=against is not None, labels=labels is not None, scores=scores != "auto")
         self._turn = threading.RLock()  # the hooks in the model hold one batch at a time
         self.heat_options = HeatOptions(threshold, smooth, scale)
-        self._runner_up, self._align = runner_up, align
+        self._runner_up = runner_up
         self.device = find_device(device, model)
         self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
         self._wanted = self._parsed(range(len(functions)) if functions else target, top)
@@ -174,7 +169,6 @@ class Explainer:
         self._sibling = None
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self.layer_title = self._title(layers)
-        self._region = mean_of([call.region for calls in layers for call in calls]) if self._align else Region()
         self._way = way_of(found, "" if layer is None else self.layer_title)
         self._runtime.aim(selection, layers, found)
 
@@ -255,14 +249,12 @@ class Explainer:
             if functions := functions_in(target):
                 with self._runtime.engine.eager.suspended():
                     return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
-            batch, seen = self._preprocess.batch(frames, uploaded)
+            batch, regions = self._preprocess.batch(frames, uploaded)
             asked = None if target is None else self.task.selection(self._parsed(target), self._method)
             selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
             explained = [
-                selection.explanation(
-                    of_frame, region=self._region.within(part), seen=part, frame_index=frame.index, way=self._way
-                )
-                for frame, part, of_frame in zip(frames, seen, answer.by_picture(), strict=True)
+                selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way)
+                for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
             ]
             return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
 

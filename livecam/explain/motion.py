@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from livecam.errors import LivecamError
 from livecam.explanation import ClassMap, Explanation
 from livecam.picture.frame import Frame
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 from livecam.system import cores
 
 _LONGER_SIDE, _SHORTEST_SIDE = 160, 32  # OpenCV crashes at 160 x 31

@@ -22,8 +22,8 @@ from livecam.models.classifier import Preprocessing
 from livecam.names import FITS
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import drawn_format
-from livecam.picture.region import Orientation, Region
 from livecam.picture.transfer import DevicePlanes, stacked
 from livecam.scene import Scene
 from livecam.system import cores

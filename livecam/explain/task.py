@@ -17,7 +17,7 @@ from livecam.explain.forward import Objective
 from livecam.explain.methods import Method
 from livecam.explain.targets import Wanted
 from livecam.explanation import Explanation
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 
 
 class Selection(Protocol):
@@ -37,9 +37,7 @@ class Selection(Protocol):
     def one_for_each(self, output: Tensor) -> Tensor:
         """Return the first target for the first picture, the second for the second, and so on: (B, 1)."""
 
-    def explanation(
-        self, answer: PictureAnswer, *, region: Region, seen: Region, frame_index: int, way: str = ""
-    ) -> Explanation:
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
         """Convert a picture's answer to an explanation with names; the heatmaps are 0 until `Heat` fills them.
 
         `way` is how its maps were made, for captions.

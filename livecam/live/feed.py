@@ -12,7 +12,7 @@ from livecam.explain.motion import MotionFinder
 from livecam.explanation import Explanation
 from livecam.ledger import LIVE, Ledger
 from livecam.picture.frame import Frame
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation
 from livecam.run.workers import GivenUp
 from livecam.sources.base import Source, looked_at
 

@@ -17,9 +17,8 @@ from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, Notices, bars_of, draw_lines
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
-from livecam.picture.media import Media
+from livecam.picture.media import Media, Orientation
 from livecam.picture.planes import planes
-from livecam.picture.region import Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style
 from livecam.render.caption import letter_size, render_line
 from livecam.run.sidecars import described

@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from livecam.errors import InputError
 from livecam.picture.color import Color
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation
 from livecam.system import cores
 
 

@@ -45,9 +45,7 @@ class Explanation(explanation.Explanation):
         classes: All classes that are explained; each has label, index, score, cam and heatmap.
         predictions: The model's best classes, the best first; each has label, index and score.
         unit: None if scores are probabilities; else they are numbers in this unit, such as "years", or "".
-        region: The part of the picture that the maps cover, as fractions: left, top, right, bottom. Each cell lies in
-            the middle of what it looks at.
-        seen: The part that the model saw, which is where the heat is drawn.
+        region: The part of the picture that the maps cover, as fractions: left, top, right, bottom.
         frame: The picture with its index, time and file.
         method: The name of the method.
         runner_up: The map of the next best class, if the explainer was asked for it.

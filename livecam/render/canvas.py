@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from livecam.picture.color import Color
+from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import PLANAR, plane_values
-from livecam.picture.region import Orientation, Region
 from livecam.render.stretching import Place, clipped, colored, looked_up_on, stretched, trimmed
 
 RGB = tuple[int, int, int]

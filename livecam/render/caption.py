@@ -8,7 +8,7 @@ from bisect import bisect
 import cv2
 import numpy as np
 
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 from livecam.render.canvas import RGB, WHITE, Canvas, Palette
 from livecam.text import number, printable
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.picture.color import Color
-from livecam.picture.region import Orientation, Region
+from livecam.picture.media import Orientation, Region
 from livecam.picture.transfer import DevicePlanes, stacked
 from livecam.render.canvas import RGB, Canvas, Palette
 from livecam.render.stretching import Place

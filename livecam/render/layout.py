@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation
 
 LARGEST_VIDEO_SIDE = 4096
 """The longest side in pixels of a video that hardware decodes everywhere."""

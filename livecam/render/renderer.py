@@ -13,8 +13,8 @@ from av.video.reformatter import VideoReformatter
 from livecam.explanation import Explanation
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation
 from livecam.picture.planes import PLANAR, drawn_format, padded_size, planes
-from livecam.picture.region import Orientation
 from livecam.render.canvas import BLACK, Canvas
 from livecam.render.layout import lay_out
 from livecam.render.views import CONTOUR_HEAT, VIEWS, Style

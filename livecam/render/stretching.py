@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,17 +9,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from livecam.picture.region import Region
-
 _FINER = 2
 """The resolution, relative to the map, of the grid on which colours are looked up before they are stretched.
 
 Looking up a colour for every pixel costs as much as stretching and blending together. With two steps from each of the
 map's points to the next the stretched colours are half a level off on average, and blending halves that again."""
-
-
-_SMOOTHING = 8
-"""How many times finer a map is made by `finer` before it is stretched over the picture."""
 
 
 class Place(NamedTuple):
@@ -36,38 +29,6 @@ class Place(NamedTuple):
     where: tuple[slice, slice]
     inside: tuple[slice, slice]
     covers: bool
-
-
-def finer(cells: np.ndarray, region: Region, seen: Region, interpolation: int) -> np.ndarray:
-    """Return a map on a finer grid that covers just what the model saw.
-
-    Where its own cells do not reach, it continues as its border.
-
-    Args:
-        cells: The map, (h, w) float32.
-        region: The part of the picture that its cells cover.
-        seen: The part that the model saw.
-        interpolation: How values between the cells are found, as in OpenCV.
-    """
-    if region == seen:
-        return cv2.resize(cells, None, fx=_SMOOTHING, fy=_SMOOTHING, interpolation=interpolation)
-    columns, rows = _places_among(*cells.shape, region, seen)
-    return cv2.remap(cells, columns, rows, interpolation, borderMode=cv2.BORDER_REPLICATE)
-
-
-@functools.lru_cache(maxsize=64)
-def _places_among(height: int, width: int, region: Region, seen: Region) -> tuple[np.ndarray, np.ndarray]:
-    """Return the column and the row among cells of each place of the finer grid, each (h, w) float32."""
-    x = _places_along(width, (region.left, region.right), (seen.left, seen.right))
-    y = _places_along(height, (region.top, region.bottom), (seen.top, seen.bottom))
-    columns, rows = np.meshgrid(x, y)
-    return columns.astype(np.float32), rows.astype(np.float32)
-
-
-def _places_along(cells: int, region: tuple[float, float], seen: tuple[float, float]) -> np.ndarray:
-    count = cells * _SMOOTHING
-    places = seen[0] + (seen[1] - seen[0]) * (np.arange(count) + 0.5) / count
-    return (places - region[0]) / (region[1] - region[0]) * cells - 0.5
 
 
 def clipped(left: int, top: int, width: int, height: int, plane_height: int, plane_width: int) -> Place:

@@ -17,8 +17,9 @@ from livecam.names import BLENDS, COLORMAPS
 from livecam.render.canvas import BLACK, WHITE, Canvas, Palette
 from livecam.render.caption import draw_caption, draw_colorbar
 from livecam.render.palettes import fade, fading, palette, shade, tint, uniform
-from livecam.render.stretching import finer
 
+_SMOOTHING = 8
+"""How many times finer a map is made by cubic interpolation before it is stretched over the picture."""
 CONTOUR_HEAT = 0.5
 """The heat that the contour follows, of 1 for full heat."""
 _HOT = round(255 * CONTOUR_HEAT)
@@ -94,36 +95,35 @@ def original(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Sty
 
 def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw the heatmap over the frame; an explanation without evidence leaves the frame unchanged."""
-    levels = _smooth(one, explanation)
+    levels = _smooth(one)
     if one.has_evidence and style.opacity:
         faint = min(float(one.heatmap.max()) / _FAINT, 1) if style.blend == "uniform" else 1
-        canvas.blend(levels, explanation.seen, _blending(one, style, style.opacity * faint))
+        canvas.blend(levels, explanation.region, _blending(one, style, style.opacity * faint))
     _annotate(canvas, explanation, one, levels, style, _blending(one, style, 1.0))
 
 
 def heatmap(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw the heatmap alone, on black."""
-    levels = _smooth(one, explanation)
+    levels = _smooth(one)
     canvas.fill(BLACK)
-    canvas.blend(levels, explanation.seen, palette(style.colormap))
+    canvas.blend(levels, explanation.region, palette(style.colormap))
     _annotate(canvas, explanation, one, levels, style, palette(style.colormap))
 
 
 def raw(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw the heatmap alone, on black, with a block for each cell of the layer's grid."""
     canvas.fill(BLACK)
-    blocks = finer(one.heatmap, explanation.region, explanation.seen, cv2.INTER_NEAREST)
-    canvas.blend(_levels(blocks), explanation.seen, palette(style.colormap), blocks=True)
-    _annotate(canvas, explanation, one, _smooth(one, explanation), style, palette(style.colormap))
+    canvas.blend(_levels(one.heatmap), explanation.region, palette(style.colormap), blocks=True)
+    _annotate(canvas, explanation, one, _smooth(one), style, palette(style.colormap))
 
 
 def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style) -> None:
     """Draw every class in a colour of its own over the frame: where it has the most heat, and as an outline."""
-    heats = [_smooth(one, explanation) for one in explanation.classes]
+    heats = [_smooth(one) for one in explanation.classes]
     for number, share in enumerate(_shared(np.stack(heats))):
-        canvas.blend(share, explanation.seen, shade(tint(number), style.opacity))
+        canvas.blend(share, explanation.region, shade(tint(number), style.opacity))
     colors = [tint(number) for number in range(len(heats))]
-    canvas.outline(heats, explanation.seen, level=_HOT, colors=colors)
+    canvas.outline(heats, explanation.region, level=_HOT, colors=colors)
     if style.caption:
         for number, one in enumerate(explanation.classes):
             draw_caption(canvas, one.title, _facts(explanation, one), line=number, mark=tint(number))
@@ -197,7 +197,7 @@ def _annotate(
 ) -> None:
     """Draw contour, colour bar and caption if the style asks for them; `colors` are those of the bar."""
     if style.contour:
-        canvas.outline([levels], explanation.seen, level=_HOT, colors=[WHITE])
+        canvas.outline([levels], explanation.region, level=_HOT, colors=[WHITE])
     if style.colorbar:
         draw_colorbar(canvas, colors, one.cutoff, one.full)
     if style.caption:
@@ -216,10 +216,10 @@ def _levels(heat: np.ndarray) -> np.ndarray:
     return np.round(np.clip(heat, 0, 1) * 255).astype(np.uint8)
 
 
-def _smooth(one: ClassMap, explanation: Explanation) -> np.ndarray:
-    """Return the levels of a heatmap on a finer grid, over the part of the picture that the model saw.
+def _smooth(one: ClassMap) -> np.ndarray:
+    """Return the levels of a heatmap on a finer grid.
 
     Stretched bilinearly over a whole picture, a coarse grid shows as diamonds. A cubic step on the small map removes
     them at next to no cost.
     """
-    return _levels(finer(one.heatmap, explanation.region, explanation.seen, cv2.INTER_CUBIC))
+    return _levels(cv2.resize(one.heatmap, None, fx=_SMOOTHING, fy=_SMOOTHING, interpolation=cv2.INTER_CUBIC))

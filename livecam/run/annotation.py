@@ -13,8 +13,7 @@ from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
 from livecam.names import VIEWS
-from livecam.picture.media import Media
-from livecam.picture.region import Orientation
+from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.plan import Options, Run, as_shown, planned
 from livecam.run.sidecars import Sidecars, write_report

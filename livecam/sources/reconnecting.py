@@ -10,8 +10,7 @@ from fractions import Fraction
 import av
 
 from livecam.picture.frame import Frame
-from livecam.picture.media import media_of
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation, media_of
 from livecam.sources.base import OnPacket, Source
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.connection import Connection, NoSignal

@@ -16,9 +16,8 @@ import av
 from livecam.errors import InputError
 from livecam.names import READ_VIDEO_ENDINGS
 from livecam.picture.frame import Frame
-from livecam.picture.media import Media, media_of
+from livecam.picture.media import Media, Orientation, media_of
 from livecam.picture.projection import chroma_location_in, header_of, is_projected
-from livecam.picture.region import Orientation
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.joins import JOINED_BY_CAT

@@ -90,7 +90,7 @@ def as_input(picture: np.ndarray) -> Tensor:
 
 def test_recipe_1_arithmetic() -> None:
     """Weights, map, and the picture: means of the gradient, ReLU, division by the maximum, resize, JET, 0.6 and 0.4."""
-    explainer = Explainer("resnet50", weights="none", layer="layer4.2", align=False)
+    explainer = Explainer("resnet50", weights="none", layer="layer4.2")
     image = as_input(PHOTO)
     activation, gradient, best = hooked(explainer.classifier.module.eval(), "layer4.2", image)
     weights = gradient.mean(dim=(1, 2))
@@ -112,9 +112,7 @@ def test_recipe_1_arithmetic() -> None:
 
 def test_recipe_5_arithmetic() -> None:
     """Alphas from squared and cubed gradients, weights sum(alpha relu(g)), the map from its minimum to its maximum."""
-    explainer = Explainer(
-        "resnet50", weights="none", method="gradcam++", layer="layer2.1.conv2", threshold="min", align=False
-    )
+    explainer = Explainer("resnet50", weights="none", method="gradcam++", layer="layer2.1.conv2", threshold="min")
     image = as_input(PHOTO)
     model = explainer.classifier.module.double().eval()
     activation, gradient, best = hooked(model, "layer2.1.conv2", image.double())
@@ -123,7 +121,7 @@ def test_recipe_5_arithmetic() -> None:
     alpha = torch.where(gradient != 0, squared / denominator, 0)
     weights = (alpha * torch.relu(gradient)).sum(dim=(1, 2))
     cam = (weights[:, None, None] * activation).sum(dim=0)
-    exact = Explainer(model, method="gradcam++", layer="layer2.1.conv2", threshold="min", align=False)
+    exact = Explainer(model, method="gradcam++", layer="layer2.1.conv2", threshold="min")
     given = exact.cam(image, target=best)[0].double()
     assert (given - cam).abs().max() <= 1e-5 * cam.abs().max()
     explanation = exact(PHOTO, target=best)

@@ -23,7 +23,7 @@ from livecam import Explainer, Explanation, LivecamError, annotate
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.picture.frame import Frame
-from livecam.picture.region import Orientation, Region
+from livecam.picture.media import Orientation, Region
 from livecam.render import overlay
 from livecam.scene import Scene
 from tests.support.explanations import explanation_of

@@ -17,7 +17,7 @@ from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import Preprocessing, load_model
 from livecam.picture.frame import Frame
-from livecam.picture.region import Orientation, Region
+from livecam.picture.media import Orientation, Region
 from tests.support.cuda_stand_in import CudaStandIn
 from tests.support.witness import gradcam_witness, least_cosine
 

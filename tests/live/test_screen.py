@@ -20,7 +20,7 @@ from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, Notices, bars_of, draw_help, draw_lines
 from livecam.live.pane import Follower, Pane
 from livecam.live.screen import grid
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation
 from livecam.render import Style
 from tests.live.harness import FACTS, LiveRun, Parts, explained, on_screen
 from tests.support.clips import numbered_picture

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from livecam.picture.region import Orientation, Region
+from livecam.picture.media import Orientation, Region
 
 ALL = [Orientation(*flags) for flags in itertools.product([False, True], repeat=3)]
 ONE = 1 << 16

@@ -17,7 +17,7 @@ from PIL import Image, ImageShow
 import livecam
 from livecam import Explainer, Explanation, LivecamError, annotate, overlay
 from livecam.picture.frame import Frame
-from livecam.picture.region import Orientation
+from livecam.picture.media import Orientation
 from tests.support.stills import scene
 from tests.support.tiny import tiny
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from livecam.names import COLORMAPS, VIEWS
+from livecam.picture.media import Orientation
 from livecam.picture.planes import planes
-from livecam.picture.region import Orientation
 from livecam.render import Renderer, Style, overlay
 from livecam.render.caption import letter_size, render_line
 from livecam.render.palettes import palette, tint

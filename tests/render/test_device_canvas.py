@@ -11,8 +11,8 @@ import torch
 from livecam.explanation import Explanation
 from livecam.names import VIEWS
 from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import PLANAR, planes
-from livecam.picture.region import Orientation, Region
 from livecam.picture.transfer import Transfer
 from livecam.render import Renderer, Style
 from tests.support.cuda_stand_in import CudaStandIn

@@ -15,8 +15,8 @@ import pytest
 from livecam.explanation import Explanation
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
-from livecam.picture.region import Orientation, Region
 from livecam.render import Renderer, Style, overlay
 from livecam.render.canvas import Canvas, Palette
 from livecam.render.palettes import palette

@@ -14,8 +14,8 @@ from click.testing import Result
 from livecam import LivecamError
 from livecam.names import VIEWS
 from livecam.picture.color import BT709, Color
+from livecam.picture.media import Orientation, Region
 from livecam.picture.planes import planes
-from livecam.picture.region import Orientation, Region
 from livecam.render import Renderer, Style, drawn_size, overlay, views
 from livecam.render.canvas import Canvas
 from livecam.render.layout import lay_out

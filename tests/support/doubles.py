@@ -17,8 +17,7 @@ from livecam import Explanation
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
 from livecam.picture.frame import Frame
-from livecam.picture.media import Media
-from livecam.picture.region import Orientation
+from livecam.picture.media import Media, Orientation
 from livecam.picture.transfer import DevicePlanes
 from livecam.sources import Source
 from tests.support.clips import number_in, numbered_picture

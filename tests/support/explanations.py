@@ -9,7 +9,7 @@ import numpy as np
 
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explanation import ClassMap, Explanation, Prediction
-from livecam.picture.region import Region
+from livecam.picture.media import Region
 
 
 def explanation_of(
@@ -21,9 +21,7 @@ def explanation_of(
     for index, (cam, label) in enumerate(zip(cams, labels, strict=False)):
         classes.append(ClassMap(index=index, label=label, title=label, score=0.87, cam=cam, **make(cam)._asdict()))
     predictions = tuple(Prediction(one.index, one.label, one.score) for one in classes)
-    return Explanation(
-        classes=tuple(classes), predictions=predictions, region=region or Region(), seen=region or Region()
-    )
+    return Explanation(classes=tuple(classes), predictions=predictions, region=region or Region())
 
 
 def spot(row: int, column: int) -> np.ndarray:

@@ -8,8 +8,8 @@ import av
 import numpy as np
 
 from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation
 from livecam.picture.planes import planes
-from livecam.picture.region import Orientation
 from livecam.picture.transfer import DevicePlanes, Transfer
 
 ROTATED = Orientation.of((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
 from livecam.models.survey.layers import CROP, PADDED, WARPED
-from livecam.models.survey.streams import sources_first
 
 _ROWS = (0.05, 0.1, 0.2, 0.35, 0.45, 0.55, 0.65, 0.8, 0.9, 0.95)  # of pixels, in units of the side
 _COLUMNS = (0.2, 0.95, 0.05, 0.55, 0.35, 0.65, 0.45, 0.1, 0.8, 0.9)  # of the same pixels; those inside stay inside
@@ -30,7 +29,7 @@ def displacements(outputs: Sequence[GradientEdge], picture: Tensor) -> list[str]
         picture: The input, (1, channels, h, w), of which they are computed.
     """
     graph = _Graph(picture, {output.node for output in outputs})
-    for node in sources_first(outputs):
+    for node in _sources_first(outputs):
         graph.add(node)
     return [graph.displaced.get(output.node) or graph.before.get(output.node, "") for output in outputs]
 
@@ -73,7 +72,7 @@ class _Graph:
             return
         if displacement := _displacement(edge, self._picture):
             self.displaced[edge.node] = displacement
-            self.before |= dict.fromkeys(self.pictures.intersection(sources_first([edge])), displacement)
+            self.before |= dict.fromkeys(self.pictures.intersection(_sources_first([edge])), displacement)
 
     def _is_like_input(self, edge: GradientEdge) -> bool:
         return len(_shape(edge)) == 4 and _shape(edge)[:2] == self._picture.shape[:2]
@@ -81,7 +80,7 @@ class _Graph:
 
 def _displacement(edge: GradientEdge, picture: Tensor) -> str:
     """Return how the places differ that the pixels of a picture come from; empty if they are their own."""
-    nodes = list(sources_first([edge]))
+    nodes = list(_sources_first([edge]))
     if any(node.name().startswith("GridSampler") and len(_sources(node)) > 1 for node in nodes):
         return WARPED  # each picture in another way
     *_, height, width = _shape(edge)
@@ -153,3 +152,16 @@ def _edges(node: Node) -> list[GradientEdge]:
 
 def _sources(node: Node) -> list[Node]:
     return [edge.node for edge in _edges(node)]
+
+
+def _sources_first(outputs: Sequence[GradientEdge]) -> Iterator[Node]:
+    """Yield the nodes that the outputs are computed from, each once and after its own sources."""
+    seen: set[Node] = set()
+    waiting = [(output.node, False) for output in outputs]
+    while waiting:
+        node, sources_are_done = waiting.pop()
+        if sources_are_done:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            waiting += [(node, True), *((source, False) for source in _sources(node))]

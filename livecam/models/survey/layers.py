@@ -18,7 +18,6 @@ from livecam.errors import ModelError
 from livecam.models.survey.grid import Grid
 from livecam.models.survey.locality import CHECKS, Check
 from livecam.models.survey.streams import Streams
-from livecam.picture.region import Region
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,6 @@ class Layer:
         calls: How often the model runs it for a picture.
         number: Its place among all calls in the order of execution.
         is_aside: True if it is a side branch: evidence goes past it, from a layer before on the same grid.
-        region: The part of the input that its cells cover, each centred on its receptive field.
     """
 
     name: str
@@ -81,7 +79,6 @@ class Layer:
     calls: int = 1
     number: int = 0
     is_aside: bool = False
-    region: Region = Region()
 
     @property
     def is_proven(self) -> bool:
@@ -127,14 +124,12 @@ class TargetLayer:
         module: The layer.
         grid: The grid of its output.
         call: The call, counted from 0 in each run of the model.
-        region: The part of the input that its cells cover.
     """
 
     name: str
     module: nn.Module
     grid: Grid
     call: int = 0
-    region: Region = Region()
 
 
 @dataclass(frozen=True)
@@ -248,7 +243,7 @@ class Survey:
                 self._tell_no_average(calls)
         return [
             [
-                TargetLayer(name, model.get_submodule(call.name), call.grid, call.call, call.region)
+                TargetLayer(name, model.get_submodule(call.name), call.grid, call.call)
                 for call, name in zip(calls, names_of(calls), strict=True)
                 if call.grid
             ]

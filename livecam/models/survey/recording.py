@@ -24,9 +24,7 @@ from livecam.models.survey.grid import Grid, possible_layouts, sample
 from livecam.models.survey.grid_finder import Found, GridFinder
 from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed
-from livecam.models.survey.receptive_field import as_the_picture_lies, receptive_regions
 from livecam.models.survey.streams import Streams
-from livecam.picture.region import Region
 
 Samples = dict[str, list[Tensor]]
 """Parts of an output in each layout that its shape allows: one for each picture for which it has this shape."""
@@ -96,7 +94,7 @@ class Recording:
         if not self.outputs:
             raise ModelError(why_no_layers(self.model, self.calls))
         edges = [output.edge for output in self.outputs]
-        displaced, regions = displacements(edges, self.example), receptive_regions(edges)
+        displaced = displacements(edges, self.example)
         with torch.enable_grad():
             total = score(self.output)
         is_cut = not total.requires_grad
@@ -107,20 +105,18 @@ class Recording:
         finder = GridFinder((self.example.shape[2], self.example.shape[3]), streams)
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
-        for output, gradient, displacement, region in zip(self.outputs, gradients, displaced, regions, strict=True):
+        for output, gradient, displacement in zip(self.outputs, gradients, displaced, strict=True):
             found = finder.find(len(layers), output.comparable, output.shape)
             holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
             is_reached, is_balanced = _reach(found.grid, gradient)
             obstacle = _obstacle(found.grid, output.shape, is_reached=is_cut or is_reached, holds_views=holds_views)
             obstacle = displacement if obstacle == MISPLACED and displacement else obstacle or displacement
-            layer = self._layer(len(layers), found, region, obstacle, holds_scores)
+            layer = self._layer(len(layers), found, obstacle, holds_scores)
             layers.append(replace(layer, is_balanced=is_balanced))
         survey = Survey(tuple(layers), streams, is_cut)
         return survey if is_cut else survey.without_side_branches(Branches(layers, streams, edges, gradients).aside)
 
-    def _layer(
-        self, number: int, found: Found, region: Region, obstacle: str, holds_scores: Callable[[int], bool]
-    ) -> Layer:
+    def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
         output = self.outputs[number]
         grid = None if obstacle else found.grid
         return Layer(
@@ -136,7 +132,6 @@ class Recording:
             call=output.call,
             calls=self.calls[output.name],
             number=number,
-            region=as_the_picture_lies(region, grid.flips) if grid else Region(),
         )
 
 

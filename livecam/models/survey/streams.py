@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from torch.autograd.graph import GradientEdge, Node
 
@@ -60,16 +60,3 @@ def _sources_before(node: Node, at_nodes: dict[Node, int]) -> int:
             else:
                 waiting.append(source)
     return sources
-
-
-def sources_first(outputs: Sequence[GradientEdge]) -> Iterator[Node]:
-    """Yield the nodes that the outputs are computed from, each once and after its own sources."""
-    seen: set[Node] = set()
-    waiting = [(output.node, False) for output in outputs]
-    while waiting:
-        node, sources_are_done = waiting.pop()
-        if sources_are_done:
-            yield node
-        elif node not in seen:
-            seen.add(node)
-            waiting += [(node, True), *((source, False) for source, _ in node.next_functions if source is not None)]
