@@ -27,12 +27,8 @@ SLOWER := bench cli/test_demo.py cli/test_interrupt.py docs doctor engines expla
 check: lint ## check style and types, and run the quick tests: under a minute, to run while you work
 	$(BIN)/pytest -q $(PARALLEL) $(SLOWER:%=--ignore=tests/%)
 
-# After thousands of other tests in its process, transformers leaves buffers of Swin and SigLIP uninitialised.
-APART := tests/models/test_huggingface.py
-
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest -q $(PARALLEL) --ignore $(APART)
-	$(BIN)/pytest -q $(APART)
+	$(BIN)/pytest -q $(PARALLEL)
 
 test-long: $(INSTALLED) ## run the tests that `make test` leaves out since they take long
 	$(BIN)/pytest -q $(PARALLEL) -m long

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
@@ -118,6 +119,7 @@ class CudaStandIn:
         }
         for name, replacement in standing_in.items():
             patch.setattr(torch.cuda, name, replacement)
+        _device_constructors()  # it keeps the factories that it sees first, for `with torch.device(...)`
         for name in _FACTORIES:
             patch.setattr(torch, name, self._made(getattr(torch, name)))
         patch.setattr(torch, "from_numpy", self._on_host(torch.from_numpy))
