@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-import torchvision.models as zoo
+from importlib import resources
 
 from livecam.models.groups import Group, group_of, numbers_in
 
-LABELS: tuple[str, ...] = tuple(zoo.EfficientNet_B0_Weights.DEFAULT.meta["categories"])
-"""The names in the order of the outputs of models that were trained on ImageNet-1k, as torchvision has them."""
+LABELS = tuple((resources.files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+"""The names in the order of the outputs of models that were trained on ImageNet-1k, as torchvision has them.
+
+They are kept in a file because torchvision takes more than a second to import.
+"""
 _LEAST_ALIKE = 0.9
 """The share of names that must have a word in common with ImageNet's: lists differ in synonyms and spelling."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.labels import Labels, labels_of
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
+from livecam.models.weights.untrained import Unfilled
 from livecam.text import similar
 
 log = logging.getLogger("livecam")
@@ -140,20 +142,26 @@ def _family(name: str) -> Family:
 
 def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
     checkpoint = read_checkpoint(path)
-    classifier = family.build(name)
+    classifier = _unfilled(family, name)
     is_of_transformers = huggingface.is_own(classifier.module)
     tensors = huggingface.renamed(classifier.module, checkpoint.tensors) if is_of_transformers else checkpoint.tensors
     fit = best_fit(classifier.module, tensors)
     differing = differing_shape(classifier.module, fit.state)
     wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:
-        classifier = family.build(name, **wanted)
+        classifier = _unfilled(family, name, **wanted)
     load_weights(classifier, fit, path)
     named = [names for names in checkpoint.labels if len(names) == fit.classes]
     if takes_labels and named:
         log.warning("the classes are named in %s: %s", path, some_of(named[0], 2))
         return dataclasses.replace(classifier, labels=named[0])
     return classifier
+
+
+def _unfilled(family: Family, name: str, **adapted: int) -> Classifier:
+    # A callable's own code may use random numbers for more than the weights.
+    with nullcontext() if family is callables else Unfilled():
+        return family.build(name, **adapted)
 
 
 def _unknown_model(name: str, family: Family) -> str:

@@ -15,7 +15,7 @@ from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, input_channels
 from livecam.models.downloads import download_error
 from livecam.models.processors import preprocessing_of_data
-from livecam.models.weights.untrained import untrained
+from livecam.models.weights.untrained import Unfilled, untrained
 
 PREFIX = "timm:"
 """The prefix to the name that a model has in timm."""
@@ -62,9 +62,10 @@ def load(name: str) -> Classifier:
         )
     file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
     try:
-        module = timm.create_model(
-            name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
-        )
+        with Unfilled():
+            module = timm.create_model(
+                name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
+            )
     except (OSError, RuntimeError, SafetensorError) as exc:
         if not file:
             raise download_error(name, urlparse(known.url).netloc, exc) from exc

@@ -1,15 +1,13 @@
-"""The classifiers of torchvision."""
+"""The classifiers of torchvision, which is imported when one is asked for: that takes more than a second."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-import torchvision.models as zoo
-
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.downloads import download_error
-from livecam.models.weights.untrained import untrained
+from livecam.models.weights.untrained import Unfilled, untrained
 
 ADAPTS = ("classes",)
 
@@ -22,14 +20,17 @@ def recognises(name: str) -> bool:
 @functools.cache
 def names() -> tuple[str, ...]:
     """Return the names of all classifiers, sorted."""
+    zoo = _zoo()
     return tuple(zoo.list_models(module=zoo))
 
 
 def load(name: str) -> Classifier:
     """Return the classifier with its best published weights, which are downloaded once. Raises ModelError."""
+    zoo = _zoo()
     weights = zoo.get_model_weights(name).DEFAULT
     try:
-        module = zoo.get_model(name, weights=weights)
+        with Unfilled():
+            module = zoo.get_model(name, weights=weights)
     except (OSError, RuntimeError) as exc:
         raise download_error(name, weights.url.split("/")[2], exc) from exc
     return Classifier(name, module, tuple(weights.meta["categories"]), preprocessing_of(weights))
@@ -37,6 +38,7 @@ def load(name: str) -> Classifier:
 
 def build(name: str, *, classes: int | None = None) -> Classifier:
     """Return the classifier with random weights, the same each time; it has no labels if `classes` is given."""
+    zoo = _zoo()
     weights = zoo.get_model_weights(name).DEFAULT
     preprocessing = preprocessing_of(weights)
     options: dict[str, Any] = {"num_classes": classes} if classes else {}
@@ -59,3 +61,9 @@ def preprocessing_of(weights: Any) -> Preprocessing:
         std=tuple(transforms.std),
         interpolation=transforms.interpolation.value,
     )
+
+
+def _zoo() -> Any:
+    import torchvision.models
+
+    return torchvision.models

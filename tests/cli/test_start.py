@@ -115,3 +115,12 @@ def test_ctrl_c_while_a_model_is_loaded_ends_without_a_traceback() -> None:
         process.send_signal(2)
         assert process.wait(timeout=30) == 130
         assert rest_of(terminal).strip() == ""
+
+
+@pytest.mark.parametrize("model", ["shapes", "efficientnet_lite0"])
+def test_a_model_that_is_not_torchvisions_starts_without_it(tmp_path: Path, model: str) -> None:
+    """Importing torchvision takes a third of the start."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    command = f"annotate photo.png -o null: --engine eager --model {model}"
+    ((_, imported),) = answers(tmp_path, [command], HEAVY)
+    assert imported == ["torch"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from click.testing import Result
 
 from livecam import Explainer, LivecamError
@@ -39,6 +40,10 @@ def test_each_everyday_group_is_found_by_its_name(name: str, caplog: pytest.LogC
         assert "not as the group" in caplog.text
     else:
         assert (label, members) == (name, GROUPS[name].members)
+
+
+def test_the_names_are_torchvisions() -> None:
+    assert list(LABELS) == torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
 
 
 def test_members_are_what_their_names_say() -> None:
