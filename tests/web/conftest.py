@@ -1,0 +1,26 @@
+"""A real browser for the tests of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.chromium import PROGRAM, Chromium
+from tests.web.numbered_scene import film
+
+
+@pytest.fixture(scope="package")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the browser's camera films: the numbered scene."""
+    return film(tmp_path_factory.mktemp("camera") / "scene.y4m")
+
+
+@pytest.fixture(scope="package")
+def chromium(camera_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """One browser for all tests; each opens its own pages and closes them."""
+    if PROGRAM is None:
+        pytest.skip("chromium is not installed")
+    with Chromium(tmp_path_factory.mktemp("profile"), camera_file) as browser:
+        yield browser
