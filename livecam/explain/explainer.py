@@ -84,7 +84,8 @@ class Explainer:
             or the last one; `wanted_layer` is what was asked for.
         layer_title: The names of these layers in captions, joined by "+".
         explained_classes: How many classes an explanation has.
-        heat_options: How maps become heat.
+        heat_options: How maps become heat; may be replaced.
+        own_targets: The targets that the explainer was made for: their names, numbers, ranks or groups.
 
     Raises:
         LivecamError: An argument is invalid; the message says what is valid.
@@ -128,8 +129,8 @@ class Explainer:
         self._runner_up = runner_up
         self.device = find_device(device, model)
         self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
-        self._wanted = self._parsed(range(len(functions)) if functions else target, top)
-        check_askable(find_method(method), self._wanted, contrast=against is not None or negative)
+        self.own_targets = self._parsed(range(len(functions)) if functions else target, top)
+        check_askable(find_method(method), self.own_targets, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
         self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
@@ -137,7 +138,7 @@ class Explainer:
         self._look_at = partial(look_at, *parts, negative=negative)
         self._make_runtime = partial(Runtime, *parts, precision=precision, on_forwards=on_forwards)
         self._look(functions, against, engine)
-        self._aim(method, layer, self._wanted)
+        self._aim(method, layer, self.own_targets)
 
     def _look(self, functions: Mapping[str, ScoreFunction], against: Target | None, engine: str) -> None:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
@@ -167,6 +168,7 @@ class Explainer:
         self.method, self._method, self._selection = method, found, selection
         self.explained_classes = selection.shown
         self._sibling = None
+        self._aimed = method, layer, wanted
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self.layer_title = self._title(layers)
         self._way = way_of(found, "" if layer is None else self.layer_title)
@@ -213,17 +215,22 @@ class Explainer:
             self._runtime.__exit__(*exc)
 
     @torch.inference_mode(False)
-    def change(self, method: str, layer: LayerChoice = None, target: Target | None = None) -> None:
+    def change(
+        self, method: str, layer: LayerChoice = None, target: Target | None = None, top: int | None = None
+    ) -> None:
         """Switch to another method, layer or target with the same model.
 
-        The arguments are those of a new explainer, except that a target of None restores the original one, and that
-        the target of an explainer of functions is a name or number of these. The explainer runs eagerly until `expect`
-        is called. Raises ModelError if an argument is invalid; then nothing changes.
+        The arguments are those of a new explainer, except that without target and top the original ones are restored,
+        and that the target of an explainer of functions is a name or number of these. If anything changes, the
+        explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
+        changes.
         """
         if functions_in(target):
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
         with self._turn:
-            self._aim(method, layer, self._wanted if target is None else self._parsed(target))
+            wanted = self.own_targets if target is top is None else self._parsed(target, top)
+            if (method, layer, wanted) != self._aimed:
+                self._aim(method, layer, wanted)
 
     @torch.inference_mode(False)
     def explain(
@@ -265,7 +272,12 @@ class Explainer:
     @property
     def explains_best(self) -> bool:
         """True if the original target is the best class of each picture."""
-        return self._wanted == ("top1",)
+        return self.own_targets == ("top1",)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what a target can be: of the functions, or of the classes; empty if these have none."""
+        return tuple(self._functions or self.classifier.labels or ())
 
     def report_forwards(self, on_forwards: OnForwards) -> None:
         """From now on, call this as `on_forwards(done, total)`; an exception that it raises ends the call of `explain`.
@@ -347,7 +359,7 @@ class Explainer:
             if functions := functions_in(target):
                 with self._runtime.engine.eager.suspended():
                     return self._asked(functions).cam(batch, range(len(functions)))
-            wanted = one_for_each(self._wanted[:1] if target is None else self._parsed(target), len(batch))
+            wanted = one_for_each(self.own_targets[:1] if target is None else self._parsed(target), len(batch))
             if not self._runtime.takes(len(batch)):
                 return torch.cat(
                     [self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)]

@@ -1,14 +1,16 @@
-"""What the keys do: a table of keys, and a command for each."""
+"""What the user can do: a table of keys, a command for each, and changes of settings."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from livecam.errors import LivecamError
+from livecam.live.display import Wish
 from livecam.live.feed import Feed
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
+from livecam.live.settings import Settings, checked
 from livecam.names import COLORMAPS, METHODS, VIEWS
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
@@ -21,7 +23,7 @@ Choice = TypeVar("Choice")
 
 
 class Commands:
-    """Executes the commands of the keys. For the main thread only."""
+    """Executes what the user wishes. For the main thread only."""
 
     def __init__(
         self,
@@ -36,7 +38,17 @@ class Commands:
         self._screen = screen
         self._recorder = recorder
         self._quit_run = quit_run
-        self._method = explaining.question.method
+        self.settings = Settings(feeds, explaining, screen)
+
+    def execute(self, wish: Wish) -> None:
+        """Do what the user wishes, and show an answer: the command of a key, or a change of settings."""
+        if isinstance(wish, str):
+            self.press(wish)
+            return
+        try:
+            self.settings.change(**checked(wish))
+        except LivecamError as exc:
+            self._screen.answer(str(exc))
 
     def press(self, key: str) -> None:
         """Execute the command of a key, and show its answer."""
@@ -53,8 +65,7 @@ class Commands:
     def pause(self) -> str:
         """Pause the pictures, or resume."""
         is_paused = not self._feeds[0].is_paused
-        for feed in self._feeds:
-            feed.pause(is_paused)
+        self.settings.change(paused=is_paused)
         return "" if is_paused else "goes on"
 
     def step(self) -> str:
@@ -78,59 +89,59 @@ class Commands:
     def next_method(self, step: int = 1) -> str:
         """Explain by the next method, at the layer and for the class that were chosen."""
         # The next after the last one asked for, even if that was refused, so that the methods after it can be reached.
-        self._method, place = _next(METHODS, self._method, step)
-        self._ask(method=self._method)
-        return f"method {self._method}, {place}"
+        method, place = _next(METHODS, self.settings.asked_method, step)
+        self.settings.change(method=method)
+        return f"method {method}, {place}"
 
     def next_layer(self, step: int = 1) -> str:
         """Explain at the next deeper stage."""
         layers = self._explaining.layers
         layer, place = _next(layers, self._explaining.question.layer, step)
-        self._ask(layer=layer)
+        self.settings.change(layer=layer)
         title = self._explaining.layer_titles[layers.index(layer)]
         return f"layer {title}{'' if layer is not None else ', the usual one'}, {place}"
 
     def next_class(self, step: int = 1) -> str:
         """Explain the next of the model's five best classes; before them come the classes that were asked for."""
         target, place = _next(self._explaining.targets, self._explaining.question.target, step)
-        self._ask(target=target)
+        self.settings.change(target=target)
         return f"class {target or 'as asked for'}, {place}"
 
     def lock_class(self) -> str:
         """Lock the class on the screen, so that it is explained whichever is best; or unlock it."""
         if isinstance(self._explaining.question.target, int):
-            self._ask(target=None)
+            self.settings.change(target=None)
             return "class let go"
         shown = self._screen.shown_class()
         if shown is None:
             return "no class is shown yet"
         if not shown.members:  # a group is kept to anyway
-            self._ask(target=shown.index)
+            self.settings.change(target=shown.index)
         return f"keeps to {shown.label}"
 
     def change_opacity(self, step: float) -> str:
         """Draw the heatmap more or less opaque."""
         opacity = round(min(max(self._screen.style.opacity + step, 0), 1), 2)
-        self._restyle(opacity=opacity)
+        self.settings.change(opacity=opacity)
         return f"opacity {opacity:.0%}"
 
     def next_colormap(self) -> str:
         """Draw the heatmap in the next colours."""
         colormap, place = _next(COLORMAPS, self._screen.style.colormap, 1)
-        self._restyle(colormap=colormap)
+        self.settings.change(colormap=colormap)
         return f"colours {colormap}, {place}"
 
     def next_view(self, step: int = 1) -> str:
         """Draw the next view."""
         view, place = _next(VIEWS, self._screen.style.view, step)
-        self._restyle(view=view)
+        self.settings.change(view=view)
         return f"view {view}, {place}"
 
     def mirror(self) -> str:
         """Mirror the picture, for the model as well."""
-        for feed in self._feeds:
-            feed.is_mirrored = not feed.is_mirrored
-        return "mirrored" if self._feeds[0].is_mirrored else "not mirrored"
+        is_mirrored = not self._feeds[0].is_mirrored
+        self.settings.change(mirror=is_mirrored)
+        return "mirrored" if is_mirrored else "not mirrored"
 
     def full_screen(self) -> str:
         """Fill the whole screen, or go back to a window."""
@@ -147,12 +158,6 @@ class Commands:
         rows = [(entry.name, entry.help) for entry in KEYS]
         self._screen.help = self._screen.help[self._screen.help_shown :] if self._screen.help else rows
         return ""
-
-    def _ask(self, **changes: Any) -> None:
-        self._explaining.ask(dataclasses.replace(self._explaining.question, **changes))
-
-    def _restyle(self, **changes: Any) -> None:
-        self._screen.style = dataclasses.replace(self._screen.style, **changes)
 
 
 def _next(choices: Sequence[Choice], current: Choice, step: int) -> tuple[Choice, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,6 +23,10 @@ _MOST_OF_SCREEN = 0.9
 """The share of the screen that a new window takes at most, with room for its frame."""
 
 
+Wish = str | Mapping[str, Any]
+"""What a user wishes: a key, one character; or settings by name with their values, as in `livecam.live.settings`."""
+
+
 class Display(Protocol):
     """The interface of a display. All calls come from the main thread."""
 
@@ -34,8 +39,8 @@ class Display(Protocol):
     def show(self, bgr: np.ndarray, title: str) -> None:
         """Show the next picture, (H, W, 3) uint8 BGR, under a title."""
 
-    def keys(self) -> list[str]:
-        """Wait until the picture is visible, then return the keys pressed since the last call, one character each."""
+    def keys(self) -> Sequence[Wish]:
+        """Wait until the picture is visible, then return what the user has wished since the last call."""
 
     @property
     def is_closed(self) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
 from livecam.live.feed import Explained, Feed
+from livecam.live.question import Question
 from livecam.live.stages import stages
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import transfer_to, uploaded
@@ -25,21 +26,6 @@ _SETTLING_SECONDS = 5.0
 
 
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to explain: the method, the layer and the class that the user chose.
-
-    Attributes:
-        method: The method that explains.
-        layer: The layer whose maps are shown; None for the automatic choice.
-        target: The class that is explained; None for the explainer's original target.
-    """
-
-    method: str
-    layer: str | int | Sequence[str | int] | None = None
-    target: int | str | None = None
 
 
 class ExplainerThread:
@@ -66,13 +52,20 @@ class ExplainerThread:
         shows_every: bool,
         settling_seconds: float = _SETTLING_SECONDS,
     ) -> None:
-        self.question = self._answered = Question(explainer.method, explainer.wanted_layer)
+        self.question = self._answered = Question(
+            explainer.method,
+            explainer.wanted_layer,
+            threshold=explainer.heat_options.threshold,
+            is_steady=is_steady,
+        )
         """The last question that was asked and not refused."""
         walked, wanted = stages(explainer.survey), explainer.wanted_layer
         self.layers = [*([] if wanted in walked else [wanted]), *walked]
         """The layers among which the user walks, None for the automatic choice."""
         self.layer_titles = list(map(explainer.title_of, self.layers))
         """What captions call them."""
+        self.own_targets, self.labels = explainer.own_targets, explainer.labels
+        """The targets that are explained if the user asks for none, and the names of what a target can be."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
         """The targets among which the user walks, None for the original one."""
         explainer.report_forwards(self._end_if_stopped)
@@ -81,7 +74,6 @@ class ExplainerThread:
         self._explainer = explainer
         self._transfer = transfer_to(explainer.device)
         self._tell = tell
-        self._is_steady = is_steady
         self._shows_every = shows_every
         self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
@@ -137,11 +129,9 @@ class ExplainerThread:
         return self.question != self._answered
 
     def _follow_question(self) -> None:
-        now = time.monotonic()
         if self._is_asked:
             self._change()
-            self._settled_seconds = now + self._settling_seconds
-        elif now >= self._settled_seconds:
+        elif time.monotonic() >= self._settled_seconds:
             self._settled_seconds = math.inf
             self._prepare()
 
@@ -149,7 +139,7 @@ class ExplainerThread:
         """Switch to another question. If it does not fit the model, tell the user why and keep the previous one."""
         question = self.question
         try:
-            self._explainer.change(question.method, question.layer, question.target)
+            self._answer(question)
         except LivecamError as exc:
             self._tell(str(exc))
             with self._changed:
@@ -162,6 +152,14 @@ class ExplainerThread:
         with self._changed:
             self._set_shows_every()
             self._changed.notify_all()
+
+    def _answer(self, question: Question) -> None:
+        """Have the explainer answer another question. Raises LivecamError; then nothing changes."""
+        options = dataclasses.replace(self._explainer.heat_options, threshold=question.threshold)
+        if question.aim != self._answered.aim:
+            self._explainer.change(*question.aim)
+            self._settled_seconds = time.monotonic() + self._settling_seconds
+        self._explainer.heat_options = options
 
     def _prepare(self) -> None:
         """Let the explainer compile the method in use."""
@@ -203,8 +201,8 @@ class ExplainerThread:
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
         """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
-        explanations = self._explainer.explain(frames, uploaded=there, heat=not self._is_steady)
-        if self._is_steady:
+        explanations = self._explainer.explain(frames, uploaded=there, heat=not self._answered.is_steady)
+        if self._answered.is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
         facts = {**self._explainer.report(), "layer_title": self._explainer.layer_title}

@@ -11,7 +11,7 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.explanation import ClassMap, Explanation
-from livecam.live.display import Display
+from livecam.live.display import Display, Wish
 from livecam.live.feed import Feed
 from livecam.live.hud import Notices, draw_help
 from livecam.live.pane import Drawn, Pane
@@ -71,8 +71,8 @@ class Screen:
         self._refreshed_seconds = -math.inf
         self._title = ", ".join(_short(feed.source.name) for feed in feeds) + f" - {model_name} - livecam"
 
-    def present(self) -> list[str]:
-        """Draw and show the frames that wait. Return the keys that were pressed meanwhile."""
+    def present(self) -> Sequence[Wish]:
+        """Draw and show the frames that wait. Return what the user wishes meanwhile."""
         shown = {number: drawn for number, pane in enumerate(self._panes) if (drawn := self._draw_next(number, pane))}
         begin = time.perf_counter()
         interval = _REFRESH_SECONDS if all(pane.drawn for pane in self._panes) else _PREVIEW_SECONDS

@@ -184,8 +184,8 @@ class Session:
         self._rest_while_hidden()
         with self._feeds.changed:
             self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
-        for key in self._screen.present():
-            self._commands.press(key)
+        for wish in self._screen.present():
+            self._commands.execute(wish)
         if self._display.is_closed:
             self._stop()
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from livecam import LivecamError
-from livecam.live.explainer_thread import Question
 from livecam.live.feed import Shown
 from livecam.live.pane import Pane
+from livecam.live.question import Question
 from livecam.names import METHODS
 from livecam.picture.planes import planes
 from livecam.picture.transfer import Transfer

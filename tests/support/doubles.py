@@ -97,6 +97,7 @@ class NumberReader:
     heat_options = HeatOptions()
     usual_batch = 4
     explains_best = True
+    own_targets, labels = ("top1",), ("zero", "one")
     refused = ("eigencam",)
 
     def __init__(self, before: Before = nothing, *, device: str = "cpu") -> None:
@@ -104,7 +105,7 @@ class NumberReader:
         self.method = "gradcam"
         self.target: object = None
         self.strength = 1.0
-        self.entered = 0
+        self.entered = self.changes = 0
         self.expected: list[tuple[float | None, int]] = []
         self.batches: list[int] = []
         self.asked: list[tuple[str, Any, int]] = []
@@ -133,10 +134,11 @@ class NumberReader:
     def warm_up(self, height: int, width: int, *, batch: int) -> None:
         self.batches.append(batch)
 
-    def change(self, method: str, layer: object, target: object) -> None:
+    def change(self, method: str, layer: object, target: object, top: int | None = None) -> None:
         if method in self.refused:
             raise ModelError(f"{method} does not explain a class")
-        self.method, self.target = method, target
+        self.changes += 1
+        self.method, self.target = method, target if top is None else f"top {top}"
 
     def report(self) -> dict[str, Any]:
         return {"method": self.method, "layer": self.layer, "engine": self.engine, "precision": self.precision}

@@ -1,0 +1,52 @@
+"""What the user of a live run asks of the explainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user chose to explain, and how.
+
+    Attributes:
+        method: The method that explains.
+        layer: The layer whose maps are shown; None for the automatic choice.
+        target: The class or classes that are explained.
+        top: In place of a target: the number of best classes. If both are None, the explainer's original targets are
+            explained.
+        threshold: The threshold of the heat, as in `HeatOptions`.
+        is_steady: Make the heatmaps steady from frame to frame.
+    """
+
+    method: str
+    layer: str | int | Sequence[str | int] | None = None
+    target: int | str | None = None
+    top: int | None = None
+    threshold: float | str = 0.0
+    is_steady: bool = True
+
+    @property
+    def aim(self) -> tuple[Any, ...]:
+        """The part of the question that is for the model: the arguments of `Explainer.change`."""
+        return self.method, self.layer, self.target, self.top
+
+
+class Explaining(Protocol):
+    """Answers questions, one after the other, as `livecam.live.explainer_thread` does."""
+
+    question: Question
+    """The last question that was asked and not refused."""
+
+    @property
+    def own_targets(self) -> Sequence[Any]:
+        """The targets that are explained if the user asks for none, as in `Explainer`."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The names of what a target can be; empty if they have none."""
+
+    def ask(self, question: Question) -> None:
+        """Switch to this question from the next frame on."""
