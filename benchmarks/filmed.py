@@ -62,10 +62,14 @@ AWAY = range(73, 103)
 WAYS = (
     {"target": "top1"},
     {"target": "dog"},
+    {"target": "dog", "preprocessing": {"size": (160, 288)}},
     {"target": "dog", "method": "layercam", "layer": "_blocks.10"},
     {"target": "dog", "method": "layercam", "layer": "_blocks.10,_swish"},
 )
-"""What is asked; the layer that livecam chooses has 7x7 cells, and `_blocks.10` is the last block of 14x14."""
+"""What is asked; the layer that livecam chooses has 7x7 cells, and `_blocks.10` is the last block of 14x14.
+
+An input of 288x160 has the shape of the clip and fewer pixels than the model's own of 224x224.
+"""
 
 
 def box_in(index: int) -> Box | None:
@@ -140,8 +144,10 @@ def main() -> None:
             frames = list(source.frames(lambda packet: None))
     results = {}
     for way in WAYS:
-        with Explainer("efficientnet_lite0", engine="eager", **way) as explainer:  # type: ignore[arg-type]
-            name = f"{way['target']}: {explainer.method} at {explainer.layer}{'' if 'layer' in way else '*'}"
+        with Explainer("efficientnet_lite0", engine="eager", **way) as explainer:
+            height, width = explainer.classifier.preprocessing.size
+            where = f"{explainer.layer}{'' if 'layer' in way else '*'} of {width}x{height}"
+            name = f"{way['target']}: {explainer.method} at {where}"
             results[f"{name}, photograph"] = photographed(explainer)
             if frames:
                 results[f"{name}, clip"] = measure(filmed(explainer, frames), *frames[0].upright_size)
