@@ -22,6 +22,7 @@ FLOORS = (
     {"sources", "models", "render", "sinks"},
     {"explain"},
     {"run"},
+    {"web"},
     {"live"},
     {"bench", "doctor", "python"},
     {"cli"},

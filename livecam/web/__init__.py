@@ -1,0 +1,1 @@
+"""A page in a browser that shows a live run, and whose camera can be the source of it."""

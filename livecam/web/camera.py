@@ -1,0 +1,221 @@
+"""The camera of a page as a source."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import av
+
+from livecam.picture.frame import Frame
+from livecam.picture.media import Media, media_of
+from livecam.run.workers import GivenUp
+from livecam.sources.base import OnPacket, Source
+from livecam.sources.conditioning import Conditioner, conditioned
+from livecam.sources.signal import LossNotes, Signal
+from livecam.web.decoding import Decoder
+from livecam.web.messages import FrameHeader
+
+_TIME_BASE = Fraction(1, 90_000)
+_STALL_SECONDS = 3.0
+"""The time without a frame after which the signal is lost."""
+_MOST_WAITING, _MOST_WAITING_BYTES = 60, 8_000_000
+"""How much may wait to be decoded. What comes then is too much, up to the next key frame."""
+_REMEMBERED = 512
+"""So many frames may be on their way between the decoder and a page."""
+_KEY_INTERVAL_SECONDS = 0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arrived:
+    """A frame of a page, as it arrived. Those with the same `stretch` followed each other without a loss."""
+
+    header: FrameHeader
+    payload: memoryview
+    seconds: float
+    stretch: int
+
+
+@dataclasses.dataclass
+class _Account:
+    """What is known of the frames that one page has captured."""
+
+    page: str = ""
+    received: int = 0
+    dropped: int = 0
+    lost: int = 0
+
+
+class BrowserCamera(Source):
+    """Yields what the camera of a page sends, from page to page and from connection to connection.
+
+    It is open once a page has sent a picture, and ends only when it is stopped. The pictures carry the times of their
+    arrival. `join`, `put` and `leave` are for the server's thread, all else for the thread that reads.
+
+    Args:
+        want_key: Called when the next frame has to be a key frame. Thread-safe.
+    """
+
+    is_live = True
+    name = "browser:"
+    media = Media(width=640, height=360, pixel_format="yuv420p", time_base=_TIME_BASE)
+
+    def __init__(self, want_key: Callable[[], None] = lambda: None) -> None:
+        self.signal = Signal()
+        self._loss_notes = LossNotes("the page's camera")
+        self._want_key = want_key
+        self._wanted_key_seconds = 0.0
+        self._changed = threading.Condition()
+        self._waiting: deque[Arrived] = deque()
+        self._stretch = 0
+        self._is_joined = self._is_stopped = False
+        self._decoder: Decoder | None = None
+        self._decoded_stretch = -1, ""
+        self._account = _Account()
+        self._settled = 0  # frames that earlier pages dropped or lost
+        self._dropped_here: Counter[str] = Counter()
+        self._begin_seconds: float | None = None
+        self._last_pts = -1
+        self._origins: dict[int, FrameHeader] = {}
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many of the frames that pages captured were not, and will not be, among `frames`, by place.
+
+        "browser": dropped by the page, or lost with a broken connection; "start": came before the first of `frames` was
+        taken; "decode": could not be decoded, at all or in time.
+        """
+        with self._changed:
+            in_browser = self._settled + self._account.dropped + self._account.lost
+            return +(self._dropped_here + Counter(browser=in_browser))
+
+    def origin(self, frame: Frame) -> dict[str, float | None]:
+        """Return the number and the time that the page gave to a recent frame of this source."""
+        header = self._origins.get(frame.picture.pts or 0)
+        return {
+            "camera_sequence": header.sequence if header else None,
+            "captured_ms": header.captured_ms if header else None,
+        }
+
+    def join(self, page: str, captured: int, dropped: int) -> None:
+        """Let a page send from now on, which has captured and dropped so many frames before."""
+        with self._changed:
+            if page != self._account.page:
+                self._settled += self._account.dropped + self._account.lost
+                self._account = _Account(page)
+            account = self._account
+            account.dropped = max(account.dropped, dropped)
+            account.lost = max(captured - dropped - account.received, account.lost)
+            self._stretch += 1
+            self._is_joined = True
+
+    def put(self, header: FrameHeader, payload: memoryview) -> None:
+        """Take a frame of the page that has joined."""
+        with self._changed:
+            self._account.received += 1
+            self._account.dropped = max(self._account.dropped, header.dropped)
+            self._waiting.append(Arrived(header, payload, time.perf_counter(), self._stretch))
+            if self._is_too_much():
+                self._dropped_here["decode"] += len(self._waiting)
+                self._waiting.clear()
+                self._stretch += 1
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """The page sends no more."""
+        with self._changed:
+            self._is_joined = False
+            self._changed.notify_all()
+
+    def opened(self) -> Source:
+        """Wait for the first picture. Raises GivenUp if the source was stopped."""
+        first = self._next_picture()
+        if first is None:
+            raise GivenUp
+        self._drop("start")
+        self.media = conditioned(media_of(first, time_base=_TIME_BASE))
+        return self
+
+    def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
+        while not until.is_set() and (picture := self._next_picture()) is not None:
+            self._drop("start")
+            on_frame(Frame(picture=picture))
+
+    def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
+        conditioner = Conditioner(self.name, self.media)
+        try:
+            for index, picture in enumerate(conditioner.pictures(iter(self._next_picture, None))):
+                assert self._begin_seconds is not None and picture.time is not None  # it was stamped
+                yield Frame(picture=picture, index=index, captured_seconds=self._begin_seconds + picture.time)
+        finally:
+            self.signal.stop()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        pass
+
+    def _next_picture(self) -> av.VideoFrame | None:
+        """Wait for the next picture that can be decoded; None once the source is stopped."""
+        while (arrived := self._next_arrived()) is not None:
+            picture = self._decoder_for(arrived)(arrived.header, arrived.payload)
+            if picture is not None:
+                self._found(arrived.seconds)
+                return self._stamped(picture, arrived)
+            self._drop("decode")
+            self._ask_for_key()
+        return None
+
+    def _next_arrived(self) -> Arrived | None:
+        with self._changed:
+            while not self._is_stopped:
+                if self._changed.wait_for(lambda: self._waiting or self._is_stopped, timeout=_STALL_SECONDS):
+                    return None if self._is_stopped else self._waiting.popleft()
+                self._lose("its page is closed" if not self._is_joined else f"no picture for {_STALL_SECONDS:g} s")
+        return None
+
+    def _decoder_for(self, arrived: Arrived) -> Decoder:
+        stretch = arrived.stretch, arrived.header.codec
+        if self._decoder is None or stretch != self._decoded_stretch:
+            self._decoder, self._decoded_stretch = Decoder(arrived.header.codec), stretch
+        return self._decoder
+
+    def _stamped(self, picture: av.VideoFrame, arrived: Arrived) -> av.VideoFrame:
+        """Give a picture the time of its arrival, later for each."""
+        self._begin_seconds = arrived.seconds if self._begin_seconds is None else self._begin_seconds
+        self._last_pts = max(int((arrived.seconds - self._begin_seconds) / _TIME_BASE), self._last_pts + 1)
+        picture.pts, picture.time_base, picture.duration = self._last_pts, _TIME_BASE, 0
+        if len(self._origins) >= _REMEMBERED:
+            del self._origins[next(iter(self._origins))]
+        self._origins[self._last_pts] = arrived.header
+        return picture
+
+    def _is_too_much(self) -> bool:
+        waiting_bytes = sum(len(arrived.payload) for arrived in self._waiting)
+        return len(self._waiting) > _MOST_WAITING or waiting_bytes > _MOST_WAITING_BYTES
+
+    def _drop(self, place: str) -> None:
+        with self._changed:
+            self._dropped_here[place] += 1
+
+    def _ask_for_key(self) -> None:
+        now_seconds = time.perf_counter()
+        if now_seconds > self._wanted_key_seconds + _KEY_INTERVAL_SECONDS:
+            self._wanted_key_seconds = now_seconds
+            self._want_key()
+
+    def _lose(self, problem: str) -> None:
+        if self._begin_seconds is not None:  # before, it was not there yet
+            self._loss_notes.lost(problem)
+            self.signal.lose(problem)
+
+    def _found(self, now_seconds: float) -> None:
+        self._loss_notes.came(self.signal.lost_seconds())
+        self.signal.came(now_seconds)

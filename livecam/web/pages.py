@@ -1,0 +1,133 @@
+"""A page that is connected, and what waits to be sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from livecam.web.messages import Hello
+from livecam.web.publishing import Encoded
+
+_MOST_PICTURES = 4
+"""So many pictures of a source may wait for a page that reads slowly."""
+_MOST_TEXTS = 200
+
+
+class Page:
+    """A page that is connected.
+
+    A page that reads slowly gets the newest pictures: if too many of a source wait, they are dropped, and so are all
+    that follow up to the next key frame. For the thread of the server's loop only.
+
+    Args:
+        hello: What it said first.
+        socket: Its connection.
+        want_key: Called with the number of a source of which it needs a key frame.
+        hang_up: Breaks the connection at once.
+
+    Attributes:
+        codec: The codec in which it gets pictures.
+        dropped: How many pictures it did not get since it read too slowly.
+    """
+
+    def __init__(
+        self,
+        hello: Hello,
+        socket: web.WebSocketResponse,
+        want_key: Callable[[int], None],
+        hang_up: Callable[[], None],
+    ) -> None:
+        self.hello = hello
+        self.codec = hello.decodes[0]
+        self.dropped = 0
+        self.hang_up = hang_up
+        self._socket = socket
+        self._want_key = want_key
+        self._texts: deque[str] = deque()
+        self._pictures: deque[Encoded] = deque()
+        self._following: set[int] = set()  # the sources of which it has all pictures since a key frame
+        self._behind: set[int] = set()  # those of which it did not get a picture
+        self._state: dict[str, Any] | None = None
+        self._labels: Any = None  # those that it has got
+        self._has_news = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._texts) + len(self._pictures)
+
+    def tell(self, **message: Any) -> None:
+        """Send a JSON message, before pictures that wait."""
+        self._texts.append(json.dumps(message))
+        self._has_news.set()
+        if len(self._texts) > _MOST_TEXTS:
+            self.hang_up()
+
+    def tell_state(self, state: dict[str, Any]) -> None:
+        """Send the state of the run, in place of one that waits; without its labels if the page has them."""
+        self._state = state
+        self._has_news.set()
+
+    def offer(self, encoded: Encoded) -> None:
+        """Send a picture, unless the page reads too slowly."""
+        source = encoded.source
+        self._has_news.set()
+        if encoded.is_key:
+            if self._waiting_of(source) > 1:
+                self._drop_waiting(source)
+            self._following.add(source)
+        if source in self._following:
+            self._pictures.append(encoded)
+        else:
+            self._miss(source, 1)
+        if self._waiting_of(source) > _MOST_PICTURES:
+            self._following.discard(source)
+            self._drop_waiting(source)
+
+    async def write(self) -> None:
+        """Send what waits, until the connection breaks."""
+        while True:
+            await self._has_news.wait()
+            self._has_news.clear()
+            while self.waiting or self._state is not None:
+                await self._send_next()
+            for source in self._behind - self._following:
+                self._want_key(source)
+            self._behind.clear()
+
+    async def say_goodbye(self, reason: str) -> None:
+        """Tell the page that it shall not come back, and why."""
+        await self._socket.send_str(json.dumps({"type": "bye", "reason": reason}))
+        await self._socket.close(code=1001)
+
+    async def _send_next(self) -> None:
+        if self._texts:
+            await self._socket.send_str(self._texts.popleft())
+        elif self._state is not None:
+            await self._socket.send_str(self._state_message())
+        else:
+            await self._socket.send_bytes(self._pictures.popleft().message)
+
+    def _state_message(self) -> str:
+        assert self._state is not None
+        state, self._state = self._state, None
+        if state.get("labels") == self._labels:
+            state = {name: value for name, value in state.items() if name != "labels"}
+        self._labels = state.get("labels", self._labels)
+        return json.dumps({"type": "state", **state})
+
+    def _waiting_of(self, source: int) -> int:
+        return sum(waiting.source == source for waiting in self._pictures)
+
+    def _drop_waiting(self, source: int) -> None:
+        self._miss(source, self._waiting_of(source))
+        self._pictures = deque(waiting for waiting in self._pictures if waiting.source != source)
+
+    def _miss(self, source: int, pictures: int) -> None:
+        self.dropped += pictures
+        self._behind.add(source)

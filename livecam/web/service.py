@@ -1,0 +1,272 @@
+"""What the server does in the thread of its loop: it serves the page's files, and the sockets of pages."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import mimetypes
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from livecam.web.camera import BrowserCamera
+from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, make_room
+from livecam.web.listening import Listener
+from livecam.web.messages import (
+    LARGEST_BYTES,
+    Hello,
+    MalformedError,
+    command_from,
+    count_from,
+    frame_from,
+    hello_from,
+    parsed,
+    unpacked,
+)
+from livecam.web.pages import Page
+from livecam.web.publishing import Encoded, Publisher
+
+log = logging.getLogger("livecam")
+
+_FOLDER = Path(__file__).parent / "page"
+_HELLO_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 10.0
+_STATE_SECONDS = 0.25
+_GOODBYE_SECONDS = 0.4
+_MOST_COMMANDS = 1000
+_MALFORMED, _BAD_TOKEN, _FOREIGN, _TOO_LATE, _CAMERA_IN_USE, _TOO_MANY = 4400, 4401, 4403, 4408, 4409, 4429
+
+
+class _Refused(Exception):  # noqa: N818 - not an error of the server
+    """A page is refused, with the code that its socket is closed with and the reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Service:
+    """Serves pages. All methods are for the thread of the loop, apart from the `commands`, a queue.
+
+    Args:
+        listener: Where pages connect.
+        token: What they must know.
+        camera: Gets the frames of the page that sends its camera's; None if no page's camera is wanted.
+        publisher: Encodes the pictures.
+    """
+
+    def __init__(self, listener: Listener, token: str, camera: BrowserCamera | None, publisher: Publisher) -> None:
+        self.pages: list[Page] = []
+        self.commands: deque[dict[str, Any]] = deque(maxlen=_MOST_COMMANDS)
+        self._listener = listener
+        self._token = token.encode()
+        self._camera = camera
+        self._publisher = publisher
+        self._camera_page: Page | None = None
+        self._state: dict[str, Any] = {}
+        self._is_state_due = False
+        self._kept: dict[Page, Any] = {}
+        self._arrivals = Arrivals()
+        self._closed = asyncio.Event()
+
+    async def run(self, on_started: Callable[[], None]) -> None:
+        """Serve until it is closed."""
+        app = web.Application(middlewares=[self._guarded])
+        app.on_response_prepare.append(_with_headers)
+        app.router.add_get("/socket", self._socket)
+        app.router.add_get("/{name:[a-z0-9_.-]*}", _file)
+        runner = web.AppRunner(app, access_log=None, logger=_quiet_log(), shutdown_timeout=0.1)
+        await runner.setup()
+        server = runner.server
+        assert server is not None
+
+        def connection() -> asyncio.Protocol:
+            make_room(server, self._kept.values())
+            return server()
+
+        listening = await asyncio.get_running_loop().create_server(
+            connection, sock=self._listener.socket, ssl=self._listener.tls
+        )
+        on_started()
+        await self._closed.wait()
+        listening.close()
+        await runner.cleanup()
+
+    async def close(self, reason: str) -> None:
+        """Say goodbye to all pages, and let `run` return."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                goodbyes = (page.say_goodbye(reason) for page in list(self.pages))
+                await asyncio.gather(*goodbyes, return_exceptions=True)
+        self._closed.set()
+
+    def deliver(self, encoded: Encoded) -> None:
+        """Send a picture to the pages that take its codec."""
+        for page in self.pages:
+            if page.codec == encoded.codec:
+                page.offer(encoded)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Send the state of the run to all pages, at once or when the next one is due."""
+        self._state = state
+        if not self._is_state_due:
+            self._is_state_due = True
+            self._send_state()
+
+    def _send_state(self) -> None:
+        """Send the newest state; then none for a while."""
+        state = self._state
+        for page in self.pages:
+            page.tell_state(state)
+        asyncio.get_running_loop().call_later(_STATE_SECONDS, self._send_later_state, state)
+
+    def _send_later_state(self, sent: dict[str, Any]) -> None:
+        self._is_state_due = self._state is not sent
+        if self._is_state_due:
+            self._send_state()
+
+    def answer(self, text: str) -> None:
+        """Send a line to all pages."""
+        for page in self.pages:
+            page.tell(type="answer", text=text)
+
+    def want_camera_key(self) -> None:
+        """Ask the page whose camera is used for a key frame."""
+        if self._camera_page is not None:
+            self._camera_page.tell(type="wanted", what="key")
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        if request.path != "/socket" and not self._listener.is_own_host(request.host):
+            raise web.HTTPForbidden(text="this name does not lead here")
+        return await handler(request)
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        if self._arrivals.is_too_many(request.remote or ""):
+            raise web.HTTPTooManyRequests
+        socket = web.WebSocketResponse(
+            heartbeat=_HEARTBEAT_SECONDS, compress=False, max_msg_size=LARGEST_BYTES, timeout=_GOODBYE_SECONDS
+        )
+        await socket.prepare(request)
+        try:
+            await self._serve(request, socket)
+        except _Refused as exc:
+            await socket.close(code=exc.code, message=str(exc).encode()[:120])
+        except MalformedError as exc:
+            await socket.close(code=_MALFORMED, message=str(exc).encode()[:120])
+        return socket
+
+    async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._check_origin(request)
+        hello = await _hello(socket)
+        self._check(hello)
+        page = Page(hello, socket, self._publisher.want_key, request.protocol.force_close)
+        self._enter(page, request.protocol)
+        writing = asyncio.create_task(page.write())
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.BINARY:
+                    self._take_frame(page, message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self._take(page, parsed(message.data))
+        finally:
+            writing.cancel()
+            self._leave(page)
+
+    def _check_origin(self, request: web.Request) -> None:
+        own_host = self._listener.is_own_host(request.host)
+        if not (own_host and self._listener.is_own_origin(request.headers.get("Origin"), request.host)):
+            raise _Refused(_FOREIGN, "only the page of this server may connect")
+
+    def _check(self, hello: Hello) -> None:
+        if not hmac.compare_digest(hello.token.encode(), self._token):
+            raise _Refused(_BAD_TOKEN, "the token of the URL is wrong; take the URL that livecam printed")
+        if len(self.pages) >= MOST_PAGES:
+            raise _Refused(_TOO_MANY, f"{MOST_PAGES} pages are connected, which is the most")
+        used = self._camera_page
+        if self._wants_camera_of(hello) and used is not None and (used.hello.page != hello.page or not hello.page):
+            raise _Refused(_CAMERA_IN_USE, "another page's camera is in use; this one may look on")
+
+    def _wants_camera_of(self, hello: Hello) -> bool:
+        return self._camera is not None and hello.role == "camera"
+
+    def _enter(self, page: Page, protocol: Any) -> None:
+        if self._camera is not None and self._wants_camera_of(page.hello):
+            if self._camera_page is not None:  # its own connection before, which broke
+                self._camera_page.hang_up()
+            self._camera_page = page
+            self._camera.join(page.hello.page, page.hello.captured, page.hello.dropped)
+        self.pages.append(page)
+        self._kept[page] = protocol
+        page.tell(type="welcome", sources=self._state.get("sources", []), camera=self._camera is not None)
+        if self._state:
+            page.tell_state(self._state)
+        self._look()
+        self._publisher.want_key()
+
+    def _leave(self, page: Page) -> None:
+        self.pages.remove(page)
+        del self._kept[page]
+        if self._camera is not None and page is self._camera_page:
+            self._camera_page = None
+            self._camera.leave()
+        self._look()
+
+    def _look(self) -> None:
+        self._publisher.look({page.codec for page in self.pages})
+
+    def _take_frame(self, page: Page, message: bytes) -> None:
+        text, payload = unpacked(message)
+        header = frame_from(text)
+        if self._camera is not None and page is self._camera_page:
+            self._camera.put(header, payload)
+
+    def _take(self, page: Page, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "ping":
+                page.tell(type="pong", sent_ms=message.get("sent_ms"))
+            case "set" | "do":
+                self.commands.append(command_from(message))
+            case "key":
+                self._publisher.want_key(count_from(message, "source"))
+            case "shown":
+                pass
+            case _:
+                raise MalformedError("an unknown type of message")
+
+
+async def _hello(socket: web.WebSocketResponse) -> Hello:
+    try:
+        message = await socket.receive(timeout=_HELLO_SECONDS)
+    except TimeoutError as exc:
+        raise _Refused(_TOO_LATE, "no hello came in time") from exc
+    if message.type is not WSMsgType.TEXT:
+        raise MalformedError("the first message is not hello")
+    return hello_from(parsed(message.data))
+
+
+async def _file(request: web.Request) -> web.Response:
+    """Answer with a file of the page, found by its name among the names in the folder."""
+    name = request.match_info["name"] or "index.html"
+    for path in _FOLDER.iterdir():
+        if path.name == name:
+            content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            return web.Response(body=path.read_bytes(), content_type=content_type, charset="utf-8")
+    raise web.HTTPNotFound(text="there is no such file")
+
+
+async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
+    add_headers(request, response)
+
+
+def _quiet_log() -> logging.Logger:
+    """Return a log for what clients do wrong, which concerns nobody who runs the server."""
+    quiet = logging.getLogger("livecam.web.clients")
+    quiet.propagate = False
+    quiet.addHandler(logging.NullHandler())
+    return quiet
