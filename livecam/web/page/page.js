@@ -1,0 +1,258 @@
+/** The page: brings camera, pictures, panel and livecam together, and tells its status. */
+
+import { Camera, cameras, troubleOf } from "./camera.js";
+import { Connection } from "./connection.js";
+import { Controls } from "./controls.js";
+import { Classes, Latencies, Settings, showCard, showFigures, showState } from "./panel.js";
+import { decodableCodecs, Pictures } from "./picture.js";
+import { Sender } from "./sender.js";
+
+const SHOW_EVERY_MS = 200;
+const ANSWER_MS = 2500;
+const CAMERA_NAME = "browser:"; // what livecam calls the camera of a page
+const NO_FIGURES = { read: 0, shown: 0, dropped: {} };
+
+const element = (id) => document.getElementById(id);
+const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
+const token = location.hash.slice(1);
+const decodes = await decodableCodecs();
+
+const latencies = new Latencies();
+const classes = new Classes((label) => send({ type: "set", target: label }));
+const settings = new Settings((changes) => send({ type: "set", ...changes }));
+const pictures = new Pictures(drawn, send, () => latencies.clear());
+const controls = new Controls(settings, pictures, send, answer);
+const connection = new Connection(hello, {
+  welcome,
+  state: stateChanged,
+  picture: (facts, payload) => pictures.receive(facts, payload),
+  answer: ({ text }) => answer(text),
+  wanted: () => sender.wantKey(),
+  bye: ({ reason }) => end("livecam has ended", reason),
+  refused: (text) => end("Not connected", text),
+  changed: connectionChanged,
+  cameraTaken,
+});
+const sender = new Sender(connection);
+const camera = new Camera((image, width, height) => sender.take(image, width, height), cameraStopped);
+
+let state = {};
+let before = null; // the ledger as it was when the page came
+let shown = 0; // pictures of the first source, each once
+let identity = null; // of the newest of them
+let classesMs = 0;
+let answerTimer = 0;
+let hasCamera = false, wasAsked = false, trouble = null, ending = null;
+
+// --- the connection -------------------------------------------------------------------------------------------------
+
+function send(message) {
+  connection.send(message);
+}
+
+function hello() {
+  sender.reset(camera.isOn);
+  const role = camera.isOn ? "camera" : "viewer";
+  return { token, page, role, decodes, name: camera.name, captured: sender.captured, dropped: sender.dropped };
+}
+
+function welcome({ sources, camera: isWanted }) {
+  pictures.arrange(sources);
+  pictures.reset();
+  hasCamera = sources.some(({ name }) => name === CAMERA_NAME);
+  if (isWanted && !camera.isOn && !wasAsked) startCamera();
+  showCameras();
+  tell();
+}
+
+function connectionChanged(connectionState) {
+  element("connection").dataset.state = element("connection").textContent = connectionState;
+  tell();
+}
+
+function stateChanged(message) {
+  state = { ...state, ...message };
+  before ??= structuredClone(state.ledger);
+  if (state.sources) pictures.arrange(state.sources);
+  settings.show(state);
+  showState(state);
+  tell();
+}
+
+function end(title, text) {
+  ending = { title, text };
+  camera.stop();
+  controls.stopRecording();
+  tell();
+}
+
+function answer(text) {
+  element("answer").textContent = text;
+  clearTimeout(answerTimer);
+  answerTimer = setTimeout(() => (element("answer").textContent = ""), ANSWER_MS);
+}
+
+// --- the camera -----------------------------------------------------------------------------------------------------
+
+function startCamera(deviceId = localStorage.getItem("livecam-camera")) {
+  return start(() => camera.startCamera(deviceId));
+}
+
+function startFile(file) {
+  return file && start(() => camera.startFile(file));
+}
+
+async function start(begin) {
+  camera.stop();
+  wasAsked = true;
+  trouble = null;
+  tell();
+  try {
+    await begin();
+  } catch (error) {
+    trouble = troubleOf(error);
+  }
+  connection.renew();
+  showCameras();
+}
+
+function stopCamera() {
+  camera.stop();
+  cameraStopped({ title: "The camera is off", text: "Start it again, or drop a video or a picture here." });
+}
+
+function cameraStopped(why = { title: "The camera has stopped", text: "It was unplugged, or another program took it." }) {
+  trouble = why;
+  connection.renew();
+  showCameras();
+}
+
+function cameraTaken() {
+  camera.stop();
+  answer("the camera of another page is in use; this one looks on");
+}
+
+/** A phone that slept has ended the camera. */
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && camera.wasEnded && !ending) startCamera(camera.deviceId);
+});
+
+async function showCameras() {
+  const options = (await cameras()).map(({ label, deviceId }, number) => new Option(label || `camera ${number + 1}`, deviceId));
+  if (camera.isOn && !camera.deviceId) options.unshift(new Option(camera.name, ""));
+  element("camera-section").hidden = !hasCamera;
+  element("camera").hidden = options.length === 0;
+  element("camera").replaceChildren(...options);
+  element("camera").value = camera.deviceId ?? "";
+  element("stop-camera").hidden = !camera.isOn;
+  element("restart-camera").hidden = camera.isOn;
+}
+
+for (const id of ["start-camera", "restart-camera"]) element(id).onclick = () => startCamera();
+for (const button of document.querySelectorAll(".choose-file")) button.onclick = () => element("file").click();
+element("stop-camera").onclick = stopCamera;
+element("file").onchange = ({ target }) => startFile(target.files[0]);
+element("camera").onchange = ({ target }) => {
+  localStorage.setItem("livecam-camera", target.value);
+  startCamera(target.value);
+};
+navigator.mediaDevices?.addEventListener("devicechange", showCameras);
+
+const stage = element("stage");
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  stage.classList.toggle("is-target", hasCamera);
+});
+addEventListener("dragleave", ({ relatedTarget }) => relatedTarget ?? stage.classList.remove("is-target"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  stage.classList.remove("is-target");
+  if (hasCamera) startFile(event.dataTransfer.files[0]);
+});
+
+// --- what is shown --------------------------------------------------------------------------------------------------
+
+/** Of frames of this page's own camera the whole way is measured, by the clock of the page. */
+function drawn(tile, facts) {
+  const isOwn = facts.captured_ms !== null && sender.capturedMs.get(facts.camera_sequence) === facts.captured_ms;
+  const roundTripMs = isOwn ? performance.now() - facts.captured_ms : null;
+  if (tile === pictures.tiles[0]) count(facts);
+  if (tile === pictures.chosen) {
+    latencies.add(roundTripMs ?? facts.latency_ms);
+    showClasses(facts);
+  }
+  dispatchEvent(new CustomEvent("livecam:drawn", { detail: { ...facts, round_trip_ms: roundTripMs } }));
+}
+
+/** A picture comes twice if it is drawn in another style, or again as a key frame. */
+function count({ camera_sequence, captured_ms, sequence }) {
+  const newest = captured_ms === null ? sequence : `${camera_sequence} of ${captured_ms}`;
+  if (newest !== identity) shown++;
+  identity = newest;
+  if (shown === 1) tell();
+}
+
+/** Another class is shown at once, with its picture, and scores as fast as they can be read. */
+function showClasses(facts) {
+  const now = performance.now();
+  classes.remember(facts);
+  if (now - classesMs < SHOW_EVERY_MS && classes.shows(facts)) return;
+  classesMs = now;
+  classes.show(facts);
+}
+
+setInterval(() => {
+  const facts = pictures.chosen?.facts;
+  if (document.hidden) return;
+  if (facts) classes.show(facts);
+  const isRoundTrip = camera.isOn && facts?.captured_ms != null;
+  showFigures(state.ledger?.[pictures.place], status(), isRoundTrip);
+}, SHOW_EVERY_MS);
+
+/** Tell in the middle of the stage what the page waits for, or what the user can do. */
+function tell() {
+  if (ending) showCard(ending);
+  else if (connection.state !== "connected") showCard(shown ? null : { title: "Connecting to livecam", isBusy: true });
+  else if (hasCamera && trouble) showCard({ ...trouble, asks: true });
+  else if (hasCamera && !camera.isOn && !shown) {
+    showCard({ title: "May livecam use your camera?", text: "Your browser asks you. Or drop a video or a picture here.", asks: true });
+  } else if (!shown) showCard({ title: "Just a moment", text: state.waits_for ?? "waiting for the first picture", isBusy: true });
+  else showCard(null);
+}
+
+// --- for tests and tinkerers ----------------------------------------------------------------------------------------
+
+/** What the panel shows, as plain data. */
+function status() {
+  const facts = pictures.chosen?.facts;
+  const entry = state.ledger?.[pictures.place] ?? NO_FIGURES;
+  return {
+    connection: connection.state,
+    captured: sender.captured || entry.read,
+    sent: sender.sent,
+    shown,
+    dropped: droppedByPlace(entry),
+    latency_ms: latencies.percentiles(),
+    age_frames: facts?.age_frames ?? null,
+    explained: facts?.classes.map(({ label, score }) => ({ label, score })) ?? [],
+    camera_sequence: facts?.camera_sequence ?? null,
+    model: state.model ?? null,
+    method: settings.inForce?.method ?? null,
+    layer: settings.inForce?.layer ?? null,
+  };
+}
+
+/** What was dropped since the page came. "page" is what livecam showed to a page that gives the camera, but did not arrive. */
+function droppedByPlace(entry) {
+  const old = before?.[pictures.place] ?? NO_FIGURES;
+  const counts = Object.entries(entry.dropped).map(([place, number]) => [place, number - (old.dropped[place] ?? 0)]);
+  const places = Object.fromEntries(counts.filter(([, number]) => number > 0));
+  if (!sender.captured) return places;
+  const browser = Math.max(places.browser ?? 0, sender.dropped);
+  const undrawn = Math.max(entry.shown - old.shown - shown, 0);
+  return { ...places, ...(browser && { browser }), ...(undrawn && { page: undrawn }) };
+}
+
+await sender.prepare();
+window.livecam = Object.freeze({ status, start: () => startCamera(), stop: stopCamera });
+addEventListener("hashchange", () => location.reload());

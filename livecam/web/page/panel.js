@@ -1,0 +1,230 @@
+/** The panel: shows classes, figures and settings, and tells which setting the user changes. */
+
+const HISTORY_SECONDS = 30;
+const RECENT_FRAMES = 300;
+const SELECTS = ["method", "layer", "view", "colormap"];
+const RANGES = ["opacity", "threshold"];
+
+const element = (id) => document.getElementById(id);
+
+/** Times of the most recent frames, in milliseconds. */
+export class Latencies {
+  #recent = [];
+
+  add(milliseconds) {
+    this.#recent.push(milliseconds);
+    if (this.#recent.length > RECENT_FRAMES) this.#recent.shift();
+  }
+
+  clear() {
+    this.#recent = [];
+  }
+
+  percentiles() {
+    const sorted = this.#recent.toSorted((one, other) => one - other);
+    const at = (share) => Math.round(10 * sorted[Math.ceil(share * sorted.length) - 1]) / 10;
+    return sorted.length ? { p50: at(0.5), p99: at(0.99) } : null;
+  }
+}
+
+/** The controls of what is explained and how it is drawn. */
+export class Settings {
+  #set;
+  #labels = null;
+  #touched = null;
+
+  /** @param set Called with the settings that the user changes, such as `{view: "heatmap"}`. */
+  constructor(set) {
+    this.#set = set;
+    this.inForce = null;
+    this.choices = null;
+    for (const id of [...SELECTS, "top"]) this.#on(id, "change", ({ value }) => ({ [id]: id === "top" ? Number(value) || null : value }));
+    for (const id of RANGES) this.#on(id, "input", ({ value }) => ({ [id]: Number(value) }));
+    this.#on("auto-threshold", "change", ({ checked }) => ({ threshold: checked ? "auto" : 0 }));
+    this.#on("steady", "change", ({ checked }) => ({ steady: checked }));
+    element("target-form").onsubmit = (event) => event.preventDefault();
+    this.#on("target", "change", ({ value }) => ({ target: value.trim() || null }));
+    element("best").onclick = () => this.#set({ target: null });
+  }
+
+  /** Show the settings that are in force, except that which the user is changing. */
+  show({ settings, choices, labels }) {
+    Object.assign(this, { inForce: settings, choices });
+    element("settings").disabled = element("target").disabled = !settings;
+    if (labels && labels !== this.#labels) this.#showLabels(labels, choices?.groups ?? []);
+    if (!settings) return;
+    fill("method", choices.methods.map((name) => [name, name]));
+    fill("layer", choices.layers.map(({ name, title }) => [name ?? "", title]));
+    fill("view", choices.views.map((name) => [name, name]));
+    fill("colormap", choices.colormaps.map((name) => [name, name]));
+    const { threshold } = settings;
+    const values = {
+      ...settings,
+      layer: settings.layer ?? "",
+      top: settings.top ?? "",
+      target: settings.target ?? "",
+      threshold: Number(threshold) || 0,
+    };
+    for (const id of [...SELECTS, ...RANGES, "top", "target"]) this.#showValue(id, values[id]);
+    element("auto-threshold").checked = threshold === "auto";
+    element("steady").checked = settings.steady;
+    element("best").hidden = settings.target === null;
+    element("colours").dataset.map = settings.colormap;
+    output("opacity", `${Math.round(100 * values.opacity)} %`);
+    output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
+  }
+
+  #on(id, event, changes) {
+    const control = element(id);
+    control.addEventListener(event, () => this.#set(changes(control)));
+    control.addEventListener("input", () => (this.#touched = { control, ms: performance.now() }));
+  }
+
+  #showValue(id, value) {
+    const control = element(id);
+    const isTouched = this.#touched?.control === control && performance.now() - this.#touched.ms < 1000;
+    const isTyping = id === "target" && document.activeElement === control && isTouched;
+    if (!isTouched && !isTyping) control.value = String(value);
+  }
+
+  #showLabels(labels, groups) {
+    this.#labels = labels;
+    element("labels").replaceChildren(...[...groups, ...labels].map((label) => new Option(label, label)));
+  }
+}
+
+/** What the model says of a picture, and how its score went in the last half minute. */
+export class Classes {
+  #history = [];
+  #shown = null;
+
+  /** @param choose Called with the name of the class that the user clicks on. */
+  constructor(choose) {
+    element("classes").onclick = ({ target }) => {
+      const row = target.closest("button");
+      if (row) choose(row.dataset.label);
+    };
+  }
+
+  /** Remember the score of the class that is explained first. */
+  remember({ classes: [first] }) {
+    if (!first) return;
+    const now = performance.now();
+    this.#history.push({ ms: now, label: first.label, score: first.score });
+    while (now - this.#history[0].ms > 1000 * HISTORY_SECONDS) this.#history.shift();
+  }
+
+  /** True if the classes are shown that are explained there. */
+  shows({ classes }) {
+    return this.#shown === namesOf(classes);
+  }
+
+  show({ classes, best }) {
+    this.#shown = namesOf(classes);
+    const explained = new Set(classes.map(({ label }) => label));
+    const others = best.filter(({ label }) => !explained.has(label));
+    const rows = [...classes, ...others].slice(0, Math.max(5, classes.length));
+    const longest = Math.max(1, ...rows.map(({ score }) => Math.abs(score)));
+    const list = element("classes");
+    while (list.children.length > rows.length) list.lastChild.remove();
+    while (list.children.length < rows.length) list.append(emptyRow());
+    rows.forEach((row, number) => {
+      showRow(list.children[number].firstChild, row, explained.has(row.label), Math.abs(row.score) / longest);
+    });
+    this.#showHistory(classes[0]);
+  }
+
+  #showHistory(first) {
+    element("history").hidden = !first;
+    if (!first) return;
+    const points = this.#history.filter(({ label }) => label === first.label);
+    const scores = points.map(({ score }) => score);
+    const [low, high] = [Math.min(0, ...scores), Math.max(1, ...scores)];
+    const now = performance.now();
+    const x = ({ ms }) => (240 - (240 * (now - ms)) / (1000 * HISTORY_SECONDS)).toFixed(1);
+    const y = ({ score }) => (38 - (36 * (score - low)) / (high - low)).toFixed(1);
+    const [path, caption] = [element("history").querySelector("path"), element("history").querySelector("figcaption")];
+    path.setAttribute("d", points.map((point, number) => `${number ? "L" : "M"}${x(point)} ${y(point)}`).join(""));
+    caption.textContent = `${first.label}, the last ${HISTORY_SECONDS} seconds`;
+  }
+}
+
+function namesOf(classes) {
+  return classes.map(({ label }) => label).join();
+}
+
+/** Show the state of the run outside the settings. */
+export function showState({ settings, model, engine, problem }) {
+  const { paused, mirror } = settings ?? {};
+  element("model").textContent = [model, engine].filter(Boolean).join(", ");
+  setText("problem", problem ?? "");
+  element("problem").hidden = !problem;
+  element("mirror").ariaPressed = Boolean(mirror);
+  element("pause").ariaPressed = Boolean(paused);
+  element("pause").querySelector("use").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
+  element("pause").querySelector("span").textContent = paused ? "Go on" : "Pause";
+}
+
+/** Show a card in the middle of the stage, or none: a title, a text, a hint to copy, and if it asks for a camera. */
+export function showCard(card) {
+  element("card").hidden = !card;
+  if (!card) return;
+  const { title, text = "", hint = "", asks = false, isBusy = false } = card;
+  element("card").classList.toggle("is-busy", isBusy);
+  element("card-camera").hidden = !asks;
+  element("card-hint").hidden = !hint;
+  setText("card-title", title);
+  setText("card-text", text);
+  setText("card-hint", hint);
+}
+
+/** Show how fast a source is explained: its entry of the ledger, latency, and the age of the map. */
+export function showFigures(entry, status, isRoundTrip) {
+  element("latency-title").textContent = isRoundTrip ? "Latency, round trip" : "Latency, in livecam";
+  element("latency-p50").textContent = status.latency_ms ? status.latency_ms.p50.toFixed(0) : "–";
+  element("latency-p99").textContent = status.latency_ms ? status.latency_ms.p99.toFixed(0) : "–";
+  element("fps-out").textContent = entry ? entry.out_fps.toFixed(1) : "–";
+  element("fps-in").textContent = entry ? entry.in_fps.toFixed(1) : "–";
+  element("age").textContent = status.age_frames === null ? "–" : ageText(status.age_frames);
+  const places = Object.entries(status.dropped).filter(([, count]) => count);
+  element("dropped").textContent = places.reduce((sum, [, count]) => sum + count, 0);
+  element("dropped-places").textContent = places.map(([place, count]) => `${count} at ${place}`).join(", ");
+}
+
+function ageText(frames) {
+  return frames ? `${frames} ${frames === 1 ? "frame" : "frames"} old` : "of this frame";
+}
+
+function emptyRow() {
+  const row = document.createElement("li");
+  row.innerHTML = '<button type="button"><span></span><span></span><i></i></button>';
+  return row;
+}
+
+function showRow(button, { label, score, text }, isExplained, length) {
+  const [name, value, bar] = button.children;
+  button.dataset.label = label;
+  button.title = isExplained ? "explained" : `explain ${label}`;
+  button.classList.toggle("is-explained", isExplained);
+  name.textContent = label;
+  value.textContent = text ?? `${Math.round(100 * score)}%`;
+  bar.style.setProperty("--length", length);
+}
+
+/** Give a select these options, [value, text], unless it has them. */
+function fill(id, options) {
+  const select = element(id);
+  const key = JSON.stringify(options);
+  if (select.dataset.options === key) return;
+  select.dataset.options = key;
+  select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
+}
+
+/** Set a text, unless it is the same: readers of screens tell each change. */
+function setText(id, text) {
+  if (element(id).textContent !== text) element(id).textContent = text;
+}
+
+function output(id, text) {
+  document.querySelector(`output[for="${id}"]`).textContent = text;
+}
