@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import chain, islice
 
 import av
 
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, media_of
-from livecam.run.workers import GivenUp
 from livecam.sources.base import OnPacket, Source
 from livecam.sources.conditioning import Conditioner, conditioned
 from livecam.sources.signal import LossNotes, Signal
@@ -28,6 +29,8 @@ _MOST_WAITING, _MOST_WAITING_BYTES = 60, 8_000_000
 _REMEMBERED = 512
 """So many frames may be on their way between the decoder and a page."""
 _KEY_INTERVAL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+_MOST_ACCOUNTS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,17 +47,21 @@ class Arrived:
 class _Account:
     """What is known of the frames that one page has captured."""
 
-    page: str = ""
     received: int = 0
     dropped: int = 0
     lost: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.dropped + self.lost
 
 
 class BrowserCamera(Source):
     """Yields what the camera of a page sends, from page to page and from connection to connection.
 
-    It is open once a page has sent a picture, and ends only when it is stopped. The pictures carry the times of their
-    arrival. `join`, `put` and `leave` are for the server's thread, all else for the thread that reads.
+    It is there at once, with the facts of a black picture, and has those of the first picture as soon as that has come.
+    The pictures carry the times of their arrival. It ends only when it is stopped. `account`, `join`, `put` and `leave`
+    are for the server's thread, all else for the thread that reads.
 
     Args:
         want_key: Called when the next frame has to be a key frame. Thread-safe.
@@ -66,17 +73,20 @@ class BrowserCamera(Source):
 
     def __init__(self, want_key: Callable[[], None] = lambda: None) -> None:
         self.signal = Signal()
+        self.signal.lose("no page sends its camera yet")
         self._loss_notes = LossNotes("the page's camera")
         self._want_key = want_key
         self._wanted_key_seconds = 0.0
         self._changed = threading.Condition()
         self._waiting: deque[Arrived] = deque()
         self._stretch = 0
-        self._is_joined = self._is_stopped = False
+        self._arrived_seconds = 0.0
+        self._is_stopped = False
         self._decoder: Decoder | None = None
         self._decoded_stretch = -1, ""
-        self._account = _Account()
-        self._settled = 0  # frames that earlier pages dropped or lost
+        self._page = ""
+        self._accounts: dict[str, _Account] = {}  # by page
+        self._missing_before = 0  # of pages whose accounts are closed
         self._dropped_here: Counter[str] = Counter()
         self._begin_seconds: float | None = None
         self._last_pts = -1
@@ -90,35 +100,41 @@ class BrowserCamera(Source):
         taken; "decode": could not be decoded, at all or in time.
         """
         with self._changed:
-            in_browser = self._settled + self._account.dropped + self._account.lost
+            in_browser = self._missing_before + sum(account.missing for account in self._accounts.values())
             return +(self._dropped_here + Counter(browser=in_browser))
 
     def origin(self, frame: Frame) -> dict[str, float | None]:
         """Return the number and the time that the page gave to a recent frame of this source."""
-        header = self._origins.get(frame.picture.pts or 0)
+        header = self._origins.get(-1 if frame.picture.pts is None else frame.picture.pts)
         return {
             "camera_sequence": header.sequence if header else None,
             "captured_ms": header.captured_ms if header else None,
         }
 
-    def join(self, page: str, captured: int, dropped: int) -> None:
-        """Let a page send from now on, which has captured and dropped so many frames before."""
+    def account(self, page: str, captured: int, dropped: int) -> None:
+        """Account for the frames that a page has captured so far, each of which it has sent or dropped."""
         with self._changed:
-            if page != self._account.page:
-                self._settled += self._account.dropped + self._account.lost
-                self._account = _Account(page)
-            account = self._account
+            account = self._accounts.setdefault(page, _Account())
             account.dropped = max(account.dropped, dropped)
-            account.lost = max(captured - dropped - account.received, account.lost)
+            account.lost = max(captured - account.dropped - account.received, account.lost)
+            while len(self._accounts) > _MOST_ACCOUNTS:
+                oldest = next(iter(self._accounts))
+                self._missing_before += self._accounts.pop(oldest).missing
+
+    def join(self, page: str) -> None:
+        """Let a page send from now on, which is accounted for."""
+        with self._changed:
+            self._page = page
             self._stretch += 1
-            self._is_joined = True
 
     def put(self, header: FrameHeader, payload: memoryview) -> None:
         """Take a frame of the page that has joined."""
         with self._changed:
-            self._account.received += 1
-            self._account.dropped = max(self._account.dropped, header.dropped)
-            self._waiting.append(Arrived(header, payload, time.perf_counter(), self._stretch))
+            account = self._accounts.setdefault(self._page, _Account())
+            account.received += 1
+            account.dropped = max(account.dropped, header.dropped)
+            self._arrived_seconds = time.perf_counter()
+            self._waiting.append(Arrived(header, payload, self._arrived_seconds, self._stretch))
             if self._is_too_much():
                 self._dropped_here["decode"] += len(self._waiting)
                 self._waiting.clear()
@@ -128,27 +144,21 @@ class BrowserCamera(Source):
     def leave(self) -> None:
         """The page sends no more."""
         with self._changed:
-            self._is_joined = False
-            self._changed.notify_all()
-
-    def opened(self) -> Source:
-        """Wait for the first picture. Raises GivenUp if the source was stopped."""
-        first = self._next_picture()
-        if first is None:
-            raise GivenUp
-        self._drop("start")
-        self.media = conditioned(media_of(first, time_base=_TIME_BASE))
-        return self
+            self._lose("no page sends its camera")
 
     def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
-        while not until.is_set() and (picture := self._next_picture()) is not None:
-            self._drop("start")
-            on_frame(Frame(picture=picture))
+        while not (until.is_set() or self._is_stopped):
+            picture = self._next_picture(_POLL_SECONDS)
+            if picture is not None:
+                self._drop("start")
+                on_frame(Frame(picture=picture))
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
-        conditioner = Conditioner(self.name, self.media)
+        pictures = iter(self._next_picture, None)
         try:
-            for index, picture in enumerate(conditioner.pictures(iter(self._next_picture, None))):
+            first = list(islice(pictures, 1))  # from then on the media are known
+            conditioner = Conditioner(self.name, self.media)
+            for index, picture in enumerate(conditioner.pictures(chain(first, pictures))):
                 assert self._begin_seconds is not None and picture.time is not None  # it was stamped
                 yield Frame(picture=picture, index=index, captured_seconds=self._begin_seconds + picture.time)
         finally:
@@ -162,24 +172,28 @@ class BrowserCamera(Source):
     def close(self) -> None:
         pass
 
-    def _next_picture(self) -> av.VideoFrame | None:
-        """Wait for the next picture that can be decoded; None once the source is stopped."""
-        while (arrived := self._next_arrived()) is not None:
+    def _next_picture(self, patience_seconds: float = math.inf) -> av.VideoFrame | None:
+        """Wait for the next picture that can be decoded; None if none came in time, or the source is stopped."""
+        while (arrived := self._next_arrived(patience_seconds)) is not None:
             picture = self._decoder_for(arrived)(arrived.header, arrived.payload)
             if picture is not None:
-                self._found(arrived.seconds)
+                self._found(picture, arrived.seconds)
                 return self._stamped(picture, arrived)
             self._drop("decode")
             self._ask_for_key()
         return None
 
-    def _next_arrived(self) -> Arrived | None:
+    def _next_arrived(self, patience_seconds: float) -> Arrived | None:
         with self._changed:
-            while not self._is_stopped:
-                if self._changed.wait_for(lambda: self._waiting or self._is_stopped, timeout=_STALL_SECONDS):
-                    return None if self._is_stopped else self._waiting.popleft()
-                self._lose("its page is closed" if not self._is_joined else f"no picture for {_STALL_SECONDS:g} s")
-        return None
+            deadline_seconds = time.perf_counter() + patience_seconds
+            while not (self._waiting or self._is_stopped):
+                now_seconds = time.perf_counter()
+                if now_seconds > deadline_seconds:
+                    return None
+                if now_seconds > self._arrived_seconds + _STALL_SECONDS and not self.signal.problem:
+                    self._lose(f"no picture for {_STALL_SECONDS:g} s")
+                self._changed.wait(_POLL_SECONDS)
+            return None if self._is_stopped else self._waiting.popleft()
 
     def _decoder_for(self, arrived: Arrived) -> Decoder:
         stretch = arrived.stretch, arrived.header.codec
@@ -189,7 +203,7 @@ class BrowserCamera(Source):
 
     def _stamped(self, picture: av.VideoFrame, arrived: Arrived) -> av.VideoFrame:
         """Give a picture the time of its arrival, later for each."""
-        self._begin_seconds = arrived.seconds if self._begin_seconds is None else self._begin_seconds
+        assert self._begin_seconds is not None  # it was found
         self._last_pts = max(int((arrived.seconds - self._begin_seconds) / _TIME_BASE), self._last_pts + 1)
         picture.pts, picture.time_base, picture.duration = self._last_pts, _TIME_BASE, 0
         if len(self._origins) >= _REMEMBERED:
@@ -216,6 +230,10 @@ class BrowserCamera(Source):
             self._loss_notes.lost(problem)
             self.signal.lose(problem)
 
-    def _found(self, now_seconds: float) -> None:
-        self._loss_notes.came(self.signal.lost_seconds())
+    def _found(self, picture: av.VideoFrame, now_seconds: float) -> None:
+        if self._begin_seconds is None:
+            self._begin_seconds = now_seconds
+            self.media = conditioned(media_of(picture, time_base=_TIME_BASE))
+        else:
+            self._loss_notes.came(self.signal.lost_seconds())
         self.signal.came(now_seconds)

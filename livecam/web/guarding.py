@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection
-from typing import Any
 
 from aiohttp import web
 
@@ -37,11 +37,17 @@ class Arrivals:
         return is_too_many
 
 
-def make_room(server: web.Server, kept: Collection[Any]) -> None:
-    """Close the oldest connections if there are too many, apart from those whose protocols are kept."""
-    others = [protocol for protocol in server.connections if protocol not in kept]
-    for protocol in others[: max(len(others) - _MOST_OTHERS, 0)]:
-        protocol.force_close()
+def make_room(server: web.Server, kept: Collection[web.RequestHandler]) -> None:
+    """Break off the oldest connections if there are too many, apart from those that are kept."""
+    others = [connection for connection in server.connections if connection not in kept]
+    for connection in others[: max(len(others) - _MOST_OTHERS, 0)]:
+        break_off(connection)
+
+
+def break_off(connection: web.RequestHandler) -> None:
+    """End a connection at once, even if the other side does not read what was sent."""
+    if isinstance(connection.transport, asyncio.Transport):
+        connection.transport.abort()
 
 
 def add_headers(request: web.Request, response: web.StreamResponse) -> None:

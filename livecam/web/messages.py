@@ -35,7 +35,7 @@ class Hello:
         page: A name that the page made for itself when it was loaded, and keeps when it connects again.
         role: "camera" to send the pictures of a camera, or "viewer".
         decodes: The codecs that the page can show, the best first.
-        captured: How many frames the page had captured before and has sent or dropped.
+        captured: How many frames the page has captured so far, each of which it has sent or dropped.
         dropped: How many of them it has dropped itself.
     """
 
@@ -175,8 +175,9 @@ def _is_share(value: Any) -> bool:
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("method", "layer", "view", "colormap"), _is_text),
     "target": lambda value: value is None or _is_text(value),
-    "top": lambda value: _is_count(value) and 1 <= value <= 100,
-    **dict.fromkeys(("opacity", "threshold"), _is_share),
+    "top": lambda value: value is None or (_is_count(value) and 1 <= value <= 100),
+    "opacity": _is_share,
+    "threshold": lambda value: _is_share(value) or _is_text(value),
     **dict.fromkeys(("steady", "mirror", "paused"), _is_flag),
 }
 """What a page may set, with the check of its values' form."""

@@ -15,14 +15,19 @@ from livecam.web.publishing import Encoded
 
 _MOST_PICTURES = 4
 """So many pictures of a source may wait for a page that reads slowly."""
+_MOST_UNDERWAY = 16
+"""So many pictures may have been sent that have not arrived yet: half a second of video."""
 _MOST_TEXTS = 200
 
 
 class Page:
     """A page that is connected.
 
-    A page that reads slowly gets the newest pictures: if too many of a source wait, they are dropped, and so are all
-    that follow up to the next key frame. For the thread of the server's loop only.
+    A page that receives slowly gets the newest pictures: if too many of a source wait, they are dropped, and so are all
+    that follow up to the next key frame. A ping goes with each picture, since its pong comes back only when the picture
+    has arrived, however much would have room in between: a tunnel holds seconds of video.
+
+    For the thread of the server's loop only.
 
     Args:
         hello: What it said first.
@@ -32,7 +37,6 @@ class Page:
 
     Attributes:
         codec: The codec in which it gets pictures.
-        dropped: How many pictures it did not get since it read too slowly.
     """
 
     def __init__(
@@ -44,7 +48,6 @@ class Page:
     ) -> None:
         self.hello = hello
         self.codec = hello.decodes[0]
-        self.dropped = 0
         self.hang_up = hang_up
         self._socket = socket
         self._want_key = want_key
@@ -52,6 +55,7 @@ class Page:
         self._pictures: deque[Encoded] = deque()
         self._following: set[int] = set()  # the sources of which it has all pictures since a key frame
         self._behind: set[int] = set()  # those of which it did not get a picture
+        self._underway = 0
         self._state: dict[str, Any] | None = None
         self._labels: Any = None  # those that it has got
         self._has_news = asyncio.Event()
@@ -74,7 +78,7 @@ class Page:
         self._has_news.set()
 
     def offer(self, encoded: Encoded) -> None:
-        """Send a picture, unless the page reads too slowly."""
+        """Send a picture, unless the page receives too slowly."""
         source = encoded.source
         self._has_news.set()
         if encoded.is_key:
@@ -84,26 +88,37 @@ class Page:
         if source in self._following:
             self._pictures.append(encoded)
         else:
-            self._miss(source, 1)
+            self._behind.add(source)
         if self._waiting_of(source) > _MOST_PICTURES:
             self._following.discard(source)
+            self._behind.add(source)
             self._drop_waiting(source)
+
+    def confirm(self) -> None:
+        """Note that a picture has arrived."""
+        self._underway = max(self._underway - 1, 0)
+        self._has_news.set()
 
     async def write(self) -> None:
         """Send what waits, until the connection breaks."""
         while True:
             await self._has_news.wait()
             self._has_news.clear()
-            while self.waiting or self._state is not None:
+            while self._texts or self._state is not None or self._may_send_picture:
                 await self._send_next()
-            for source in self._behind - self._following:
-                self._want_key(source)
-            self._behind.clear()
+            if self._underway < _MOST_UNDERWAY:
+                for source in self._behind - self._following:
+                    self._want_key(source)
+                self._behind.clear()
 
     async def say_goodbye(self, reason: str) -> None:
         """Tell the page that it shall not come back, and why."""
         await self._socket.send_str(json.dumps({"type": "bye", "reason": reason}))
         await self._socket.close(code=1001)
+
+    @property
+    def _may_send_picture(self) -> bool:
+        return bool(self._pictures) and self._underway < _MOST_UNDERWAY
 
     async def _send_next(self) -> None:
         if self._texts:
@@ -111,7 +126,9 @@ class Page:
         elif self._state is not None:
             await self._socket.send_str(self._state_message())
         else:
+            self._underway += 1
             await self._socket.send_bytes(self._pictures.popleft().message)
+            await self._socket.ping()
 
     def _state_message(self) -> str:
         assert self._state is not None
@@ -125,9 +142,4 @@ class Page:
         return sum(waiting.source == source for waiting in self._pictures)
 
     def _drop_waiting(self, source: int) -> None:
-        self._miss(source, self._waiting_of(source))
         self._pictures = deque(waiting for waiting in self._pictures if waiting.source != source)
-
-    def _miss(self, source: int, pictures: int) -> None:
-        self.dropped += pictures
-        self._behind.add(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +13,9 @@ import av
 
 from livecam.web.encoding import ENCODERS, Encoder, form_of, to_encode
 from livecam.web.messages import packed
+
+_KEY_INTERVAL_SECONDS = 0.3
+"""The shortest time between two key frames that pages ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +46,34 @@ class _Channel:
         self._sequence = 0
         self._encoders: dict[str, tuple[tuple[int, ...], Encoder]] = {}
         self._encoded_sequence = -1
+        self._key_seconds = -math.inf
 
     def put(self, picture: av.VideoFrame, facts: dict[str, Any]) -> None:
         self.newest = _Published(self._sequence, picture, facts, time.perf_counter())
         self._sequence += 1
 
     @property
+    def is_new(self) -> bool:
+        """True if the newest picture was not taken yet."""
+        return self.newest is not None and self.newest.sequence > self._encoded_sequence
+
+    @property
     def has_work(self) -> bool:
-        return self.newest is not None and (self.wants_key or self.newest.sequence > self._encoded_sequence)
+        """True if the newest picture is to be encoded now."""
+        return self.is_new or (self.newest is not None and self._is_key_due)
 
     def take(self) -> tuple[_Published, bool]:
-        """Return the newest picture, and True if a key frame is wanted."""
+        """Return the newest picture, and True if it has to become a key frame."""
         assert self.newest is not None
-        wants_key, self.wants_key = self.wants_key, False
+        is_key = self._is_key_due
+        if is_key:
+            self.wants_key, self._key_seconds = False, time.perf_counter()
         self._encoded_sequence = self.newest.sequence
-        return self.newest, wants_key
+        return self.newest, is_key
+
+    @property
+    def _is_key_due(self) -> bool:
+        return self.wants_key and time.perf_counter() > self._key_seconds + _KEY_INTERVAL_SECONDS
 
     def encoded(self, published: _Published, codec: str, *, is_key: bool) -> Encoded:
         picture = to_encode(published.picture)
@@ -101,7 +118,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._channels: dict[int, _Channel] = {}
         self._codecs: frozenset[str] = frozenset()
-        self._is_closed = False
+        self._is_encoding = self._is_closed = False
 
     def put(self, source: int, picture: av.VideoFrame, facts: dict[str, Any]) -> None:
         """Take the newest picture of the source with this number, and its facts for the header."""
@@ -121,6 +138,11 @@ class Publisher:
                 channel.wants_key = channel.wants_key or source in (None, number)
             self._changed.notify_all()
 
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until no new picture waits to be encoded, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or not self._has_new(), timeout_seconds)
+
     def close(self) -> None:
         """Make `run` return."""
         with self._changed:
@@ -129,16 +151,28 @@ class Publisher:
 
     def run(self) -> None:
         """Encode until it is closed."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_closed or self._has_work())
-                if self._is_closed:
-                    return
-                codecs = self._codecs
-                taken = [(channel, *channel.take()) for channel in self._channels.values() if channel.has_work]
-            for channel, published, is_key in taken:
-                for codec in sorted(codecs):
+        while (taken := self._take()) is not None:
+            codecs, works = taken
+            for channel, published, is_key in works:
+                for codec in codecs:
                     self._deliver(channel.encoded(published, codec, is_key=is_key))
+
+    def _take(self) -> tuple[list[str], list[tuple[_Channel, _Published, bool]]] | None:
+        """Wait for pictures to encode, and return them with the codecs; None once it is closed."""
+        with self._changed:
+            self._is_encoding = False
+            self._changed.notify_all()
+            while not (self._is_closed or self._has_work()):
+                self._changed.wait(_KEY_INTERVAL_SECONDS)
+            if self._is_closed:
+                return None
+            self._is_encoding = True
+            works = [(channel, *channel.take()) for channel in self._channels.values() if channel.has_work]
+            return sorted(self._codecs), works
 
     def _has_work(self) -> bool:
         return bool(self._codecs) and any(channel.has_work for channel in self._channels.values())
+
+    def _has_new(self) -> bool:
+        is_new = any(channel.is_new for channel in self._channels.values())
+        return bool(self._codecs) and (self._is_encoding or is_new)

@@ -27,7 +27,7 @@ _CLOSE_SECONDS = 0.9
 class WebServer:
     """Serves a page that shows a live run, and may send its camera's pictures. Use it as a context manager.
 
-    All methods are thread-safe, and none but `close` waits.
+    All methods are thread-safe, and none but `flush` and `close` waits.
 
     Args:
         options: Where it listens.
@@ -73,6 +73,10 @@ class WebServer:
         """
         self._raise_failure()
         self._publisher.put(source, picture, facts)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until what was published is encoded and on its way, at most for the timeout."""
+        self._publisher.flush(timeout_seconds)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Tell all pages the state of the run, if it has changed; newer ones replace those of a quarter of a second."""

@@ -9,13 +9,14 @@ import mimetypes
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from livecam.web.camera import BrowserCamera
-from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, make_room
+from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, break_off, make_room
 from livecam.web.listening import Listener
 from livecam.web.messages import (
     LARGEST_BYTES,
@@ -150,7 +151,11 @@ class Service:
         if self._arrivals.is_too_many(request.remote or ""):
             raise web.HTTPTooManyRequests
         socket = web.WebSocketResponse(
-            heartbeat=_HEARTBEAT_SECONDS, compress=False, max_msg_size=LARGEST_BYTES, timeout=_GOODBYE_SECONDS
+            heartbeat=_HEARTBEAT_SECONDS,
+            autoping=False,  # pongs confirm pictures
+            compress=False,
+            max_msg_size=LARGEST_BYTES,
+            timeout=_GOODBYE_SECONDS,
         )
         await socket.prepare(request)
         try:
@@ -165,7 +170,7 @@ class Service:
         self._check_origin(request)
         hello = await _hello(socket)
         self._check(hello)
-        page = Page(hello, socket, self._publisher.want_key, request.protocol.force_close)
+        page = Page(hello, socket, self._publisher.want_key, partial(break_off, request.protocol))
         self._enter(page, request.protocol)
         writing = asyncio.create_task(page.write())
         try:
@@ -174,6 +179,10 @@ class Service:
                     self._take_frame(page, message.data)
                 elif message.type is WSMsgType.TEXT:
                     self._take(page, parsed(message.data))
+                elif message.type is WSMsgType.PONG:
+                    page.confirm()
+                elif message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
         finally:
             writing.cancel()
             self._leave(page)
@@ -188,26 +197,38 @@ class Service:
             raise _Refused(_BAD_TOKEN, "the token of the URL is wrong; take the URL that livecam printed")
         if len(self.pages) >= MOST_PAGES:
             raise _Refused(_TOO_MANY, f"{MOST_PAGES} pages are connected, which is the most")
-        used = self._camera_page
-        if self._wants_camera_of(hello) and used is not None and (used.hello.page != hello.page or not hello.page):
+        if hello.role == "camera" and self._is_camera_of_another(hello):
             raise _Refused(_CAMERA_IN_USE, "another page's camera is in use; this one may look on")
 
-    def _wants_camera_of(self, hello: Hello) -> bool:
-        return self._camera is not None and hello.role == "camera"
+    def _is_camera_of_another(self, hello: Hello) -> bool:
+        used = self._camera_page
+        return used is not None and (used.hello.page != hello.page or not hello.page)
 
     def _enter(self, page: Page, protocol: Any) -> None:
-        if self._camera is not None and self._wants_camera_of(page.hello):
-            if self._camera_page is not None:  # its own connection before, which broke
-                self._camera_page.hang_up()
-            self._camera_page = page
-            self._camera.join(page.hello.page, page.hello.captured, page.hello.dropped)
+        hello = page.hello
+        is_wanted = self._camera is not None and not self._is_camera_of_another(hello)
+        if self._camera is not None:
+            self._join(self._camera, page)
         self.pages.append(page)
         self._kept[page] = protocol
-        page.tell(type="welcome", sources=self._state.get("sources", []), camera=self._camera is not None)
+        page.tell(type="welcome", sources=self._state.get("sources", []), camera=is_wanted)
         if self._state:
             page.tell_state(self._state)
         self._look()
         self._publisher.want_key()
+
+    def _join(self, camera: BrowserCamera, page: Page) -> None:
+        """Account for what a page has captured, and take its camera's frames from now on if it sends them."""
+        hello, used = page.hello, self._camera_page
+        if hello.captured:
+            camera.account(hello.page, hello.captured, hello.dropped)
+        if used is not None and not self._is_camera_of_another(hello):  # its connection before, which may be broken
+            self._camera_page = None
+            used.hang_up()
+            camera.leave()
+        if hello.role == "camera":
+            self._camera_page = page
+            camera.join(hello.page)
 
     def _leave(self, page: Page) -> None:
         self.pages.remove(page)
