@@ -88,16 +88,24 @@ class Chromium:
         """The number of the process and of its group."""
         return self._process.pid
 
-    def open(self, url: str, *, width: int = 1280, height: int = 800) -> Page:
-        """Open a page in a window of its own; as a context manager it is closed at the end."""
-        window = {"url": "about:blank", "newWindow": True, "width": width, "height": height}
-        target = self.call("Target.createTarget", **window)["targetId"]
+    def open(self, url: str, *, script: str = "") -> Page:
+        """Open a page in a window of its own, run a script before all others of it, and wait until it is loaded.
+
+        As a context manager the page is closed at the end.
+        """
+        target = self.call("Target.createTarget", url="about:blank", newWindow=True)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, target, session)
         for domain in ("Runtime", "Log", "Page"):
             page.call(f"{domain}.enable")
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         page.call("Page.navigate", url=url)
+        page.wait_for("document.readyState === 'complete'")
         return page
+
+    def save_into(self, folder: Path) -> None:
+        """Save the downloads of all pages in a folder from now on."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def call(self, method: str, *, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol, and return its result."""
@@ -166,7 +174,8 @@ class Page:
         guarded = f"(async () => {{ try {{ return await ({script}) }} catch {{ return null }} }})()"
         while not (value := self.evaluate(guarded)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not so within {seconds:g} s: {script}; problems of the page: {self.problems}")
+                said = self.evaluate("document.body.innerText")
+                raise TimeoutError(f"not so within {seconds:g} s: {script}; problems: {self.problems}; it says: {said}")
             time.sleep(_LOOK_SECONDS)
         return value
 
@@ -191,6 +200,16 @@ class Page:
 
 def _described(details: dict[str, Any]) -> str:
     return details.get("exception", {}).get("description") or details["text"]
+
+
+def saved_file(folder: Path) -> Path:
+    """Wait for the only file that is saved in a folder, until it is whole; before, its name ends otherwise."""
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while not (whole := [path for path in folder.iterdir() if path.suffix != ".crdownload"]):
+        assert time.monotonic() < deadline
+        time.sleep(_LOOK_SECONDS)
+    (path,) = whole
+    return path
 
 
 def write_y4m(path: Path, pictures: Iterable[av.VideoFrame], fps: int) -> Path:

@@ -11,11 +11,11 @@ from livecam.scene import Scene
 from tests.support.chromium import write_y4m
 from tests.support.clips import numbered_picture
 
-LABEL = "star"
+LABEL = "cross"
 FPS, FRAMES = 30, 120
 WIDTH, HEIGHT = 320, 180
 _STRIP = HEIGHT // 7
-_SCENE = Scene(seed=3, shapes=(LABEL,), width=WIDTH, height=HEIGHT - _STRIP)
+_SCENE = Scene(seed=6, shapes=(LABEL,), width=WIDTH, height=HEIGHT - _STRIP)
 
 
 def film(path: Path) -> Path:

@@ -33,6 +33,7 @@ SETTINGS: dict[str, Any] = {
     "mirror": False,
     "paused": False,
 }
+_STATE_SECONDS = 0.1
 
 
 class StandIn:
@@ -43,27 +44,28 @@ class StandIn:
         self.stopping = threading.Event()
         self._has_camera = has_camera
         self._settings = dict(SETTINGS)
-        self._shown = 0
+        self._read = self._shown = 0
         self._begin = time.perf_counter()
 
     def run(self) -> None:
         source = self.server.camera if self._has_camera else open_live("demo:", LiveOptions())
-        threading.Thread(target=self._stop_later, args=(source,), daemon=True).start()
-        self.server.set_state({"model": "shapes", "problem": "waiting for the camera"})
+        threading.Thread(target=self._watch, args=(source,), daemon=True).start()
         source = source.opened()
         for frame in self._frames(source):
             self._obey()
+            self._read += 1
             if not self._settings["paused"]:
                 self._shown += 1
                 facts = self._facts(frame)
                 self.server.publish(0, frame.picture.reformat(format="yuv420p"), facts)
-            self.server.set_state(self._state(source, frame))
 
     def _frames(self, source: Any) -> Iterator[Frame]:
         yield from source.frames(lambda packet: None)
 
-    def _stop_later(self, source: Any) -> None:
-        self.stopping.wait()
+    def _watch(self, source: Any) -> None:
+        """Keep the state up to date, also while no frame comes, and stop the source in the end."""
+        while not self.stopping.wait(_STATE_SECONDS):
+            self.server.set_state(self._state(source))
         source.stop()
 
     def _obey(self) -> None:
@@ -88,15 +90,15 @@ class StandIn:
         latency_ms = 1e3 * (time.perf_counter() - frame.captured_seconds)
         return {"classes": explained, "best": best[:5], "latency_ms": latency_ms, **origin}
 
-    def _state(self, source: Any, frame: Frame) -> dict[str, Any]:
+    def _state(self, source: Any) -> dict[str, Any]:
         seconds = max(time.perf_counter() - self._begin, 0.1)
         dropped = dict(self.server.camera.dropped)
         ledger = {
             "source": 0,
-            "read": frame.index + 1 + sum(dropped.values()),
+            "read": self._read + sum(dropped.values()),
             "shown": self._shown,
-            "dropped": {**dropped, "pause": frame.index + 1 - self._shown},
-            "in_fps": round(frame.index / seconds, 1),
+            "dropped": {**dropped, "pause": self._read - self._shown},
+            "in_fps": round(self._read / seconds, 1),
             "out_fps": round(self._shown / seconds, 1),
             "latency_ms": {"p50": 4.0, "p99": 9.0},
         }

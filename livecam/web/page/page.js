@@ -72,7 +72,7 @@ function connectionChanged(connectionState) {
 
 function stateChanged(message) {
   state = { ...state, ...message };
-  before ??= structuredClone(state.ledger);
+  before ??= structuredClone(state.ledger ?? []);
   if (state.sources) pictures.arrange(state.sources);
   settings.show(state);
   showState(state);

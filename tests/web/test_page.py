@@ -1,0 +1,102 @@
+"""The page in a real browser, with a server that publishes pictures which spell their number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import av
+import pytest
+
+from livecam.web.server import WebOptions, WebServer
+from tests.support.chromium import Chromium, Page
+from tests.support.clips import number_in, numbered_picture
+from tests.web.canvas import drawn, record
+
+SIZE = 160, 90
+STATE = {
+    "model": "shapes",
+    "sources": [{"name": "numbers", "width": SIZE[0], "height": SIZE[1]}],
+    "settings": None,
+    "choices": None,
+    "waits_for": None,
+    "ledger": [],
+    "problem": None,
+}
+IS_CONNECTED = "livecam.status().connection === 'connected'"
+WITHOUT_H264 = "delete window.VideoDecoder; delete window.VideoEncoder"
+BUSY = "setTimeout(() => { const end = performance.now() + 500; while (performance.now() < end); })"
+
+
+@pytest.fixture
+def server() -> Iterator[WebServer]:
+    with WebServer(WebOptions(port=0)) as server:
+        server.set_state(STATE)
+        yield server
+
+
+def publish(server: WebServer, numbers: range) -> None:
+    for number in numbers:
+        picture = av.VideoFrame.from_ndarray(numbered_picture(number, *SIZE), format="rgb24")
+        said = {"label": str(number), "score": 1.0, "index": number, "text": "100%"}
+        server.publish(0, picture.reformat(format="yuv420p"), {"classes": [said], "best": [said]})
+        time.sleep(0.005)
+
+
+def shows(number: int) -> str:
+    return f"drawn.length && drawn.at(-1).classes[0].label === '{number}'"
+
+
+def assert_all_are_of_their_own_picture(page: Page) -> None:
+    for facts, pixels in drawn(page):
+        assert number_in(pixels) == facts["classes"][0]["index"]
+
+
+@pytest.mark.parametrize("script", [""])
+def test_what_is_said_is_of_the_picture_that_is_drawn_also_in_a_page_that_was_busy(
+    chromium: Chromium, server: WebServer, script: str
+) -> None:
+    with chromium.open(server.url, script=script) as page:
+        page.wait_for(IS_CONNECTED)
+        record(page)
+        publish(server, range(20))
+        page.wait_for(shows(19))
+        page.evaluate(BUSY)
+        publish(server, range(20, 100))
+        page.wait_for(shows(99))
+        assert_all_are_of_their_own_picture(page)
+        assert {facts["codec"] for facts, _ in drawn(page)} == {"jpeg" if script else "h264"}
+        assert page.problems == []
+
+
+def test_a_late_page_gets_the_last_picture_of_a_paused_run(chromium: Chromium, server: WebServer) -> None:
+    publish(server, range(3))
+    with chromium.open(server.url) as page:
+        page.wait_for("livecam.status().explained.some(({label}) => label === '2')")
+
+
+def test_a_wrong_address_is_told_and_not_tried_again(chromium: Chromium, server: WebServer) -> None:
+    address, _, _ = server.url.partition("#")
+    with chromium.open(f"{address}#wrong") as page:
+        page.wait_for("livecam.status().connection === 'ended'")
+        assert "token" in page.evaluate("document.body.innerText")
+    assert server.pages == 0
+
+
+def test_a_run_that_has_ended_says_why(chromium: Chromium, server: WebServer) -> None:
+    with chromium.open(server.url) as page:
+        page.wait_for(IS_CONNECTED)
+        server.close("Ctrl-C was pressed")
+        page.wait_for("livecam.status().connection === 'ended'")
+        assert "Ctrl-C was pressed" in page.evaluate("document.body.innerText")
+
+
+@pytest.mark.parametrize(("width", "height", "phone"), [(1280, 713, False), (900, 600, False), (360, 640, True)])
+def test_the_page_fits(chromium: Chromium, server: WebServer, width: int, height: int, phone: bool) -> None:
+    with chromium.open(server.url) as page:
+        page.appear(width=width, height=height, phone=phone)
+        page.wait_for(IS_CONNECTED)
+        publish(server, range(3))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if not phone:
+            assert page.evaluate("document.documentElement.scrollHeight") <= height
