@@ -40,6 +40,7 @@ let state = {};
 let before = null; // the ledger as it was when the page came
 let shown = 0; // pictures of the first source, each once
 let identity = null; // of the newest of them
+let isRoundTrip = false; // the latencies are those of this page's own camera
 let classesMs = 0;
 let answerTimer = 0;
 let hasCamera = false, wasAsked = false, trouble = null, ending = null;
@@ -178,6 +179,8 @@ function drawn(tile, facts) {
   const roundTripMs = isOwn ? performance.now() - facts.captured_ms : null;
   if (tile === pictures.tiles[0]) count(facts);
   if (tile === pictures.chosen) {
+    if (isRoundTrip !== isOwn) latencies.clear();
+    isRoundTrip = isOwn;
     latencies.add(roundTripMs ?? facts.latency_ms);
     showClasses(facts);
   }
@@ -205,7 +208,7 @@ setInterval(() => {
   const facts = pictures.chosen?.facts;
   if (document.hidden) return;
   if (facts) classes.show(facts);
-  const isRoundTrip = camera.isOn && facts?.captured_ms != null;
+  for (const tile of pictures.tiles) tile.describe();
   showFigures(state.ledger?.[pictures.place], status(), isRoundTrip);
 }, SHOW_EVERY_MS);
 

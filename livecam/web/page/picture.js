@@ -32,7 +32,8 @@ export class Tile {
     this.#shown = shown;
     this.#askForKey = askForKey;
     this.canvas = document.createElement("canvas");
-    this.canvas.setAttribute("role", "img");
+    this.canvas.role = "img";
+    this.canvas.ariaLabel = "no picture yet";
     this.facts = null;
   }
 
@@ -97,6 +98,11 @@ export class Tile {
     canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0, width, height);
     this.facts = facts;
     this.#shown(facts);
+  }
+
+  /** Tell readers of screens what the picture shows. */
+  describe() {
+    if (this.facts) this.canvas.ariaLabel = `explained: ${this.facts.classes.map(({ label }) => label).join(", ")}`;
   }
 
   /** Save the picture as PNG. */
