@@ -8,6 +8,7 @@ export class Camera {
   #take;
   #stopped;
   #stop = () => {};
+  #turn = 0;
 
   /** @param stopped Called if a source ends by itself, such as a camera that is unplugged. */
   constructor(take, stopped) {
@@ -20,7 +21,8 @@ export class Camera {
   /** Open a camera: that with the id if it is there, else the one at the back of a phone. Raises as `getUserMedia`. */
   async startCamera(deviceId) {
     const which = deviceId ? { deviceId: { ideal: deviceId } } : { facingMode: { ideal: "environment" } };
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { ...WANTED, ...which }, audio: false });
+    const opening = navigator.mediaDevices.getUserMedia({ video: { ...WANTED, ...which }, audio: false });
+    const stream = await this.#opened(opening, (late) => late.getTracks().forEach((track) => track.stop()));
     const [track] = stream.getVideoTracks();
     this.#begin(track.label, () => track.stop());
     track.onended = () => this.#endByItself();
@@ -31,16 +33,26 @@ export class Camera {
 
   /** Play a video again and again, or show a picture. Raises an error if the browser cannot read it. */
   async startFile(file) {
-    if (file.type.startsWith("image/")) return this.#showStill(file, await createImageBitmap(file));
+    if (file.type.startsWith("image/")) return this.#showStill(file, await this.#opened(createImageBitmap(file)));
     const src = URL.createObjectURL(file);
     this.#begin(file.name, () => URL.revokeObjectURL(src));
     return this.#play({ src, loop: true });
   }
 
   stop() {
+    this.#turn++;
     this.isOn = false;
     this.#stop();
     this.#stop = () => {};
+  }
+
+  /** Wait for a source; if it was stopped meanwhile, such as for another one, raise an AbortError. */
+  async #opened(opening, giveUp = () => {}) {
+    const turn = ++this.#turn;
+    const source = await opening;
+    if (turn === this.#turn) return source;
+    giveUp(source);
+    throw new DOMException("stopped meanwhile", "AbortError");
   }
 
   #begin(name, stop) {
@@ -90,7 +102,7 @@ export class Camera {
     try {
       await video.play();
     } catch (error) {
-      this.stop();
+      if (isPlaying) this.stop();
       throw error;
     }
   }

@@ -9,6 +9,7 @@ import { Sender } from "./sender.js";
 
 const SHOW_EVERY_MS = 200;
 const ANSWER_MS = 2500;
+const LOOK_AGAIN_MS = 2000;
 const CAMERA_NAME = "browser:"; // what livecam calls the camera of a page
 const NO_FIGURES = { read: 0, shown: 0, dropped: {} };
 
@@ -39,7 +40,6 @@ const camera = new Camera((image, width, height) => sender.take(image, width, he
 let state = {};
 let before = null; // the ledger as it was when the page came
 let shown = 0; // pictures of the first source, each once
-let identity = null; // of the newest of them
 let isRoundTrip = false; // the latencies are those of this page's own camera
 let classesMs = 0;
 let answerTimer = 0;
@@ -58,12 +58,18 @@ function hello() {
 }
 
 function welcome({ sources, camera: isWanted }) {
-  pictures.arrange(sources);
+  arrange(sources);
   pictures.reset();
-  hasCamera = sources.some(({ name }) => name === CAMERA_NAME);
+  hasCamera ||= isWanted;
   if (isWanted && !camera.isOn && !wasAsked) startCamera();
+  if (!isWanted && hasCamera) setTimeout(lookAgain, LOOK_AGAIN_MS);
   showCameras();
   tell();
+}
+
+/** The page that gave the camera may be gone, such as this one before it was loaded again. */
+function lookAgain() {
+  if (!shown && !camera.isOn) connection.renew();
 }
 
 function connectionChanged(connectionState) {
@@ -74,10 +80,15 @@ function connectionChanged(connectionState) {
 function stateChanged(message) {
   state = { ...state, ...message };
   before ??= structuredClone(state.ledger ?? []);
-  if (state.sources) pictures.arrange(state.sources);
+  if (state.sources) arrange(state.sources);
   settings.show(state);
   showState(state);
   tell();
+}
+
+function arrange(sources) {
+  pictures.arrange(sources);
+  hasCamera ||= sources.some(({ name }) => name === CAMERA_NAME);
 }
 
 function end(title, text) {
@@ -111,6 +122,7 @@ async function start(begin) {
   try {
     await begin();
   } catch (error) {
+    if (error.name === "AbortError") return;
     trouble = troubleOf(error);
   }
   connection.renew();
@@ -151,6 +163,7 @@ async function showCameras() {
 
 for (const id of ["start-camera", "restart-camera"]) element(id).onclick = () => startCamera();
 for (const button of document.querySelectorAll(".choose-file")) button.onclick = () => element("file").click();
+element("start-camera").hidden = !navigator.mediaDevices;
 element("stop-camera").onclick = stopCamera;
 element("file").onchange = ({ target }) => startFile(target.files[0]);
 element("camera").onchange = ({ target }) => {
@@ -177,22 +190,21 @@ addEventListener("drop", (event) => {
 function drawn(tile, facts) {
   const isOwn = facts.captured_ms !== null && sender.capturedMs.get(facts.camera_sequence) === facts.captured_ms;
   const roundTripMs = isOwn ? performance.now() - facts.captured_ms : null;
-  if (tile === pictures.tiles[0]) count(facts);
+  const isNew = identityOf(facts) !== tile.identity;
+  tile.identity = identityOf(facts);
+  if (isNew && tile === pictures.tiles[0] && shown++ === 0) tell();
   if (tile === pictures.chosen) {
     if (isRoundTrip !== isOwn) latencies.clear();
     isRoundTrip = isOwn;
-    latencies.add(roundTripMs ?? facts.latency_ms);
+    if (isNew) latencies.add(roundTripMs ?? facts.latency_ms);
     showClasses(facts);
   }
   dispatchEvent(new CustomEvent("livecam:drawn", { detail: { ...facts, round_trip_ms: roundTripMs } }));
 }
 
-/** A picture comes twice if it is drawn in another style, or again as a key frame. */
-function count({ camera_sequence, captured_ms, sequence }) {
-  const newest = captured_ms === null ? sequence : `${camera_sequence} of ${captured_ms}`;
-  if (newest !== identity) shown++;
-  identity = newest;
-  if (shown === 1) tell();
+/** A picture comes again if it is drawn in another style, or as a key frame for a page that has just come. */
+function identityOf({ camera_sequence, captured_ms, sequence }) {
+  return captured_ms === null ? sequence : `${camera_sequence} of ${captured_ms}`;
 }
 
 /** Another class is shown at once, with its picture, and scores as fast as they can be read. */
@@ -231,7 +243,7 @@ function status() {
   const entry = state.ledger?.[pictures.place] ?? NO_FIGURES;
   return {
     connection: connection.state,
-    captured: sender.captured || entry.read,
+    captured: sender.sent ? sender.captured : entry.read,
     sent: sender.sent,
     shown,
     dropped: droppedByPlace(entry),
@@ -250,7 +262,7 @@ function droppedByPlace(entry) {
   const old = before?.[pictures.place] ?? NO_FIGURES;
   const counts = Object.entries(entry.dropped).map(([place, number]) => [place, number - (old.dropped[place] ?? 0)]);
   const places = Object.fromEntries(counts.filter(([, number]) => number > 0));
-  if (!sender.captured) return places;
+  if (!sender.sent) return places;
   const browser = Math.max(places.browser ?? 0, sender.dropped);
   const undrawn = Math.max(entry.shown - old.shown - shown, 0);
   return { ...places, ...(browser && { browser }), ...(undrawn && { page: undrawn }) };
