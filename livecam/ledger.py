@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -95,7 +95,8 @@ class Ledger:
         carried: Those of them that were drawn with the map of an earlier frame.
         dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
             frame replaced them, "pause" if the picture was paused, "end" if the run ended first; "damaged" if damaged
-            ones are left out. Of several pictures also "explain" and "write", if that failed.
+            ones are left out; and the places of `Source.dropped`. Of several pictures also "explain" and "write", if
+            that failed.
         unreadable: Frames that the source should contain but that could not be decoded.
         damaged: Frames that were decoded with parts missing, or predicted from such: the decoder painted over them.
         failed_files: Why a file was not done, by its name, for each of several pictures that failed.
@@ -140,6 +141,12 @@ class Ledger:
         self.delivered += 1
         self.carried += age_frames > 0
         self.latency.add(time.perf_counter() - captured_seconds)
+
+    def count_dropped_before(self, dropped: Mapping[str, int]) -> None:
+        """Count frames that were dropped before they could be read: `dropped` are the totals so far, by place."""
+        for place, count in dropped.items():
+            self.read += count - self.dropped[place]
+            self.dropped[place] = count
 
     def end(self, *, on_their_way: int = 0) -> None:
         """Stop the clock of the run, and count the frames that were still in progress as dropped."""

@@ -16,6 +16,12 @@ ENGINES = ("auto", "eager", "compiled")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 FITS = ("stretch", "crop", "pad")
 DISPLAYS = ("explained", "every")
+SHOWN_IN = ("window", "browser")
+"""Where a live run is shown."""
+BROWSER = "browser:"
+"""The camera of a page as a source."""
+LOOPBACK = "127.0.0.1"
+"""The address of this machine that no other can reach."""
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 READ_VIDEO_ENDINGS = (

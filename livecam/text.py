@@ -42,6 +42,8 @@ def _shown(url: re.Match[str]) -> str:
 
 def number(value: float) -> str:
     """Return a number with three significant digits and no exponent: 58.2, 0.473, 1240."""
+    if not math.isfinite(value):
+        return str(value)
     places = 2 - math.floor(math.log10(abs(value))) if value else 2
     return f"{round(value, places):.{max(places, 0)}f}"
 

@@ -110,6 +110,8 @@ def test_what_would_control_the_terminal_is_shown_as_an_escape(text: str, shown:
         (9.999, "10.00"),
         (0.0, "0.00"),
         (-2e-7, "-0.000000200"),
+        (float("nan"), "nan"),
+        (-float("inf"), "-inf"),
     ],
 )
 def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:

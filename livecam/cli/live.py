@@ -31,6 +31,8 @@ from livecam.cli.options import (
     explainer_arguments,
     taken,
 )
+from livecam.cli.page import PAGE, shown_in
+from livecam.cli.terminal import print_text
 from livecam.names import DISPLAYS
 
 CAMERA = (
@@ -99,6 +101,7 @@ RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is sh
         *MODEL_SECTIONS,
         DRAWING,
         WINDOW,
+        PAGE,
         Section("Files", (RECORD, OVERWRITE, PREDICTIONS, REPORT)),
         SPEED,
     ],
@@ -106,14 +109,16 @@ RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is sh
 @click.argument("sources", type=FILE, metavar="[SOURCE...]", nargs=-1)
 @ends_well
 def live_command(sources: tuple[str, ...], **options: Any) -> None:
-    """Show live what the model looks at, in a window.
+    """Show live what the model looks at, in a window or in a browser.
 
     SOURCE is the number of a camera (default: 0), a device such as /dev/video0, a URL (rtsp, rtmp, http, tcp, udp,
-    rtp), a video file, or demo: for a generated scene. Several sources are explained together and shown side by side.
+    rtp), a video file, demo: for a generated scene, or browser: for the camera of whoever opens the page. Several
+    sources are explained together and shown side by side.
 
     The newest frame is explained next; frames that come too fast are dropped and counted. Press h in the window for the
     keys. `livecam doctor` lists the cameras.
     """
+    window = shown_in(options, sources)
     model = explainer_arguments(options, sources)
     explainer = partial(load_explainer, **model, runner_up=options["steady"])
     check_only_file(sources)
@@ -124,4 +129,13 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
 
     style = Style(**taken(options, DRAWING_OPTION_NAMES))
     source_options = LiveOptions(**taken(options, [option.name for option in (*CAMERA, *STREAMS, *PLAYBACK)]))
-    watch(sources or ("0",), explainer, options=source_options, style=style, model_name=model["model"], **options)
+    watch(
+        sources or ("0",),
+        explainer,
+        options=source_options,
+        style=style,
+        model_name=model["model"],
+        window=window,
+        on_url=print_text,
+        **options,
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from click import Option
@@ -14,7 +16,18 @@ from click import Option
 from livecam.cli.hints import HELP, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
 from livecam.models.default import default_model
-from livecam.names import BLENDS, COLORMAPS, ENGINES, FITS, LARGEST_BLUR_CELLS, METHODS, PRECISIONS, SCORES, VIEWS
+from livecam.names import (
+    BLENDS,
+    COLORMAPS,
+    ENGINES,
+    FITS,
+    LARGEST_BLUR_CELLS,
+    LOOPBACK,
+    METHODS,
+    PRECISIONS,
+    SCORES,
+    VIEWS,
+)
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,23 @@ class ForChannels(click.ParamType):
         if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
             self.fail(f"{value!r} is neither a number nor three of them, such as 0.485,0.456,0.406", param, ctx)
         return numbers
+
+
+class Address(click.ParamType):
+    """An address to listen on, typed as ADDRESS:PORT, or as one of the two."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | None]:
+        """Return the address and the port; None for the usual port."""
+        text = str(value)
+        try:
+            address = urlsplit(f"//:{text}" if text.isdecimal() else f"//{text}")
+            if not re.fullmatch(r"[\w.:\[\]-]+", text) or address.netloc.endswith(":"):
+                raise ValueError
+            return address.hostname or LOOPBACK, address.port
+        except ValueError:
+            self.fail(f"{value!r} is not ADDRESS:PORT, such as 127.0.0.1:8765", param, ctx)
 
 
 class Rate(click.ParamType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.live.desktop import is_hidden, is_shift_held, work_area
+from livecam.live.drawn import Drawn
 
 _NAME = "livecam"
 _LARGEST_SIDE = 1280
@@ -28,16 +29,28 @@ Wish = str | Mapping[str, Any]
 
 
 class Display(Protocol):
-    """The interface of a display. All calls come from the main thread."""
+    """The interface of a display. All calls but those of `tell` come from the main thread."""
 
     has_screen: bool
     """False if nothing is visible. Then nothing is drawn, and errors are raised instead of shown."""
 
-    def fit(self, width: int, height: int) -> tuple[int, int]:
-        """Return the (width, height) in pixels to draw at, for a picture that usually has this size."""
+    def fit(self, width: int, height: int) -> tuple[int, int] | None:
+        """Return the (width, height) in pixels to draw at, for a picture that usually has this size.
+
+        None if the display puts the pictures of the sources together by itself, as it gets them by `take`.
+        """
 
     def show(self, bgr: np.ndarray, title: str) -> None:
         """Show the next picture, (H, W, 3) uint8 BGR, under a title."""
+
+    def take(self, source: int, drawn: Drawn) -> None:
+        """Take the picture of the source with this number, which was just drawn."""
+
+    def tell(self, line: str) -> None:
+        """Tell the user a line, which `show` also has in its picture for some seconds."""
+
+    def update(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Take what there is to tell beside the pictures: `state()` is as `livecam.live.state` describes it."""
 
     def keys(self) -> Sequence[Wish]:
         """Wait until the picture is visible, then return what the user has wished since the last call."""
@@ -66,6 +79,15 @@ class NoWindow:
         return width, height
 
     def show(self, bgr: np.ndarray, title: str) -> None:
+        pass
+
+    def take(self, source: int, drawn: Drawn) -> None:
+        pass
+
+    def tell(self, line: str) -> None:
+        pass
+
+    def update(self, state: Callable[[], dict[str, Any]]) -> None:
         pass
 
     def keys(self) -> list[str]:
@@ -105,6 +127,15 @@ class Window:
             self._title = title
         cv2.imshow(_NAME, bgr)
         self._shown += 1
+
+    def take(self, source: int, drawn: Drawn) -> None:
+        pass
+
+    def tell(self, line: str) -> None:
+        pass
+
+    def update(self, state: Callable[[], dict[str, Any]]) -> None:
+        pass
 
     def keys(self) -> list[str]:
         if not self._is_open:

@@ -14,6 +14,7 @@ from livecam.explain.heat import Steadiness
 from livecam.live.feed import Explained, Feed
 from livecam.live.question import Question
 from livecam.live.stages import stages
+from livecam.models.imagenet import groups_for
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import transfer_to, uploaded
 from livecam.run.workers import GivenUp
@@ -66,6 +67,8 @@ class ExplainerThread:
         """What captions call them."""
         self.own_targets, self.labels = explainer.own_targets, explainer.labels
         """The targets that are explained if the user asks for none, and the names of what a target can be."""
+        self.groups = tuple(groups_for(explainer.labels))
+        """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
         """The targets among which the user walks, None for the original one."""
         explainer.report_forwards(self._end_if_stopped)

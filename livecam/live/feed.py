@@ -150,6 +150,7 @@ class Feed:
                 raise GivenUp
             self.ledger.begin()
             self.ledger.read += 1
+            self.ledger.count_dropped_before(self.source.dropped)
             if frame.is_damaged and self._skips_damaged:
                 self._drop("damaged")
                 return
@@ -250,10 +251,17 @@ class Feed:
 
     def close(self) -> None:
         """Complete the ledger once every thread of the run has ended."""
+        self.ledger.count_dropped_before(self.source.dropped)
         to_explain = self._to_explain is not None and self._is_unsent(self._to_explain)
         self.ledger.unreadable, self.ledger.damaged = self.source.unreadable, self.source.damaged
         self.ledger.gaps = self.source.signal.gaps
         self.ledger.end(on_their_way=to_explain + self._is_in_flight_unsent + (self._to_show is not None))
+
+    def count_dropped(self) -> None:
+        """Count what was dropped before it could be read, once frames count."""
+        with self._changed:
+            if self.has_begun:
+                self.ledger.count_dropped_before(self.source.dropped)
 
     def _set_open(self, source: Source) -> None:
         with self._changed:

@@ -37,20 +37,26 @@ Bar = tuple[str, float, bool]
 
 
 class Notices:
-    """Lines for the user, each shown for some seconds: what keys answer, and what any thread tells."""
+    """Lines for the user, each shown for some seconds: what keys answer, and what any thread tells.
 
-    def __init__(self) -> None:
+    `on_line` is called with each line, by the thread that tells it.
+    """
+
+    def __init__(self, on_line: Callable[[str], None] = lambda line: None) -> None:
+        self._on_line = on_line
         self._answer = "", -math.inf
         self._told: tuple[tuple[str, float], ...] = ()
 
     def answer(self, line: str) -> None:
         """Show what the last key did, in place of what the one before did."""
         self._answer = line, time.monotonic() + _ANSWER_SECONDS
+        self._on_line(line)
 
     def tell(self, line: str) -> None:
         """Show a line from now on."""
         others = [told for told in self._told if told[0] != line]
         self._told = (*others[1 - _MOST_NOTICES :], (line, time.monotonic() + _NOTICE_SECONDS))
+        self._on_line(line)
 
     @property
     def lines(self) -> list[str]:
@@ -99,15 +105,23 @@ class Figures:
         pace = self._pace.fps(self._ledger.delivered) / file_fps
         return f"slower than the file: {pace:.0%} of its speed" if self._pace.is_settled and pace < _SLOW else ""
 
+    @property
+    def fps(self) -> tuple[float, float]:
+        """The recent frames a second that arrive, and that are shown."""
+        return self._in.fps(self._ledger.read), self._out.fps(self._ledger.delivered)
+
+    @property
+    def latency_ms(self) -> dict[str, float] | None:
+        """The percentiles of the recent latency in milliseconds; None before the first frame."""
+        return self._ledger.latency.recent_ms(_RECENT_FRAMES)
+
     def lines(self, explanation: Explanation, facts: dict[str, Any], slowness: str = "") -> list[str]:
         """Return the lines for a frame with this explanation; `facts` are as in `Explained`."""
-        ledger = self._ledger
-        latency = ledger.latency.recent_ms(_RECENT_FRAMES)
-        fps_in, fps_out = self._in.fps(ledger.read), self._out.fps(ledger.delivered)
+        latency, (fps_in, fps_out) = self.latency_ms, self.fps
         return [
             "{method} at {layer_title}, {engine} {precision}".format(**facts),
             *([slowness] if slowness else []),
-            f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {ledger.dropped.total()}",
+            f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {self._ledger.dropped.total()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
             f"map {_age(explanation)}",
         ]

@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from livecam.explain.motion import MotionFinder, aged, carried
 from livecam.explanation import Explanation
+from livecam.live.drawn import Drawn, square_size
 from livecam.live.feed import Feed, Shown
 from livecam.live.hud import Figures, Notices, bars_of, draw_lines
 from livecam.picture.color import Color
@@ -61,22 +62,6 @@ def _dark(explanation: Explanation) -> Explanation:
     return dataclasses.replace(explanation, classes=tuple(classes))
 
 
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A frame as a pane has drawn it.
-
-    `picture` is upright, with the heatmap; `aspect` is the width of its pixels by their height. `facts` says how the
-    frame was explained, as in `Explained`.
-    """
-
-    frame: Frame
-    explanation: Explanation
-    facts: dict[str, Any]
-    style: Style
-    picture: av.VideoFrame
-    aspect: Fraction
-
-
 class Pane:
     """Draws the frames of one feed, for the screen and for recordings. Text is only on the screen."""
 
@@ -85,7 +70,7 @@ class Pane:
         self._model_name = model_name
         self.drawn: Drawn | None = None
         self._follow = Follower(max_age_seconds, feed.finder)
-        self._figures = Figures(feed.ledger)
+        self.figures = Figures(feed.ledger)
         self._slowness = Notices()
         self._has_told_slowness = False
         self._to_screen = ToScreen()
@@ -133,19 +118,26 @@ class Pane:
         """Return the drawn picture, (H, W, 3) uint8 BGR in its own size, and what the model said, as plain data."""
         assert self.drawn is not None
         drawn = self.drawn
-        bgr = ToScreen()(drawn.picture, (max(round(drawn.picture.width * drawn.aspect), 1), drawn.picture.height))
+        bgr = ToScreen()(drawn.picture, drawn.size)
         facts = {"source": self.feed.source.name, **drawn.facts}
         return bgr, {**facts, **described(drawn.frame, drawn.explanation)}
 
     @property
     def usual_size(self) -> tuple[int, int]:
         """The (width, height) in pixels to show the pane at: large enough for text, with the aspect of its picture."""
+        width, height = self.picture_size
+        scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
+        return width * scale, height * scale
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The (width, height) of the picture, upright and in square pixels."""
         if self.drawn is not None:
-            return usual_size(self.drawn.picture.width, self.drawn.picture.height, self.drawn.aspect)
+            return self.drawn.size
         media = self.feed.source.media
         orientation = Orientation.of(media.display_matrix)
         aspect = orientation.upright_aspect(media.sample_aspect_ratio or Fraction(1))
-        return usual_size(*orientation.swap(media.width, media.height), aspect)
+        return square_size(*orientation.swap(media.width, media.height), aspect)
 
     def on_screen(self, bgr: np.ndarray, notices: Sequence[str], *, shows_figures: bool) -> None:
         """Draw the pane with its text; before the first frame it says what is waited for.
@@ -160,31 +152,41 @@ class Pane:
         if self.drawn is None:
             if self.feed.preview is not None:
                 np.copyto(picture, self._preview(self.feed.preview, width, height))
-            draw_lines(text, [*notices, self._waits_for])
+            draw_lines(text, [*notices, self.waits_for])
             return
         if self._bgr is None or self._bgr_size != (width, height):
             self._bgr = self._to_screen(self.drawn.picture, (width, height))
             self._bgr_size = width, height
-        signal = self.feed.source.signal
-        lost_seconds = signal.lost_seconds() or 0.0
-        if lost_seconds >= _LOST_SECONDS:
+        if self.lost_seconds:
             np.copyto(picture, self._bgr // 3)
-            draw_lines(text, [*notices, f"no signal for {lost_seconds:.0f} s: {signal.problem}"])
+            problem = self.feed.source.signal.problem
+            draw_lines(text, [*notices, f"no signal for {self.lost_seconds:.0f} s: {problem}"])
             return
         np.copyto(picture, self._bgr)
         lines = self._figure_lines(self.drawn, shows_figures=shows_figures)
         bars = bars_of(self.drawn.explanation) if shows_figures else []
         draw_lines(text, [*notices, *lines], bars, top=_caption_height(self.drawn, height))
 
+    @property
+    def lost_seconds(self) -> float:
+        """How long there has been no signal; 0 if there is one, or was a moment ago."""
+        seconds = self.feed.source.signal.lost_seconds() or 0.0
+        return seconds if seconds >= _LOST_SECONDS else 0.0
+
     def _figure_lines(self, drawn: Drawn, *, shows_figures: bool) -> list[str]:
         """Return the figures; if they are hidden, once for some seconds that a file is shown too slowly."""
-        slowness = self._figures.slowness(self._file_fps)
+        slowness = self.slowness
         if shows_figures:
-            return self._figures.lines(drawn.explanation, drawn.facts, slowness)
+            return self.figures.lines(drawn.explanation, drawn.facts, slowness)
         if slowness and not self._has_told_slowness:
             self._has_told_slowness = True
             self._slowness.tell(slowness)
         return self._slowness.lines
+
+    @property
+    def slowness(self) -> str:
+        """A line that tells that a file of which every frame is shown is shown too slowly; empty if it is not."""
+        return self.figures.slowness(self._file_fps)
 
     @property
     def _file_fps(self) -> float | None:
@@ -193,8 +195,10 @@ class Pane:
         return None if source.is_live or stands_still or not source.media.rate else float(source.media.rate)
 
     @property
-    def _waits_for(self) -> str:
-        """What the pane waits for before its first frame."""
+    def waits_for(self) -> str:
+        """What the pane waits for before its first frame; empty from then on."""
+        if self.drawn is not None:
+            return ""
         if problem := self.feed.source.signal.problem:
             return problem
         if not self.feed.is_open:
@@ -224,13 +228,6 @@ def upright_picture(picture: av.VideoFrame, orientation: Orientation) -> av.Vide
     turned.colorspace, turned.color_range = picture.colorspace, picture.color_range
     turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
     return turned
-
-
-def usual_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """Return the (width, height) on the screen of a picture of this size, whose pixels have this aspect."""
-    width = max(round(width * aspect), 1)
-    scale = max(-(-_SHORTEST_SIDE // min(width, height)), 1)
-    return width * scale, height * scale
 
 
 def placed(size: tuple[int, int], bgr: np.ndarray) -> tuple[int, int, int, int]:

@@ -12,9 +12,10 @@ import numpy as np
 from livecam.errors import OutputError
 from livecam.explanation import ClassMap, Explanation
 from livecam.live.display import Display, Wish
+from livecam.live.drawn import Drawn
 from livecam.live.feed import Feed
 from livecam.live.hud import Notices, draw_help
-from livecam.live.pane import Drawn, Pane
+from livecam.live.pane import Pane
 from livecam.live.recorder import Recorder, write_snapshot
 from livecam.picture.frame import Frame
 from livecam.render import Style
@@ -61,7 +62,7 @@ class Screen:
         """Keys and what they do, shown over the picture as far as there is room; empty for none."""
         self.help_shown = 0
         """How many of them there was room for."""
-        self._panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
+        self.panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
         self._display = display
         self._recorder = recorder
         self._shown_notices = notices
@@ -73,15 +74,15 @@ class Screen:
 
     def present(self) -> Sequence[Wish]:
         """Draw and show the frames that wait. Return what the user wishes meanwhile."""
-        shown = {number: drawn for number, pane in enumerate(self._panes) if (drawn := self._draw_next(number, pane))}
+        shown = {number: drawn for number, pane in enumerate(self.panes) if (drawn := self._draw_next(number, pane))}
         begin = time.perf_counter()
-        interval = _REFRESH_SECONDS if all(pane.drawn for pane in self._panes) else _PREVIEW_SECONDS
+        interval = _REFRESH_SECONDS if all(pane.drawn for pane in self.panes) else _PREVIEW_SECONDS
         is_due = begin - self._refreshed_seconds >= interval
         if self._redraw() or shown or is_due:
             self.refresh()
         pressed = self._display.keys()  # which lets a window draw itself: only now is the picture on the screen
         for number, drawn in shown.items():
-            ledger = self._panes[number].feed.ledger
+            ledger = self.panes[number].feed.ledger
             ledger.stages["show"].add(time.perf_counter() - begin)
             ledger.deliver(drawn.frame.captured_seconds, drawn.explanation.age_frames)
             self._on_shown(number, drawn.frame, drawn.explanation)
@@ -92,9 +93,12 @@ class Screen:
         self._refreshed_seconds = time.perf_counter()
         if not self._display.has_screen:
             return
-        width, height = self._display.fit(*self._usual_size)
+        size = self._display.fit(*self._usual_size)
+        if size is None:
+            return
+        width, height = size
         picture = np.zeros((height, width, 3), np.uint8)
-        for number, (pane, part) in enumerate(zip(self._panes, grid(picture, len(self._panes)), strict=False)):
+        for number, (pane, part) in enumerate(zip(self.panes, grid(picture, len(self.panes)), strict=False)):
             pane.on_screen(part, self._notices(number, pane), shows_figures=self.shows_figures)
         if self.help:
             self.help_shown = draw_help(picture, self.help)
@@ -103,20 +107,20 @@ class Screen:
     @property
     def _usual_size(self) -> tuple[int, int]:
         """The (width, height) of all panes: the sides are at most half as long again as those of the first."""
-        width, height = self._panes[0].usual_size
-        columns = columns_of(len(self._panes))
-        rows = math.ceil(len(self._panes) / columns)
+        width, height = self.panes[0].usual_size
+        columns = columns_of(len(self.panes))
+        rows = math.ceil(len(self.panes) / columns)
         scale = min(1.5 / columns, 1.0)
         return round(columns * width * scale), round(rows * height * scale)
 
     def shown_class(self) -> ClassMap | None:
         """Return the class that is explained in the first pane; None before its first frame."""
-        drawn = self._panes[0].drawn
+        drawn = self.panes[0].drawn
         return drawn.explanation.classes[0] if drawn else None
 
     def snapshot(self) -> str:
         """Write the panes to files; return where they are, or why they are not."""
-        drawn = [(number, pane) for number, pane in enumerate(self._panes) if pane.drawn is not None]
+        drawn = [(number, pane) for number, pane in enumerate(self.panes) if pane.drawn is not None]
         try:
             names = [write_snapshot(number, *pane.snapshot()).name for number, pane in drawn]
         except OutputError as exc:
@@ -135,6 +139,7 @@ class Screen:
             return None
         drawn = pane.draw(shown, self.style)
         self._record(number, pane, drawn)
+        self._display.take(number, drawn)
         return drawn
 
     def _record(self, number: int, pane: Pane, drawn: Drawn) -> None:
@@ -145,16 +150,19 @@ class Screen:
 
     def _redraw(self) -> bool:
         """Draw the frames on the screen again if the style or their explanation has changed."""
-        stale = [pane for pane in self._panes if pane.feed.take_revised() or pane.is_out_of_style(self.style)]
-        for pane in stale:
+        stale = [each for each in enumerate(self.panes) if self._is_stale(each[1])]
+        for number, pane in stale:
             if pane.feed.on_screen is not None:
-                pane.draw(pane.feed.on_screen, self.style)
+                self._display.take(number, pane.draw(pane.feed.on_screen, self.style))
         return bool(stale)
+
+    def _is_stale(self, pane: Pane) -> bool:
+        return pane.feed.take_revised() or pane.is_out_of_style(self.style)
 
     def _notices(self, number: int, pane: Pane) -> list[str]:
         """Return the lines that the user must see even if the figures are hidden."""
         recording = self._recorder.status(number)
-        is_named = pane.drawn is None or len(self._panes) > 1
+        is_named = pane.drawn is None or len(self.panes) > 1
         return [
             *([_short(pane.feed.source.name)] if is_named else []),
             *(["paused"] if pane.feed.is_paused else []),

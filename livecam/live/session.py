@@ -18,6 +18,7 @@ from livecam.live.feeds import Feeds
 from livecam.live.hud import Notices
 from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
+from livecam.live.state import state_of
 from livecam.render import Style
 from livecam.run.workers import GivenUp, Workers, in_background
 from livecam.system.cores import drawing_threads
@@ -92,12 +93,13 @@ class Session:
         options = options or SessionOptions()
         self._feeds = feeds
         self.ledgers = [feed.ledger for feed in feeds]
-        self.notices = Notices()
+        self.notices = Notices(display.tell)
         self.recorder = Recorder(
             options.recordings, overwrite=options.overwrite, goes_on=display.has_screen, tell=self.notices.tell
         )
         self.explainer: Explainer | None = None
         self._load = load
+        self._model_name = model_name
         self._options = options
         self._display = display
         self._screen = Screen(
@@ -153,8 +155,9 @@ class Session:
     def _show_until_done(self, work: Future[Result]) -> Result:
         """Show in the window what is waited for, and return the result. Raises GivenUp if the user quits."""
         while not work.done():
-            if self._display.is_closed or any(key in QUIT_KEYS for key in self._screen.present()):
+            if self._display.is_closed or any(wish in QUIT_KEYS for wish in self._screen.present()):
                 raise GivenUp
+            self._display.update(self._state)
             wait([work], _TICK_SECONDS)
         return work.result()
 
@@ -186,8 +189,13 @@ class Session:
             self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
         for wish in self._screen.present():
             self._commands.execute(wish)
+        self._display.update(self._state)
         if self._display.is_closed:
             self._stop()
+
+    def _state(self) -> dict[str, Any]:
+        settings = self._commands.settings if self._explaining else None
+        return state_of(self._screen.panes, self._model_name, settings, self._explaining)
 
     def _end(self) -> None:
         """Close everything, and wait a little for the threads."""

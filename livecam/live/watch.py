@@ -1,4 +1,4 @@
-"""The function behind `livecam live`: explains sources and shows them in a window."""
+"""The function behind `livecam live`: explains sources and shows them in a window, or on pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +17,19 @@ from livecam.ledger import Ledger
 from livecam.live.awaited import AwaitedSource
 from livecam.live.display import Display, NoWindow, Window, check_window
 from livecam.live.feeds import Feeds
+from livecam.live.pages import Pages
 from livecam.live.session import Session, SessionOptions
-from livecam.names import DISPLAYS
+from livecam.names import BROWSER, DISPLAYS
 from livecam.picture.frame import Frame
 from livecam.render import Style
 from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import in_background
 from livecam.sinks import kind_of
-from livecam.sources import LiveOptions
+from livecam.sources import LiveOptions, Source
 from livecam.sources.demo import DEMO
 from livecam.system.machine import versions
+from livecam.web import WebOptions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
     from torch import nn
@@ -44,7 +47,8 @@ def watch(
     options: LiveOptions | None = None,
     style: Style | None = None,
     model_name: str = "the model",
-    window: bool | Display = True,
+    window: bool | WebOptions | Display = True,
+    on_url: Callable[[str], None] = print,
     display: str = "explained",
     max_age_seconds: float = 0.5,
     steady: bool = True,
@@ -55,7 +59,7 @@ def watch(
     predictions: str | Path | None = None,
     report: str | Path | None = None,
 ) -> list[Ledger]:
-    """Explain cameras, streams and files live, and show them in a window.
+    """Explain cameras, streams and files live, and show them in a window, or on pages in browsers.
 
     The newest frames of all sources are explained together; each source has a pane in the window. A camera or stream
     that cannot be opened is tried again, as long as another source is open. The run ends when all sources have ended,
@@ -63,15 +67,17 @@ def watch(
 
     Args:
         sources: One or several sources, as in `livecam.sources.open_live`: the number of a camera, a device, a URL, a
-            video file, or "demo:".
+            video file, or "demo:". Or "browser:" for the camera of a page.
         explainer: The explainer; a model or its name, as an `Explainer` takes it; or a function that creates the
             explainer. Since loading a model takes long, it is loaded only after the window and sources have been
             opened, by another thread.
         options: How the sources are read.
         style: What is drawn; by default the heatmap over the frame.
         model_name: The name of the model, for the window, if `explainer` is not the name itself.
-        window: True for a window, False for none, or another `livecam.live.display.Display` to show the picture on.
-            Without a window one of `record`, `predictions` and `report` is needed.
+        window: True for a window, or for pages if a source is "browser:"; `livecam.web.WebOptions` for pages,
+            which are served until the run ends; another `livecam.live.display.Display` to show the picture on; False
+            for nothing, for which one of `record`, `predictions` and `report` is needed.
+        on_url: Called with the URL of the pages once they are served, before the model is loaded.
         display: "explained" shows the frames that are explained, each with its own map; "every" shows every frame, with
             the last map moved along with the picture.
         max_age_seconds: With display="every", a map that is older is hidden.
@@ -97,6 +103,8 @@ def watch(
         raise InputError("no source is named; name a camera, a stream, a video, or demo:")
     if display not in DISPLAYS:
         raise LivecamError(f"display is one of {', '.join(DISPLAYS)}, not {display!r}")
+    if BROWSER in names:
+        window = _pages_for_camera(window, names)
     if not (window or record or predictions or report):
         raise LivecamError("without a window there would be no output; add --record, --predictions or --report")
     recordings = _recordings(record, len(names))
@@ -112,13 +120,17 @@ def watch(
         recordings=recordings,
         overwrite=overwrite,
     )
-    awaited = [AwaitedSource(uri, options or LiveOptions(), tries_again=len(names) > 1) for uri in names]
     with ExitStack() as stack:
+        shown_on, cameras = _display(window, names, stack, on_url)
+        awaited = [
+            cameras.get(uri) or AwaitedSource(uri, options or LiveOptions(), tries_again=len(names) > 1)
+            for uri in names
+        ]
         checking = in_background(check_window if window is True else lambda: None, "window")
         feeds = stack.enter_context(Feeds(awaited, skips_damaged=skip_damaged))
         checking.result()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
-        shown_on, entries = _display(window), _Entries(sidecars)
+        entries = _Entries(sidecars)
         load = partial(_loaded, explainer, steady, names)
         model_name = explainer if isinstance(explainer, str) else model_name
         session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
@@ -183,10 +195,29 @@ def _loaded(
     return loaded
 
 
-def _display(window: bool | Display) -> Display:
+def _pages_for_camera(window: bool | WebOptions | Display, names: Sequence[str]) -> WebOptions:
+    """Return how the pages are served whose camera is a source. Raises InputError."""
+    if names.count(BROWSER) > 1:
+        raise InputError(f"{BROWSER} is the camera of one page; name it once")
+    if window is not True and not isinstance(window, WebOptions):
+        raise InputError(f"{BROWSER} is the camera of a page, so pages have to be shown; leave out --no-window")
+    return replace(WebOptions() if window is True else window, camera=True)
+
+
+def _display(
+    window: bool | WebOptions | Display, names: Sequence[str], stack: ExitStack, on_url: Callable[[str], None]
+) -> tuple[Display, dict[str, Source]]:
+    """Return the display, and the sources that come with it, by name. Raises OutputError."""
+    if isinstance(window, WebOptions):
+        from livecam.web.server import WebServer
+
+        server = stack.enter_context(WebServer(window))
+        on_url(server.url)
+        number = names.index(BROWSER) if BROWSER in names else None
+        return Pages(server, number), {BROWSER: server.camera}
     if isinstance(window, bool):
-        return Window() if window else NoWindow()
-    return window
+        return Window() if window else NoWindow(), {}
+    return window, {}
 
 
 def _recordings(record: str | Path | None, sources: int) -> list[Path]:

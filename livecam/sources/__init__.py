@@ -19,6 +19,7 @@ from livecam.sources.demo import DEMO
 from livecam.sources.inputs import WHAT_TO_NAME, files_like, is_url, stands_for_many, without_file_scheme
 from livecam.sources.network import STREAM
 from livecam.sources.paced import PacedSource, played
+from livecam.sources.page_camera import PAGE_CAMERA
 from livecam.sources.pictures import PICTURE
 from livecam.sources.signal import Signal
 from livecam.sources.video import PIPE, VIDEO
@@ -42,7 +43,7 @@ __all__ = [
 
 log = logging.getLogger("livecam")
 
-KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE)
+KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE, PAGE_CAMERA)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""

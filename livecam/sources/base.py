@@ -60,6 +60,11 @@ class Source(ABC):
         size = f"{self.media.width}x{self.media.height}"
         return f"{size}, {float(self.media.rate):.4g} fps" if self.media.rate else size
 
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many frames were captured, but dropped before they could be read, by the place where that happened."""
+        return {}
+
     @abstractmethod
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:
         """Yield the frames, and call `on_packet` with the packets of `media.copied_streams` between them.

@@ -153,7 +153,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable()
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT
 
 
 def _is_flag(value: Any) -> bool:

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from livecam.web.camera import BrowserCamera
 from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, break_off, make_room
-from livecam.web.listening import BACKLOG, Listener
+from livecam.web.listening import Listener
 from livecam.web.messages import (
     LARGEST_BYTES,
     Hello,
@@ -91,7 +91,7 @@ class Service:
             return server()
 
         listening = await asyncio.get_running_loop().create_server(
-            connection, sock=self._listener.socket, ssl=self._listener.tls, backlog=BACKLOG
+            connection, sock=self._listener.socket, ssl=self._listener.tls
         )
         on_started()
         await self._closed.wait()

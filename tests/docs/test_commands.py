@@ -46,6 +46,7 @@ ONLY_PARSED = {
     r"livecam live( \d|$| --| /dev/)": "there is no camera",
     r"rtsp://": "there is no server",
     r"--loop": "it does not end",
+    r"browser": "it waits for a page, and tests of its own run it",
     r"livecam doctor": "it takes ten seconds, and tests of its own run it",
     r"livecam bench": "it takes a minute, and tests of its own run it",
 }

@@ -75,10 +75,10 @@ def test_a_key_answers_on_the_screen_for_a_while(parts: Parts, keys: str, answer
 def test_a_group_is_kept_to_without_a_new_question(parts: Parts) -> None:
     show_class(parts, ("dog",))
     assert parts.screen.shown_class() is not None
-    drawn = parts.screen._panes[0].drawn
+    drawn = parts.screen.panes[0].drawn
     assert drawn is not None
     group = dataclasses.replace(drawn.explanation.classes[0], index=8, members=(0, 1))
-    parts.screen._panes[0].drawn = dataclasses.replace(
+    parts.screen.panes[0].drawn = dataclasses.replace(
         drawn, explanation=dataclasses.replace(drawn.explanation, classes=(group,))
     )
     before = parts.explaining.question

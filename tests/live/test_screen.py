@@ -157,7 +157,7 @@ def test_while_the_figures_are_hidden_it_is_told_once_that_a_file_is_shown_more_
     pane.feed.source.media = dataclasses.replace(pane.feed.source.media, rate=Fraction(25))
     plain = on_screen(pane)
     now = time.monotonic()
-    monkeypatch.setattr(pane._figures._pace, "_clock", lambda: now)
+    monkeypatch.setattr(pane.figures._pace, "_clock", lambda: now)
     monkeypatch.setattr("livecam.live.hud.time.monotonic", lambda: now)
     assert not changes()
     now += 2.5

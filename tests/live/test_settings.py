@@ -123,7 +123,7 @@ def test_a_threshold_hides_weak_heat_from_the_next_frame_on() -> None:
 
     reader = NumberReader()
     run = LiveRun(NumberedSource(40), explainer=reader, is_steady=False, style=Style(caption=False))
-    run.display.press = change  # type: ignore[assignment]
+    run.display.press = change
     run()
     assert reader.heat_options.threshold == 0.9
     assert run.shown[-1][2].classes[0].cutoff == pytest.approx(0.9)

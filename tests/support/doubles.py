@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,8 @@ import torch
 from livecam import Explanation
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
+from livecam.live.display import Wish
+from livecam.live.drawn import Drawn
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.picture.transfer import DevicePlanes
@@ -183,10 +185,13 @@ class FakeDisplay:
         self.frames = 0
         self.pictures: list[np.ndarray] = []
         self.title = ""
+        self.taken: list[tuple[int, Drawn]] = []
+        self.told: list[str] = []
+        self.states: list[dict[str, Any]] = []
         self.size: tuple[int, int] | None = None
         self.is_closed = self.is_hidden = False
         self.is_full_screen = False
-        self.press: Callable[[], str] = self._due
+        self.press: Callable[[], Iterable[Wish]] = self._due
         self._keys_at = dict(keys_at or {})
         self._is_ready = is_ready
 
@@ -197,7 +202,16 @@ class FakeDisplay:
         self.pictures.append(bgr)
         self.title = title
 
-    def keys(self) -> list[str]:
+    def take(self, source: int, drawn: Drawn) -> None:
+        self.taken.append((source, drawn))
+
+    def tell(self, line: str) -> None:
+        self.told.append(line)
+
+    def update(self, state: Callable[[], dict[str, Any]]) -> None:
+        self.states.append(state())
+
+    def keys(self) -> list[Wish]:
         return list(self.press())
 
     def set_full_screen(self, full: bool) -> None:

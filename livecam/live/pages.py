@@ -1,0 +1,114 @@
+"""A display for pages in browsers: they get the picture of each source, and what there is to tell beside it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from livecam.explanation import Explanation
+from livecam.live.display import Wish
+from livecam.live.drawn import Drawn
+
+if TYPE_CHECKING:
+    from livecam.web.server import WebServer
+
+_STATE_SECONDS = 0.25
+_LONGEST_ENCODING_SECONDS = 1.0
+_MOST_BEST = 5
+_KEYS = {"step": "."}
+"""The keys of the commands that pages may send."""
+
+
+class Pages:
+    """Shows a run on the pages of a server.
+
+    Args:
+        server: Serves the pages.
+        camera_source: The number of the source that is the camera of a page; None if there is none.
+    """
+
+    has_screen, is_closed = True, False
+
+    def __init__(self, server: WebServer, camera_source: int | None = None) -> None:
+        self._server = server
+        self._camera_source = camera_source
+        self._updated_seconds = -math.inf
+
+    def fit(self, width: int, height: int) -> None:
+        pass  # pages put the pictures together by themselves
+
+    def show(self, bgr: np.ndarray, title: str) -> None:
+        pass
+
+    def take(self, source: int, drawn: Drawn) -> None:
+        origin = self._server.camera.origin(drawn.frame) if source == self._camera_source else {}
+        self._server.publish(source, drawn.picture, {**facts_of(drawn), **origin})
+
+    def tell(self, line: str) -> None:
+        self._server.answer(line)
+
+    def update(self, state: Callable[[], dict[str, Any]]) -> None:
+        now = time.perf_counter()
+        if now >= self._updated_seconds + _STATE_SECONDS:
+            self._updated_seconds = now
+            self._server.set_state(state())
+
+    def keys(self) -> Sequence[Wish]:
+        self._server.flush(_LONGEST_ENCODING_SECONDS)
+        return [_wish(command) for command in self._server.commands()]
+
+    def set_full_screen(self, full: bool) -> None:
+        pass
+
+    @property
+    def is_hidden(self) -> bool:
+        """True while no page is connected."""
+        return not self._server.pages
+
+    def close(self) -> None:
+        self._server.close("livecam has ended")
+
+
+def facts_of(drawn: Drawn) -> dict[str, Any]:
+    """Describe a picture for pages: its size, its latency so far, the age of its map, and what the model says."""
+    explanation = drawn.explanation
+    width, height = drawn.size
+    return {
+        "width": width,
+        "height": height,
+        "latency_ms": round(1e3 * (time.perf_counter() - drawn.frame.captured_seconds), 3),
+        "age_frames": explanation.age_frames,
+        "classes": [
+            {
+                **_class(explanation, one.index, one.label, one.score),
+                "title": one.title,
+                "peak": explanation.peak_of(one),
+            }
+            for one in explanation.classes
+        ],
+        "best": [
+            _class(explanation, best.index, best.label, best.score) for best in explanation.predictions[:_MOST_BEST]
+        ],
+    }
+
+
+def _class(explanation: Explanation, index: int, label: str, score: float) -> dict[str, Any]:
+    """Describe a class; a score that JSON cannot have is None."""
+    is_number = math.isfinite(score)
+    return {
+        "index": index,
+        "label": label,
+        "score": round(float(score), 6) if is_number else None,
+        "text": explanation.described(score),
+    }
+
+
+def _wish(command: Mapping[str, Any]) -> Wish:
+    """Return what a command of a page asks for."""
+    if command["type"] == "do":
+        return _KEYS[command["command"]]
+    return {name: value for name, value in command.items() if name != "type"}
