@@ -65,13 +65,16 @@ def virtual_screen() -> Iterator[tuple[str, np.ndarray]]:
     """Start a screen without a monitor; yields its name, and the bytes of what it shows at the time."""
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-fbdir", folder]
+        # Without -noreset it would begin anew, with another file, once the program has checked that windows open.
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-fbdir", folder, "-noreset"]
         with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
             os.close(writing)
             with os.fdopen(reading) as number:
                 name = f":{number.readline().strip()}"
-            yield name, np.memmap(f"{folder}/Xvfb_screen0", np.uint8, "r")[-1280 * 800 * 4 :]
-            server.terminate()
+            try:
+                yield name, np.memmap(f"{folder}/Xvfb_screen0", np.uint8, "r")[-1280 * 800 * 4 :]
+            finally:
+                server.terminate()
 
 
 def window_seconds() -> float:

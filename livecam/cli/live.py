@@ -34,6 +34,7 @@ from livecam.cli.options import (
 from livecam.cli.page import PAGE, shown_in
 from livecam.cli.terminal import print_text
 from livecam.names import DISPLAYS
+from livecam.system.window_check import begin_window_check
 
 CAMERA = (
     Option(["--size"], type=Size(), metavar="WIDTHxHEIGHT", help="Ask a camera for this size."),
@@ -122,6 +123,8 @@ def live_command(sources: tuple[str, ...], **options: Any) -> None:
     model = explainer_arguments(options, sources)
     explainer = partial(load_explainer, **model, runner_up=options["steady"])
     check_only_file(sources)
+    if window is True:
+        begin_window_check()  # another process opens one while this one imports the libraries
 
     from livecam.live.watch import watch
     from livecam.render import Style

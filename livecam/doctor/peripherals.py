@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from livecam.doctor import Check
 from livecam.errors import OutputError, some_of
-from livecam.live.display import check_window
 from livecam.sources.devices import CameraFacts, Mode, find_cameras
+from livecam.system.window_check import check_window
 
 
 def window() -> Iterator[Check]:

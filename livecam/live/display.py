@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from livecam.errors import OutputError
 from livecam.live.desktop import is_hidden, is_shift_held, work_area
 from livecam.live.drawn import Drawn
 
@@ -186,60 +182,3 @@ class Window:
         cv2.resizeWindow(_NAME, width, height)
         if is_new and work_area():
             cv2.moveWindow(_NAME, left + (across - width) // 2, top + (down - height) // 2)
-
-
-_OPEN_A_WINDOW = "import {}; cv2.namedWindow('livecam'); cv2.destroyAllWindows()"
-
-
-def check_window(timeout_seconds: float = 10.0) -> None:
-    """Check that a window can be opened, by opening one in a child process; it takes a fifth of a second.
-
-    Qt, which OpenCV draws windows with on Linux, aborts the whole process if the display does not answer or refuses the
-    program, or if a library is missing. Connecting to the display's socket would not detect a missing library.
-
-    Raises:
-        OutputError: No window can be opened.
-    """
-    check_screen("use --no-window or set DISPLAY")
-    if not cv2.currentUIFramework():
-        raise OutputError(
-            "this OpenCV opens no windows; pip uninstall opencv-python-headless, "
-            "then pip install --force-reinstall opencv-python; or use --no-window"
-        )
-    # In the order of this process: see livecam/picture/__init__.py.
-    modules = ", ".join(name for name in sys.modules if name in ("av", "cv2"))
-    command = [sys.executable, "-P", "-c", _OPEN_A_WINDOW.format(modules)]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout_seconds
-        )
-    except subprocess.TimeoutExpired as exc:
-        order = "; or import cv2 before av" if modules == "av, cv2" else ""
-        raise OutputError(_refusal(f"{_screen()} did not answer within {timeout_seconds:g} s") + order) from exc
-    if done.returncode:
-        raise OutputError(_refusal(f"no window can be opened on {_screen()} ({_reason(done.stderr)})"))
-
-
-def check_screen(advice: str) -> None:
-    """Check that there may be a screen, without asking it. Raises OutputError, which ends in this advice."""
-    if sys.platform.startswith("linux") and not _display_name():
-        raise OutputError(f"there is no screen, neither DISPLAY nor WAYLAND_DISPLAY is set; {advice}")
-
-
-def _display_name() -> str | None:
-    return os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-
-
-def _screen() -> str:
-    name = _display_name()
-    return f"the display {name}" if name else "the screen"
-
-
-def _refusal(problem: str) -> str:
-    return f"{problem}; use --no-window, or set DISPLAY to a screen that works"
-
-
-def _reason(messages: str) -> str:
-    """Return the line that names the cause, which lines about fonts or the session type may precede."""
-    lines = messages.strip().splitlines() or ["it crashed"]
-    return next((line for line in lines if "could not" in line.lower()), lines[-1]).strip()

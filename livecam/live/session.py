@@ -133,6 +133,7 @@ class Session:
             stack.enter_context(drawing_threads())
             opening = in_background(self._feeds.wait_until_open, "opening")
             wait([opening], _UNNOTICED_SECONDS)
+            self._show_early()  # before the import of torch takes the processor
             self._show_until_done(opening)
             self.explainer = stack.enter_context(self._show_until_done(in_background(self._load, "loading")))
             self.explainer.expect(math.inf, batch=len(self._feeds))
@@ -155,11 +156,19 @@ class Session:
     def _show_until_done(self, work: Future[Result]) -> Result:
         """Show in the window what is waited for, and return the result. Raises GivenUp if the user quits."""
         while not work.done():
-            if self._display.is_closed or any(wish in QUIT_KEYS for wish in self._screen.present()):
-                raise GivenUp
-            self._display.update(self._state)
+            self._show_early()
             wait([work], _TICK_SECONDS)
         return work.result()
+
+    def _show_early(self) -> None:
+        """Show in the window what is waited for, also as the answer to keys. Raises GivenUp if the user quits."""
+        for wish in self._screen.present():
+            if wish in QUIT_KEYS:
+                raise GivenUp
+            self._screen.answer(f"not yet: {self._screen.panes[0].waits_for}")
+        self._display.update(self._state)
+        if self._display.is_closed:
+            raise GivenUp
 
     def _set_up(self, explainer: Explainer) -> None:
         from livecam.live.explainer_thread import ExplainerThread

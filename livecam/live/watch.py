@@ -15,7 +15,7 @@ from livecam.errors import InputError, LivecamError, OutputError
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
 from livecam.live.awaited import AwaitedSource
-from livecam.live.display import Display, NoWindow, Window, check_window
+from livecam.live.display import Display, NoWindow, Window
 from livecam.live.feeds import Feeds
 from livecam.live.pages import Pages
 from livecam.live.session import Session, SessionOptions
@@ -24,11 +24,11 @@ from livecam.picture.frame import Frame
 from livecam.render import Style
 from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
-from livecam.run.workers import in_background
 from livecam.sinks import kind_of
 from livecam.sources import LiveOptions, Source
 from livecam.sources.demo import DEMO
 from livecam.system.machine import versions
+from livecam.system.window_check import begin_window_check, check_window
 from livecam.web import WebOptions
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
@@ -121,14 +121,16 @@ def watch(
         overwrite=overwrite,
     )
     with ExitStack() as stack:
+        if window is True:
+            begin_window_check()
         shown_on, cameras = _display(window, names, stack, on_url)
         awaited = [
             cameras.get(uri) or AwaitedSource(uri, options or LiveOptions(), tries_again=len(names) > 1)
             for uri in names
         ]
-        checking = in_background(check_window if window is True else lambda: None, "window")
         feeds = stack.enter_context(Feeds(awaited, skips_damaged=skip_damaged))
-        checking.result()
+        if window is True:
+            check_window()
         sidecars = stack.enter_context(Sidecars(predictions, None, one_picture=False))
         entries = _Entries(sidecars)
         load = partial(_loaded, explainer, steady, names)

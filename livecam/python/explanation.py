@@ -14,13 +14,13 @@ from PIL import Image, ImageShow
 
 from livecam import explanation
 from livecam.errors import OutputError
-from livecam.live.display import check_screen
 from livecam.names import PICTURE_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.sinks.base import check_place
 from livecam.sinks.pictures import encoded
 from livecam.system.files import check_distinct, write_whole
+from livecam.system.window_check import check_screen
 
 _NOTEBOOK_SIDE = 1280
 """The longest side in pixels of a picture in a notebook, which every picture makes larger."""

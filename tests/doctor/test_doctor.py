@@ -22,8 +22,8 @@ from click.testing import Result
 import livecam as package
 from livecam.doctor import SECTIONS, Check, Finding, Section, codecs, compute, examine, peripherals
 from livecam.errors import OutputError
-from livecam.live.display import check_window
 from livecam.sources.devices import CameraFacts, Mode, find_cameras
+from livecam.system.window_check import check_window
 
 Livecam = Callable[..., Result]
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="is about Linux")

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from livecam.errors import ModelError, OutputError
-from livecam.live.display import check_window
 from livecam.sources import LiveOptions, PacedSource, open_live
+from livecam.system.window_check import begin_window_check, check_window
 from tests.live.harness import LiveRun
 from tests.support.clips import number_in
 from tests.support.doubles import HEIGHT, WIDTH, NumberedSource, NumberReader, livecam_threads
 
 BEFORE_THE_MODEL = """
 import sys
+import livecam.cli.live
+assert not {"cv2", "av", "numpy"} & set(sys.modules)
 import livecam.live.watch, livecam.live.session, livecam.live.commands
 imported = list(sys.modules)
 assert "torch" not in imported
@@ -51,9 +53,16 @@ def test_no_window_is_opened_with_libraries_in_the_wrong_order(
     virtual_screen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = SimpleNamespace(platform=sys.platform, executable=sys.executable, modules=["av", "cv2"])
-    monkeypatch.setattr("livecam.live.display.sys", process)
+    monkeypatch.setattr("livecam.system.window_check.sys", process)
     with pytest.raises(OutputError, match="did not answer .*; or import cv2 before av"):
         check_window(timeout_seconds=0.1)
+
+
+def test_a_check_that_has_begun_early_is_not_made_again(virtual_screen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_window_check()
+    monkeypatch.setattr("livecam.system.window_check.subprocess.Popen", None)
+    begin_window_check()
+    check_window()
 
 
 @pytest.mark.parametrize("is_paced", [False, True])
@@ -88,6 +97,29 @@ def test_the_camera_is_seen_while_the_model_is_loaded() -> None:
     assert run.display.is_closed
     assert run.ledger.read == 0
     assert not [name for name in livecam_threads() if "reader" in name]
+
+
+def test_the_first_picture_is_shown_before_the_model_begins_to_be_loaded() -> None:
+    run = LiveRun(NumberedSource(3))
+    shown: list[int] = []
+
+    def load() -> NumberReader:
+        shown.append(len(run.display.pictures))
+        return NumberReader()
+
+    run.session._load = load  # type: ignore[assignment]
+    run()
+    assert shown[0] > 0
+
+
+def test_a_key_before_the_model_is_loaded_is_answered() -> None:
+    run = LiveRun(NumberedSource(3))
+    answers: list[str] = []
+    run.session._screen.answer = answers.append  # type: ignore[method-assign]
+    with loading(run):
+        run.display.press = lambda: "q" if answers else "m"
+        run()
+    assert answers == ["not yet: loading the model ..."]
 
 
 def test_what_cannot_be_loaded_closes_the_window_and_is_raised() -> None:
