@@ -21,6 +21,7 @@ export class Tile {
   #number = 0;
   #waiting = new Map();
   #needsKey = true;
+  #newestJpeg = null;
   #isDecoding = false;
   #recorder = null;
 
@@ -75,17 +76,19 @@ export class Tile {
     frame.close();
   }
 
-  /** A picture that comes while the one before is decoded is left out. */
+  /** Of the pictures that come while one is decoded, the newest is the next. */
   async #decodeJpeg(facts, payload) {
+    this.#newestJpeg = { facts, payload };
     if (this.#isDecoding) return;
     this.#isDecoding = true;
-    try {
-      const bitmap = await createImageBitmap(new Blob([payload], { type: "image/jpeg" }));
-      this.#draw(bitmap, facts);
+    while (this.#newestJpeg) {
+      const next = this.#newestJpeg;
+      this.#newestJpeg = null;
+      const bitmap = await createImageBitmap(new Blob([next.payload], { type: "image/jpeg" }));
+      this.#draw(bitmap, next.facts);
       bitmap.close();
-    } finally {
-      this.#isDecoding = false;
     }
+    this.#isDecoding = false;
   }
 
   #draw(image, facts) {
@@ -93,7 +96,7 @@ export class Tile {
     const { width, height } = facts;
     if (canvas.width !== width || canvas.height !== height) {
       Object.assign(canvas, { width, height });
-      setStyles(canvas, { aspect: width / height });
+      setStyles(canvas.parentElement, { aspect: width / height });
     }
     canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0, width, height);
     this.facts = facts;
@@ -188,7 +191,9 @@ export class Pictures {
     tile.canvas.id = place ? `picture-${place}` : "picture";
     tile.name = Object.assign(document.createElement("button"), { type: "button" });
     const figure = Object.assign(document.createElement("figure"), { className: "tile", onclick: () => this.#choose(place) });
-    figure.append(tile.canvas, tile.name);
+    const frame = document.createElement("div");
+    frame.append(tile.canvas, tile.name);
+    figure.append(frame);
     document.getElementById("tiles").append(figure);
     this.tiles.push(tile);
     this.#choose(this.place);
