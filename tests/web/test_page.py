@@ -52,7 +52,7 @@ def assert_all_are_of_their_own_picture(page: Page) -> None:
         assert number_in(pixels) == facts["classes"][0]["index"]
 
 
-@pytest.mark.parametrize("script", [""])
+@pytest.mark.parametrize("script", ["", WITHOUT_H264])
 def test_what_is_said_is_of_the_picture_that_is_drawn_also_in_a_page_that_was_busy(
     chromium: Chromium, server: WebServer, script: str
 ) -> None:
