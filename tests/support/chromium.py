@@ -24,6 +24,7 @@ import av
 PROGRAM = shutil.which("chromium")
 _LONGEST_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
+_WIDTH, _HEIGHT = 1280, 800
 _CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 _FLAGS = (
     "--headless=new",
@@ -93,7 +94,8 @@ class Chromium:
 
         As a context manager the page is closed at the end.
         """
-        target = self.call("Target.createTarget", url="about:blank", newWindow=True)["targetId"]
+        window: dict[str, Any] = {"newWindow": True, "width": _WIDTH, "height": _HEIGHT}
+        target = self.call("Target.createTarget", url="about:blank", **window)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, target, session)
         for domain in ("Runtime", "Log", "Page"):
