@@ -103,7 +103,7 @@ class Ledger:
         gaps: The times without a signal.
         verified: True once the finished file was checked to contain all frames; None if there is nothing to check.
         stages: The duration of each stage for each frame.
-        latency: The time from captured to delivered of each delivered frame.
+        latency: The time from captured to delivered of each delivered frame, without a pause.
 
     Each count has a single writer at a time.
     """
@@ -131,16 +131,17 @@ class Ledger:
         if self._begin_seconds is None:
             self._begin_seconds = time.perf_counter()
 
-    def deliver(self, captured_seconds: float, age_frames: int) -> None:
+    def deliver(self, since_seconds: float, age_frames: int) -> None:
         """Count a frame that is delivered now.
 
         Args:
-            captured_seconds: When it was captured, on the clock of `time.perf_counter`.
+            since_seconds: When it was captured, or when a pause ended for which it waited, on the clock of
+                `time.perf_counter`.
             age_frames: The age of its map in frames; 0 for its own map.
         """
         self.delivered += 1
         self.carried += age_frames > 0
-        self.latency.add(time.perf_counter() - captured_seconds)
+        self.latency.add(time.perf_counter() - since_seconds)
 
     def count_dropped_before(self, dropped: Mapping[str, int]) -> None:
         """Count frames that were dropped before they could be read: `dropped` are the totals so far, by place."""

@@ -94,7 +94,7 @@ class Commands:
         return f"method {method}, {place}"
 
     def next_layer(self, step: int = 1) -> str:
-        """Explain at the next deeper stage."""
+        """Explain at the next stage, nearer to the input."""
         layers = self._explaining.layers
         layer, place = _next(layers, self._explaining.question.layer, step)
         self.settings.change(layer=layer)

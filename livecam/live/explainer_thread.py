@@ -24,7 +24,8 @@ _GATHER_SECONDS = 0.01
 
 _SETTLING_SECONDS = 5.0
 """How long a method must stay before it is compiled: one that is only passed while switching is never compiled."""
-
+_SLOW_SECONDS = 0.5
+"""A picture that takes longer has its progress shown, if its method takes many forward passes."""
 
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
 
@@ -71,7 +72,9 @@ class ExplainerThread:
         """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
         """The targets among which the user walks, None for the original one."""
-        explainer.report_forwards(self._end_if_stopped)
+        self.progress = ""
+        """How far the picture is, once its method takes long; else empty."""
+        explainer.report_forwards(self._report)
         self._feeds = feeds
         self._changed = changed
         self._explainer = explainer
@@ -80,6 +83,7 @@ class ExplainerThread:
         self._shows_every = shows_every
         self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
+        self._begin_seconds = math.inf
         self._is_preparing = False
         self._is_stopped = False
         self._reset_steadiness()
@@ -188,10 +192,12 @@ class ExplainerThread:
             feed.ledger.stages["explain"].add(seconds)
             feed.put_explained(each)
 
-    def _end_if_stopped(self, done: int, total: int) -> None:
-        """End in the middle of a picture if its method takes many forward passes. Raises GivenUp."""
+    def _report(self, done: int, total: int) -> None:
+        """Tell how far a method is that takes many forward passes. Raises GivenUp, in the middle of a picture."""
         if self._is_stopped:
             raise GivenUp
+        if time.monotonic() - self._begin_seconds > _SLOW_SECONDS:
+            self.progress = f"{self._explainer.method}: {done / total:.0%} of this picture"
 
     def _explain_again(self) -> None:
         """Explain the paused pictures on the screen again."""
@@ -203,8 +209,10 @@ class ExplainerThread:
 
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
         """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
+        self._begin_seconds = time.monotonic()
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
         explanations = self._explainer.explain(frames, uploaded=there, heat=not self._answered.is_steady)
+        self.progress = ""
         if self._answered.is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
+import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,6 +73,7 @@ class Feed:
         self._changed = changed
         self._skips_damaged = skips_damaged
         self._steps = 0  # frames to show although it is paused
+        self._went_on_seconds = -math.inf  # after it had stood still
         self._to_explain: Frame | None = None
         self._in_flight: Frame | None = None  # at the explainer
         self._is_in_flight_unsent = False
@@ -167,6 +170,7 @@ class Feed:
     def pause(self, is_paused: bool) -> None:
         """Pause or resume. While paused, frames of a live source are dropped, and a file waits."""
         with self._changed:
+            self._stand_still(is_paused or self.is_resting)
             self.is_paused, self._steps = is_paused, 0
             if is_paused and self.source.is_live and self._to_show is not None:
                 self._drop("pause")
@@ -176,12 +180,14 @@ class Feed:
     def rest(self, is_resting: bool) -> None:
         """Rest while nobody watches: nothing is explained, frames of a live source are dropped, and a file waits."""
         with self._changed:
+            self._stand_still(is_resting or self.is_paused)
             self.is_resting = is_resting
             self._changed.notify_all()
 
     def step(self) -> None:
         """Show one more frame, then pause."""
         with self._changed:
+            self._stand_still(self.is_resting)
             self.is_paused, self._steps = True, self._steps + 1
             self._changed.notify_all()
 
@@ -231,6 +237,10 @@ class Feed:
             self.on_screen = Shown(frame, self._newest)
             return self.on_screen
 
+    def since_seconds(self, frame: Frame) -> float:
+        """Return from when on the latency of a frame counts: since it was captured, or since it last stood still."""
+        return max(frame.captured_seconds, self._went_on_seconds)
+
     def take_revised(self) -> bool:
         """Return True if the frame on the screen got a new explanation since the last call."""
         with self._changed:
@@ -275,6 +285,10 @@ class Feed:
     @property
     def _stands_still(self) -> bool:
         return self.is_resting or (self.is_paused and not self._steps)
+
+    def _stand_still(self, stands_still: bool) -> None:
+        if self._stands_still and not stands_still:
+            self._went_on_seconds = time.perf_counter()
 
     def _has_room(self) -> bool:
         """True if another frame of a file can come in without any being dropped."""

@@ -39,13 +39,14 @@ Bar = tuple[str, float, bool]
 class Notices:
     """Lines for the user, each shown for some seconds: what keys answer, and what any thread tells.
 
-    `on_line` is called with each line, by the thread that tells it.
+    `on_line` is called with each line, by the thread that tells it. `progress` is shown as long as it is not empty.
     """
 
     def __init__(self, on_line: Callable[[str], None] = lambda line: None) -> None:
         self._on_line = on_line
         self._answer = "", -math.inf
         self._told: tuple[tuple[str, float], ...] = ()
+        self.progress = ""
 
     def answer(self, line: str) -> None:
         """Show what the last key did, in place of what the one before did."""
@@ -60,9 +61,10 @@ class Notices:
 
     @property
     def lines(self) -> list[str]:
-        """The lines whose time is not over."""
+        """The lines whose time is not over, and the progress."""
         now = time.monotonic()
-        return [line for line, until_seconds in (self._answer, *self._told) if now < until_seconds]
+        timed = [line for line, until_seconds in (self._answer, *self._told) if now < until_seconds]
+        return [*timed, *([self.progress] if self.progress else [])]
 
 
 class Rate:

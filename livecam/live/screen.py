@@ -82,9 +82,9 @@ class Screen:
             self.refresh()
         pressed = self._display.keys()  # which lets a window draw itself: only now is the picture on the screen
         for number, drawn in shown.items():
-            ledger = self.panes[number].feed.ledger
-            ledger.stages["show"].add(time.perf_counter() - begin)
-            ledger.deliver(drawn.frame.captured_seconds, drawn.explanation.age_frames)
+            feed = self.panes[number].feed
+            feed.ledger.stages["show"].add(time.perf_counter() - begin)
+            feed.ledger.deliver(feed.since_seconds(drawn.frame), drawn.explanation.age_frames)
             self._on_shown(number, drawn.frame, drawn.explanation)
         return pressed
 

@@ -196,6 +196,7 @@ class Session:
         self._rest_while_hidden()
         with self._feeds.changed:
             self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+        self.notices.progress = self._explaining.progress if self._explaining else ""
         for wish in self._screen.present():
             self._commands.execute(wish)
         self._display.update(self._state)

@@ -14,7 +14,7 @@ _LEAST, _MOST = 3, 6
 
 
 def stages(survey: Survey) -> list[str | None]:
-    """Return the names of layers from the input to the output; the automatic choice, None, is the last.
+    """Return the names of layers from the output to the input; the automatic choice, None, is the first.
 
     A stage is the last layer of a resolution, outside of blocks if there are enough. Where all layers have one
     resolution, as in a transformer, stages are some of its blocks.
@@ -25,7 +25,7 @@ def stages(survey: Survey) -> list[str | None]:
         names = [layer.name for layer in layers]
     else:
         names = _ends_of_resolutions(layers) or _spread(_siblings(layers, automatic[-1]))
-    return [*(name for name in names if name not in automatic), None]
+    return [None, *(name for name in reversed(names) if name not in automatic)]
 
 
 def _ends_of_resolutions(layers: Sequence[Layer]) -> list[str]:

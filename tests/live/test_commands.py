@@ -40,9 +40,9 @@ def test_no_key_is_in_the_table_twice() -> None:
 ANSWERS = {
     "m": f"method {METHODS[1]}, 2 of {len(METHODS)}",
     "M": f"method {METHODS[-1]}, {len(METHODS)} of {len(METHODS)}, from the end",
-    "l": "layer features, 1 of 2, begins again",
-    "L": "layer features, 1 of 2",
-    "ll": "layer evidence, the usual one, 2 of 2",
+    "l": "layer features, 2 of 2",
+    "L": "layer features, 2 of 2, from the end",
+    "ll": "layer evidence, the usual one, 1 of 2, begins again",
     "c": "class top2, 2 of 5",
     "C": "class top5, 5 of 5, from the end",
     "k": "keeps to dog",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 
@@ -84,6 +85,22 @@ def test_what_waits_when_a_camera_is_paused_is_dropped_and_of_a_file_kept() -> N
         assert feed.ledger.dropped == dropped
         feed.pause(False)
         assert (feed.take_to_show() is None) == is_live
+
+
+def test_the_latency_of_a_frame_counts_from_the_end_of_a_pause_that_it_waited_in() -> None:
+    feed = feed_of(is_live=False)
+    frame = dataclasses.replace(FRAMES[0], captured_seconds=-1000.0)
+    feed.rest(False)  # which is not an end of a pause
+    assert feed.since_seconds(frame) == -1000
+    feed.pause(True)
+    feed.pause(False)
+    assert feed.since_seconds(frame) > 0
+    feed.pause(True)
+    paused_seconds = time.perf_counter()
+    feed.step()
+    assert feed.since_seconds(frame) >= paused_seconds
+    later = dataclasses.replace(frame, captured_seconds=time.perf_counter())
+    assert feed.since_seconds(later) == later.captured_seconds
 
 
 def test_what_is_on_its_way_at_the_end_is_accounted_for() -> None:

@@ -177,7 +177,7 @@ def test_the_state_tells_what_is_waited_for_then_settings_and_choices(states_at_
     )
     assert last["waits_for"] is last["problem"] is None
     assert last["settings"]["method"] == "gradcam"
-    assert last["choices"]["layers"] == [{"name": "features", "title": "features"}, {"name": None, "title": "evidence"}]
+    assert last["choices"]["layers"] == [{"name": None, "title": "evidence"}, {"name": "features", "title": "features"}]
     assert last["labels"] == ["zero", "one"]
     assert last["engine"] == "eager fp32"
     assert last["sources"] == [{"name": "numbers", "width": WIDTH, "height": HEIGHT}]

@@ -182,6 +182,29 @@ def test_quitting_ends_a_slow_method_in_the_middle_of_a_picture() -> None:
     assert livecam_threads() == []
 
 
+def test_a_slow_method_tells_how_far_it_is_on_a_paused_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.live.explainer_thread._SLOW_SECONDS", -1)
+    keys, seen = iter([" m"]), set[str]()
+    told = "gradcam++: 75% of this picture"
+
+    def many_forwards(number: int) -> None:
+        if reader.method == "gradcam++":
+            reader.on_forwards(3, 4)
+            wait_until(lambda: told in seen)
+
+    def press() -> str:
+        seen.update(run.session.notices.lines)
+        if told in seen and not run.session.notices.progress:
+            return "q"
+        return next(keys, "") if run.shown else ""
+
+    reader = NumberReader(before=many_forwards)
+    run = LiveRun(camera(), explainer=reader)
+    run.display.press = press
+    run()
+    assert reader.asked[-1][0] == "gradcam++"
+
+
 def test_what_the_end_waits_for_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("livecam.live.session._ENDING_SECONDS", 0.05)
     has_begun = threading.Event()
