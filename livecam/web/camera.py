@@ -114,7 +114,7 @@ class BrowserCamera(Source):
     def account(self, page: str, captured: int, dropped: int) -> None:
         """Account for the frames that a page has captured so far, each of which it has sent or dropped."""
         with self._changed:
-            account = self._accounts.setdefault(page, _Account())
+            account = self._accounts[page] = self._accounts.pop(page, _Account())
             account.dropped = max(account.dropped, dropped)
             account.lost = max(captured - account.dropped - account.received, account.lost)
             while len(self._accounts) > _MOST_ACCOUNTS:

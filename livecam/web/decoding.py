@@ -21,7 +21,7 @@ class Decoder:
         self._context = cast(av.VideoCodecContext, av.CodecContext.create(_DECODERS[codec], "r"))
         self._context.thread_count = 1
         self._context.flags |= Flags.low_delay
-        self._context.options = {"max_pixels": str(LARGEST_PIXELS), "err_detect": "explode"}
+        self._context.options = {"max_pixels": str(LARGEST_PIXELS)}
         self._has_key = False
 
     def __call__(self, header: FrameHeader, payload: bytes | memoryview) -> av.VideoFrame | None:

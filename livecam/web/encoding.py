@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from fractions import Fraction
 from typing import Protocol
@@ -18,6 +19,8 @@ from livecam.system import cores
 _TIME_BASE = Fraction(1, 90_000)
 _KEY_SECONDS = 2.0
 """The longest time between two key frames."""
+_MOST_PIXELS = 2560 * 1440
+"""Larger pictures are scaled down: they take too long to encode, and few browsers can decode them."""
 _MOST_BITS_PER_PIXEL = 6
 """The largest bit rate, for each pixel of the picture."""
 _JPEG_SCALE = "4"
@@ -97,8 +100,15 @@ ENCODERS: dict[str, type[H264 | Jpeg]] = {"h264": H264, "jpeg": Jpeg}
 
 
 def to_encode(picture: av.VideoFrame) -> av.VideoFrame:
-    """Return a copy for encoders, which write its time and kind; an odd last row or column is left out."""
-    copy = av.VideoFrame(max(picture.width & ~1, 2), max(picture.height & ~1, 2), "yuv420p")
+    """Return a copy for encoders, which write its time and kind.
+
+    Pictures that are too large for browsers are scaled down; of others an odd last row or column is left out.
+    """
+    scale = min(math.sqrt(_MOST_PIXELS / (picture.width * picture.height)), 1.0)
+    width, height = (max(int(side * scale) & ~1, 2) for side in (picture.width, picture.height))
+    if scale < 1:
+        return VideoReformatter().reformat(picture, width, height, threads=cores.SCALER)
+    copy = av.VideoFrame(width, height, "yuv420p")
     for plane, into in zip(planes(picture), planes(copy), strict=True):
         np.copyto(into, plane[: into.shape[0], : into.shape[1]])
     copy.colorspace, copy.color_range = picture.colorspace, picture.color_range

@@ -17,7 +17,8 @@ log = logging.getLogger("livecam")
 
 USUAL_PORT = 8765
 _LAST_PORT = 8800
-_BACKLOG = 64
+BACKLOG = 128
+"""So many connections may wait to be accepted."""
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -63,7 +64,8 @@ class Listener:
             )
         self.tls = _tls(options)
         self.socket = _listening(options, is_open_to_others=bool(self.tls or options.behind_proxy))
-        self.url = options.behind_proxy or f"{self._scheme}://{_netloc(options.host, self.port)}/"
+        address = options.behind_proxy or f"{self._scheme}://{_netloc(options.host, self.port)}"
+        self.url = f"{address.rstrip('/')}/"
 
     @property
     def port(self) -> int:
@@ -86,8 +88,9 @@ class Listener:
 
     def is_own_origin(self, origin: str | None, host: str) -> bool:
         """Return True if a script with this origin came from a page of this server, reached by this Host header."""
-        is_proxied = self._proxy.netloc and origin == f"{self._proxy.scheme}://{self._proxy.netloc}"
-        return is_proxied or origin == f"{self._scheme}://{host}"
+        if origin == f"{self._proxy.scheme}://{self._proxy.netloc}":
+            return True
+        return host != self._proxy.netloc and origin == f"{self._scheme}://{host}"
 
 
 def _tls(options: WebOptions) -> ssl.SSLContext | None:
@@ -120,13 +123,12 @@ def _listening(options: WebOptions, *, is_open_to_others: bool) -> socket.socket
                     f"others can reach {options.host}, which needs encryption: name --certificate and --key, or "
                     f"--behind-proxy; or listen on 127.0.0.1 and run there: ssh -L {port}:127.0.0.1:{port} HOST"
                 )
-            listening = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
-        except OSError as exc:
-            if exc.errno == errno.EADDRINUSE and options.port is None and port < _LAST_PORT:
+            listening = socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+        except (OSError, OverflowError) as exc:
+            if getattr(exc, "errno", None) == errno.EADDRINUSE and options.port is None and port < _LAST_PORT:
                 continue
-            raise OutputError(
-                f"cannot listen on {_netloc(options.host, port)} ({exc.strerror}); name another address with --listen"
-            ) from exc
+            place, reason = _netloc(options.host, port), getattr(exc, "strerror", exc)
+            raise OutputError(f"cannot listen on {place} ({reason}); name another address with --listen") from exc
         if options.port is None and port != USUAL_PORT:
             log.warning("port %d is taken: the page is at port %d", USUAL_PORT, port)
         return listening

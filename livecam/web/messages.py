@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 LARGEST_BYTES = 2_000_000
 """The largest message that a page may send."""
@@ -85,7 +85,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
     if len(text) > _LARGEST_JSON:
         raise MalformedError("too much JSON")
     try:
-        message = json.loads(text, parse_constant=_refuse)
+        message = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise MalformedError("not JSON") from exc
     if not isinstance(message, dict):
@@ -138,6 +138,11 @@ def count_from(message: Mapping[str, Any], name: str) -> int:
     return int(_checked(message, name, _is_count))
 
 
+def number_from(message: Mapping[str, Any], name: str) -> float:
+    """Return a number of a message. Raises MalformedError."""
+    return float(_checked(message, name, _is_number))
+
+
 def _checked(message: Mapping[str, Any], name: str, is_valid: Callable[[Any], bool], default: Any = None) -> Any:
     value = message.get(name, default)
     try:
@@ -148,12 +153,8 @@ def _checked(message: Mapping[str, Any], name: str, is_valid: Callable[[Any], bo
     raise MalformedError(f"{name} is missing or cannot be this")
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_TEXT
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
 def _is_flag(value: Any) -> bool:

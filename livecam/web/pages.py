@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +17,10 @@ from livecam.web.publishing import Encoded
 
 _MOST_PICTURES = 4
 """So many pictures of a source may wait for a page that reads slowly."""
-_MOST_UNDERWAY = 16
-"""So many pictures may have been sent that have not arrived yet: half a second of video."""
+_FIRST_UNDERWAY, _MOST_UNDERWAY = 4.0, 32.0
+"""So many pictures may have been sent that have not arrived yet, at first and if all arrive in time."""
+_LATE_SECONDS = 0.25
+"""A picture that arrives this much later than the quickest one did has waited on its way."""
 _MOST_TEXTS = 200
 
 
@@ -24,8 +28,8 @@ class Page:
     """A page that is connected.
 
     A page that receives slowly gets the newest pictures: if too many of a source wait, they are dropped, and so are all
-    that follow up to the next key frame. A ping goes with each picture, since its pong comes back only when the picture
-    has arrived, however much would have room in between: a tunnel holds seconds of video.
+    that follow up to the next key frame. A ping goes with each picture, and its pong confirms that the picture has
+    arrived. If that takes long, fewer are sent ahead: what lies between, such as a tunnel, may hold seconds of video.
 
     For the thread of the server's loop only.
 
@@ -55,7 +59,9 @@ class Page:
         self._pictures: deque[Encoded] = deque()
         self._following: set[int] = set()  # the sources of which it has all pictures since a key frame
         self._behind: set[int] = set()  # those of which it did not get a picture
-        self._underway = 0
+        self._underway: deque[float] = deque()  # when each picture was sent that has not arrived
+        self._window = _FIRST_UNDERWAY  # so many may be
+        self._quickest_seconds = math.inf
         self._state: dict[str, Any] | None = None
         self._labels: Any = None  # those that it has got
         self._has_news = asyncio.Event()
@@ -96,7 +102,12 @@ class Page:
 
     def confirm(self) -> None:
         """Note that a picture has arrived."""
-        self._underway = max(self._underway - 1, 0)
+        if not self._underway:
+            return
+        took_seconds = time.perf_counter() - self._underway.popleft()
+        self._quickest_seconds = min(took_seconds, self._quickest_seconds)
+        is_late = took_seconds > self._quickest_seconds + _LATE_SECONDS
+        self._window = max(self._window / 2, 1) if is_late else min(self._window + 1, _MOST_UNDERWAY)
         self._has_news.set()
 
     async def write(self) -> None:
@@ -104,9 +115,9 @@ class Page:
         while True:
             await self._has_news.wait()
             self._has_news.clear()
-            while self._texts or self._state is not None or self._may_send_picture:
+            while self._texts or self._state is not None or (self._pictures and self._has_room):
                 await self._send_next()
-            if self._underway < _MOST_UNDERWAY:
+            if self._has_room:
                 for source in self._behind - self._following:
                     self._want_key(source)
                 self._behind.clear()
@@ -117,8 +128,8 @@ class Page:
         await self._socket.close(code=1001)
 
     @property
-    def _may_send_picture(self) -> bool:
-        return bool(self._pictures) and self._underway < _MOST_UNDERWAY
+    def _has_room(self) -> bool:
+        return len(self._underway) < self._window
 
     async def _send_next(self) -> None:
         if self._texts:
@@ -126,7 +137,7 @@ class Page:
         elif self._state is not None:
             await self._socket.send_str(self._state_message())
         else:
-            self._underway += 1
+            self._underway.append(time.perf_counter())
             await self._socket.send_bytes(self._pictures.popleft().message)
             await self._socket.ping()
 

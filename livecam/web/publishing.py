@@ -29,18 +29,18 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Published:
+class Published:
     sequence: int
     picture: av.VideoFrame
     facts: dict[str, Any]
     seconds: float
 
 
-class _Channel:
+class Channel:
     """The pictures of one source, from the run to the encoders."""
 
     def __init__(self, source: int) -> None:
-        self.newest: _Published | None = None
+        self.newest: Published | None = None
         self.wants_key = False
         self._source = source
         self._sequence = 0
@@ -49,7 +49,7 @@ class _Channel:
         self._key_seconds = -math.inf
 
     def put(self, picture: av.VideoFrame, facts: dict[str, Any]) -> None:
-        self.newest = _Published(self._sequence, picture, facts, time.perf_counter())
+        self.newest = Published(self._sequence, picture, facts, time.perf_counter())
         self._sequence += 1
 
     @property
@@ -62,7 +62,7 @@ class _Channel:
         """True if the newest picture is to be encoded now."""
         return self.is_new or (self.newest is not None and self._is_key_due)
 
-    def take(self) -> tuple[_Published, bool]:
+    def take(self) -> tuple[Published, bool]:
         """Return the newest picture, and True if it has to become a key frame."""
         assert self.newest is not None
         is_key = self._is_key_due
@@ -75,7 +75,7 @@ class _Channel:
     def _is_key_due(self) -> bool:
         return self.wants_key and time.perf_counter() > self._key_seconds + _KEY_INTERVAL_SECONDS
 
-    def encoded(self, published: _Published, codec: str, *, is_key: bool) -> Encoded:
+    def encoded(self, published: Published, codec: str, *, is_key: bool) -> Encoded:
         picture = to_encode(published.picture)
         payload, is_key = self._encoder(codec, picture)(picture, is_key=is_key)
         return Encoded(self._source, codec, is_key, packed(self._header(published, codec, is_key), payload))
@@ -87,7 +87,7 @@ class _Channel:
             self._encoders[codec] = form_of(picture), encoder
         return encoder
 
-    def _header(self, published: _Published, codec: str, is_key: bool) -> dict[str, Any]:
+    def _header(self, published: Published, codec: str, is_key: bool) -> dict[str, Any]:
         latency_ms = published.facts.get("latency_ms", 0.0) + 1e3 * (time.perf_counter() - published.seconds)
         return {
             "type": "picture",
@@ -116,14 +116,14 @@ class Publisher:
     def __init__(self, deliver: Callable[[Encoded], None]) -> None:
         self._deliver = deliver
         self._changed = threading.Condition()
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, Channel] = {}
         self._codecs: frozenset[str] = frozenset()
         self._is_encoding = self._is_closed = False
 
     def put(self, source: int, picture: av.VideoFrame, facts: dict[str, Any]) -> None:
         """Take the newest picture of the source with this number, and its facts for the header."""
         with self._changed:
-            self._channels.setdefault(source, _Channel(source)).put(picture, facts)
+            self._channels.setdefault(source, Channel(source)).put(picture, facts)
             self._changed.notify_all()
 
     def look(self, codecs: Iterable[str]) -> None:
@@ -157,7 +157,7 @@ class Publisher:
                 for codec in codecs:
                     self._deliver(channel.encoded(published, codec, is_key=is_key))
 
-    def _take(self) -> tuple[list[str], list[tuple[_Channel, _Published, bool]]] | None:
+    def _take(self) -> tuple[list[str], list[tuple[Channel, Published, bool]]] | None:
         """Wait for pictures to encode, and return them with the codecs; None once it is closed."""
         with self._changed:
             self._is_encoding = False
@@ -171,8 +171,7 @@ class Publisher:
             return sorted(self._codecs), works
 
     def _has_work(self) -> bool:
-        return bool(self._codecs) and any(channel.has_work for channel in self._channels.values())
+        return any(channel.has_work for channel in self._channels.values())
 
     def _has_new(self) -> bool:
-        is_new = any(channel.is_new for channel in self._channels.values())
-        return bool(self._codecs) and (self._is_encoding or is_new)
+        return self._is_encoding or any(channel.is_new for channel in self._channels.values())

@@ -17,7 +17,7 @@ from aiohttp import WSMsgType, web
 
 from livecam.web.camera import BrowserCamera
 from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, break_off, make_room
-from livecam.web.listening import Listener
+from livecam.web.listening import BACKLOG, Listener
 from livecam.web.messages import (
     LARGEST_BYTES,
     Hello,
@@ -26,6 +26,7 @@ from livecam.web.messages import (
     count_from,
     frame_from,
     hello_from,
+    number_from,
     parsed,
     unpacked,
 )
@@ -91,7 +92,7 @@ class Service:
             return server()
 
         listening = await asyncio.get_running_loop().create_server(
-            connection, sock=self._listener.socket, ssl=self._listener.tls
+            connection, sock=self._listener.socket, ssl=self._listener.tls, backlog=BACKLOG
         )
         on_started()
         await self._closed.wait()
@@ -250,7 +251,7 @@ class Service:
     def _take(self, page: Page, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "ping":
-                page.tell(type="pong", sent_ms=message.get("sent_ms"))
+                page.tell(type="pong", sent_ms=number_from(message, "sent_ms"))
             case "set" | "do":
                 self.commands.append(command_from(message))
             case "key":
