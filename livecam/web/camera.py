@@ -81,7 +81,7 @@ class BrowserCamera(Source):
         self._waiting: deque[Arrived] = deque()
         self._stretch = 0
         self._arrived_seconds = 0.0
-        self._is_stopped = False
+        self._is_loss_told = self._is_stopped = False
         self._decoder: Decoder | None = None
         self._decoded_stretch = -1, ""
         self._page = ""
@@ -144,7 +144,8 @@ class BrowserCamera(Source):
     def leave(self) -> None:
         """The page sends no more."""
         with self._changed:
-            self._lose("no page sends its camera")
+            if self._begin_seconds is not None and not self._is_stopped:
+                self.signal.lose("no page sends its camera")
 
     def idle(self, until: threading.Event, on_frame: Callable[[Frame], None]) -> None:
         while not (until.is_set() or self._is_stopped):
@@ -190,8 +191,8 @@ class BrowserCamera(Source):
                 now_seconds = time.perf_counter()
                 if now_seconds > deadline_seconds:
                     return None
-                if now_seconds > self._arrived_seconds + _STALL_SECONDS and not self.signal.problem:
-                    self._lose(f"no picture for {_STALL_SECONDS:g} s")
+                if now_seconds > self._arrived_seconds + _STALL_SECONDS:
+                    self._tell_loss()
                 self._changed.wait(_POLL_SECONDS)
             return None if self._is_stopped else self._waiting.popleft()
 
@@ -225,15 +226,19 @@ class BrowserCamera(Source):
             self._wanted_key_seconds = now_seconds
             self._want_key()
 
-    def _lose(self, problem: str) -> None:
+    def _tell_loss(self) -> None:
+        """Tell that no frames come any more; for a while that is nothing, as when a page is loaded again."""
         if self._begin_seconds is not None:  # before, it was not there yet
-            self._loss_notes.lost(problem)
+            problem = self.signal.problem or f"no picture for {_STALL_SECONDS:g} s"
             self.signal.lose(problem)
+            self._loss_notes.lost(problem)
+            self._is_loss_told = True
 
     def _found(self, picture: av.VideoFrame, now_seconds: float) -> None:
         if self._begin_seconds is None:
             self._begin_seconds = now_seconds
             self.media = conditioned(media_of(picture, time_base=_TIME_BASE))
         else:
-            self._loss_notes.came(self.signal.lost_seconds())
+            self._loss_notes.came(self.signal.lost_seconds() if self._is_loss_told else None)
+            self._is_loss_told = False
         self.signal.came(now_seconds)

@@ -122,8 +122,10 @@ class Page:
                     self._want_key(source)
                 self._behind.clear()
 
-    async def say_goodbye(self, reason: str) -> None:
-        """Tell the page that it shall not come back, and why."""
+    async def say_goodbye(self, state: dict[str, Any], reason: str) -> None:
+        """Send the last state of the run, and tell the page that it shall not come back, and why."""
+        self._state = state
+        await self._socket.send_str(self._state_message())
         await self._socket.send_str(json.dumps({"type": "bye", "reason": reason}))
         await self._socket.close(code=1001)
 

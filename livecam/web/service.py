@@ -103,7 +103,7 @@ class Service:
         """Say goodbye to all pages, and let `run` return."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE_SECONDS):
-                goodbyes = (page.say_goodbye(reason) for page in list(self.pages))
+                goodbyes = (page.say_goodbye(self._state, reason) for page in list(self.pages))
                 await asyncio.gather(*goodbyes, return_exceptions=True)
         self._closed.set()
 

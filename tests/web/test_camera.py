@@ -156,7 +156,11 @@ def test_a_page_that_looks_on_frees_its_camera(server: WebServer) -> None:
     asyncio.run(scenario())
 
 
-def test_the_signal_is_lost_with_the_page_and_back_with_the_next(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("stall_seconds", "is_told"), [(10.0, False), (0.0, True)])
+def test_the_signal_is_lost_with_the_page_and_back_with_the_next(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, stall_seconds: float, is_told: bool
+) -> None:
+    monkeypatch.setattr("livecam.web.camera._STALL_SECONDS", stall_seconds)
     camera = BrowserCamera()
     (key,) = encoded(40)
     camera.join("a")
@@ -166,12 +170,14 @@ def test_the_signal_is_lost_with_the_page_and_back_with_the_next(caplog: pytest.
     camera.leave()
     assert camera.signal.problem == "no page sends its camera"
     camera.join("b")
-    put(camera, key)
+    threading.Timer(0.1, put, (camera, key)).start()
     next(frames)
     assert camera.signal.problem == ""
     frames.close()  # type: ignore[attr-defined]
     assert len(camera.signal.gaps) == 1
-    assert "the page's camera is lost (no page sends its camera)" in caplog.text
+    assert ("the page's camera is lost (no page sends its camera)" in caplog.text) == is_told
+    assert ("the page's camera is back" in caplog.text) == is_told
+    assert "moment" not in caplog.text
 
 
 def test_frames_of_pages_that_look_on_are_ignored(server: WebServer) -> None:

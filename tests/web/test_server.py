@@ -213,8 +213,12 @@ def test_all_pages_are_told_why_it_ends_even_if_one_does_not_read(server: WebSer
             for level in range(30):
                 server.publish(0, grey(level, 640, 480), {})
                 await client.picture()
+            server.set_state({"shown": 29})
+            server.set_state({"shown": 30})
             closing = asyncio.create_task(asyncio.to_thread(server.close, "interrupted"))
             assert (await client.text("bye"))["reason"] == "interrupted"
+            states = [text["shown"] for text in client.texts if text["type"] == "state"]
+            assert states[-1] == 30
             assert await client.close_code() == 1001
             await closing
 
