@@ -3,6 +3,11 @@
 import { Tile } from "./picture.js";
 
 const OPACITY_STEP = 0.1;
+const RANKS = [
+  { name: null, title: "top1" },
+  ...["top2", "top3", "top4", "top5"].map((name) => ({ name, title: name })),
+];
+const ANSWERS = { target: "class", colormap: "colours" };
 
 const element = (id) => document.getElementById(id);
 
@@ -37,7 +42,7 @@ export class Controls {
   #table() {
     const [more, less] = [1, -1].map((sign) => () => this.#changeOpacity(sign * OPACITY_STEP));
     return {
-      " ": () => this.#toggle("paused"),
+      " ": () => this.#toggle("paused", "paused", "goes on"),
       ".": () => this.#step(),
       s: () => this.#snapshot(),
       r: () => this.#toggleRecording(),
@@ -56,7 +61,7 @@ export class Controls {
       p: () => this.#next("colormap", "colormaps", 1),
       v: () => this.#next("view", "views", 1),
       V: () => this.#next("view", "views", -1),
-      x: () => this.#toggle("mirror"),
+      x: () => this.#toggle("mirror", "mirrored", "not mirrored"),
       f: () => this.#toggleFullScreen(),
       i: () => this.#togglePanel(),
       h: () => this.#toggleKeys(),
@@ -89,37 +94,47 @@ export class Controls {
     this.#send({ type: "set", ...changes });
   }
 
-  #toggle(name) {
-    this.#set({ [name]: !this.#settings.inForce[name] });
+  #toggle(name, on, off) {
+    const value = !this.#settings.inForce[name];
+    this.#set({ [name]: value });
+    this.#answer(value ? on : off);
   }
 
   #step() {
     this.#send({ type: "do", command: "step" });
   }
 
-  /** Take the choice that is `by` after the one in force. */
   #next(name, kind, by) {
-    this.#take(name, this.#settings.choices[kind].map((choice) => choice.title ? choice.name : choice), by);
+    const choices = this.#settings.choices[kind].map((choice) => (kind === "layers" ? choice : { name: choice, title: choice }));
+    this.#take(name, choices, by);
   }
 
   #nextClass(by) {
-    const best = this.#pictures.chosen?.facts?.best ?? [];
-    this.#take("target", [null, ...best.map(({ label }) => label)], by);
+    this.#take("target", RANKS, by);
   }
 
-  #take(name, values, by) {
-    const place = Math.max(values.indexOf(this.#settings.inForce[name]), 0) + by;
-    this.#set({ [name]: values.at(place % values.length) });
+  /** Take the choice that is `by` after the one in force; after the last comes the first. */
+  #take(setting, choices, by) {
+    const place = choices.findIndex(({ name }) => name === this.#settings.inForce[setting]);
+    const next = (Math.max(place, 0) + by + choices.length) % choices.length;
+    const { name, title } = choices[next];
+    this.#set({ [setting]: name });
+    this.#answer(`${ANSWERS[setting] ?? setting} ${title}, ${next + 1} of ${choices.length}`);
   }
 
   #keepClass() {
     const [explained] = this.#pictures.chosen?.facts?.classes ?? [];
-    if (explained) this.#set({ target: this.#settings.inForce.target === null ? explained.label : null });
+    if (!explained) return;
+    const isKept = !RANKS.some(({ name }) => name === this.#settings.inForce.target);
+    this.#set({ target: isKept ? null : explained.label });
+    this.#answer(isKept ? "class let go" : `keeps to ${explained.label}`);
   }
 
   #changeOpacity(by) {
-    const opacity = Math.round(100 * (this.#settings.inForce.opacity + by)) / 100;
-    this.#set({ opacity: Math.min(Math.max(opacity, 0), 1) });
+    const wanted = Math.round(100 * (this.#settings.inForce.opacity + by)) / 100;
+    const opacity = Math.min(Math.max(wanted, 0), 1);
+    this.#set({ opacity });
+    this.#answer(`opacity ${Math.round(100 * opacity)}%`);
   }
 
   async #snapshot() {

@@ -41,7 +41,6 @@ let state = {};
 let before = null; // the ledger as it was when the page came
 let shown = 0; // pictures of the first source, each once
 let isRoundTrip = false; // the latencies are those of this page's own camera
-let classesMs = 0;
 let answerTimer = 0;
 let hasCamera = false, wasAsked = false, trouble = null, ending = null;
 
@@ -197,7 +196,7 @@ function drawn(tile, facts) {
     if (isRoundTrip !== isOwn) latencies.clear();
     isRoundTrip = isOwn;
     if (isNew) latencies.add(roundTripMs ?? facts.latency_ms);
-    showClasses(facts);
+    classes.show(facts);
   }
   dispatchEvent(new CustomEvent("livecam:drawn", { detail: { ...facts, round_trip_ms: roundTripMs } }));
 }
@@ -207,19 +206,9 @@ function identityOf({ camera_sequence, captured_ms, sequence }) {
   return captured_ms === null ? sequence : `${camera_sequence} of ${captured_ms}`;
 }
 
-/** Another class is shown at once, with its picture, and scores as fast as they can be read. */
-function showClasses(facts) {
-  const now = performance.now();
-  classes.remember(facts);
-  if (now - classesMs < SHOW_EVERY_MS && classes.shows(facts)) return;
-  classesMs = now;
-  classes.show(facts);
-}
-
 setInterval(() => {
-  const facts = pictures.chosen?.facts;
   if (document.hidden) return;
-  if (facts) classes.show(facts);
+  classes.showHistory();
   for (const tile of pictures.tiles) tile.describe();
   showFigures(state.ledger?.[pictures.place], status(), isRoundTrip);
 }, SHOW_EVERY_MS);

@@ -2,6 +2,7 @@
 
 const HISTORY_SECONDS = 30;
 const RECENT_FRAMES = 300;
+const SHOWN_CLASSES = 5;
 const SELECTS = ["method", "layer", "view", "colormap"];
 const RANGES = ["opacity", "threshold"];
 
@@ -70,7 +71,7 @@ export class Settings {
     element("steady").checked = settings.steady;
     element("best").hidden = settings.target === null;
     element("colours").dataset.map = settings.colormap;
-    output("opacity", `${Math.round(100 * values.opacity)} %`);
+    output("opacity", `${Math.round(100 * values.opacity)}%`);
     output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
   }
 
@@ -96,7 +97,6 @@ export class Settings {
 /** What the model says of a picture, and how its score went in the last half minute. */
 export class Classes {
   #history = [];
-  #shown = null;
 
   /** @param choose Called with the name of the class that the user clicks on. */
   constructor(choose) {
@@ -106,24 +106,12 @@ export class Classes {
     };
   }
 
-  /** Remember the score of the class that is explained first. */
-  remember({ classes: [first] }) {
-    if (!first) return;
-    const now = performance.now();
-    this.#history.push({ ms: now, label: first.label, score: first.score });
-    while (now - this.#history[0].ms > 1000 * HISTORY_SECONDS) this.#history.shift();
-  }
-
-  /** True if the classes are shown that are explained there. */
-  shows({ classes }) {
-    return this.#shown === namesOf(classes);
-  }
-
+  /** Show what is said of a picture, together with it: the classes that are explained, then other good ones. */
   show({ classes, best }) {
-    this.#shown = namesOf(classes);
+    this.#remember(classes[0]);
     const explained = new Set(classes.map(({ label }) => label));
     const others = best.filter(({ label }) => !explained.has(label));
-    const rows = [...classes, ...others].slice(0, Math.max(5, classes.length));
+    const rows = [...classes, ...others].slice(0, Math.max(SHOWN_CLASSES, classes.length));
     const longest = Math.max(1, ...rows.map(({ score }) => Math.abs(score)));
     const list = element("classes");
     while (list.children.length > rows.length) list.lastChild.remove();
@@ -131,26 +119,28 @@ export class Classes {
     rows.forEach((row, number) => {
       showRow(list.children[number].firstChild, row, explained.has(row.label), Math.abs(row.score) / longest);
     });
-    this.#showHistory(classes[0]);
   }
 
-  #showHistory(first) {
-    element("history").hidden = !first;
-    if (!first) return;
-    const points = this.#history.filter(({ label }) => label === first.label);
+  /** Show how the score of the class that is explained first went. */
+  showHistory() {
+    const now = performance.now();
+    const label = this.#history.at(-1)?.label;
+    const points = this.#history.filter((point) => point.label === label);
     const scores = points.map(({ score }) => score);
     const [low, high] = [Math.min(0, ...scores), Math.max(1, ...scores)];
-    const now = performance.now();
     const x = ({ ms }) => (240 - (240 * (now - ms)) / (1000 * HISTORY_SECONDS)).toFixed(1);
     const y = ({ score }) => (38 - (36 * (score - low)) / (high - low)).toFixed(1);
-    const [path, caption] = [element("history").querySelector("path"), element("history").querySelector("figcaption")];
-    path.setAttribute("d", points.map((point, number) => `${number ? "L" : "M"}${x(point)} ${y(point)}`).join(""));
-    caption.textContent = `${first.label}, the last ${HISTORY_SECONDS} seconds`;
+    const line = points.map((point, number) => `${number ? "L" : "M"}${x(point)} ${y(point)}`).join("");
+    element("history").hidden = !points.length;
+    element("history").querySelector("path").setAttribute("d", line);
+    setText("history-title", `${label}, the last ${HISTORY_SECONDS} seconds`);
   }
-}
 
-function namesOf(classes) {
-  return classes.map(({ label }) => label).join();
+  #remember(explained) {
+    const now = performance.now();
+    if (explained) this.#history.push({ ms: now, label: explained.label, score: explained.score });
+    this.#history = this.#history.filter(({ ms }) => now - ms < 1000 * HISTORY_SECONDS);
+  }
 }
 
 /** Show the state of the run outside the settings. */
