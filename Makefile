@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS := .peers
+AXE := .axe/node_modules/axe-core
 PARALLEL := --numprocesses 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test-long check test test-all lint bench gpu clean
+.PHONY: help install demo test-long check test test-all axe lint bench gpu clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,7 +23,7 @@ demo: $(INSTALLED) ## explain a generated scene and write demo.mp4
 # measure, or go through many models, methods and pictures. All others run, also new ones.
 SLOWER := bench cli/test_demo.py cli/test_interrupt.py docs doctor engines explain/test_explainer.py \
 	explain/test_methods.py explain/test_targets.py live/test_window.py models run/test_pictures.py \
-	sources/test_reconnecting.py
+	sources/test_reconnecting.py web/test_accessibility.py web/test_live_page.py web/test_page.py web/test_page_camera.py
 
 check: lint ## check style and types, and run the quick tests: under a minute, to run while you work
 	$(BIN)/pytest -q $(PARALLEL) $(SLOWER:%=--ignore=tests/%)
@@ -36,6 +37,8 @@ test-long: $(INSTALLED) ## run the tests that `make test` leaves out since they 
 test-all: $(INSTALLED) $(PEERS) ## run all tests, also the slow ones and those against pytorch-grad-cam
 	PYTHONPATH=$(PEERS) $(BIN)/pytest -q -m ''
 
+axe: $(AXE) ## install, with npm, what the test of the page's accessibility needs
+
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +50,9 @@ $(PEERS): $(INSTALLED)
 		scikit-learn scipy joblib cloudpickle threadpoolctl narwhals matplotlib contourpy cycler kiwisolver pyparsing \
 		python-dateutil fonttools six tqdm
 	touch $@
+
+$(AXE):
+	npm install --silent --no-audit --no-fund --prefix .axe axe-core@4
 
 COMMA := ,
 # The program livecam sets OMP_WAIT_POLICY itself; those that start programs leave it to them.
@@ -84,7 +90,7 @@ gpu: ## try and measure all of it on a GPU (nine minutes at most, no network); J
 	$(GPU_PYTHON) -m benchmarks.gpu
 
 clean: ## remove .venv and what was built or measured
-	rm -rf .venv $(PEERS) build results *.egg-info demo.mp4
+	rm -rf .venv $(PEERS) .axe build results *.egg-info demo.mp4
 
 # Linked to pyproject.toml: a change of the dependencies installs again, anything else starts at once.
 $(INSTALLED): pyproject.toml

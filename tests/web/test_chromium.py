@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.chromium import Chromium
 from tests.support.clips import number_in
-from tests.web.canvas import pixels_of
+from tests.web.looking import pixels_of
 from tests.web.numbered_scene import FRAMES, HEIGHT, WIDTH, mask, picture
 
 FILMING = f"""

@@ -9,10 +9,9 @@ import numpy as np
 
 from tests.support.chromium import Chromium
 from tests.support.clips import number_in
-from tests.web.canvas import drawn, record
+from tests.web.looking import IS_ENDED, drawn, record, rest, wait_for_more
 from tests.web.numbered_scene import LABEL, WIDTH, mask
 from tests.web.program import Program
-from tests.web.test_page_camera import rest, wait_for_more
 
 CHOOSE_SIDE_BY_SIDE = "(view.value = 'side-by-side', view.dispatchEvent(new Event('change')))"
 IS_SIDE_BY_SIDE = f"drawn.filter(({{width}}) => width === {2 * WIDTH}).length > 5"
@@ -40,7 +39,7 @@ def test_the_page_shows_class_and_heat_of_each_frame_that_its_camera_films(chrom
             status = rest(page)
             assert status["explained"][0]["label"] == LABEL
             assert program.interrupt() == 130
-            page.wait_for("livecam.status().connection === 'ended'")
+            page.wait_for(IS_ENDED)
             assert page.problems == []
         frames = program.report()["frames"]
     assert frames["captured"] == status["captured"] == frames["shown"] + sum(frames["dropped"].values())

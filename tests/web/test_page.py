@@ -11,7 +11,7 @@ import pytest
 from livecam.web.server import WebOptions, WebServer
 from tests.support.chromium import Chromium, Page
 from tests.support.clips import number_in, numbered_picture
-from tests.web.canvas import drawn, record
+from tests.web.looking import IS_CONNECTED, IS_ENDED, WITHOUT_H264, drawn, record
 
 SIZE = 160, 90
 STATE = {
@@ -23,8 +23,6 @@ STATE = {
     "ledger": [],
     "problem": None,
 }
-IS_CONNECTED = "livecam.status().connection === 'connected'"
-WITHOUT_H264 = "delete window.VideoDecoder; delete window.VideoEncoder"
 BUSY = "setTimeout(() => { const end = performance.now() + 500; while (performance.now() < end); })"
 
 
@@ -78,7 +76,7 @@ def test_a_late_page_gets_the_last_picture_of_a_paused_run(chromium: Chromium, s
 def test_a_wrong_address_is_told_and_not_tried_again(chromium: Chromium, server: WebServer) -> None:
     address, _, _ = server.url.partition("#")
     with chromium.open(f"{address}#wrong") as page:
-        page.wait_for("livecam.status().connection === 'ended'")
+        page.wait_for(IS_ENDED)
         assert "token" in page.evaluate("document.body.innerText")
     assert server.pages == 0
 
@@ -87,7 +85,7 @@ def test_a_run_that_has_ended_says_why(chromium: Chromium, server: WebServer) ->
     with chromium.open(server.url) as page:
         page.wait_for(IS_CONNECTED)
         server.close("Ctrl-C was pressed")
-        page.wait_for("livecam.status().connection === 'ended'")
+        page.wait_for(IS_ENDED)
         assert "Ctrl-C was pressed" in page.evaluate("document.body.innerText")
 
 

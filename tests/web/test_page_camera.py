@@ -3,62 +3,29 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import av
 import pytest
 
-from livecam.web.server import WebOptions, WebServer
-from tests.support.chromium import Chromium, Page, saved_file
+from livecam.web.server import WebServer
+from tests.support.chromium import Chromium, saved_file
 from tests.support.clips import number_in
-from tests.web.canvas import pixels_of
 from tests.web.cutting import CuttingProxy
+from tests.web.looking import IS_CONNECTED, WITHOUT_H264, pixels_of, rest, wait_for_more
 from tests.web.numbered_scene import FRAMES, HEIGHT, WIDTH
-from tests.web.stand_in import StandIn
-from tests.web.test_page import IS_CONNECTED, WITHOUT_H264
 
 CUTS = 10
 """How often a socket is cut, each time after so many bytes as are drawn from this range."""
 BYTES = range(1, 40_000)
-AT_REST = """(() => {
-  const status = livecam.status();
-  const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
-  return status.captured === status.shown + dropped && status;
-})()"""
-
-
-@pytest.fixture
-def server() -> Iterator[WebServer]:
-    """A server that shows what the page's camera films."""
-    with WebServer(WebOptions(port=0, camera=True)) as server:
-        stand_in = StandIn(server, has_camera=True)
-        thread = threading.Thread(target=stand_in.run)
-        thread.start()
-        yield server
-        stand_in.stopping.set()
-        thread.join()
-
-
-def wait_for_more(page: Page, frames: int = 5) -> None:
-    shown = page.evaluate("livecam.status().shown")
-    page.wait_for(f"livecam.status().shown >= {shown + frames}")
-
-
-def rest(page: Page) -> dict[str, Any]:
-    """Stop the camera, and return the status once no frame is on its way: all are shown or dropped."""
-    page.evaluate("livecam.stop()")
-    return page.wait_for(AT_REST)
 
 
 @pytest.mark.parametrize("script", ["", WITHOUT_H264])
 def test_what_the_camera_films_comes_back_and_is_accounted_for(
-    chromium: Chromium, server: WebServer, script: str
+    chromium: Chromium, camera_server: WebServer, script: str
 ) -> None:
-    with chromium.open(server.url, script=script) as page:
+    with chromium.open(camera_server.url, script=script) as page:
         wait_for_more(page)
         filmed = pixels_of(page, "#picture")
         assert filmed.shape == (HEIGHT, WIDTH, 3)
@@ -67,8 +34,8 @@ def test_what_the_camera_films_comes_back_and_is_accounted_for(
         assert page.problems == []
 
 
-def test_a_page_comes_back_each_time_its_socket_is_cut(chromium: Chromium, server: WebServer) -> None:
-    address = urlsplit(server.url)
+def test_a_page_comes_back_each_time_its_socket_is_cut(chromium: Chromium, camera_server: WebServer) -> None:
+    address = urlsplit(camera_server.url)
     chance = random.Random(1)
     with CuttingProxy() as proxy:
         proxy.server_port = address.port
@@ -83,8 +50,8 @@ def test_a_page_comes_back_each_time_its_socket_is_cut(chromium: Chromium, serve
             assert rest(page)["shown"] > CUTS
 
 
-def test_a_recording_goes_on_over_a_cut_and_plays(chromium: Chromium, server: WebServer, tmp_path: Path) -> None:
-    address = urlsplit(server.url)
+def test_a_recording_goes_on_over_a_cut_and_plays(chromium: Chromium, camera_server: WebServer, tmp_path: Path) -> None:
+    address = urlsplit(camera_server.url)
     with CuttingProxy() as proxy:
         proxy.server_port = address.port
         chromium.save_into(tmp_path)

@@ -1,4 +1,4 @@
-"""What a page has drawn."""
+"""What a page shows and tells."""
 
 from __future__ import annotations
 
@@ -10,10 +10,31 @@ import numpy as np
 
 from tests.support.chromium import Page
 
+IS_CONNECTED = "livecam.status().connection === 'connected'"
+IS_ENDED = "livecam.status().connection === 'ended'"
+WITHOUT_H264 = "delete window.VideoDecoder; delete window.VideoEncoder"
+"""Run before the page, it makes the browser one that can only do JPEG."""
+_AT_REST = """(() => {
+  const status = livecam.status();
+  const dropped = Object.values(status.dropped).reduce((sum, count) => sum + count, 0);
+  return status.captured === status.shown + dropped && status;
+})()"""
 _RECORD = """
 window.drawn = [];
 addEventListener("livecam:drawn", ({detail}) => drawn.push({...detail, url: picture.toDataURL("image/png")}));
 """
+
+
+def wait_for_more(page: Page, frames: int = 5) -> None:
+    """Wait until so many more frames are shown."""
+    shown = page.evaluate("livecam.status().shown")
+    page.wait_for(f"livecam.status().shown >= {shown + frames}")
+
+
+def rest(page: Page) -> dict[str, Any]:
+    """Stop the camera, and return the status once no frame is on its way: all are shown or dropped."""
+    page.evaluate("livecam.stop()")
+    return page.wait_for(_AT_REST)
 
 
 def record(page: Page) -> None:
