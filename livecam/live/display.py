@@ -62,8 +62,8 @@ class Display(Protocol):
     def set_full_screen(self, full: bool) -> None:
         """Fill the whole screen, or go back to a window."""
 
-    def close(self) -> None:
-        """Close the display; may be called more than once."""
+    def close(self, reason: str) -> None:
+        """Close the display, since the run has ended for this reason; may be called more than once."""
 
 
 class NoWindow:
@@ -92,7 +92,7 @@ class NoWindow:
     def set_full_screen(self, full: bool) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
         pass
 
 
@@ -164,7 +164,7 @@ class Window:
             mode = cv2.WINDOW_FULLSCREEN if full else cv2.WINDOW_NORMAL
             cv2.setWindowProperty(_NAME, cv2.WND_PROP_FULLSCREEN, mode)
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
         if self._is_open and not self.is_closed:
             cv2.destroyWindow(_NAME)
             cv2.waitKeyEx(1)

@@ -69,8 +69,8 @@ class Pages:
         """True while no page is connected."""
         return not self._server.pages
 
-    def close(self) -> None:
-        self._server.close("livecam has ended")
+    def close(self, reason: str) -> None:
+        self._server.close(reason)
 
 
 def facts_of(drawn: Drawn) -> dict[str, Any]:

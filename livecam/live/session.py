@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from livecam.errors import LivecamError, in_one_line
 from livecam.live.commands import QUIT_KEYS, Commands
 from livecam.live.display import Display
 from livecam.live.feeds import Feeds
@@ -129,7 +130,7 @@ class Session:
             BaseException: What the first thread to fail raised; or KeyboardInterrupt, once everything is completed.
         """
         with suppress(GivenUp), ExitStack() as stack:
-            stack.callback(self._display.close)
+            stack.push(lambda kind, error, trace: self._display.close(_reason_of(error)))
             stack.enter_context(drawing_threads())
             opening = in_background(self._feeds.wait_until_open, "opening")
             wait([opening], _UNNOTICED_SECONDS)
@@ -209,15 +210,23 @@ class Session:
 
     def _end(self) -> None:
         """Close everything, and wait a little for the threads."""
+        reason = self._reason
         self._stop()
         self.recorder.close()
-        self._display.close()
+        self._display.close(reason)
         self._workers.wait(_TICK_SECONDS)
         now = time.perf_counter()
         self._tells_ending_seconds = self._tells_ending_seconds or now + _ENDING_SECONDS
         if now > self._tells_ending_seconds and self._workers.ongoing:
             self._tells_ending_seconds = math.inf
             log.warning("livecam ends once %s", " and ".join(_ENDS_ONCE[name] for name in self._workers.ongoing))
+
+    @property
+    def _reason(self) -> str:
+        """Why the run ends."""
+        if self._is_stopped:
+            return _reason_of(self._workers.failure)
+        return "its time is over" if self._is_late else "its sources have ended"
 
     def _rest_while_hidden(self) -> None:
         """Let the feeds rest while the window is hidden and nothing is recorded or written of what it shows."""
@@ -234,8 +243,11 @@ class Session:
 
     def _is_over(self) -> bool:
         is_all_shown = all(feed.is_done and not feed.is_paused for feed in self._feeds)
-        is_late = time.perf_counter() >= self._end_seconds
-        return self._is_stopped or is_late or is_all_shown
+        return self._is_stopped or self._is_late or is_all_shown
+
+    @property
+    def _is_late(self) -> bool:
+        return time.perf_counter() >= self._end_seconds
 
     def _stop(self) -> None:
         """Make the readers and the explainer end, and with them the run. Thread-safe."""
@@ -248,3 +260,10 @@ class Session:
         """End without waiting for recordings to be completed."""
         self._stop()
         self.recorder.give_up()
+
+
+def _reason_of(error: BaseException | None) -> str:
+    """Return why a run has ended if this was raised, for those who watch it."""
+    if error is None or isinstance(error, GivenUp | KeyboardInterrupt):
+        return "it was stopped"
+    return in_one_line(error) if isinstance(error, LivecamError) else f"an unexpected {type(error).__name__}"

@@ -23,10 +23,13 @@ class Workers:
         works: What each thread does. It ends by returning or by raising; GivenUp counts as returning.
         on_failure: Called by a thread that has failed, without holding any lock. It must make the others end, even
             those that wait.
+
+    Attributes:
+        failure: What the first thread to fail has raised, None if none has.
     """
 
     def __init__(self, works: Mapping[str, Callable[[], None]], on_failure: Callable[[], None]) -> None:
-        self._error: BaseException | None = None
+        self.failure: BaseException | None = None
         self._on_failure = on_failure
         self._ended = {name: threading.Event() for name in works}
         self._threads = [
@@ -65,7 +68,7 @@ class Workers:
                     self._fail(exc)
         for thread in self._threads:
             thread.join()
-        if error := self._error or interrupt:
+        if error := self.failure or interrupt:
             raise error
 
     def wait(self, seconds: float) -> None:
@@ -86,7 +89,7 @@ class Workers:
                 thread.start()
 
     def _fail(self, error: BaseException) -> None:
-        self._error = self._error or error
+        self.failure = self.failure or error
         self._on_failure()
 
     def _run(self, work: Callable[[], None], ended: threading.Event) -> None:

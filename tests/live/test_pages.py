@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import numpy as np
 import pytest
 
+from livecam.errors import InputError, ModelError
 from livecam.live.feed import Feed
 from livecam.live.feeds import Feeds
-from livecam.live.pages import Pages, facts_of
+from livecam.live.pages import _KEYS, Pages, facts_of
 from livecam.live.session import Session, SessionOptions
 from livecam.live.state import state_of
 from livecam.picture.frame import Frame
@@ -60,15 +61,17 @@ class FakeServer:
         return asked
 
     def close(self, reason: str) -> None:
-        self.closed = reason
+        self.closed = self.closed or reason
 
 
-def run_on(server: FakeServer, *sources: Source, camera_source: int | None = None, **options: Any) -> Session:
+def run_on(
+    server: FakeServer, *sources: Source, camera_source: int | None = None, load: Any = NumberReader, **options: Any
+) -> Session:
     """Run a session that is shown on the pages of a server."""
     settings = SessionOptions(**{"is_steady": False, "duration_seconds": 20.0} | options)
     feeds = Feeds(sources)
     pages = Pages(server, camera_source)  # type: ignore[arg-type]
-    session = Session(feeds, NumberReader, pages, settings, model_name="reader")  # type: ignore[arg-type]
+    session = Session(feeds, load, pages, settings, model_name="reader")
     with feeds:
         session.run()
     return session
@@ -93,7 +96,7 @@ def test_each_picture_comes_with_what_is_said_of_this_very_frame() -> None:
         assert (facts["width"], facts["height"]) == (WIDTH, HEIGHT)
         assert "camera_sequence" not in facts
     assert ledger.delivered == 12
-    assert server.closed == "livecam has ended"
+    assert server.closed == "its sources have ended"
 
 
 def test_only_frames_of_a_pages_camera_tell_their_number_there() -> None:
@@ -254,3 +257,34 @@ def test_lines_of_a_run_are_told_to_the_pages() -> None:
     pages = Pages(server)  # type: ignore[arg-type]
     pages.tell("saved")
     assert server.answers == ["saved"]
+
+
+def test_pages_are_told_why_a_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> NoReturn:
+        raise ModelError("there is no such model")
+
+    def fail_otherwise() -> NoReturn:
+        raise RuntimeError
+
+    def break_down(number: int) -> None:
+        raise InputError("the camera is unplugged")
+
+    server = FakeServer()
+    run_on(server, NumberedSource(1000, is_live=True), duration_seconds=0.05)
+    assert server.closed == "its time is over"
+    server = FakeServer(lambda facts: server.asked.append({"type": "do", "command": "quit"}))
+    monkeypatch.setitem(_KEYS, "quit", "q")
+    run_on(server, NumberedSource(1000, is_live=True))
+    assert server.closed == "it was stopped"
+    server = FakeServer()
+    with pytest.raises(InputError):
+        run_on(server, NumberedSource(3, before=break_down))
+    assert server.closed == "the camera is unplugged"
+    server = FakeServer()
+    with pytest.raises(ModelError):
+        run_on(server, NumberedSource(3), load=fail)
+    assert server.closed == "there is no such model"
+    server = FakeServer()
+    with pytest.raises(RuntimeError):
+        run_on(server, NumberedSource(3), load=fail_otherwise)
+    assert server.closed == "an unexpected RuntimeError"

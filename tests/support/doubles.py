@@ -184,7 +184,7 @@ class FakeDisplay:
     def __init__(self, keys_at: dict[int, str] | None = None, is_ready: Callable[[], bool] = lambda: True) -> None:
         self.frames = 0
         self.pictures: list[np.ndarray] = []
-        self.title = ""
+        self.title = self.reason = ""
         self.taken: list[tuple[int, Drawn]] = []
         self.told: list[str] = []
         self.states: list[dict[str, Any]] = []
@@ -217,7 +217,8 @@ class FakeDisplay:
     def set_full_screen(self, full: bool) -> None:
         self.is_full_screen = full
 
-    def close(self) -> None:
+    def close(self, reason: str) -> None:
+        self.reason = self.reason or reason
         self.is_closed = True
 
     def _due(self) -> str:
