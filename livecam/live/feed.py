@@ -113,6 +113,11 @@ class Feed:
         return self._begun.is_set()
 
     @property
+    def is_stopped(self) -> bool:
+        """True once it was stopped: no frame is shown from then on."""
+        return self._is_stopped
+
+    @property
     def is_settled(self) -> bool:
         """True once the source is open, or it is known that it cannot be opened now."""
         return self._is_open or self._is_read or bool(self.source.signal.problem)

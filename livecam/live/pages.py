@@ -37,6 +37,7 @@ class Pages:
         self._server = server
         self._camera_source = camera_source
         self._updated_seconds = -math.inf
+        self._state: Callable[[], dict[str, Any]] = dict
 
     def fit(self, width: int, height: int) -> None:
         pass  # pages put the pictures together by themselves
@@ -52,6 +53,7 @@ class Pages:
         self._server.answer(line)
 
     def update(self, state: Callable[[], dict[str, Any]]) -> None:
+        self._state = state
         now = time.perf_counter()
         if now >= self._updated_seconds + _STATE_SECONDS:
             self._updated_seconds = now
@@ -70,6 +72,7 @@ class Pages:
         return not self._server.pages
 
     def close(self, reason: str) -> None:
+        self._server.set_state(self._state())
         self._server.close(reason)
 
 

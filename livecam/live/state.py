@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,14 @@ def _source(pane: Pane) -> dict[str, Any]:
 def _account(pane: Pane) -> dict[str, Any]:
     pane.feed.count_dropped()
     ledger, (in_fps, out_fps) = pane.feed.ledger, pane.figures.fps
+    read, shown, dropped = ledger.read, ledger.delivered, Counter(ledger.dropped)
+    if pane.feed.is_stopped:  # what is on its way will not be shown
+        dropped["end"] = read - shown - (dropped.total() - dropped["end"])
     return {
         "source": ledger.source,
-        "read": ledger.read,
-        "shown": ledger.delivered,
-        "dropped": dict(ledger.dropped),
+        "read": read,
+        "shown": shown,
+        "dropped": +dropped,
         "in_fps": round(in_fps, 1),
         "out_fps": round(out_fps, 1),
         "latency_ms": pane.figures.latency_ms,

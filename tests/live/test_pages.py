@@ -189,6 +189,15 @@ def test_the_state_tells_what_is_waited_for_then_settings_and_choices(states_at_
     assert account["latency_ms"]["p50"] > 0
 
 
+def test_the_last_state_accounts_for_every_frame() -> None:
+    server = FakeServer()
+    source = NumberedSource(1000, is_live=True, before=lambda number: time.sleep(0.001))
+    (ledger,) = run_on(server, source, duration_seconds=0.2).ledgers
+    (account,) = server.states[-1]["ledger"]
+    assert account["read"] == account["shown"] + sum(account["dropped"].values())
+    assert account["shown"] == ledger.delivered > 0
+
+
 def test_the_state_tells_that_a_signal_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(NumberedSource(1, is_live=True))
     source = parts.feeds[0].source
