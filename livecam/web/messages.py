@@ -174,8 +174,8 @@ def _is_share(value: Any) -> bool:
 
 
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("method", "layer", "view", "colormap"), _is_text),
-    "target": lambda value: value is None or _is_text(value),
+    **dict.fromkeys(("method", "view", "colormap"), _is_text),
+    **dict.fromkeys(("layer", "target"), lambda value: value is None or _is_text(value)),
     "top": lambda value: value is None or (_is_count(value) and 1 <= value <= 100),
     "opacity": _is_share,
     "threshold": lambda value: _is_share(value) or _is_text(value),

@@ -190,12 +190,12 @@ def test_the_newest_state_arrives_and_not_each(server: WebServer) -> None:
 def test_commands_and_answers(server: WebServer) -> None:
     async def scenario() -> None:
         async with page(server) as client:
-            await client.tell(type="set", method="layercam", target=None, threshold="auto", top=None)
+            await client.tell(type="set", method="layercam", layer=None, target=None, threshold="auto", top=None)
             await client.tell(type="do", command="step")
             await client.tell(type="ping", sent_ms=12.5)
             assert (await client.text("pong"))["sent_ms"] == 12.5
             assert server.commands() == [
-                {"type": "set", "method": "layercam", "target": None, "threshold": "auto", "top": None},
+                {"type": "set", "method": "layercam", "layer": None, "target": None, "threshold": "auto", "top": None},
                 {"type": "do", "command": "step"},
             ]
             assert server.commands() == []

@@ -35,8 +35,9 @@ export class Connection {
     this.#open();
   }
 
+  /** True if livecam takes messages. */
   get isOpen() {
-    return this.#isWelcome;
+    return this.#isWelcome && this.#socket.readyState === WebSocket.OPEN;
   }
 
   /** Bytes that wait to be sent. */

@@ -90,13 +90,9 @@ export class Controls {
     else this.#keys[key]();
   }
 
-  #set(changes) {
-    this.#send({ type: "set", ...changes });
-  }
-
   #toggle(name, on, off) {
     const value = !this.#settings.inForce[name];
-    this.#set({ [name]: value });
+    this.#settings.change({ [name]: value });
     this.#answer(value ? on : off);
   }
 
@@ -118,7 +114,7 @@ export class Controls {
     const place = choices.findIndex(({ name }) => name === this.#settings.inForce[setting]);
     const next = (Math.max(place, 0) + by + choices.length) % choices.length;
     const { name, title } = choices[next];
-    this.#set({ [setting]: name });
+    this.#settings.change({ [setting]: name });
     this.#answer(`${ANSWERS[setting] ?? setting} ${title}, ${next + 1} of ${choices.length}`);
   }
 
@@ -126,14 +122,14 @@ export class Controls {
     const [explained] = this.#pictures.chosen?.facts?.classes ?? [];
     if (!explained) return;
     const isKept = !RANKS.some(({ name }) => name === this.#settings.inForce.target);
-    this.#set({ target: isKept ? null : explained.label });
+    this.#settings.change({ target: isKept ? null : explained.label });
     this.#answer(isKept ? "class let go" : `keeps to ${explained.label}`);
   }
 
   #changeOpacity(by) {
     const wanted = Math.round(100 * (this.#settings.inForce.opacity + by)) / 100;
     const opacity = Math.min(Math.max(wanted, 0), 1);
-    this.#set({ opacity });
+    this.#settings.change({ opacity });
     this.#answer(`opacity ${Math.round(100 * opacity)}%`);
   }
 

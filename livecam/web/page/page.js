@@ -19,8 +19,8 @@ const token = location.hash.slice(1);
 const decodes = await decodableCodecs();
 
 const latencies = new Latencies();
-const classes = new Classes((label) => send({ type: "set", target: label }));
-const settings = new Settings((changes) => send({ type: "set", ...changes }));
+const classes = new Classes((label) => settings.change({ target: label }));
+const settings = new Settings(send);
 const pictures = new Pictures(drawn, send, () => latencies.clear());
 const controls = new Controls(settings, pictures, send, answer);
 const connection = new Connection(hello, {

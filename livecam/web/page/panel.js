@@ -3,8 +3,7 @@
 const HISTORY_SECONDS = 30;
 const RECENT_FRAMES = 300;
 const SHOWN_CLASSES = 5;
-const SELECTS = ["method", "layer", "view", "colormap"];
-const RANGES = ["opacity", "threshold"];
+const ANSWERS_WITHIN_MS = 2000;
 
 const element = (id) => document.getElementById(id);
 
@@ -28,29 +27,49 @@ export class Latencies {
   }
 }
 
-/** The controls of what is explained and how it is drawn. */
+/** The settings of the run, and their controls. */
 export class Settings {
-  #set;
+  #send;
+  #told = null;
+  #wanted = new Map();
   #labels = null;
-  #touched = null;
+  #isTyping = false;
 
-  /** @param set Called with the settings that the user changes, such as `{view: "heatmap"}`. */
-  constructor(set) {
-    this.#set = set;
-    this.inForce = null;
+  /** @param send Called with the settings that the user changes, such as `{view: "heatmap"}`. */
+  constructor(send) {
+    this.#send = send;
     this.choices = null;
-    for (const id of [...SELECTS, "top"]) this.#on(id, "change", ({ value }) => ({ [id]: id === "top" ? Number(value) || null : value }));
-    for (const id of RANGES) this.#on(id, "input", ({ value }) => ({ [id]: Number(value) }));
+    for (const id of ["method", "view", "colormap"]) this.#on(id, "change", ({ value }) => ({ [id]: value }));
+    for (const id of ["layer", "target"]) this.#on(id, "change", ({ value }) => ({ [id]: value.trim() || null }));
+    for (const id of ["opacity", "threshold"]) this.#on(id, "input", ({ value }) => ({ [id]: Number(value) }));
+    this.#on("top", "change", ({ value }) => ({ top: Number(value) || null }));
     this.#on("auto-threshold", "change", ({ checked }) => ({ threshold: checked ? "auto" : 0 }));
     this.#on("steady", "change", ({ checked }) => ({ steady: checked }));
+    element("target").addEventListener("input", () => (this.#isTyping = true));
+    for (const event of ["change", "blur"]) element("target").addEventListener(event, () => (this.#isTyping = false));
     element("target-form").onsubmit = (event) => event.preventDefault();
-    this.#on("target", "change", ({ value }) => ({ target: value.trim() || null }));
-    element("best").onclick = () => this.#set({ target: null });
+    element("best").onclick = () => this.change({ target: null });
   }
 
-  /** Show the settings that are in force, except that which the user is changing. */
+  /** The settings by name; those that the user has just changed as they are wanted. Null before the model is loaded. */
+  get inForce() {
+    return this.#told && { ...this.#told, ...Object.fromEntries(this.#wanted) };
+  }
+
+  /** Change settings. They count as changed until livecam has had time to tell what became of them. */
+  change(changes) {
+    this.#send({ type: "set", ...changes });
+    for (const [name, value] of Object.entries(changes)) {
+      this.#wanted.set(name, value);
+      setTimeout(() => this.#wanted.get(name) === value && this.#wanted.delete(name), ANSWERS_WITHIN_MS);
+    }
+    this.#showValues();
+  }
+
+  /** Take and show the settings as livecam tells them. */
   show({ settings, choices, labels }) {
-    Object.assign(this, { inForce: settings, choices });
+    Object.assign(this, { choices });
+    this.#told = settings ?? null;
     element("settings").disabled = element("target").disabled = !settings;
     if (labels && labels !== this.#labels) this.#showLabels(labels, choices?.groups ?? []);
     if (!settings) return;
@@ -58,34 +77,25 @@ export class Settings {
     fill("layer", choices.layers.map(({ name, title }) => [name ?? "", title]));
     fill("view", choices.views.map((name) => [name, name]));
     fill("colormap", choices.colormaps.map((name) => [name, name]));
-    const { threshold } = settings;
-    const values = {
-      ...settings,
-      layer: settings.layer ?? "",
-      top: settings.top ?? "",
-      target: settings.target ?? "",
-      threshold: Number(threshold) || 0,
-    };
-    for (const id of [...SELECTS, ...RANGES, "top", "target"]) this.#showValue(id, values[id]);
-    element("auto-threshold").checked = threshold === "auto";
-    element("steady").checked = settings.steady;
-    element("best").hidden = settings.target === null;
-    element("colours").dataset.map = settings.colormap;
-    output("opacity", `${Math.round(100 * values.opacity)}%`);
-    output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
+    this.#showValues();
   }
 
   #on(id, event, changes) {
     const control = element(id);
-    control.addEventListener(event, () => this.#set(changes(control)));
-    control.addEventListener("input", () => (this.#touched = { control, ms: performance.now() }));
+    control.addEventListener(event, () => this.change(changes(control)));
   }
 
-  #showValue(id, value) {
-    const control = element(id);
-    const isTouched = this.#touched?.control === control && performance.now() - this.#touched.ms < 1000;
-    const isTyping = id === "target" && document.activeElement === control && isTouched;
-    if (!isTouched && !isTyping) control.value = String(value);
+  #showValues() {
+    const { target, threshold, steady, ...others } = this.inForce;
+    for (const id of ["method", "layer", "top", "view", "colormap", "opacity"]) element(id).value = others[id] ?? "";
+    if (!this.#isTyping) element("target").value = target ?? "";
+    element("best").hidden = target === null;
+    element("threshold").value = Number(threshold) || 0;
+    element("auto-threshold").checked = threshold === "auto";
+    element("steady").checked = steady;
+    element("colours").dataset.map = others.colormap;
+    output("opacity", `${Math.round(100 * others.opacity)}%`);
+    output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
   }
 
   #showLabels(labels, groups) {
