@@ -1,4 +1,4 @@
-"""Checks of what `livecam live` needs: a window and cameras."""
+"""Checks of what `livecam live` needs: a window or a page, and cameras."""
 
 from __future__ import annotations
 
@@ -7,19 +7,31 @@ from collections.abc import Iterator
 from livecam.doctor import Check
 from livecam.errors import OutputError, some_of
 from livecam.sources.devices import CameraFacts, Mode, find_cameras
+from livecam.system.machine import version
 from livecam.system.window_check import check_window
 
 
 def window() -> Iterator[Check]:
-    """Check that a window opens."""
+    """Check that a window opens, and that a page can be shown instead."""
+    yield _window()
+    yield _page()
+
+
+def _window() -> Check:
     try:
         check_window()
     except OutputError as exc:
-        yield Check.of_message("window", str(exc))
-        return
+        return Check.of_message("window", str(exc))
     import cv2
 
-    yield Check.ok("window", f"opens, with OpenCV and {cv2.currentUIFramework()}")
+    return Check.ok("window", f"opens, with OpenCV and {cv2.currentUIFramework()}")
+
+
+def _page() -> Check:
+    number = version("aiohttp")
+    if number is None:
+        return Check.absent("page", "for --show browser, aiohttp is not installed: pip install 'livecam[web]'")
+    return Check.ok("page", f"--show browser shows one, with aiohttp {number}")
 
 
 def cameras() -> Iterator[Check]:

@@ -91,8 +91,13 @@ class Service:
             make_room(server, self._kept.values())
             return server()
 
+        tls = self._listener.tls
         listening = await asyncio.get_running_loop().create_server(
-            connection, sock=self._listener.socket, ssl=self._listener.tls, backlog=BACKLOG
+            connection,
+            sock=self._listener.socket,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=_HELLO_SECONDS if tls else None,
         )
         on_started()
         await self._closed.wait()

@@ -65,6 +65,7 @@ def test_it_tells_the_truth_about_this_machine(doctor: Livecam) -> None:
     assert report["protocols"]["streams"]["fact"].startswith("rtsp, rtsps, rtmp, rtmps, http, https, tcp, udp, rtp")
     assert report["weights"]["shapes"]["fact"] == "shipped, 8 classes"
     assert report["weights"]["imagenet"]["fact"] == "efficientnet_lite0 is installed"
+    assert report["window"]["page"]["fact"].startswith("--show browser shows one, with aiohttp ")
     if sys.platform.startswith("linux"):
         assert report["window"]["window"]["state"] == "problem"
         assert report["window"]["window"]["next_step"] == "use --no-window or set DISPLAY"
@@ -241,7 +242,7 @@ def test_a_headless_opencv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @linux_only
 def test_on_a_screen_the_window_is_ok(virtual_screen: str) -> None:
     check_window()
-    (check,) = peripherals.window()
+    check, _ = peripherals.window()
     assert check.state == "ok"
 
 
