@@ -15,6 +15,7 @@ from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
 from livecam.cli.terminal import inform, print_table, print_text, waiting
 from livecam.models.default import default_model
+from livecam.models.known import check_name
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -29,8 +30,9 @@ HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
 def models_command(pattern: str | None, as_json: bool) -> None:
     """List the models that --model can name.
 
-    PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Without it the models of timm are left out.
-    TOP-1 is the accuracy on ImageNet-1k in percent; - stands for a figure that is unknown until the model is built.
+    PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Models of timm are listed for
+    a pattern that no others match, such as one that begins with timm:. TOP-1 is the accuracy on ImageNet-1k in percent;
+    - stands for a figure that is unknown until the model is built.
     """
     from livecam.models.catalog import find_models, hints
 
@@ -40,9 +42,8 @@ def models_command(pattern: str | None, as_json: bool) -> None:
         print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
     else:
         print_table([HEADINGS, *map(_model_cells, entries)], numbers=(1, 2, 3))
-    if pattern is None:
-        for hint in hints():
-            inform(hint)
+    for hint in hints(pattern, entries):
+        inform(hint)
 
 
 def _model_cells(entry: Entry) -> tuple[str, ...]:
@@ -80,6 +81,7 @@ def layers_command(
     its grid, and how well it does, from -1 to 1.
     """
     changes, model = preprocessing_changes(**preprocessing), model or default_model()
+    check_name(model)
     with loading(model):
         from livecam.explain.explainer import Explainer
         from livecam.models.loading import weights_without_download

@@ -16,6 +16,7 @@ from click import Option
 from livecam.cli.hints import HELP, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
 from livecam.models.default import default_model
+from livecam.models.known import check_name
 from livecam.names import (
     BLENDS,
     COLORMAPS,
@@ -448,7 +449,10 @@ DRAWING_OPTION_NAMES = _names_of(DRAWING)
 
 
 def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) -> dict[str, Any]:
-    """Remove the options of an `Explainer` and return them as its arguments; `sources` are what it is to explain."""
+    """Remove the options of an `Explainer` and return them as its arguments; `sources` are what it is to explain.
+
+    Raises ModelError for a model that does not exist.
+    """
     arguments = taken(options, MODEL_OPTION_NAMES)
     if arguments["target"] and arguments["top"] is not None:
         target, top = precedence("target"), precedence("top")
@@ -457,10 +461,12 @@ def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) ->
                 "--target and --top exclude each other: name the classes, or say how many of the best"
             )
         arguments |= {"target": ()} if top < target else {"top": None}
+    model = arguments["model"] or default_model(sources)
+    check_name(model)
     preprocessing = preprocessing_changes(**taken(arguments, [option.name for option in INPUT]))
     return {
         **arguments,
-        "model": arguments["model"] or default_model(sources),
+        "model": model,
         "target": arguments["target"] or None,
         "preprocessing": preprocessing,
     }

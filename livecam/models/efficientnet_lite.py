@@ -31,11 +31,6 @@ def recognises(name: str) -> bool:
     return name == NAME
 
 
-def names() -> tuple[str, ...]:
-    """Return the only name of this family."""
-    return (NAME,)
-
-
 def load(name: str = NAME) -> Classifier:
     """Return the classifier with its ImageNet weights. Raises ModelError if it is not installed."""
     with Unfilled():

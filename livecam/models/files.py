@@ -11,6 +11,7 @@ import torch
 from livecam.errors import ModelError, in_one_line
 from livecam.models.classifier import Classifier
 from livecam.models.guessing import usual_preprocessing
+from livecam.models.known import FILE_ENDINGS
 from livecam.models.programs import classifier_of_program
 
 ADAPTS: tuple[str, ...] = ()
@@ -22,20 +23,13 @@ _OTHERS = {
     ".keras": f"it is of Keras, and livecam explains models of PyTorch; {_FROM_CODE}",
     ".tflite": f"it is of TensorFlow Lite, and livecam explains models of PyTorch; {_FROM_CODE}",
     ".engine": f"it is of TensorRT, which has no gradients; {_FROM_CODE}",
-    ".py": f"it is code; {_FROM_CODE}",
 }
 _PICKLE = b"\x80"  # how a pickle begins, the form of files from before PyTorch 1.6
-_SUFFIXES = (".pt2", ".pt", ".pth", ".ckpt", ".bin", ".torchscript", *_OTHERS)
 
 
 def recognises(name: str) -> bool:
     """Return True for the name of a file with a model or with weights."""
-    return Path(name).suffix.lower() in _SUFFIXES and (":" not in name or Path(name).is_file())
-
-
-def names() -> tuple[str, ...]:
-    """Return an empty list, since files are not listed."""
-    return ()
+    return Path(name).suffix.lower() in FILE_ENDINGS and (":" not in name or Path(name).is_file())
 
 
 def load(name: str) -> Classifier:

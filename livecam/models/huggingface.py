@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +20,13 @@ from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
 from livecam.models.downloads import first_cause
 from livecam.models.guessing import usual_preprocessing
+from livecam.models.known import HUGGING_FACE, is_repository
 from livecam.models.processors import preprocessing_of
 from livecam.models.weights.checkpoints import Key
 from livecam.models.weights.untrained import untrained
 
 log = logging.getLogger(__name__)
 
-PREFIX = "hf:"
-"""The prefix to the name of a repository on the hub, ORGANISATION/NAME, or to the path of a folder."""
 ADAPTS = ("classes",)
 _DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json")
 _WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
@@ -42,17 +40,7 @@ def is_installed() -> bool:
 
 def recognises(name: str) -> bool:
     """Return True for a name with the prefix."""
-    return name.startswith(PREFIX)
-
-
-def names() -> tuple[str, ...]:
-    """Return an empty list, since the hub has too many models to list."""
-    return ()
-
-
-def is_repository(name: str) -> bool:
-    """Return True for ORGANISATION/NAME, as repositories of the hub are named."""
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None and not Path(name).exists()
+    return name.startswith(HUGGING_FACE)
 
 
 def load(name: str) -> Classifier:
@@ -248,7 +236,7 @@ def _transformers() -> Any:
 def _folder(name: str, patterns: tuple[str, ...]) -> Path:
     """Return the folder with the files of a model, downloaded if it is a repository of the hub. Raises ModelError."""
     _transformers()
-    source = name.removeprefix(PREFIX)
+    source = name.removeprefix(HUGGING_FACE)
     if not source:
         raise ModelError(f"{name} names no model; give hf:ORGANISATION/NAME, or hf:FOLDER")
     path = Path(source).expanduser()

@@ -24,11 +24,11 @@ from livecam.models import (
     torchvision_models,
 )
 from livecam.models.classifier import Classifier, Preprocessing
+from livecam.models.known import TIMM, check_name, unknown_model
 from livecam.models.labels import Labels, labels_of
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
 from livecam.models.weights.untrained import Unfilled
-from livecam.text import similar
 
 log = logging.getLogger("livecam")
 
@@ -42,9 +42,6 @@ class Family(Protocol):
 
     def recognises(self, name: str) -> bool:
         """Return True if a name belongs to this family, even if no model has it."""
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all models, sorted; empty if they cannot be listed."""
 
     def load(self, name: str) -> Classifier:
         """Return the model of this name with its own weights."""
@@ -134,10 +131,10 @@ def weights_without_download(name: str) -> str:
 
 
 def _family(name: str) -> Family:
-    family = next(family for family in FAMILIES if family.recognises(name))
-    if family.names() and name not in family.names():
-        raise ModelError(_unknown_model(name, family))
-    return family
+    check_name(name)
+    if name.startswith(TIMM) and name not in timm_models.names():
+        raise unknown_model(name, timm_models.names())
+    return next(family for family in FAMILIES if family.recognises(name))
 
 
 def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
@@ -162,16 +159,3 @@ def _unfilled(family: Family, name: str, **adapted: int) -> Classifier:
     # A callable's own code may use random numbers for more than the weights.
     with nullcontext() if family is callables else Unfilled():
         return family.build(name, **adapted)
-
-
-def _unknown_model(name: str, family: Family) -> str:
-    if Path(name).is_dir() or huggingface.is_repository(name):
-        return f"there is no model {name!r}; did you mean {huggingface.PREFIX}{name}?"
-    is_of_timm = family is timm_models
-    searched = [family] if is_of_timm else [other for other in FAMILIES if other is not timm_models]
-    near = similar(name, [each for other in searched for each in other.names()])
-    if not is_of_timm and timm_models.is_installed():
-        # A model of exactly this name in timm is a better suggestion than any similar one.
-        near = [other for other in (timm_models.PREFIX + name,) if other in timm_models.names()] or near
-    hint = f"did you mean {', '.join(near)}?" if near else "`livecam models` lists what can be named"
-    return f"there is no model {name!r}; {hint}"

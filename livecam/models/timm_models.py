@@ -14,11 +14,10 @@ from torch import nn
 from livecam.errors import ModelError
 from livecam.models.classifier import Classifier, input_channels
 from livecam.models.downloads import download_error
+from livecam.models.known import TIMM
 from livecam.models.processors import preprocessing_of_data
 from livecam.models.weights.untrained import Unfilled, untrained
 
-PREFIX = "timm:"
-"""The prefix to the name that a model has in timm."""
 ADAPTS = ("classes", "channels")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """The names of a model's weights on the hub, the preferred one first."""
@@ -33,19 +32,19 @@ def is_installed() -> bool:
 
 def recognises(name: str) -> bool:
     """Return True for a name with the prefix."""
-    return name.startswith(PREFIX)
+    return name.startswith(TIMM)
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
     """Return all names, sorted, with the prefix: architectures, and their published weights after a dot."""
     timm = _timm()
-    return tuple(f"{PREFIX}{name}" for name in sorted({*timm.list_models(), *timm.list_models(pretrained=True)}))
+    return tuple(f"{TIMM}{name}" for name in sorted({*timm.list_models(), *timm.list_models(pretrained=True)}))
 
 
 def config(name: str) -> Any:
     """Return timm's `PretrainedCfg` of a model, without building it."""
-    return _timm().get_pretrained_cfg(name.removeprefix(PREFIX))
+    return _timm().get_pretrained_cfg(name.removeprefix(TIMM))
 
 
 def load(name: str) -> Classifier:
@@ -64,7 +63,7 @@ def load(name: str) -> Classifier:
     try:
         with Unfilled():
             module = timm.create_model(
-                name.removeprefix(PREFIX), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
+                name.removeprefix(TIMM), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
             )
     except (OSError, RuntimeError, SafetensorError) as exc:
         if not file:
@@ -83,7 +82,7 @@ def build(name: str, *, classes: int | None = None, channels: int = 3) -> Classi
     """
     timm, known = _timm(), config(name)
     options = {"num_classes": classes or known.num_classes or USUAL_CLASSES, "in_chans": channels}
-    module = untrained(lambda: timm.create_model(name.removeprefix(PREFIX), pretrained=False, **options))
+    module = untrained(lambda: timm.create_model(name.removeprefix(TIMM), pretrained=False, **options))
     return _classifier(name, module, new_head=bool(classes) or not known.num_classes)
 
 

@@ -89,6 +89,14 @@ def test_a_pattern_finds_models_of_timm(livecam: Livecam, pattern: str) -> None:
     ]
 
 
+def test_what_timm_has_is_told_beside_what_others_have(livecam: Livecam) -> None:
+    result = livecam("models", "Resnet50")
+    rows = [row.split()[0] for row in result.stdout.splitlines()[1:]]
+    assert rows == ["resnet50", "wide_resnet50_2"]
+    assert result.stderr == "timm has more models named so: livecam models 'timm:*resnet50*'\n"
+    assert livecam("models", "shapes").stderr == livecam("models", "timm:resnet10t").stderr == ""
+
+
 def test_weights_that_nobody_can_use_are_told(livecam: Livecam) -> None:
     assert "none published" in livecam("models", "timm:coatnet_0_224").stdout
     assert "features only" in livecam("models", "timm:vit_small_patch14_dinov2").stdout
@@ -108,7 +116,7 @@ def test_a_reader_that_stops_early_is_no_error(capsys: pytest.CaptureFixture[str
     os.close(reading)
     pipe = os.fdopen(writing, "w")
     with pytest.raises(SystemExit) as ended, pipe, redirect_stdout(pipe):  # which at the end is flushed, as at exit
-        cli(["models", "resnet*"], standalone_mode=False)
+        cli(["models", "--quiet", "resnet*"], standalone_mode=False)
     assert not ended.value.code
     assert capsys.readouterr().err == ""
 

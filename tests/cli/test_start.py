@@ -38,6 +38,14 @@ MISSING = {
     "live missing.mp4": "livecam: missing.mp4 does not exist",
     "annotate a.jpg --target 1 --top 2": "--target and --top exclude each other",
     "annotate a.jpg --method cam": "--method takes no 'cam'",
+    "annotate a.jpg --model resnet51": "no model 'resnet51'; did you mean resnet",
+    "live --model google/vit": "no model 'google/vit'; did you mean hf:google/vit?",
+    "layers timm:resnet5": "no model 'timm:resnet5'; did you mean timm:resnet",
+    "bench --model vit_tiny_patch16_224": "did you mean timm:vit_tiny_patch16_224?",
+    "bench --model own": "no model 'own'; name the function in it that makes the model: --model own:make or own:small",
+    "bench --model own.py": "no model 'own.py'; name the function in it that makes the model: --model own:make or own",
+    "bench --model own.py:small": "no model 'own.py:small'; name the function in it that makes the model: --model own:",
+    "models Resnet50": "timm has more",
 }
 """Command lines whose mistake is told before anything that reads pictures is imported."""
 
@@ -73,6 +81,7 @@ def test_a_mistake_is_told_before_what_is_heavy_is_imported(
     for name in ("photo.png", "exists.png"):
         Image.new("RGB", (64, 64)).save(tmp_path / name)
     (tmp_path / "empty.png").touch()
+    (tmp_path / "own.py").write_text("def make():\n    def inner(): ...\ndef small(): ...\ndef of(size): ...\n")
     (tmp_path / "text.png").write_text("no picture")
     for (line, imported), expected in zip(answers(tmp_path, list(commands), packages), commands.values(), strict=True):
         assert expected in line

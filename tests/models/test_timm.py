@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from livecam import Explainer, LivecamError
 from livecam.models import load_model, timm_models
+from livecam.models.known import architectures_of_timm
 from tests.models.conftest import attempts
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -46,6 +47,10 @@ SLOWER = {
     "inception_v4": (8, 8),
     "tresnet_m": (7, 7),  # its first convolution takes 48 channels, of a picture in blocks
 }
+
+
+def test_the_architectures_in_the_source_are_those_of_timm() -> None:
+    assert sorted(architectures_of_timm()) == sorted(timm.list_models())
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,6 @@ def recognises(name: str) -> bool:
     return name == NAME
 
 
-def names() -> tuple[str, ...]:
-    """Return the only name of this family."""
-    return (NAME,)
-
-
 def load(name: str = NAME) -> Classifier:
     """Return the trained classifier, in evaluation mode."""
     model = ShapesNet()
