@@ -133,7 +133,10 @@ def _ending_signals_raised() -> Iterator[None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
-    before = {number: signal.signal(number, terminate) for number in TERMINATING_SIGNALS}
+    handlers: dict[int, Any] = dict.fromkeys(TERMINATING_SIGNALS, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `livecam.__main__` leaves it
+        handlers[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import av
@@ -113,17 +114,20 @@ def test_a_second_run_at_the_same_output_is_refused(livecam: Callable[..., Resul
     assert len(facts_of(output).pictures) == 250
 
 
+def interrupted_after(ending: str, process: subprocess.Popen[str], line: str) -> str:
+    """The line, after which the process is interrupted if it ends like this."""
+    if line.endswith(ending):
+        process.send_signal(signal.SIGINT)
+    return line
+
+
 def test_interrupted_while_the_model_loads_leaves_nothing(clip: Clip) -> None:
     source = clip()
     output = source.with_name("out.mp4")
     command = [sys.executable, "-X", "importtime", "-m", "livecam", "annotate", str(source), "-o", str(output)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if line.endswith(" torch._C\n"):
-            process.send_signal(signal.SIGINT)
+    lines = list(map(partial(interrupted_after, " torch._C\n", process), process.stderr))
     assert process.wait(timeout=60) == 130
     assert [line for line in lines if not line.startswith("import time:")] == []
     assert sorted(path.name for path in source.parent.iterdir()) == ["clip.mp4"]
@@ -160,6 +164,15 @@ def test_interrupted_while_a_server_says_nothing_it_ends_at_once(
     assert server.seconds_since() < 1
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_before_a_command_begins_it_says_nothing() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "livecam", "annotate", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = list(map(partial(interrupted_after, " click.core\n", process), process.stderr))
+        assert process.wait(timeout=60) in (-signal.SIGINT, 130)  # the second if the signal comes late
+    assert [line for line in lines if not line.startswith("import time:")] == []
 
 
 def test_interrupted_while_nothing_is_piped_it_ends_at_once(tmp_path: Path) -> None:
