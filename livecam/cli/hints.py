@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
 from livecam.cli.terminal import ERROR, tell
-from livecam.names import READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS
+from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS, VIDEO_ENDINGS
 from livecam.system.files import exists
 from livecam.text import similar
 
@@ -27,6 +27,7 @@ OPTIONS = {
     **dict.fromkeys(("-i", "--input", "--source", "--file", "--image", "--video", "--camera", "--show", "--save"), ""),
     **{"--model": "", "-m": "--model", "--arch": "--model", "--checkpoint": "--weights", "--imgsz": "--input-size"},
     **{"--class": "--target", "--classes": "--target", "--cam": "--method", "--conf": "--threshold"},
+    **{"-o": "--record", "--output": "--record", "--record": "--output"},
     **{"--alpha": "--opacity", "--cmap": "--colormap", "-y": "--overwrite", "--force": "--overwrite"},
 }
 """The options of livecam by the names that other programs or commands give them; "" if at most the value is needed."""
@@ -45,10 +46,12 @@ FLAGS = ("--show", "--save")
 TRUTHS = ("true", "false")
 FILE_OPTIONS = ("--record", "--output")
 """The options of commands that name a file to write."""
+WRITTEN_ENDINGS = (*VIDEO_ENDINGS, *PICTURE_ENDINGS)
 HELP = ("-h", "--help")
 
 _PAIR = re.compile(r"([A-Za-z][\w-]*)=([^*?\[%]*)")
 _CAMERA = re.compile(r"\d{1,2}|/dev/video.*|(rtsps?|rtmps?|udp|rtp)://.*", re.DOTALL)
+_NUMBER, _WORD = re.compile(r"\d{1,2}"), re.compile(r"[\w -]+")
 _NO_CAMERA = re.compile(r"demo:.*|https?://.*|.*[*?].*", re.DOTALL)
 _OF_PROGRAM = (*HELP, "--version")
 _FLOAT, _INTEGER = re.compile(r"a valid float( range)?"), re.compile(r"a valid integer( range)?")
@@ -56,6 +59,14 @@ _FLOAT, _INTEGER = re.compile(r"a valid float( range)?"), re.compile(r"a valid i
 
 class Pairs(click.UsageError):
     """Options are typed as name=value."""
+
+
+class NoInput(click.UsageError):
+    """What is typed as an input does not exist, and was probably meant as something else."""
+
+    def __init__(self, name: str, ctx: click.Context) -> None:
+        super().__init__(f"{name} does not exist", ctx)
+        self.name = name
 
 
 class OneLine(click.UsageError):
@@ -84,6 +95,13 @@ def check_pairs(ctx: click.Context) -> None:
         for value in values if isinstance(values, tuple) else (values,):
             if value and _PAIR.fullmatch(value) and not exists(value):
                 raise Pairs(f"{value} is no input, and options are typed as --name value", ctx)
+
+
+def check_inputs(ctx: click.Context, words: Sequence[str]) -> None:
+    """Raise NoInput for an input that does not exist if its place among the words tells what it was meant as."""
+    for name in ctx.params.get("sources") or ():
+        if not exists(name) and _with_no_input(["", *words], name, ctx):
+            raise NoInput(name, ctx)
 
 
 def _problem(exc: click.UsageError) -> str:
@@ -157,6 +175,8 @@ def _mended(program: click.Group, words: list[str], mistake: click.UsageError) -
         return _with_command(program, words)
     if isinstance(mistake, Pairs):
         return [each for word in words for each in _without_pair(word)]
+    if isinstance(mistake, NoInput):
+        return _with_no_input(words, mistake.name, mistake.ctx)
     if isinstance(mistake, click.MissingParameter):
         return [*words, EXAMPLE]
     if isinstance(mistake, click.NoSuchOption):
@@ -199,6 +219,36 @@ def _without_pair(word: str) -> list[str]:
     return {"true": [option], "false": []}.get(value.lower(), [option, value])
 
 
+def _with_no_input(words: list[str], name: str, ctx: click.Context) -> list[str] | None:
+    """Return a command line with an input as what it was meant: a camera, one more class, or the file to write."""
+    place, inputs = words.index(name), ctx.params["sources"]
+    others, written = [*words[:place], *words[place + 1 :]], _file_option(ctx.command)
+    if _NUMBER.fullmatch(name) and written == "--output":
+        return ["live", *words[1:]]
+    if COMMANDS.get(name) == "live" and written == "--record":
+        return others
+    if words[place - 2] in _lists(ctx.command) and _WORD.fullmatch(name):
+        return [*words[: place - 1], f"{words[place - 1]},{name}", *words[place + 1 :]]
+    is_written = name == inputs[-1] and len(inputs) == 2 and name.lower().endswith(WRITTEN_ENDINGS)
+    return [*others, written, name] if is_written and written and not ctx.params[written.strip("-")] else None
+
+
+def _file_option(command: click.Command) -> str:
+    """Return the option that names the file to write, empty if there is none."""
+    known = [option for param in command.params for option in param.opts]
+    return next((option for option in FILE_OPTIONS if option in known), "")
+
+
+def _lists(command: click.Command) -> list[str]:
+    """Return the options that take several values, separated by commas."""
+    return [
+        option
+        for param in command.params
+        if isinstance(param, click.Option) and str(param.metavar).endswith(",...")
+        for option in param.opts
+    ]
+
+
 def _with_option(words: list[str], name: str, command: click.Command) -> list[str] | None:
     known = [option for param in command.params for option in (*param.opts, *param.secondary_opts)]
     meant = OPTIONS[name] if name in OPTIONS else "".join(similar(name, known, 1))
@@ -210,7 +260,7 @@ def _with_option(words: list[str], name: str, command: click.Command) -> list[st
         value = "" if value.lower() in TRUTHS else value
         after = after[1:] if after and after[0].lower() in TRUTHS else after
     if name == "--save" and (value or _names_output(before, after)):
-        meant = next((option for option in FILE_OPTIONS if option in known), "")
+        meant = _file_option(command)
     put = [each for each in (meant, value) if each]
     return ["live" if name in OF_LIVE else words[0], *before, *put, *after]
 

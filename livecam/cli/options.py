@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 from click import Option
 
-from livecam.cli.hints import HELP, check_pairs
+from livecam.cli.hints import HELP, check_inputs, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
 from livecam.models.default import default_model
 from livecam.models.known import check_name
@@ -72,9 +72,11 @@ class Command(click.Command):
         return super().make_context(info_name, args, parent, **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, among which no option may be typed as name=value."""
+        """Parse the arguments, among which nothing may be typed as an input that is something else."""
+        typed = list(args)  # which click takes apart
         rest = super().parse_args(ctx, args)
         check_pairs(ctx)
+        check_inputs(ctx, typed)
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -23,6 +23,7 @@ from livecam.sources.page_camera import PAGE_CAMERA
 from livecam.sources.pictures import PICTURE
 from livecam.sources.signal import Signal
 from livecam.sources.video import PIPE, VIDEO
+from livecam.system.files import is_folder
 from livecam.text import redacted
 
 __all__ = [
@@ -172,6 +173,8 @@ def open_live(uri: str, options: LiveOptions) -> Source:
         InputError: The source cannot be opened, or is a still picture.
     """
     name = without_file_scheme(uri)
+    if is_folder(name):
+        raise InputError(f"{name} is a folder; name a camera, a stream or a video, or use livecam annotate")
     kind = kind_of(name, live=True)
     if kind.is_still and ANIMATION.recognises(name):
         kind = ANIMATION

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from livecam.errors import InputError, OutputError, some_of
-from livecam.text import redacted
+from livecam.text import redacted, similar
 
 try:
     import fcntl as _fcntl
@@ -43,11 +43,21 @@ def is_folder(name: str | Path) -> bool:
 def check_file(path: Path) -> None:
     """Check that a file exists, is readable and is not empty. Raises InputError."""
     if not exists(path):
-        raise InputError(f"{redacted(str(path))} does not exist; check its name")
+        near = similar(path.name, _names_in(path.parent), 1)
+        advice = f"did you mean {path.with_name(near[0])}?" if near else "check its name"
+        raise InputError(f"{redacted(str(path))} does not exist; {advice}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; check its permissions")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty")
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names of files in a folder; none if it does not exist or may not be read."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - Path.iterdir makes an object of each
+    except OSError:
+        return []
 
 
 def check_writable(path: Path) -> None:

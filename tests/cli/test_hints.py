@@ -51,6 +51,15 @@ MEANT = {
     "live 0 --save out.mp4": "live 0 --record out.mp4",
     "annotate clip.mp4 --show True": "live clip.mp4",
     "annotate clip.mp4 --save=True": "annotate clip.mp4",
+    "annotate 0": "live 0",
+    "live webcam": "live",
+    "live 0 -o out.mp4": "live 0 --record out.mp4",
+    "live 0 out.mp4": "live 0 --record out.mp4",
+    "annotate demo: --record out.mp4": "annotate demo: --output out.mp4",
+    "annotate clip.mp4 out.mp4": "annotate clip.mp4 --output out.mp4",
+    "annotate clip.mp4 out.png --top 2": "annotate clip.mp4 --top 2 --output out.png",
+    "annotate clip.mp4 --target dog cat": "annotate clip.mp4 --target dog,cat",
+    "annotate --target dog cat 'tennis ball' clip.mp4": "annotate --target 'dog,cat,tennis ball' clip.mp4",
     "help annotate": "annotate --help",
     "help": "--help",
     "annotate clip.mp4 --conf 0.3": "annotate clip.mp4 --threshold 0.3",
@@ -111,6 +120,19 @@ def test_a_file_may_be_named_like_an_option(livecam: Livecam, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     Path("source=1.mp4").write_bytes(b"no video")
     assert "source=1.mp4 is not a video" in livecam("annotate", "source=1.mp4").stderr
+
+
+def test_a_file_with_a_similar_name_is_told(livecam: Livecam, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    result = livecam("annotate", tmp_path / "foto.jpg")
+    assert result.stderr == f"livecam: {tmp_path}/foto.jpg does not exist; did you mean {tmp_path}/photo.jpg?\n"
+    assert "missing.jpg does not exist; check its name" in livecam("annotate", tmp_path / "missing.jpg").stderr
+
+
+def test_a_folder_is_not_watched_but_annotated(livecam: Livecam, tmp_path: Path) -> None:
+    result = livecam("live", tmp_path, "--no-window", "--record", tmp_path / "out.mp4")
+    assert (result.exit_code, "is a folder; name a camera" in result.stderr) == (1, True)
+    assert result.stderr.endswith("or use livecam annotate\n")
 
 
 def test_what_other_programs_call_an_option_exists_here() -> None:
