@@ -21,7 +21,7 @@ _begun: dict[str | None, subprocess.Popen[str]] = {}
 
 def begin_window_check() -> None:
     """Start what `check_window` waits for, unless it has begun. Raises OutputError if there is no screen."""
-    check_screen("use --no-window or set DISPLAY")
+    check_screen("use --show browser or --no-window, or set DISPLAY")
     if _display_name() in _begun:
         return
     # In the order of this process, in which livecam imports cv2 first: see livecam/picture/__init__.py.
@@ -81,7 +81,7 @@ def _screen() -> str:
 
 
 def _refusal(problem: str) -> str:
-    return f"{problem}; use --no-window, or set DISPLAY to a screen that works"
+    return f"{problem}; use --show browser or --no-window, or set DISPLAY to a screen that works"
 
 
 def _reason(messages: str) -> str:

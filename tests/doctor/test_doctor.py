@@ -68,7 +68,7 @@ def test_it_tells_the_truth_about_this_machine(doctor: Livecam) -> None:
     assert report["window"]["page"]["fact"].startswith("--show browser shows one, with aiohttp ")
     if sys.platform.startswith("linux"):
         assert report["window"]["window"]["state"] == "problem"
-        assert report["window"]["window"]["next_step"] == "use --no-window or set DISPLAY"
+        assert report["window"]["window"]["next_step"] == "use --show browser or --no-window, or set DISPLAY"
         assert set(report["cameras"]) == ({camera.path for camera in find_cameras()} or {"camera"})
 
 
@@ -201,7 +201,7 @@ def test_openvino_is_tried_and_told_with_what_it_is_fast_in() -> None:
 
 @linux_only
 def test_without_a_screen_there_is_no_window(no_screen: None) -> None:
-    with pytest.raises(OutputError, match="DISPLAY nor WAYLAND_DISPLAY is set; use --no-window"):
+    with pytest.raises(OutputError, match="DISPLAY nor WAYLAND_DISPLAY is set; use --show browser or --no-window"):
         check_window()
 
 
@@ -212,7 +212,9 @@ def test_a_screen_that_is_not_there_is_one_line(
 ) -> None:
     """Opened in this process, Qt would have aborted it."""
     monkeypatch.setenv(variable, ":99")
-    with pytest.raises(OutputError, match=r"on the display :99 \(.*could not connect.*\); use --no-window") as raised:
+    with pytest.raises(
+        OutputError, match=r"on the display :99 \(.*could not connect.*\); use --show browser"
+    ) as raised:
         check_window()
     assert "\n" not in str(raised.value)
 
@@ -228,7 +230,7 @@ def test_a_screen_that_does_not_answer_is_given_up(no_screen: None, monkeypatch:
                 continue
         silent.listen()
         monkeypatch.setenv("DISPLAY", f"127.0.0.1:{port - 6000}")
-        with pytest.raises(OutputError, match="did not answer within 1 s; use --no-window"):
+        with pytest.raises(OutputError, match="did not answer within 1 s; use --show browser or --no-window"):
             check_window(timeout_seconds=1)
 
 
