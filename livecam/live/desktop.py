@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from contextlib import suppress
 from ctypes import byref, c_int, c_long, c_uint, c_ulong
 from typing import Any
 
@@ -34,6 +35,17 @@ def is_shift_held() -> bool:
     """Return True while a shift key is held; False if unknown."""
     desktop = _desktop()
     return desktop is not None and desktop.is_shift_held()
+
+
+def leave_events_to_qt() -> None:
+    """Keep Xlib from taking events that are for Qt, with which OpenCV opens windows; to be called before the first one.
+
+    OpenCV brings a libX11-xcb of its own to switch that off, which does not fit an Xlib since 1.8: now and then Qt does
+    not hear that its window is on the screen, and the window stays black. The library of the system fits, if there is
+    one, and is taken in place of the other since its names are global.
+    """
+    with suppress(OSError):
+        ctypes.CDLL("libX11-xcb.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 class _Desktop:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from livecam.live.desktop import is_hidden, is_shift_held, work_area
+from livecam.live.desktop import is_hidden, is_shift_held, leave_events_to_qt, work_area
 from livecam.live.drawn import Drawn
 
 _NAME = "livecam"
@@ -110,6 +110,7 @@ class Window:
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         if not self._is_open:
+            leave_events_to_qt()
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
             self._is_open = True
         if (width, height) != self._usual_size and not self._is_full_screen:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,16 @@ from livecam.names import METHODS
 _LONGEST_SECONDS = 60
 
 
-@pytest.fixture(autouse=True)
+OPENED = """
+import ctypes
+from livecam.live.display import Window
+Window().fit(320, 180)
+ctypes.CDLL(None).XSetEventQueueOwner
+"""
+"""Ends well if Qt was given the X11 library of the system, which leaves events to it."""
+
+
+@pytest.fixture
 def tools() -> None:
     if shutil.which("xdotool") is None:
         pytest.skip("xdotool is not installed")
@@ -51,6 +61,12 @@ def press_until(process: subprocess.Popen[str], key: str, is_done: object) -> No
         time.sleep(0.5)
 
 
+@pytest.mark.skipif(find_library("X11-xcb") is None, reason="the system has no libX11-xcb")
+def test_xlib_takes_no_events_from_the_window(virtual_screen: str) -> None:
+    subprocess.run([sys.executable, "-c", OPENED], check=True)
+
+
+@pytest.mark.usefixtures("tools")
 def test_keys_are_heard_and_quitting_ends_the_program_with_its_ledger(virtual_screen: str, tmp_path: Path) -> None:
     with live(tmp_path) as process:
         press_until(process, "s", lambda: list(tmp_path.glob("*.json")))
@@ -62,6 +78,7 @@ def test_keys_are_heard_and_quitting_ends_the_program_with_its_ledger(virtual_sc
     assert "captured" in messages.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("tools")
 def test_capitals_are_heard_as_such(virtual_screen: str, tmp_path: Path) -> None:
     with live(tmp_path) as process:
         press_until(process, "s", lambda: list(tmp_path.glob("*.json")))
@@ -78,6 +95,7 @@ def test_capitals_are_heard_as_such(virtual_screen: str, tmp_path: Path) -> None
     assert json.loads(last.read_text())["method"] == METHODS[-1]
 
 
+@pytest.mark.usefixtures("tools")
 def test_ctrl_c_in_the_terminal_ends_it_too(virtual_screen: str, tmp_path: Path) -> None:
     with live(tmp_path, "--record", "out.mp4") as process:
         deadline = time.monotonic() + _LONGEST_SECONDS
