@@ -9,7 +9,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from livecam.errors import OutputError
 
@@ -19,6 +19,7 @@ USUAL_PORT = 8765
 _LAST_PORT = 8800
 BACKLOG = 128
 """So many connections may wait to be accepted."""
+_USUAL_PORTS = {"http": 80, "https": 443}
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,16 +57,11 @@ class Listener:
     """
 
     def __init__(self, options: WebOptions) -> None:
-        self._proxy = urlsplit(options.behind_proxy or "")
-        if options.behind_proxy is not None and not (self._proxy.scheme in ("http", "https") and self._proxy.netloc):
-            raise OutputError(
-                f"--behind-proxy {options.behind_proxy} is no URL; name the one that the proxy serves, "
-                "such as https://gpu.example.org"
-            )
+        self._proxy = urlsplit("") if options.behind_proxy is None else _proxied(options.behind_proxy)
+        self._names = {*_LOOPBACK_NAMES, options.host.lower()}
         self.tls = _tls(options)
         self.socket = _listening(options, is_open_to_others=bool(self.tls or options.behind_proxy))
-        address = options.behind_proxy or f"{self._scheme}://{_netloc(options.host, self.port)}"
-        self.url = f"{address.rstrip('/')}/"
+        self.url = self._proxy.geturl() or f"{self._scheme}://{_netloc(options.host, self.port)}/"
 
     @property
     def port(self) -> int:
@@ -84,13 +80,29 @@ class Listener:
         if self.tls is not None:
             return bool(host)
         name = urlsplit(f"//{host}").hostname
-        return bool(name) and (name in _LOOPBACK_NAMES or host == self._proxy.netloc)
+        return bool(name) and (name in self._names or host == self._proxy.netloc)
 
     def is_own_origin(self, origin: str | None, host: str) -> bool:
         """Return True if a script with this origin came from a page of this server, reached by this Host header."""
         if origin == f"{self._proxy.scheme}://{self._proxy.netloc}":
             return True
         return host != self._proxy.netloc and origin == f"{self._scheme}://{host}"
+
+
+def _proxied(url: str) -> SplitResult:
+    """Return the URL of a proxy as browsers have it: in small letters, without the usual port, with a path."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets or a port that cannot be
+        host = port = None
+    if not host or parts.scheme not in _USUAL_PORTS:
+        raise OutputError(
+            f"--behind-proxy {url} is no URL; name the one that the proxy serves, such as https://gpu.example.org"
+        )
+    host = f"[{host}]" if ":" in host else host
+    netloc = host if port in (None, _USUAL_PORTS[parts.scheme]) else f"{host}:{port}"
+    return SplitResult(parts.scheme, netloc, f"{parts.path.rstrip('/')}/", "", "")
 
 
 def _tls(options: WebOptions) -> ssl.SSLContext | None:
@@ -103,8 +115,9 @@ def _tls(options: WebOptions) -> ssl.SSLContext | None:
         context.load_cert_chain(options.certificate, options.key)
     except ssl.SSLError as exc:
         names = options.certificate + (f" and {options.key}" if options.key else "")
+        reason = exc.reason or "not PEM"
         raise OutputError(
-            f"{names}: no certificate with its key ({exc.reason or exc}); name PEM files with --certificate and --key"
+            f"{names}: no certificate with its key ({reason}); name PEM files with --certificate and --key"
         ) from exc
     except OSError as exc:
         raise OutputError(f"cannot read the certificate or its key ({exc.strerror}); check the paths") from exc

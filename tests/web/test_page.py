@@ -12,6 +12,7 @@ from livecam.web.server import WebOptions, WebServer
 from tests.support.chromium import Chromium, Page
 from tests.support.clips import number_in, numbered_picture
 from tests.web.looking import IS_CONNECTED, IS_ENDED, WITHOUT_H264, drawn, record
+from tests.web.stand_in import SETTINGS
 
 SIZE = 160, 90
 STATE = {
@@ -71,6 +72,25 @@ def test_a_late_page_gets_the_last_picture_of_a_paused_run(chromium: Chromium, s
     publish(server, range(3))
     with chromium.open(server.url) as page:
         page.wait_for("livecam.status().explained.some(({label}) => label === '2')")
+
+
+def test_a_click_on_a_class_asks_for_it_also_if_its_name_is_no_unique_one_or_very_long(
+    chromium: Chromium, server: WebServer
+) -> None:
+    labels = ["crane", "crane", '<b>dog</b>, the "best"', "a" * 1500]
+    choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": []}
+    server.set_state({**STATE, "settings": SETTINGS, "choices": choices, "labels": labels})
+    best = [{"label": label, "score": 0.5, "index": index, "text": "50%"} for index, label in enumerate(labels)]
+    server.publish(0, av.VideoFrame(*SIZE, "yuv420p"), {"classes": best[:1], "best": best})
+    with chromium.open(server.url) as page:
+        page.wait_for("document.querySelectorAll('#classes button').length === 4")
+        page.evaluate("document.querySelectorAll('#classes button').forEach((row) => row.click())")
+        deadline = time.monotonic() + 5
+        commands: list[dict[str, object]] = []
+        while len(commands) < 4 and time.monotonic() < deadline:
+            commands += server.commands()
+            time.sleep(0.01)
+    assert [command["target"] for command in commands] == ["0", "1", labels[2], "3"]
 
 
 def test_a_wrong_address_is_told_and_not_tried_again(chromium: Chromium, server: WebServer) -> None:

@@ -400,6 +400,8 @@ def test_over_https_connections_that_send_nothing_are_closed(monkeypatch: pytest
         (WebOptions(certificate="missing.pem"), "cannot read the certificate"),
         (WebOptions(certificate=__file__), "no certificate with its key .*; name PEM files"),
         (WebOptions(behind_proxy="gpu.example.org"), "--behind-proxy gpu.example.org is no URL; name the one"),
+        (WebOptions(behind_proxy="https://[::1/"), r"--behind-proxy https://\[::1/ is no URL"),
+        (WebOptions(behind_proxy="https://gpu.example.org:x"), "--behind-proxy https://gpu.example.org:x is no URL"),
         (WebOptions(host="no.such.host.invalid"), "cannot listen on no.such.host.invalid:8765 .*--listen"),
         (WebOptions(port=70000), "cannot listen on 127.0.0.1:70000"),
     ],
@@ -407,6 +409,29 @@ def test_over_https_connections_that_send_nothing_are_closed(monkeypatch: pytest
 def test_where_a_server_must_not_or_cannot_listen(options: WebOptions, message: str) -> None:
     with pytest.raises(OutputError, match=message):
         WebServer(options)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "LocalHost"])
+def test_the_address_that_is_printed_is_an_own_one(host: str) -> None:
+    with WebServer(WebOptions(host=host, port=0)) as server:
+        assert asyncio.run(status_of(server.url)) == 200
+
+
+@pytest.mark.parametrize(
+    ("proxy", "url"),
+    [
+        ("https://GPU.example.org:443", "https://gpu.example.org/"),
+        ("http://gpu.example.org:80/Live#top", "http://gpu.example.org/Live/"),
+        ("https://gpu.example.org:8443/", "https://gpu.example.org:8443/"),
+        ("https://[2001:DB8::1]", "https://[2001:db8::1]/"),
+    ],
+)
+def test_the_address_of_a_proxy_is_that_of_browsers(proxy: str, url: str) -> None:
+    listener = Listener(WebOptions(port=0, behind_proxy=proxy))
+    listener.socket.close()
+    assert listener.url == url
+    origin, host = url.partition("/Live")[0].rstrip("/"), url.split("/")[2]
+    assert listener.is_own_host(host) and listener.is_own_origin(origin, host)
 
 
 def test_behind_a_proxy_its_address_is_the_own_one() -> None:

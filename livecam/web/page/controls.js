@@ -122,7 +122,7 @@ export class Controls {
     const [explained] = this.#pictures.chosen?.facts?.classes ?? [];
     if (!explained) return;
     const isKept = !RANKS.some(({ name }) => name === this.#settings.inForce.target);
-    this.#settings.change({ target: isKept ? null : explained.label });
+    this.#settings.change({ target: isKept ? null : this.#settings.targetOf(explained) });
     this.#answer(isKept ? "class let go" : `keeps to ${explained.label}`);
   }
 

@@ -19,7 +19,7 @@ const token = location.hash.slice(1);
 const decodes = await decodableCodecs();
 
 const latencies = new Latencies();
-const classes = new Classes((label) => settings.change({ target: label }));
+const classes = new Classes((one) => settings.change({ target: settings.targetOf(one) }));
 const settings = new Settings(send);
 const pictures = new Pictures(drawn, send, () => latencies.clear());
 const controls = new Controls(settings, pictures, send, answer);
@@ -164,7 +164,10 @@ for (const id of ["start-camera", "restart-camera"]) element(id).onclick = () =>
 for (const button of document.querySelectorAll(".choose-file")) button.onclick = () => element("file").click();
 element("start-camera").hidden = !navigator.mediaDevices;
 element("stop-camera").onclick = stopCamera;
-element("file").onchange = ({ target }) => startFile(target.files[0]);
+element("file").onchange = ({ target }) => {
+  startFile(target.files[0]);
+  target.value = ""; // so that the same file can be chosen again
+};
 element("camera").onchange = ({ target }) => {
   localStorage.setItem("livecam-camera", target.value);
   startCamera(target.value);

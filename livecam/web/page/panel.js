@@ -4,6 +4,7 @@ const HISTORY_SECONDS = 30;
 const RECENT_FRAMES = 300;
 const SHOWN_CLASSES = 5;
 const ANSWERS_WITHIN_MS = 2000;
+const LONGEST_TARGET = 1000;
 
 const element = (id) => document.getElementById(id);
 
@@ -32,7 +33,7 @@ export class Settings {
   #send;
   #told = null;
   #wanted = new Map();
-  #labels = null;
+  #labels = [];
   #isTyping = false;
 
   /** @param send Called with the settings that the user changes, such as `{view: "heatmap"}`. */
@@ -98,6 +99,12 @@ export class Settings {
     output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
   }
 
+  /** How to ask for this class: by its label, or by its number if another one has the same, or it is too long. */
+  targetOf({ label, index }) {
+    const isName = this.#labels.indexOf(label) === this.#labels.lastIndexOf(label) && label.length <= LONGEST_TARGET;
+    return isName ? label : String(index);
+  }
+
   #showLabels(labels, groups) {
     this.#labels = labels;
     element("labels").replaceChildren(...[...groups, ...labels].map((label) => new Option(label, label)));
@@ -108,26 +115,26 @@ export class Settings {
 export class Classes {
   #history = [];
 
-  /** @param choose Called with the name of the class that the user clicks on. */
+  /** @param choose Called with the class that the user clicks on. */
   constructor(choose) {
     element("classes").onclick = ({ target }) => {
       const row = target.closest("button");
-      if (row) choose(row.dataset.label);
+      if (row) choose({ label: row.dataset.label, index: row.dataset.index });
     };
   }
 
   /** Show what is said of a picture, together with it: the classes that are explained, then other good ones. */
   show({ classes, best }) {
     this.#remember(classes[0]);
-    const explained = new Set(classes.map(({ label }) => label));
-    const others = best.filter(({ label }) => !explained.has(label));
+    const explained = new Set(classes.map(({ index }) => index));
+    const others = best.filter(({ index }) => !explained.has(index));
     const rows = [...classes, ...others].slice(0, Math.max(SHOWN_CLASSES, classes.length));
     const longest = Math.max(1, ...rows.map(({ score }) => Math.abs(score)));
     const list = element("classes");
     while (list.children.length > rows.length) list.lastChild.remove();
     while (list.children.length < rows.length) list.append(emptyRow());
     rows.forEach((row, number) => {
-      showRow(list.children[number].firstChild, row, explained.has(row.label), Math.abs(row.score) / longest);
+      showRow(list.children[number].firstChild, row, explained.has(row.index), Math.abs(row.score) / longest);
     });
   }
 
@@ -201,9 +208,9 @@ function emptyRow() {
   return row;
 }
 
-function showRow(button, { label, score, text }, isExplained, length) {
+function showRow(button, { label, index, score, text }, isExplained, length) {
   const [name, value, bar] = button.children;
-  button.dataset.label = label;
+  Object.assign(button.dataset, { label, index });
   button.title = isExplained ? "explained" : `explain ${label}`;
   button.classList.toggle("is-explained", isExplained);
   name.textContent = label;
