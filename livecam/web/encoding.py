@@ -23,6 +23,8 @@ _MOST_PIXELS = 2560 * 1440
 """Larger pictures are scaled down: they take too long to encode, and few browsers can decode them."""
 _MOST_BITS_PER_PIXEL = 6
 """The largest bit rate, for each pixel of the picture."""
+_LEAST_BITS = 2_000_000
+"""That of small pictures, whose captions could not be read otherwise."""
 _JPEG_SCALE = "4"
 """The quantiser of JPEG, from 2 (finest) to 31."""
 
@@ -46,7 +48,7 @@ class H264:
         context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
         context.thread_count = 1
         context.gop_size = 2**20  # key frames are asked for, by the clock
-        most_bits = _MOST_BITS_PER_PIXEL * picture.width * picture.height
+        most_bits = max(_MOST_BITS_PER_PIXEL * picture.width * picture.height, _LEAST_BITS)
         context.options = {
             "preset": "ultrafast",
             "tune": "zerolatency",

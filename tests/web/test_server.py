@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from livecam.web.encoding import to_encode
+from livecam.web.encoding import H264, to_encode
 from livecam.web.pages import Page
 from livecam.web.publishing import Channel, Encoded, Publisher
 from livecam.web.server import WebOptions, WebServer
@@ -116,6 +117,18 @@ def test_pages_get_even_sides_that_are_not_too_long(size: tuple[int, int], sent:
     picture = to_encode(grey(120, *size))
     assert (picture.width, picture.height) == sent
     assert level_of(picture) == 120
+
+
+def test_captions_of_small_pictures_can_be_read() -> None:
+    drawn = np.full((180, 320), 100, np.uint8)
+    caption = "tabby cat 87.3%, tiger cat 12.1%, Egyptian cat 0.5%"
+    for bottom in range(12, 180, 12):
+        cv2.putText(drawn, caption, (2, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255)
+    picture = grey(0, 320, 180)
+    np.frombuffer(picture.planes[0], np.uint8).reshape(180, -1)[:, :320] = drawn
+    payload, _ = H264(picture)(picture, is_key=True)
+    shown = decoded("h264", memoryview(payload)).to_ndarray()[:180]
+    assert np.abs(shown.astype(int) - drawn).mean() < 3
 
 
 def test_pages_of_one_source_share_the_encoding(server: WebServer) -> None:
