@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol
 
@@ -99,6 +100,14 @@ class Jpeg:
 
 ENCODERS: dict[str, type[H264 | Jpeg]] = {"h264": H264, "jpeg": Jpeg}
 """The encoder of each codec, called with a picture of the size and colours to come."""
+
+
+def codec_for(decodes: Sequence[str]) -> str:
+    """Return the first codec that there is an encoder for, of those that a page decodes; else the last of them.
+
+    Builds of FFmpeg under the LGPL have no x264.
+    """
+    return next((codec for codec in decodes if codec != "h264" or "libx264" in av.codecs_available), decodes[-1])
 
 
 def to_encode(picture: av.VideoFrame) -> av.VideoFrame:

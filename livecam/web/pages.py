@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from livecam.web.encoding import codec_for
 from livecam.web.messages import Hello
 from livecam.web.publishing import Encoded
 
@@ -51,7 +52,7 @@ class Page:
         hang_up: Callable[[], None],
     ) -> None:
         self.hello = hello
-        self.codec = hello.decodes[0]
+        self.codec = codec_for(hello.decodes)
         self.hang_up = hang_up
         self._socket = socket
         self._want_key = want_key

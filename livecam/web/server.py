@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import threading
 from concurrent.futures import wait
@@ -49,7 +50,7 @@ class WebServer:
         self._publisher = Publisher(self._deliver)
         self._loop = asyncio.new_event_loop()
         self._is_closed = False
-        self._state: dict[str, Any] = {}
+        self._state = ""
         started = threading.Event()
         self._threads = [
             in_background(lambda: self._serve(listener, token, options.camera, started), "web"),
@@ -79,9 +80,13 @@ class WebServer:
         self._publisher.flush(timeout_seconds)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Tell all pages the state of the run, if it has changed; newer ones replace those of a quarter of a second."""
-        if state != self._state:
-            self._state = state
+        """Tell all pages the state of the run, if it has changed; newer ones replace those of a quarter of a second.
+
+        Raises TypeError if it cannot be written as JSON.
+        """
+        text = json.dumps(state)
+        if text != self._state:
+            self._state = text
             self._call(self._service.set_state, state)
 
     def answer(self, text: str) -> None:

@@ -43,6 +43,11 @@ _GOODBYE_SECONDS = 0.4
 _MOST_COMMANDS = 1000
 _MALFORMED, _BAD_TOKEN, _FOREIGN, _TOO_LATE, _CAMERA_IN_USE, _TOO_MANY = 4400, 4401, 4403, 4408, 4409, 4429
 
+_FOREIGN_NAME = (
+    "livecam does not answer to the name in the address bar.\n"
+    "Open the address that it has printed, or start it with --behind-proxy and the address of the proxy.\n"
+)
+
 
 class _Refused(Exception):  # noqa: N818 - not an error of the server
     """A page is refused, with the code that its socket is closed with and the reason."""
@@ -150,7 +155,7 @@ class Service:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
         if request.path != "/socket" and not self._listener.is_own_host(request.host):
-            raise web.HTTPForbidden(text="this name does not lead here")
+            raise web.HTTPForbidden(text=_FOREIGN_NAME)
         return await handler(request)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:

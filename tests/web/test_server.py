@@ -200,6 +200,22 @@ def test_the_newest_state_arrives_and_not_each(server: WebServer) -> None:
     asyncio.run(scenario())
 
 
+def test_a_state_that_is_no_json_is_an_error_of_the_run(server: WebServer) -> None:
+    with pytest.raises(TypeError):
+        server.set_state({"score": np.float32(1)})
+
+
+def test_without_x264_pages_get_jpeg(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("av.codecs_available", {"mjpeg"})
+
+    async def scenario() -> None:
+        async with page(server, decodes=["h264", "jpeg"]) as client:
+            server.publish(0, grey(10), {})
+            assert (await client.picture())[0]["codec"] == "jpeg"
+
+    asyncio.run(scenario())
+
+
 def test_commands_and_answers(server: WebServer) -> None:
     async def scenario() -> None:
         async with page(server) as client:
