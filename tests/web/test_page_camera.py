@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import av
 import pytest
 
+from livecam.web.messages import FrameHeader
 from livecam.web.server import WebServer
 from tests.support.chromium import Chromium, saved_file
 from tests.support.clips import number_in
@@ -19,6 +21,14 @@ from tests.web.numbered_scene import FRAMES, HEIGHT, WIDTH
 CUTS = 10
 """How often a socket is cut, each time after so many bytes as are drawn from this range."""
 BYTES = range(1, 40_000)
+
+_CANVAS_CAMERA = """
+const film = document.createElement("canvas"), pen = film.getContext("2d");
+const resize = (size) => (film.width = film.height = size);
+setInterval(() => pen.fillRect(0, 0, Math.random() * film.width, 10), 30);
+navigator.mediaDevices.getUserMedia = async () => film.captureStream();
+"""
+"""A camera whose size changes."""
 
 
 @pytest.mark.parametrize("script", ["", WITHOUT_H264])
@@ -32,6 +42,40 @@ def test_what_the_camera_films_comes_back_and_is_accounted_for(
         assert number_in(filmed) < FRAMES
         assert rest(page)["shown"] >= 5
         assert page.problems == []
+
+
+def test_frames_of_another_page_in_between_are_accounted_for(chromium: Chromium, camera_server: WebServer) -> None:
+    with chromium.open(camera_server.url) as page:
+        wait_for_more(page)
+        rest(page)
+        with chromium.open(camera_server.url) as other:
+            wait_for_more(other)
+            rest(other)
+        page.evaluate("livecam.start()")
+        page.wait_for("livecam.status().sent > 50")
+        rest(page)
+
+
+def test_h264_is_tried_again_after_a_size_that_it_cannot_do(
+    chromium: Chromium, camera_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codecs: list[str] = []
+    put = camera_server.camera.put
+
+    def noted(header: FrameHeader, payload: memoryview) -> None:
+        codecs.append(header.codec)
+        put(header, payload)
+
+    monkeypatch.setattr(camera_server.camera, "put", noted)
+    with chromium.open(camera_server.url, script=_CANVAS_CAMERA) as page:
+        for size, codec in ((64, "h264"), (2, "jpeg"), (64, "h264")):
+            page.evaluate(f"resize({size})")
+            page.wait_for("livecam.status().connection === 'connected'")
+            deadline = time.monotonic() + 10
+            while codecs[-1:] != [codec]:
+                assert time.monotonic() < deadline, codecs
+                time.sleep(0.02)
+        rest(page)
 
 
 def test_a_page_comes_back_each_time_its_socket_is_cut(chromium: Chromium, camera_server: WebServer) -> None:

@@ -229,16 +229,17 @@ function tell() {
 
 // --- for tests and tinkerers ----------------------------------------------------------------------------------------
 
-/** What the panel shows, as plain data. */
+/** What the panel shows, as plain data; counts are those since the page came. */
 function status() {
   const facts = pictures.chosen?.facts;
   const entry = state.ledger?.[pictures.place] ?? NO_FIGURES;
+  const old = before?.[pictures.place] ?? NO_FIGURES;
   return {
     connection: connection.state,
-    captured: sender.sent ? sender.captured : entry.read,
+    captured: Math.max(sender.captured, entry.read - old.read), // the run knows of other pages' cameras as well
     sent: sender.sent,
     shown,
-    dropped: droppedByPlace(entry),
+    dropped: droppedByPlace(entry, old),
     latency_ms: latencies.percentiles(),
     age_frames: facts?.age_frames ?? null,
     explained: facts?.classes.map(({ label, score }) => ({ label, score })) ?? [],
@@ -250,8 +251,7 @@ function status() {
 }
 
 /** What was dropped since the page came. "page" is what livecam showed to a page that gives the camera, but did not arrive. */
-function droppedByPlace(entry) {
-  const old = before?.[pictures.place] ?? NO_FIGURES;
+function droppedByPlace(entry, old) {
   const counts = Object.entries(entry.dropped).map(([place, number]) => [place, number - (old.dropped[place] ?? 0)]);
   const places = Object.fromEntries(counts.filter(([, number]) => number > 0));
   if (!sender.sent) return places;

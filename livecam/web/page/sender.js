@@ -60,23 +60,20 @@ export class Sender {
     else this.#encoder.encode(this.#upright(image, size), performance.now());
   }
 
-  #renew(size) {
+  /** JPEG stands in for an encoder that has failed, up to the next size or connection. */
+  #renew(size, Encoder = this.#hasVideoEncoder ? H264Encoder : JpegEncoder) {
     this.#encoder?.close();
-    const Encoder = this.#hasVideoEncoder ? H264Encoder : JpegEncoder;
     this.#encoder = new Encoder(size, {
       send: (payload, facts) => this.#send(payload, facts),
       lost: (count) => (this.dropped += count),
-      failed: () => {
-        this.#hasVideoEncoder = false;
-        this.#encoder = null;
-      },
+      failed: () => this.#renew(size, JpegEncoder),
     });
   }
 
   /** An encoder does not turn a frame that the camera or the file has on its side; a canvas does. */
   #upright(image, { width, height }) {
     const isFrame = "VideoFrame" in window && image instanceof VideoFrame;
-    if (this.#hasVideoEncoder && isFrame && !image.rotation && !image.flip) return image;
+    if (this.#encoder instanceof H264Encoder && isFrame && !image.rotation && !image.flip) return image;
     Object.assign(this.#canvas, { width, height });
     this.#canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0, width, height);
     return this.#canvas;
