@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -112,8 +112,7 @@ class Classification:
                 f"{method.name} compares a class with the most similar ones, which are in its group; "
                 "take another method, or name one class"
             )
-        if self._against is not None and self._against in indices:
-            raise ModelError(f"{self.label(self._against)} cannot be contrasted with itself; name another class")
+        self._check_contrast(index for index in indices if index is not None)
         # At least as many as are reported: then both agree on the order of equal logits.
         ranked = min(max(deepest, SHOWN_PREDICTIONS), self.classes)
         # A class is looked up by its place among the fixed classes, or by its rank among the best, which follow them.
@@ -121,6 +120,19 @@ class Classification:
         fixed = torch.tensor([index or 0 for index in indices], device=self._device)
         named = [self.label(index) for index in indices if index is not None]
         return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device), named)
+
+    def _check_contrast(self, indices: Iterable[int]) -> None:
+        """Check that nothing is contrasted with the same classes, which would leave an empty map. Raises ModelError."""
+        if self._against is None:
+            return
+        for index in indices:
+            if self._classes_in(index) == self._classes_in(self._against):
+                name, other = self.label(index), self.label(self._against)
+                what = "itself" if name == other else f"{other}, which is the same"
+                raise ModelError(f"{name} cannot be contrasted with {what}; name another class")
+
+    def _classes_in(self, index: int) -> set[int]:
+        return set(self.members(index)) or {index}
 
     def read(self, output: Any) -> Tensor:
         """Return the logits (B, classes) for what the model returned in its last run."""

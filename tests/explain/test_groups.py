@@ -163,6 +163,10 @@ def test_a_group_against_another_and_against_itself() -> None:
     assert negative.classes[0].title == "against pet rather than toy"
     with pytest.raises(LivecamError, match="pet cannot be contrasted with itself"):
         explained_by(target="pet=1-2", against={"pet": [1, 2]})
+    with pytest.raises(LivecamError, match="pet cannot be contrasted with animal, which is the same; name another"):
+        explained_by(target="pet=1-2", against="animal=2,1")
+    with pytest.raises(LivecamError, match="cannot be contrasted with three, which is the same"):
+        explained_by(target=3, against={"three": [3]})
     with pytest.raises(LivecamError, match="against is one class or group, not 2"):
         explained_by(against="1,2")
 
