@@ -182,6 +182,9 @@ class Ledger:
         """True if every frame that was read has been delivered or dropped; false while frames are in progress."""
         return not self.in_progress
 
+    def __repr__(self) -> str:
+        return f"Ledger({redacted(self.source)}: {self.line()})"
+
     def line(self) -> str:
         """Return the ledger as one line of text."""
         by_step = ", ".join(

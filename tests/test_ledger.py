@@ -31,6 +31,13 @@ def test_the_report_of_a_live_run_has_its_documented_keys() -> None:
     assert {"seconds", "latency_ms"} <= report.keys()
 
 
+def test_a_notebook_shows_what_happened() -> None:
+    ledger = Ledger(FILE, "http://user:secret@host/clip.mp4")
+    ledger.read = ledger.delivered = 3
+    assert repr(ledger) == f"Ledger(http://host/clip.mp4: {ledger.line()})"
+    assert "3 read" in repr(ledger)
+
+
 def test_every_frame_that_was_read_is_delivered_or_dropped() -> None:
     ledger = Ledger(LIVE, "camera")
     ledger.read = 5

@@ -66,7 +66,7 @@ def _text_of(path: Path) -> str:
         is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if is_utf16 else "utf-8-sig").strip()
     except OSError as exc:
-        raise ModelError(f"cannot read the labels {path}: {exc.strerror}") from exc
+        raise ModelError(f"cannot read the labels {path}: {exc.strerror}; name a file with one name a line") from exc
     except UnicodeDecodeError as exc:
         raise ValueError("are not UTF-8 text") from exc
 

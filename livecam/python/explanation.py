@@ -101,23 +101,27 @@ class Explanation(explanation.Explanation):
         """Show the picture with its heatmap: in a notebook below the cell, else in the system's viewer of pictures.
 
         Args:
-            **style: As in `draw`.
+            **style: As in `draw`, but all classes are shown by default: several have the view "classes".
 
         Raises:
             OutputError: There is no screen, or no viewer.
         """
         if _is_notebook():
-            ImageShow.IPythonViewer().show(_for_notebook(self.draw(**style)))
+            ImageShow.IPythonViewer().show(_for_notebook(self._drawn_whole(**style)))
             return
         check_screen("save the picture")
-        if not ImageShow.show(Image.fromarray(self.draw(**style))):
+        if not ImageShow.show(Image.fromarray(self._drawn_whole(**style))):
             raise OutputError("no viewer of pictures is installed, such as xdg-open; save the picture")
 
     def _repr_png_(self) -> bytes:
         """Return the picture as notebooks display it."""
         file = io.BytesIO()
-        _for_notebook(self.draw()).save(file, "PNG")
+        _for_notebook(self._drawn_whole()).save(file, "PNG")
         return file.getvalue()
+
+    def _drawn_whole(self, **style: Any) -> np.ndarray:
+        """Draw all classes, unless the style has a view."""
+        return self.draw(**{"view": "classes" if len(self.classes) > 1 else "overlay", **style})
 
     def __repr__(self) -> str:
         width, height = self.frame.upright_size

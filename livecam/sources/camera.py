@@ -66,7 +66,7 @@ def _device(uri: str, device_format: str) -> str:
         return f"/dev/video{uri}"
     cameras = [device for device in av.enumerate_input_devices(device_format) if "video" in device.media_types]
     if int(uri) >= len(cameras):
-        raise NoSignal("there is no such camera", "plug one in, or name another")
+        raise NoSignal("there is no such camera", "plug one in, name another, or try demo:")
     return f"video={cameras[int(uri)].name}"
 
 
@@ -99,7 +99,7 @@ def _cannot_open(exc: av.FFmpegError, asked: str) -> NoSignal:
     if isinstance(exc, av.ExitError):
         return NoSignal(f"it gives no picture for {OPEN_SECONDS:g} s", "unplug it and plug it in again")
     if exc.errno in _NO_CAMERA:
-        return NoSignal("there is no such camera", "plug one in, or name another")
+        return NoSignal("there is no such camera", "plug one in, name another, or try demo:")
     if exc.errno in (errno.EACCES, errno.EPERM):
         return NoSignal("it may not be read", "add your user to the group 'video', or allow it in the privacy settings")
     if exc.errno == errno.EBUSY:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import glob
+import logging
+import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from livecam.errors import InputError
+from livecam.errors import InputError, some_of
 from livecam.system.files import exists, is_folder
+
+log = logging.getLogger("livecam")
 
 WHAT_TO_NAME = "name a video, a picture, a folder, a URL, or demo:"
 """The advice in errors about inputs that cannot be read."""
@@ -40,9 +44,13 @@ def files_like(name: str, endings: Collection[str]) -> list[str]:
     Raises InputError if there are none.
     """
     if is_folder(name):
-        files = _known(_entries(Path(name)), endings)
+        files, deeper = _known(_entries(Path(name)), endings), _folders_inside(name, endings)
+        pattern = os.path.join(name, "**", "*")  # noqa: PTH118 - Path would change the name
         if not files:
-            raise InputError(f"the folder {name} holds no pictures and no videos; name another one")
+            advice = f"{pattern!r} takes those in folders inside it" if deeper else "name another one"
+            raise InputError(f"the folder {name} holds no pictures and no videos; {advice}")
+        if deeper:
+            log.warning("folders inside %s are left out: %s; %r takes all", name, some_of(deeper), pattern)
         return files
     matches = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob finds hidden files and no absolute patterns
     files = _known(map(Path, matches), endings)
@@ -58,6 +66,12 @@ def _entries(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as exc:
         raise InputError(f"the folder {folder} may not be read; check its permissions") from exc
+
+
+def _folders_inside(name: str, endings: Collection[str]) -> list[str]:
+    """Return the names of the folders in a folder that hold files with these endings, sorted."""
+    files = glob.glob(os.path.join(glob.escape(name), "*", "*"))  # noqa: PTH118, PTH207 - as in `files_like`
+    return sorted({Path(file).parent.name for file in _known(map(Path, files), endings)})
 
 
 def _known(paths: Iterable[Path], endings: Collection[str]) -> list[str]:

@@ -127,7 +127,8 @@ def _cannot_open(uri: str, name: str, error: av.FFmpegError) -> InputError:
         endings = ", ".join(_FORMATS_BY_ENDING)
         return InputError(f"{name} is no video, it refers to others; to have these read, end its name in {endings}")
     if isinstance(error, av.InvalidDataError):
-        return InputError(f"{name} is not a video that can be read (damaged, cut short, or something else)")
+        problem = "is not a video that can be read (damaged, cut short, or something else)"
+        return InputError(f"{name} {problem}; convert or leave it out")
     return InputError(f"cannot open {name}: {problem_of(error)}")
 
 

@@ -86,6 +86,19 @@ def test_a_notebook_gets_a_png_of_moderate_size(explainer: Explainer, explanatio
         assert image.size == (1280, 32)
 
 
+def test_all_classes_are_shown_unless_there_is_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    several, shown = tiny(top=3)(RGB), []
+    monkeypatch.setattr("livecam.python.explanation.check_screen", lambda advice: None)
+    monkeypatch.setattr(ImageShow, "show", lambda image: shown.append(image) or True)
+    several.show()
+    several.show(view="overlay")
+    panels = several.draw(view="classes")
+    assert np.array_equal(np.asarray(shown[0]), panels)
+    assert np.array_equal(np.asarray(shown[1]), several.draw())
+    with Image.open(io.BytesIO(several._repr_png_())) as image:
+        assert np.array_equal(np.asarray(image), panels)
+
+
 def test_it_is_shown_by_the_viewer_of_the_system(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Image.Image] = []
     monkeypatch.setenv("DISPLAY", ":9")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from livecam.errors import InputError
 from livecam.sources import Input, find_inputs
 
 
@@ -28,6 +29,17 @@ def test_pictures_are_read_together_in_natural_order_and_each_video_alone(folder
     assert names(found) == [("[x].png", "B1.JPG", "b9.png", "b10.png"), ("a.mkv",), ("clip.MP4",)]
     assert [each.kind.is_still for each in found] == [True, False, False]
     assert all(each.many for each in found)
+
+
+def test_folders_inside_a_folder_are_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    find_inputs(".")
+    assert caplog.messages == ["folders inside . are left out: folder.png; './**/*' takes all"]
+    assert ("folder.png/inner.gif",) in {each.names[-1:] for each in find_inputs("./**/*")}
+    (folder / "outer").mkdir()
+    (folder / "folder.png").rename(folder / "outer" / "inner")
+    with pytest.raises(InputError, match=r"holds no pictures and no videos; 'outer/\*\*/\*' takes those in"):
+        find_inputs("outer")
+    assert len(caplog.messages) == 1
 
 
 def test_what_two_names_stand_for_is_taken_once(folder: Path) -> None:
