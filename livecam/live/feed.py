@@ -168,7 +168,7 @@ class Feed:
             if self._to_explain is not None and self._is_unsent(self._to_explain):
                 self._drop("explain")
             self._to_explain = frame
-            if self.shows_every:
+            if self.shows_every and not self.is_paused:  # a step shows a frame with its own map
                 self._send(frame)
             self._changed.notify_all()
 

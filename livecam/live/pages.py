@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +13,35 @@ import numpy as np
 from livecam.explanation import Explanation
 from livecam.live.display import Wish
 from livecam.live.drawn import Drawn
+from livecam.text import with_urls_redacted
 
 if TYPE_CHECKING:
     from livecam.web.server import WebServer
+
+log = logging.getLogger("livecam")
 
 _STATE_SECONDS = 0.25
 _LONGEST_ENCODING_SECONDS = 1.0
 _MOST_BEST = 5
 _KEYS = {"step": "."}
 """The keys of the commands that pages may send."""
+
+
+class NotesOnPages(logging.Handler):
+    """Tells pages the notes of the program inside of a block: they are all that some users see of it."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(with_urls_redacted(record.getMessage()))
+
+    def __enter__(self) -> None:
+        log.addHandler(self)
+
+    def __exit__(self, *exc: object) -> None:
+        log.removeHandler(self)
 
 
 class Pages:

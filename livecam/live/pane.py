@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -77,6 +78,12 @@ class Pane:
         self._render: Renderer | None = None
         self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
         self._bgr_size = 0, 0
+
+    @property
+    def name(self) -> str:
+        """What the source is called on the screen: without the folder of a file."""
+        name = self.feed.source.name
+        return name if "://" in name else Path(name).name
 
     def draw(self, shown: Shown, style: Style) -> Drawn:
         """Draw a frame in a style, with the newest explanation."""

@@ -70,7 +70,7 @@ class Screen:
         self._on_shown = on_shown
         self.is_full_screen = False
         self._refreshed_seconds = -math.inf
-        self._title = ", ".join(_short(feed.source.name) for feed in feeds) + f" - {model_name} - livecam"
+        self._title = ", ".join(pane.name for pane in self.panes) + f" - {model_name} - livecam"
 
     def present(self) -> Sequence[Wish]:
         """Draw and show the frames that wait. Return what the user wishes meanwhile."""
@@ -164,16 +164,11 @@ class Screen:
         recording = self._recorder.status(number)
         is_named = pane.drawn is None or len(self.panes) > 1
         return [
-            *([_short(pane.feed.source.name)] if is_named else []),
+            *([pane.name] if is_named else []),
             *(["paused"] if pane.feed.is_paused else []),
             *([recording] if recording else []),
             *self._shown_notices.lines,
         ]
-
-
-def _short(name: str) -> str:
-    """Return the name of a source without the folder of a file."""
-    return name if "://" in name else Path(name).name
 
 
 def columns_of(count: int) -> int:

@@ -58,7 +58,7 @@ def _choices(explaining: ExplainerThread) -> dict[str, Any]:
 
 def _source(pane: Pane) -> dict[str, Any]:
     width, height = pane.picture_size
-    return {"name": pane.feed.source.name, "width": width, "height": height}
+    return {"name": pane.name, "width": width, "height": height}
 
 
 def _account(pane: Pane) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _account(pane: Pane) -> dict[str, Any]:
     if pane.feed.is_stopped:  # what is on its way will not be shown
         dropped["end"] = read - shown - (dropped.total() - dropped["end"])
     return {
-        "source": ledger.source,
+        "source": pane.name,
         "read": read,
         "shown": shown,
         "dropped": +dropped,
@@ -81,5 +81,5 @@ def _account(pane: Pane) -> dict[str, Any]:
 def _problem(pane: Pane) -> str:
     """Return why a source gives no pictures, or shows them too slowly; empty if there is no problem."""
     if pane.lost_seconds:
-        return f"no signal from {pane.feed.source.name}: {pane.feed.source.signal.problem}"
+        return f"no signal from {pane.name}: {pane.feed.source.signal.problem}"
     return pane.slowness

@@ -17,7 +17,7 @@ from livecam.ledger import Ledger
 from livecam.live.awaited import AwaitedSource
 from livecam.live.display import Display, NoWindow, Window
 from livecam.live.feeds import Feeds
-from livecam.live.pages import Pages
+from livecam.live.pages import NotesOnPages, Pages
 from livecam.live.session import Session, SessionOptions
 from livecam.names import BROWSER, DISPLAYS
 from livecam.picture.frame import Frame
@@ -215,6 +215,7 @@ def _display(
 
         server = stack.enter_context(WebServer(window))
         on_url(server.url)
+        stack.enter_context(NotesOnPages(server.answer))
         number = names.index(BROWSER) if BROWSER in names else None
         return Pages(server, number), {BROWSER: server.camera}
     if isinstance(window, bool):

@@ -75,6 +75,20 @@ def test_a_paused_camera_shows_nothing_but_the_frame_of_a_step() -> None:
     assert feed.ledger.dropped == {"pause": 2}
 
 
+def test_a_step_shows_a_frame_with_its_own_map_even_if_every_frame_is_shown() -> None:
+    feed = feed_of(is_live=True)
+    show(feed, 0)
+    feed.shows_every = True
+    feed.pause(True)
+    feed.step()
+    feed.put(FRAMES[1])
+    assert not feed.waits_for_screen
+    feed.put_explained(explained(feed.take_to_explain(), SAID))
+    shown = feed.take_to_show()
+    assert shown is not None
+    assert shown.frame is shown.explained.frame is FRAMES[1]
+
+
 def test_what_waits_when_a_camera_is_paused_is_dropped_and_of_a_file_kept() -> None:
     for is_live, dropped in ((True, {"pause": 1}), (False, {})):
         feed = feed_of(is_live=is_live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pytest
 from livecam.errors import InputError, ModelError
 from livecam.live.feed import Feed
 from livecam.live.feeds import Feeds
-from livecam.live.pages import _KEYS, Pages, facts_of
+from livecam.live.pages import _KEYS, NotesOnPages, Pages, facts_of
 from livecam.live.session import Session, SessionOptions
 from livecam.live.state import state_of
 from livecam.picture.frame import Frame
@@ -202,6 +203,7 @@ def test_the_state_tells_that_a_signal_is_lost(monkeypatch: pytest.MonkeyPatch) 
     parts = Parts(NumberedSource(1, is_live=True))
     source = parts.feeds[0].source
     monkeypatch.setattr(source, "signal", SimpleNamespace(problem="unplugged", lost_seconds=lambda: 4.0))
+    source.name = "folder/numbers"  # pages are not told where a file is
     state = state_of(parts.screen.panes, "reader", None, None)
     assert state["problem"] == "no signal from numbers: unplugged"
     assert state["waits_for"] == "unplugged"
@@ -261,11 +263,16 @@ def test_what_a_page_dropped_counts_once_frames_count() -> None:
     assert (feed.ledger.read, feed.ledger.dropped) == (5, {"browser": 5})
 
 
-def test_lines_of_a_run_are_told_to_the_pages() -> None:
+def test_lines_and_notes_of_a_run_are_told_to_the_pages() -> None:
     server = FakeServer()
     pages = Pages(server)  # type: ignore[arg-type]
     pages.tell("saved")
-    assert server.answers == ["saved"]
+    log = logging.getLogger("livecam")
+    with NotesOnPages(server.answer):
+        log.warning("%s is lost", "rtsp://user:secret@camera.local/stream")
+        log.info("no note")
+    log.warning("later")
+    assert server.answers == ["saved", "rtsp://camera.local/stream is lost"]
 
 
 def test_pages_are_told_why_a_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
