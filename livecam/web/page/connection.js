@@ -2,6 +2,7 @@
 
 const DELAYS_MS = [200, 500, 1000];
 const PING_MS = 1000;
+const LONGEST_USUAL_MS = 1000;
 const LONGEST_SILENCE_MS = 5000;
 
 const BAD_MESSAGE = 4400, BAD_TOKEN = 4401, BAD_ORIGIN = 4403, CAMERA_TAKEN = 4409;
@@ -17,7 +18,8 @@ export class Connection {
   #socket = null;
   #attempts = 0;
   #timer = 0;
-  #pingMs = null;
+  #unansweredMs = [];
+  #usualMs = Infinity;
   #isWelcome = false;
 
   /**
@@ -29,7 +31,7 @@ export class Connection {
     this.#hello = hello;
     this.#handlers = handlers;
     this.state = "connecting";
-    setInterval(() => this.#ping(), PING_MS);
+    setInterval(() => this.#check(), PING_MS);
     addEventListener("online", () => this.#retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
     this.#open();
@@ -40,14 +42,23 @@ export class Connection {
     return this.#isWelcome && this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** Bytes that wait to be sent. */
-  get bufferedBytes() {
-    return this.#socket.bufferedAmount;
+  /** How much longer than usual livecam does not answer: what was sent waits in this page or on the way, as in a tunnel. */
+  get lagMs() {
+    const [sentMs] = this.#unansweredMs;
+    return sentMs === undefined ? 0 : performance.now() - sentMs - Math.min(this.#usualMs, LONGEST_USUAL_MS);
   }
 
   /** Send a message, with bytes if there are any. */
   send(message, payload = null) {
     if (this.isOpen) this.#socket.send(payload ? packed(message, payload) : JSON.stringify(message));
+  }
+
+  /** Ask livecam to answer, which it does once it has got all that was sent before. */
+  ping() {
+    if (!this.isOpen) return;
+    const now = performance.now();
+    this.#unansweredMs.push(now);
+    this.send({ type: "ping", sent_ms: now });
   }
 
   /** Say hello again, in a new socket. */
@@ -69,7 +80,7 @@ export class Connection {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#closed(code);
     this.#socket = socket;
-    this.#pingMs = null;
+    this.#unansweredMs = [];
     this.#isWelcome = false;
   }
 
@@ -81,7 +92,7 @@ export class Connection {
 
   #receive(data) {
     const [message, payload] = typeof data === "string" ? [JSON.parse(data), null] : unpacked(data);
-    if (message.type === "pong") this.#pingMs = null;
+    if (message.type === "pong") this.#usualMs = Math.min(this.#usualMs, performance.now() - this.#unansweredMs.shift());
     if (message.type === "welcome") {
       this.#attempts = 0;
       this.#isWelcome = true;
@@ -121,15 +132,12 @@ export class Connection {
   }
 
   /** A socket of a phone that slept or changed its network tells nothing, but does not answer either. */
-  #ping() {
-    if (!this.isOpen) return;
-    const now = performance.now();
-    if (this.#pingMs === null) {
-      this.#pingMs = now;
-      this.send({ type: "ping", sent_ms: now });
-    } else if (now - this.#pingMs > LONGEST_SILENCE_MS) {
+  #check() {
+    if (this.lagMs > LONGEST_SILENCE_MS) {
       this.#change("reconnecting");
       this.renew();
+    } else {
+      this.ping();
     }
   }
 }

@@ -6,7 +6,9 @@ const BITS_PER_PIXEL = 0.1;
 const FRAMES_A_SECOND = 30;
 const KEY_EVERY_MS = 2000;
 const LONGEST_QUEUE = 2;
-const MOST_BUFFERED_BYTES = 128 * 1024;
+const LONGEST_LAG_MS = 300;
+const LEAST_SHARE = 1 / 8;
+const SLOWER_AFTER_MS = 1000, FASTER_AFTER_MS = 5000;
 const JPEG_QUALITY = 0.8;
 
 /**
@@ -19,6 +21,8 @@ export class Sender {
   #connection;
   #encoder = null;
   #hasVideoEncoder = false;
+  #share = 1;
+  #adaptedMs = 0;
   #canvas = document.createElement("canvas");
 
   constructor(connection) {
@@ -50,7 +54,9 @@ export class Sender {
   /** Send a frame, or drop it; null is a frame that was lost already. */
   take(image, width, height) {
     this.captured++;
-    if (!image || !this.isOn || !this.#connection.isOpen || this.#connection.bufferedBytes > MOST_BUFFERED_BYTES) {
+    const isLate = this.#connection.lagMs > LONGEST_LAG_MS;
+    this.#adapt(isLate);
+    if (!image || !this.isOn || !this.#connection.isOpen || isLate) {
       this.dropped++;
       return;
     }
@@ -60,10 +66,20 @@ export class Sender {
     else this.#encoder.encode(this.#upright(image, size), performance.now());
   }
 
+  /** Send fewer bits a second where frames come late, and then slowly more again. */
+  #adapt(isLate) {
+    const now = performance.now();
+    if (now - this.#adaptedMs < (isLate ? SLOWER_AFTER_MS : FASTER_AFTER_MS)) return;
+    const share = isLate ? Math.max(this.#share / 2, LEAST_SHARE) : Math.min(this.#share * 1.25, 1);
+    if (share !== this.#share) this.#encoder?.configure(share);
+    this.#share = share;
+    this.#adaptedMs = now;
+  }
+
   /** JPEG stands in for an encoder that has failed, up to the next size or connection. */
   #renew(size, Encoder = this.#hasVideoEncoder ? H264Encoder : JpegEncoder) {
     this.#encoder?.close();
-    this.#encoder = new Encoder(size, {
+    this.#encoder = new Encoder(size, this.#share, {
       send: (payload, facts) => this.#send(payload, facts),
       lost: (count) => (this.dropped += count),
       failed: () => this.#renew(size, JpegEncoder),
@@ -86,6 +102,7 @@ export class Sender {
     }
     const [sequence, dropped] = [this.sequence++, this.dropped];
     this.#connection.send({ type: "frame", codec, key, sequence, captured_ms: capturedMs, dropped }, payload);
+    this.#connection.ping();
     this.capturedMs.set(sequence, capturedMs);
     this.capturedMs.delete(sequence - 1000);
     this.sent++;
@@ -99,11 +116,16 @@ class H264Encoder {
   #newestUs = 0;
   #keyMs = -Infinity;
 
-  constructor({ width, height }, out) {
+  constructor({ width, height }, share, out) {
     Object.assign(this, { width, height });
     this.#out = out;
     this.#encoder = new VideoEncoder({ output: (chunk) => this.#encoded(chunk), error: () => this.#fail() });
-    this.#encoder.configure(configuration(width, height));
+    this.configure(share);
+  }
+
+  /** Take this share of the usual bits a second. */
+  configure(share) {
+    this.#encoder.configure(configuration(this.width, this.height, share));
   }
 
   get isBusy() {
@@ -153,12 +175,14 @@ class JpegEncoder {
   #out;
   #isClosed = false;
 
-  constructor({ width, height }, out) {
+  constructor({ width, height }, share, out) {
     Object.assign(this, { width, height, isBusy: false });
     this.#out = out;
   }
 
   wantKey() {}
+
+  configure() {}
 
   encode(canvas, capturedMs) {
     this.isBusy = true;
@@ -184,13 +208,13 @@ function fitted(width, height) {
   return { width: 2 * Math.round((scale * width) / 2), height: 2 * Math.round((scale * height) / 2) };
 }
 
-function configuration(width, height) {
+function configuration(width, height, share = 1) {
   return {
     codec: CODEC,
     width,
     height,
     framerate: FRAMES_A_SECOND,
-    bitrate: Math.round(BITS_PER_PIXEL * width * height * FRAMES_A_SECOND),
+    bitrate: Math.round(share * BITS_PER_PIXEL * width * height * FRAMES_A_SECOND),
     latencyMode: "realtime",
     avc: { format: "annexb" },
   };
