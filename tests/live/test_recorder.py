@@ -100,7 +100,7 @@ def test_a_second_interrupt_does_not_wait_for_the_recording(slow_sink: SlowSink,
             raise KeyboardInterrupt
         return ""
 
-    def close() -> None:
+    def close(reason: str) -> None:
         interrupt("while it ends")
         slow_sink.is_let_go.set()  # called again, after the interrupt
 
