@@ -1,23 +1,20 @@
-"""What the server does in the thread of its loop: it serves the page's files, and the sockets of pages."""
+"""What the server does in the thread of its loop: it lets pages in, and takes and sends their messages."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
-import mimetypes
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from livecam.web.camera import BrowserCamera
-from livecam.web.guarding import MOST_PAGES, Arrivals, add_headers, break_off, make_room
-from livecam.web.listening import BACKLOG, Listener
+from livecam.web.guarding import MOST_PAGES, Arrivals, break_off
+from livecam.web.listening import Listener
 from livecam.web.messages import (
     LARGEST_BYTES,
     Hello,
@@ -32,21 +29,14 @@ from livecam.web.messages import (
 )
 from livecam.web.pages import Page
 from livecam.web.publishing import Encoded, Publisher
+from livecam.web.serving import serve
 
-log = logging.getLogger("livecam")
-
-_FOLDER = Path(__file__).parent / "page"
 _HELLO_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 10.0
 _STATE_SECONDS = 0.25
 _GOODBYE_SECONDS = 0.4
 _MOST_COMMANDS = 1000
 _MALFORMED, _BAD_TOKEN, _FOREIGN, _TOO_LATE, _CAMERA_IN_USE, _TOO_MANY = 4400, 4401, 4403, 4408, 4409, 4429
-
-_FOREIGN_NAME = (
-    "livecam does not answer to the name in the address bar.\n"
-    "Open the address that it has printed, or start it with --behind-proxy and the address of the proxy.\n"
-)
 
 
 class _Refused(Exception):  # noqa: N818 - not an error of the server
@@ -77,37 +67,13 @@ class Service:
         self._camera_page: Page | None = None
         self._state: dict[str, Any] = {}
         self._is_state_due = False
-        self._kept: dict[Page, Any] = {}
+        self._kept: dict[Page, web.RequestHandler] = {}  # their connections
         self._arrivals = Arrivals()
         self._closed = asyncio.Event()
 
     async def run(self, on_started: Callable[[], None]) -> None:
         """Serve until it is closed."""
-        app = web.Application(middlewares=[self._guarded])
-        app.on_response_prepare.append(_with_headers)
-        app.router.add_get("/socket", self._socket)
-        app.router.add_get("/{name:[a-z0-9_.-]*}", _file)
-        runner = web.AppRunner(app, access_log=None, logger=_quiet_log(), shutdown_timeout=0.1)
-        await runner.setup()
-        server = runner.server
-        assert server is not None
-
-        def connection() -> asyncio.Protocol:
-            make_room(server, self._kept.values())
-            return server()
-
-        tls = self._listener.tls
-        listening = await asyncio.get_running_loop().create_server(
-            connection,
-            sock=self._listener.socket,
-            backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=_HELLO_SECONDS if tls else None,
-        )
-        on_started()
-        await self._closed.wait()
-        listening.close()
-        await runner.cleanup()
+        await serve(self._listener, self._socket, self._kept.values(), self._closed, on_started)
 
     async def close(self, reason: str) -> None:
         """Say goodbye to all pages, and let `run` return."""
@@ -151,12 +117,6 @@ class Service:
         """Ask the page whose camera is used for a key frame."""
         if self._camera_page is not None:
             self._camera_page.tell(type="wanted", what="key")
-
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
-        if request.path != "/socket" and not self._listener.is_own_host(request.host):
-            raise web.HTTPForbidden(text=_FOREIGN_NAME)
-        return await handler(request)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         if self._arrivals.is_too_many(request.remote or ""):
@@ -215,13 +175,13 @@ class Service:
         used = self._camera_page
         return used is not None and (used.hello.page != hello.page or not hello.page)
 
-    def _enter(self, page: Page, protocol: Any) -> None:
+    def _enter(self, page: Page, connection: web.RequestHandler) -> None:
         hello = page.hello
         is_wanted = self._camera is not None and not self._is_camera_of_another(hello)
         if self._camera is not None:
             self._join(self._camera, page)
         self.pages.append(page)
-        self._kept[page] = protocol
+        self._kept[page] = connection
         page.tell(type="welcome", sources=self._state.get("sources", []), camera=is_wanted)
         if self._state:
             page.tell_state(self._state)
@@ -280,25 +240,3 @@ async def _hello(socket: web.WebSocketResponse) -> Hello:
     if message.type is not WSMsgType.TEXT:
         raise MalformedError("the first message is not hello")
     return hello_from(parsed(message.data))
-
-
-async def _file(request: web.Request) -> web.Response:
-    """Answer with a file of the page, found by its name among the names in the folder."""
-    name = request.match_info["name"] or "index.html"
-    for path in _FOLDER.iterdir():
-        if path.name == name:
-            content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            return web.Response(body=path.read_bytes(), content_type=content_type, charset="utf-8")
-    raise web.HTTPNotFound(text="there is no such file")
-
-
-async def _with_headers(request: web.Request, response: web.StreamResponse) -> None:
-    add_headers(request, response)
-
-
-def _quiet_log() -> logging.Logger:
-    """Return a log for what clients do wrong, which concerns nobody who runs the server."""
-    quiet = logging.getLogger("livecam.web.clients")
-    quiet.propagate = False
-    quiet.addHandler(logging.NullHandler())
-    return quiet

@@ -384,7 +384,7 @@ def test_over_https_pages_may_have_any_name_that_the_certificate_has() -> None:
 
 
 def test_over_https_connections_that_send_nothing_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livecam.web.service._HELLO_SECONDS", 0.1)
+    monkeypatch.setattr("livecam.web.serving._HANDSHAKE_SECONDS", 0.1)
     with WebServer(WebOptions(port=0, certificate=str(CERTIFICATE))) as server:
         host, _, port = server.url.split("/")[2].rpartition(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
