@@ -6,7 +6,8 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
@@ -117,7 +118,8 @@ class ExplainerThread:
 
     def _warm_up(self) -> None:
         media = self._feeds[0].source.media
-        self._explainer.warm_up(media.height, media.width, batch=len(self._feeds))
+        with self._progress_shown():
+            self._explainer.warm_up(media.height, media.width, batch=len(self._feeds))
 
     def _waited_for_work(self) -> bool:
         """Wait for a frame or another question; return False if there is nothing more to do."""
@@ -197,7 +199,13 @@ class ExplainerThread:
         if self._is_stopped:
             raise GivenUp
         if time.monotonic() - self._begin_seconds > _SLOW_SECONDS:
-            self.progress = f"{self._explainer.method}: {done / total:.0%} of this picture"
+            self.progress = f"{self._explainer.method}: {done / total:.0%} done"
+
+    @contextmanager
+    def _progress_shown(self) -> Iterator[None]:
+        self._begin_seconds = time.monotonic()
+        yield
+        self._begin_seconds, self.progress = math.inf, ""
 
     def _explain_again(self) -> None:
         """Explain the paused pictures on the screen again."""
@@ -209,10 +217,9 @@ class ExplainerThread:
 
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
         """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
-        self._begin_seconds = time.monotonic()
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
-        explanations = self._explainer.explain(frames, uploaded=there, heat=not self._answered.is_steady)
-        self.progress = ""
+        with self._progress_shown():
+            explanations = self._explainer.explain(frames, uploaded=there, heat=not self._answered.is_steady)
         if self._answered.is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def begin_window_check() -> None:
     # In the order of this process, in which livecam imports cv2 first: see livecam/picture/__init__.py.
     is_av_first = [name for name in list(sys.modules) if name in ("av", "cv2")][:1] == ["av"]
     code = _OPEN_A_WINDOW.format(modules="av, cv2" if is_av_first else "cv2")
-    _begun[_display_name()] = subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -35,6 +36,8 @@ def begin_window_check() -> None:
         text=True,
         errors="replace",
     )
+    atexit.register(child.kill)  # if nobody asks for the answer, and the display does not answer either
+    _begun[_display_name()] = child
 
 
 def check_window(timeout_seconds: float = 10.0) -> None:

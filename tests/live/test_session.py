@@ -185,7 +185,7 @@ def test_quitting_ends_a_slow_method_in_the_middle_of_a_picture() -> None:
 def test_a_slow_method_tells_how_far_it_is_on_a_paused_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("livecam.live.explainer_thread._SLOW_SECONDS", -1)
     keys, seen = iter([" m"]), set[str]()
-    told = "gradcam++: 75% of this picture"
+    told = "gradcam++: 75% done"
 
     def many_forwards(number: int) -> None:
         if reader.method == "gradcam++":
