@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
 from livecam.cli.terminal import ERROR, tell
-from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS, VIDEO_ENDINGS
+from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS, SHOWN_IN, VIDEO_ENDINGS
 from livecam.system.files import exists
 from livecam.text import similar
 
@@ -50,7 +50,7 @@ WRITTEN_ENDINGS = (*VIDEO_ENDINGS, *PICTURE_ENDINGS)
 HELP = ("-h", "--help")
 
 _PAIR = re.compile(r"([A-Za-z][\w-]*)=([^*?\[%]*)")
-_CAMERA = re.compile(r"\d{1,2}|/dev/video.*|(rtsps?|rtmps?|udp|rtp)://.*", re.DOTALL)
+_CAMERA = re.compile(r"\d{1,2}|browser:|/dev/video.*|(rtsps?|rtmps?|udp|rtp)://.*", re.DOTALL)
 _NUMBER, _WORD = re.compile(r"\d{1,2}"), re.compile(r"[\w -]+")
 _NO_CAMERA = re.compile(r"demo:.*|https?://.*|.*[*?].*", re.DOTALL)
 _OF_PROGRAM = (*HELP, "--version")
@@ -256,6 +256,8 @@ def _with_option(words: list[str], name: str, command: click.Command) -> list[st
         return None
     place = [word.partition("=")[0] for word in words].index(name)
     value, before, after = words[place].partition("=")[2], words[1:place], words[place + 1 :]
+    if name == "--show" and (shown := next((word for word in (value, *after[:1]) if word in SHOWN_IN), "")):
+        return ["live", *before, name, shown, *after[0 if value else 1 :]]
     if name in FLAGS:
         value = "" if value.lower() in TRUTHS else value
         after = after[1:] if after and after[0].lower() in TRUTHS else after
@@ -275,6 +277,11 @@ def _with_value(words: list[str], options: Sequence[str], values: Sequence[str])
         option, equals, value = word.partition("=")
         if option in options:
             at = place if equals else place + 1
-            near = similar(value if equals else words[at], values, 1)
-            return [*words[:at], (f"{option}={near[0]}" if equals else near[0]), *words[at + 1 :]] if near else None
+            typed, after = value if equals else words[at], words[at + 1 :]
+            if option in FLAGS and typed.lower() in TRUTHS:
+                return [*words[:place], *after]
+            if option in FLAGS and (_is_input(typed) or _CAMERA.fullmatch(typed)):
+                return [*words[:place], typed, *after]
+            near = similar(typed, values, 1)
+            return [*words[:at], (f"{option}={near[0]}" if equals else near[0]), *after] if near else None
     return None
