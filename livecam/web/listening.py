@@ -69,6 +69,11 @@ class Listener:
         return int(self.socket.getsockname()[1])
 
     @property
+    def is_behind_proxy(self) -> bool:
+        """True if pages come by a reverse proxy."""
+        return bool(self._proxy.netloc)
+
+    @property
     def _scheme(self) -> str:
         return "https" if self.tls else "http"
 
@@ -79,7 +84,10 @@ class Listener:
         """
         if self.tls is not None:
             return bool(host)
-        name = urlsplit(f"//{host}").hostname
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:  # brackets that do not match
+            return False
         return bool(name) and (name in self._names or host == self._proxy.netloc)
 
     def is_own_origin(self, origin: str | None, host: str) -> bool:

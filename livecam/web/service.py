@@ -119,7 +119,7 @@ class Service:
             self._camera_page.tell(type="wanted", what="key")
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
-        if self._arrivals.is_too_many(request.remote or ""):
+        if self._arrivals.is_too_many(self._address(request)):
             raise web.HTTPTooManyRequests
         socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT_SECONDS,
@@ -136,6 +136,11 @@ class Service:
         except MalformedError as exc:
             await socket.close(code=_MALFORMED, message=str(exc).encode()[:120])
         return socket
+
+    def _address(self, request: web.Request) -> str:
+        """Return the address that a page comes from, which a proxy adds to a header."""
+        forwarded = request.headers.get("X-Forwarded-For", "") if self._listener.is_behind_proxy else ""
+        return forwarded.rpartition(",")[2].strip() or request.remote or ""
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self._check_origin(request)
