@@ -195,7 +195,8 @@ export function showFigures(entry, status, isRoundTrip) {
   element("age").textContent = status.age_frames === null ? "–" : ageText(status.age_frames);
   const places = Object.entries(status.dropped).filter(([, count]) => count);
   element("dropped").textContent = places.reduce((sum, [, count]) => sum + count, 0);
-  element("dropped-places").textContent = places.map(([place, count]) => `${count} at ${place}`).join(", ");
+  const counts = places.map(([place, count]) => `${count} at ${place}`).join(", ");
+  setText("dropped-places", counts && `Dropped: ${counts}`);
 }
 
 function ageText(frames) {
