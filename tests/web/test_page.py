@@ -34,11 +34,11 @@ def server() -> Iterator[WebServer]:
         yield server
 
 
-def publish(server: WebServer, numbers: range) -> None:
+def publish(server: WebServer, numbers: range, source: int = 0) -> None:
     for number in numbers:
         picture = av.VideoFrame.from_ndarray(numbered_picture(number, *SIZE), format="rgb24")
         said = {"label": str(number), "score": 1.0, "index": number, "text": "100%"}
-        server.publish(0, picture.reformat(format="yuv420p"), {"classes": [said], "best": [said]})
+        server.publish(source, picture.reformat(format="yuv420p"), {"classes": [said], "best": [said]})
         time.sleep(0.005)
 
 
@@ -74,23 +74,51 @@ def test_a_late_page_gets_the_last_picture_of_a_paused_run(chromium: Chromium, s
         page.wait_for("livecam.status().explained.some(({label}) => label === '2')")
 
 
-def test_a_click_on_a_class_asks_for_it_also_if_its_name_is_no_unique_one_or_very_long(
-    chromium: Chromium, server: WebServer
+NAMES = ["crane", "crane", '<b>dog</b>, the "best"', "a" * 1500]
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown", "asked"),
+    [
+        (NAMES, NAMES, ["0", "1", NAMES[2], "3"]),
+        ([], ["class 0", "class 1"], ["0", "1"]),
+        (["cat", "hen"], ["cat", "hen", "a group"], ["cat", "hen", "a group"]),
+    ],
+)
+def test_a_click_on_a_class_asks_for_this_class(
+    chromium: Chromium, server: WebServer, labels: list[str], shown: list[str], asked: list[str]
 ) -> None:
-    labels = ["crane", "crane", '<b>dog</b>, the "best"', "a" * 1500]
     choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": []}
     server.set_state({**STATE, "settings": SETTINGS, "choices": choices, "labels": labels})
-    best = [{"label": label, "score": 0.5, "index": index, "text": "50%"} for index, label in enumerate(labels)]
+    best = [{"label": label, "score": 0.5, "index": index, "text": "50%"} for index, label in enumerate(shown)]
     server.publish(0, av.VideoFrame(*SIZE, "yuv420p"), {"classes": best[:1], "best": best})
     with chromium.open(server.url) as page:
-        page.wait_for("document.querySelectorAll('#classes button').length === 4")
+        page.wait_for(f"document.querySelectorAll('#classes button').length === {len(shown)}")
         page.evaluate("document.querySelectorAll('#classes button').forEach((row) => row.click())")
         deadline = time.monotonic() + 5
         commands: list[dict[str, object]] = []
-        while len(commands) < 4 and time.monotonic() < deadline:
+        while len(commands) < len(asked) and time.monotonic() < deadline:
             commands += server.commands()
             time.sleep(0.01)
-    assert [command["target"] for command in commands] == ["0", "1", labels[2], "3"]
+    assert [command["target"] for command in commands] == asked
+
+
+def test_panel_and_status_are_those_of_the_chosen_source(chromium: Chromium, server: WebServer) -> None:
+    ledger = [{"read": read, "shown": read, "dropped": {}, "in_fps": 0, "out_fps": 0} for read in (3, 5, 0)]
+    sources = [{"name": name, "width": 0, "height": 0} for name in ("one", "two", "three")]
+    with chromium.open(server.url) as page:
+        page.wait_for(IS_CONNECTED)
+        record(page)
+        server.set_state({**STATE, "sources": sources, "ledger": ledger})
+        publish(server, range(3))
+        page.wait_for(shows(2))
+        publish(server, range(20, 25), source=1)
+        page.wait_for(shows(24))
+        for place, label in enumerate(["2", "24", None]):
+            page.evaluate(f"document.querySelectorAll('#tiles figure')[{place}].click()")
+            assert page.evaluate("document.querySelector('#classes button')?.dataset.label") == label
+            status = page.wait_for(f"livecam.status().captured === {ledger[place]['read']} && livecam.status()")
+            assert status["shown"] == page.evaluate(f"drawn.filter(({{source}}) => source === {place}).length")
 
 
 def test_a_wrong_address_is_told_and_not_tried_again(chromium: Chromium, server: WebServer) -> None:

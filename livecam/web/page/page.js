@@ -11,6 +11,7 @@ const SHOW_EVERY_MS = 200;
 const ANSWER_MS = 2500;
 const LOOK_AGAIN_MS = 2000;
 const CAMERA_NAME = "browser:"; // what livecam calls the camera of a page
+const NO_CAMERA = { captured: 0, sent: 0, dropped: 0 };
 const NO_FIGURES = { read: 0, shown: 0, dropped: {} };
 
 const element = (id) => document.getElementById(id);
@@ -21,7 +22,7 @@ const decodes = await decodableCodecs();
 const latencies = new Latencies();
 const classes = new Classes((one) => settings.change({ target: settings.targetOf(one) }));
 const settings = new Settings(send);
-const pictures = new Pictures(drawn, send, () => latencies.clear());
+const pictures = new Pictures(drawn, send, chosen);
 const controls = new Controls(settings, pictures, send, answer);
 const connection = new Connection(hello, {
   welcome,
@@ -39,7 +40,6 @@ const camera = new Camera((image, width, height) => sender.take(image, width, he
 
 let state = {};
 let before = null; // the ledger as it was when the page came
-let shown = 0; // pictures of the first source, each once
 let isRoundTrip = false; // the latencies are those of this page's own camera
 let answerTimer = 0;
 let hasCamera = false, wasAsked = false, trouble = null, ending = null;
@@ -68,7 +68,7 @@ function welcome({ sources, camera: isWanted }) {
 
 /** The page that gave the camera may be gone, such as this one before it was loaded again. */
 function lookAgain() {
-  if (!shown && !camera.isOn) connection.renew();
+  if (!hasPicture() && !camera.isOn) connection.renew();
 }
 
 function connectionChanged(connectionState) {
@@ -194,7 +194,7 @@ function drawn(tile, facts) {
   const roundTripMs = isOwn ? performance.now() - facts.captured_ms : null;
   const isNew = identityOf(facts) !== tile.identity;
   tile.identity = identityOf(facts);
-  if (isNew && tile === pictures.tiles[0] && shown++ === 0) tell();
+  if (isNew && tile.shown++ === 0) tell();
   if (tile === pictures.chosen) {
     if (isRoundTrip !== isOwn) latencies.clear();
     isRoundTrip = isOwn;
@@ -202,6 +202,17 @@ function drawn(tile, facts) {
     classes.show(facts);
   }
   dispatchEvent(new CustomEvent("livecam:drawn", { detail: { ...facts, round_trip_ms: roundTripMs } }));
+}
+
+/** Another source is chosen: nothing of the one before is left. */
+function chosen() {
+  latencies.clear();
+  classes.clear();
+  if (pictures.chosen.facts) classes.show(pictures.chosen.facts);
+}
+
+function hasPicture() {
+  return pictures.tiles.some(({ shown }) => shown);
 }
 
 /** A picture comes again if it is drawn in another style, or as a key frame for a page that has just come. */
@@ -219,11 +230,11 @@ setInterval(() => {
 /** Tell in the middle of the stage what the page waits for, or what the user can do. */
 function tell() {
   if (ending) showCard(ending);
-  else if (connection.state !== "connected") showCard(shown ? null : { title: "Connecting to livecam", isBusy: true });
+  else if (connection.state !== "connected") showCard(hasPicture() ? null : { title: "Connecting to livecam", isBusy: true });
   else if (hasCamera && trouble) showCard({ ...trouble, asks: true });
-  else if (hasCamera && !camera.isOn && !shown) {
+  else if (hasCamera && !camera.isOn && !hasPicture()) {
     showCard({ title: "May livecam use your camera?", text: "Your browser asks you. Or drop a video or a picture here.", asks: true });
-  } else if (!shown) showCard({ title: "Just a moment", text: state.waits_for ?? "waiting for the first picture", isBusy: true });
+  } else if (!hasPicture()) showCard({ title: "Just a moment", text: state.waits_for ?? "waiting for the first picture", isBusy: true });
   else showCard(null);
 }
 
@@ -231,15 +242,16 @@ function tell() {
 
 /** What the panel shows, as plain data; counts are those since the page came. */
 function status() {
-  const facts = pictures.chosen?.facts;
+  const { facts, shown = 0 } = pictures.chosen ?? {};
+  const own = pictures.chosen?.name.textContent === CAMERA_NAME ? sender : NO_CAMERA;
   const entry = state.ledger?.[pictures.place] ?? NO_FIGURES;
   const old = before?.[pictures.place] ?? NO_FIGURES;
   return {
     connection: connection.state,
-    captured: Math.max(sender.captured, entry.read - old.read), // the run knows of other pages' cameras as well
-    sent: sender.sent,
+    captured: Math.max(own.captured, entry.read - old.read), // the run knows of other pages' cameras as well
+    sent: own.sent,
     shown,
-    dropped: droppedByPlace(entry, old),
+    dropped: droppedByPlace(entry, old, own, shown),
     latency_ms: latencies.percentiles(),
     age_frames: facts?.age_frames ?? null,
     explained: facts?.classes.map(({ label, score }) => ({ label, score })) ?? [],
@@ -251,11 +263,11 @@ function status() {
 }
 
 /** What was dropped since the page came. "page" is what livecam showed to a page that gives the camera, but did not arrive. */
-function droppedByPlace(entry, old) {
+function droppedByPlace(entry, old, own, shown) {
   const counts = Object.entries(entry.dropped).map(([place, number]) => [place, number - (old.dropped[place] ?? 0)]);
   const places = Object.fromEntries(counts.filter(([, number]) => number > 0));
-  if (!sender.sent) return places;
-  const browser = Math.max(places.browser ?? 0, sender.dropped);
+  if (!own.sent) return places;
+  const browser = Math.max(places.browser ?? 0, own.dropped);
   const undrawn = Math.max(entry.shown - old.shown - shown, 0);
   return { ...places, ...(browser && { browser }), ...(undrawn && { page: undrawn }) };
 }

@@ -99,10 +99,12 @@ export class Settings {
     output("threshold", typeof threshold === "string" ? threshold : threshold.toFixed(2));
   }
 
-  /** How to ask for this class: by its label, or by its number if another one has the same, or it is too long. */
+  /** How to ask for this class or group: by its label, or by its number if that is not the name of this class alone. */
   targetOf({ label, index }) {
-    const isName = this.#labels.indexOf(label) === this.#labels.lastIndexOf(label) && label.length <= LONGEST_TARGET;
-    return isName ? label : String(index);
+    const labels = this.#labels;
+    const isGroup = labels.length > 0 && index >= labels.length;
+    const isUnique = labels.includes(label) && labels.indexOf(label) === labels.lastIndexOf(label);
+    return isGroup || (isUnique && label.length <= LONGEST_TARGET) ? label : String(index);
   }
 
   #showLabels(labels, groups) {
@@ -121,6 +123,12 @@ export class Classes {
       const row = target.closest("button");
       if (row) choose({ label: row.dataset.label, index: row.dataset.index });
     };
+  }
+
+  /** Forget what was shown, as for another source. */
+  clear() {
+    this.#history = [];
+    element("classes").replaceChildren();
   }
 
   /** Show what is said of a picture, together with it: the classes that are explained, then other good ones. */

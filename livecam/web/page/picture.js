@@ -36,6 +36,7 @@ export class Tile {
     this.canvas.role = "img";
     this.canvas.ariaLabel = "no picture yet";
     this.facts = null;
+    this.shown = 0; // pictures, each once
   }
 
   receive(facts, payload) {
@@ -200,9 +201,10 @@ export class Pictures {
   }
 
   #choose(place) {
-    if (place !== this.place) this.#chose();
+    const isOther = place !== this.place;
     this.place = place;
     for (const tile of this.tiles) tile.name.ariaPressed = tile === this.chosen;
+    if (isOther) this.#chose();
   }
 
   #tileDrawn(tile, facts) {
