@@ -14,7 +14,7 @@ from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
 from livecam.cli.terminal import ERROR, tell
 from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS, SHOWN_IN, VIDEO_ENDINGS
-from livecam.system.files import exists
+from livecam.system.files import exists, is_file_name
 from livecam.text import similar
 
 COMMANDS = {
@@ -229,7 +229,8 @@ def _with_no_input(words: list[str], name: str, ctx: click.Context) -> list[str]
         return others
     if words[place - 2] in _lists(ctx.command) and _WORD.fullmatch(name):
         return [*words[: place - 1], f"{words[place - 1]},{name}", *words[place + 1 :]]
-    is_written = name == inputs[-1] and len(inputs) == 2 and name.lower().endswith(WRITTEN_ENDINGS)
+    may_be_output = name.lower().endswith(WRITTEN_ENDINGS) and is_file_name(name)
+    is_written = may_be_output and name == inputs[-1] and len(inputs) == 2
     return [*others, written, name] if is_written and written and not ctx.params[written.strip("-")] else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,20 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livecam.cli.terminal import waiting
-from livecam.system.files import check_file
+from livecam.system.files import check_file, is_file_name
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
 
 log = logging.getLogger("livecam")
 
-_NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
-"""Names that may stand for something else than a file: standard input, a camera, a URL, a pattern, numbered files."""
-
 
 def check_only_file(names: Sequence[str]) -> None:
     """Check the file if it is the only source, before anything that reads it is imported. Raises InputError."""
-    if len(names) == 1 and names[0] and not _NO_FILE.fullmatch(names[0]):
+    if len(names) == 1 and is_file_name(names[0]):
         check_file(Path(names[0]))
 
 

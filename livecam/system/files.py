@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import types
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ else:
 
 log = logging.getLogger("livecam")
 
+_NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
 _LONGEST_NAME = 255
 """The length of the longest name of a file in bytes, on nearly all file systems."""
 
@@ -38,6 +40,11 @@ def exists(name: str | Path) -> bool:
 def is_folder(name: str | Path) -> bool:
     """Return True if there is a folder of this name; False for whatever cannot be a name."""
     return os.path.isdir(name)  # noqa: PTH112
+
+
+def is_file_name(name: str) -> bool:
+    """Return False for a name of something else: standard input, a camera, a URL, a pattern, numbered files."""
+    return bool(name) and not _NO_FILE.fullmatch(name)
 
 
 def check_file(path: Path) -> None:

@@ -123,10 +123,10 @@ def test_a_model_that_cannot_be_made_ends_all_in_one_line(livecam: Livecam, fold
 
 def test_a_model_that_cannot_be_made_is_told_beside_what_failed_before(livecam: Livecam, folder: Path) -> None:
     Path("in/a.mp4").write_bytes(b"no video")
-    result = livecam("annotate", "in/a.mp4", "in/b.mp4", "in/c.mp4", "-o", "out", "--model", "resnet51")
+    result = livecam("annotate", "in/a.mp4", "in/b.mp4", "in/c.mp4", "-o", "out", "--labels", "none.txt")
     assert result.exit_code == 1
     assert "livecam: 0 of 3 inputs done, 1 failed, 2 not begun" in result.stderr
-    assert "there is no model 'resnet51'" in summary(result)
+    assert "cannot read the labels none.txt" in summary(result)
 
 
 def test_after_an_interrupt_what_was_not_begun_is_listed(

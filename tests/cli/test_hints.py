@@ -129,6 +129,11 @@ def test_a_file_may_be_named_like_an_option(livecam: Livecam, tmp_path: Path, mo
     assert "source=1.mp4 is not a video" in livecam("annotate", "source=1.mp4").stderr
 
 
+@pytest.mark.parametrize("typed", ["'*.mp4'", "http://127.0.0.1:9/b.mp4", "img_%04d.png", "b.mp4 -o out", "b"])
+def test_one_of_two_inputs_is_not_always_the_output(livecam: Livecam, typed: str) -> None:
+    assert "try: " not in livecam("annotate", "a.mp4", *shlex.split(typed)).stderr
+
+
 def test_a_file_with_a_similar_name_is_told(livecam: Livecam, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     result = livecam("annotate", tmp_path / "foto.jpg")
