@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import threading
 from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from livecam.errors import OutputError
+from livecam.errors import OutputError, in_one_line
 from livecam.run.workers import in_background
 from livecam.web.camera import BrowserCamera
 from livecam.web.listening import Listener, WebOptions
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import av
 
 __all__ = ["WebOptions", "WebServer"]
+
+log = logging.getLogger("livecam")
 
 _TOKEN_BYTES = 24
 _CLOSE_SECONDS = 0.9
@@ -49,7 +52,7 @@ class WebServer:
         self.camera = BrowserCamera(self._want_camera_key)
         self._publisher = Publisher(self._deliver)
         self._loop = asyncio.new_event_loop()
-        self._is_closed = False
+        self._is_closed = self._has_told_problem = False
         self._state = ""
         started = threading.Event()
         self._threads = [
@@ -117,12 +120,19 @@ class WebServer:
         from livecam.web.service import Service
 
         asyncio.set_event_loop(self._loop)
-        self._loop.set_exception_handler(lambda loop, context: None)  # connections that break
+        self._loop.set_exception_handler(self._tell_problem)
         self._service = Service(listener, token, self.camera if has_camera else None, self._publisher)
         try:
             self._loop.run_until_complete(self._service.run(started.set))
         finally:
             self._loop.close()
+
+    def _tell_problem(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Tell once that serving goes wrong. A connection that breaks, an OSError, concerns nobody but its page."""
+        error = context.get("exception")
+        if error is not None and not isinstance(error, OSError) and not self._has_told_problem:
+            self._has_told_problem = True
+            log.warning("the page's server: unexpected %s: %s", type(error).__name__, in_one_line(error))
 
     def _deliver(self, encoded: Any) -> None:
         self._call(self._service.deliver, encoded)

@@ -231,8 +231,6 @@ class Service:
                 self.commands.append(command_from(message))
             case "key":
                 self._publisher.want_key(count_from(message, "source"))
-            case "shown":
-                pass
             case _:
                 raise MalformedError("an unknown type of message")
 

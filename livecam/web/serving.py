@@ -70,7 +70,13 @@ def _guard(listener: Listener) -> Middleware:
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path != SOCKET_PATH and not listener.is_own_host(request.host):
             raise web.HTTPForbidden(text=_FOREIGN_NAME)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except (web.HTTPException, OSError):
+            raise
+        except Exception as exc:
+            asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": exc})
+            raise
 
     return guarded
 

@@ -308,3 +308,26 @@ def test_pictures_that_did_not_arrive_are_followed_by_no_more_than_some() -> Non
         writing.cancel()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("fails", ["deliver", "_take"])
+def test_an_error_of_the_server_is_told(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ValueError("a mistake")
+
+    async def scenario() -> None:
+        async with page(server) as client:
+            monkeypatch.setattr(f"livecam.web.service.Service.{fails}", fail)
+            server.publish(0, grey(40), {})
+            server.publish(0, grey(90), {})
+            await client.tell(type="ping", sent_ms=1)
+            if fails == "_take":
+                await client.close_code()
+
+    asyncio.run(scenario())
+    server.flush(5)
+    server.close("the test is over")
+    told = [record.getMessage() for record in caplog.records if record.name == "livecam"]
+    assert told == ["the page's server: unexpected ValueError: a mistake"]

@@ -53,7 +53,7 @@ function send(message) {
 function hello() {
   sender.reset(camera.isOn);
   const role = camera.isOn ? "camera" : "viewer";
-  return { token, page, role, decodes, name: camera.name, captured: sender.captured, dropped: sender.dropped };
+  return { token, page, role, decodes, captured: sender.captured, dropped: sender.dropped };
 }
 
 function welcome({ sources, camera: isWanted }) {
