@@ -180,6 +180,7 @@ def _for_each_channel(probe: LayerProbe, score: Callable[[Tensor, Tensor], Tenso
     pictures, channels = probe.activation.shape[:2]
     total = pictures * channels
     scores = []
+    probe.progress(0, total)
     for begin in range(0, total, probe.rows_at_once):
         end = min(begin + probe.rows_at_once, total)
         rows = torch.arange(begin, end, device=probe.activation.device)

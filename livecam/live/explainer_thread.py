@@ -73,8 +73,6 @@ class ExplainerThread:
         """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
         """The targets among which the user walks, None for the original one."""
-        self.progress = ""
-        """How far the picture is, once its method takes long; else empty."""
         explainer.report_forwards(self._report)
         self._feeds = feeds
         self._changed = changed
@@ -85,6 +83,7 @@ class ExplainerThread:
         self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
         self._begin_seconds = math.inf
+        self._share_done: float | None = None  # by a method of many forward passes
         self._is_preparing = False
         self._is_stopped = False
         self._reset_steadiness()
@@ -102,6 +101,14 @@ class ExplainerThread:
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+
+    @property
+    def progress(self) -> str:
+        """How far the picture is, once a method of many forward passes takes long; else empty."""
+        share_done, seconds = self._share_done, time.monotonic() - self._begin_seconds
+        if share_done is None or seconds < _SLOW_SECONDS:
+            return ""
+        return f"{self._explainer.method}: {share_done:.0%} done"
 
     def run(self) -> None:
         """Explain until stopped, even after the sources have ended: the user may change the question while paused.
@@ -198,14 +205,13 @@ class ExplainerThread:
         """Tell how far a method is that takes many forward passes. Raises GivenUp, in the middle of a picture."""
         if self._is_stopped:
             raise GivenUp
-        if time.monotonic() - self._begin_seconds > _SLOW_SECONDS:
-            self.progress = f"{self._explainer.method}: {done / total:.0%} done"
+        self._share_done = done / total
 
     @contextmanager
     def _progress_shown(self) -> Iterator[None]:
         self._begin_seconds = time.monotonic()
         yield
-        self._begin_seconds, self.progress = math.inf, ""
+        self._begin_seconds, self._share_done = math.inf, None
 
     def _explain_again(self) -> None:
         """Explain the paused pictures on the screen again."""
