@@ -44,6 +44,13 @@ def test_what_the_camera_films_comes_back_and_is_accounted_for(
         assert page.problems == []
 
 
+def test_a_browser_that_keeps_nothing_gives_its_camera(chromium: Chromium, camera_server: WebServer) -> None:
+    script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+    with chromium.open(camera_server.url, script=script) as page:
+        wait_for_more(page)
+        rest(page)
+
+
 def test_frames_of_another_page_in_between_are_accounted_for(chromium: Chromium, camera_server: WebServer) -> None:
     with chromium.open(camera_server.url) as page:
         wait_for_more(page)

@@ -13,10 +13,12 @@ const LOOK_AGAIN_MS = 2000;
 const CAMERA_NAME = "browser:"; // what livecam calls the camera of a page
 const NO_CAMERA = { captured: 0, sent: 0, dropped: 0 };
 const NO_FIGURES = { read: 0, shown: 0, dropped: {} };
+const CAMERA_KEY = "livecam-camera";
 
 const element = (id) => document.getElementById(id);
 const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
 const token = location.hash.slice(1);
+const storage = ownStorage();
 const decodes = await decodableCodecs();
 
 const latencies = new Latencies();
@@ -105,7 +107,16 @@ function answer(text) {
 
 // --- the camera -----------------------------------------------------------------------------------------------------
 
-function startCamera(deviceId = localStorage.getItem("livecam-camera")) {
+/** What the page remembers from visit to visit, or only for this one if the browser keeps nothing. */
+function ownStorage() {
+  try {
+    return localStorage;
+  } catch {
+    return {};
+  }
+}
+
+function startCamera(deviceId = storage[CAMERA_KEY]) {
   return start(() => camera.startCamera(deviceId));
 }
 
@@ -169,7 +180,7 @@ element("file").onchange = ({ target }) => {
   target.value = ""; // so that the same file can be chosen again
 };
 element("camera").onchange = ({ target }) => {
-  localStorage.setItem("livecam-camera", target.value);
+  storage[CAMERA_KEY] = target.value;
   startCamera(target.value);
 };
 navigator.mediaDevices?.addEventListener("devicechange", showCameras);
