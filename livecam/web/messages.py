@@ -128,9 +128,9 @@ def command_from(message: Mapping[str, Any]) -> dict[str, Any]:
     if message["type"] == "do":
         return {"type": "do", "command": _checked(message, "command", COMMANDS.__contains__)}
     settings = {name: value for name, value in message.items() if name != "type"}
-    if not settings or not settings.keys() <= _SETTINGS.keys():
-        raise MalformedError(f"set takes {', '.join(_SETTINGS)}")
-    return {"type": "set", **{name: _checked(settings, name, _SETTINGS[name]) for name in settings}}
+    if not settings:
+        raise MalformedError("set without settings")
+    return {"type": "set", **{name: _checked(settings, name, _is_setting) for name in settings}}
 
 
 def count_from(message: Mapping[str, Any], name: str) -> int:
@@ -169,16 +169,6 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT
 
 
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-_SETTINGS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("method", "view", "colormap"), _is_text),
-    **dict.fromkeys(("layer", "target"), lambda value: value is None or _is_text(value)),
-    "top": lambda value: value is None or (_is_count(value) and 1 <= value <= 100),
-    "opacity": _is_share,
-    "threshold": lambda value: _is_share(value) or _is_text(value),
-    **dict.fromkeys(("steady", "mirror", "paused"), _is_flag),
-}
-"""What a page may set, with the check of its values' form."""
+def _is_setting(value: Any) -> bool:
+    """Return True for what a setting may be; which there are, and with which values, is known to the run."""
+    return value is None or _is_flag(value) or _is_number(value) or _is_text(value)
