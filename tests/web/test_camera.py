@@ -126,6 +126,18 @@ def test_the_accounts_of_many_pages_are_summed_up() -> None:
     assert camera.dropped == {"browser": 600}
 
 
+def test_the_account_of_a_page_that_comes_again_stays_open() -> None:
+    camera = BrowserCamera()
+    camera.account("a", 2, 2)
+    camera.join("a")
+    for number in range(10):
+        put(camera, b"", dropped=2)
+        for other in range(90):
+            camera.account(f"page {number}, {other}", 1, 1)
+        camera.account("a", 3 + number, 2)
+    assert camera.dropped == {"browser": 900 + 2}
+
+
 def test_one_page_gives_the_camera_and_its_next_connection_takes_over(server: WebServer) -> None:
     async def scenario() -> None:
         async with page(server, page="a", role="camera") as first, connected(server) as other:

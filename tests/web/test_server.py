@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from livecam.web.encoding import H264, to_encode
+from livecam.web.messages import Hello
 from livecam.web.pages import Page
 from livecam.web.publishing import Channel, Encoded, Publisher
 from livecam.web.server import WebOptions, WebServer
@@ -283,15 +284,15 @@ class Sent:
         pass
 
 
+def slow_page(sent: Sent, wanted: list[int]) -> Page:
+    hello = Hello(token="", page="", role="viewer", decodes=("h264",), captured=0, dropped=0)
+    return Page(hello, sent, wanted.append, lambda: None)  # type: ignore[arg-type]
+
+
 def test_pictures_that_did_not_arrive_are_followed_by_no_more_than_some() -> None:
-    from livecam.web.messages import Hello
-
-    wanted: list[int] = []
-    sent = Sent()
-
     async def scenario() -> None:
-        hello = Hello(token="", page="", role="viewer", decodes=("h264",), captured=0, dropped=0)
-        slow = Page(hello, sent, wanted.append, lambda: None)  # type: ignore[arg-type]
+        sent, wanted = Sent(), []
+        slow = slow_page(sent, wanted)
         writing = asyncio.create_task(slow.write())
         for number in range(100):
             slow.offer(Encoded(0, "h264", number == 0, bytes([number])))
@@ -305,6 +306,26 @@ def test_pictures_that_did_not_arrive_are_followed_by_no_more_than_some() -> Non
         slow.offer(Encoded(0, "h264", False, b"q"))
         await asyncio.sleep(0.01)
         assert sent.messages[4:] == [b"key", b"q"]  # one more than before may be under way
+        writing.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_if_pictures_arrive_late_fewer_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.web.pages._LATE_SECONDS", -1.0)
+
+    async def scenario() -> None:
+        sent = Sent()
+        slow = slow_page(sent, [])
+        writing = asyncio.create_task(slow.write())
+        for number in range(4):
+            slow.offer(Encoded(0, "jpeg", True, bytes([number])))
+            await asyncio.sleep(0)
+        for number in range(4, 20):
+            slow.confirm()
+            slow.offer(Encoded(0, "jpeg", True, bytes([number])))
+            await asyncio.sleep(0.001)
+            assert number < 8 or len(sent.messages) == number - 2  # one under way, one that waits
         writing.cancel()
 
     asyncio.run(scenario())
