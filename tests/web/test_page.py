@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import av
 import pytest
@@ -34,9 +35,9 @@ def server() -> Iterator[WebServer]:
         yield server
 
 
-def publish(server: WebServer, numbers: range, source: int = 0) -> None:
+def publish(server: WebServer, numbers: range, source: int = 0, size: tuple[int, int] = SIZE) -> None:
     for number in numbers:
-        picture = av.VideoFrame.from_ndarray(numbered_picture(number, *SIZE), format="rgb24")
+        picture = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
         said = {"label": str(number), "score": 1.0, "index": number, "text": "100%"}
         server.publish(source, picture.reformat(format="yuv420p"), {"classes": [said], "best": [said]})
         time.sleep(0.005)
@@ -146,3 +147,32 @@ def test_the_page_fits(chromium: Chromium, server: WebServer, width: int, height
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if not phone:
             assert page.evaluate("document.documentElement.scrollHeight") <= height
+
+
+def test_a_recording_goes_on_in_another_file_when_the_size_changes(
+    chromium: Chromium, server: WebServer, tmp_path: Path
+) -> None:
+    chromium.save_into(tmp_path)
+    with chromium.open(server.url) as page:
+        page.wait_for(IS_CONNECTED)
+        record(page)
+        publish(server, range(1))
+        page.wait_for(shows(0))
+        page.evaluate("document.querySelector('#record').click()")
+        publish(server, range(1, 20))
+        page.wait_for(shows(19))
+        publish(server, range(20, 40), size=(320, 90))
+        page.wait_for(shows(39))
+        page.evaluate("new Promise((resolve) => setTimeout(resolve, 300))")
+        page.evaluate("document.querySelector('#record').click()")
+        deadline = time.monotonic() + 10
+        while len(paths := [path for path in tmp_path.iterdir() if path.suffix != ".crdownload"]) < 2:
+            assert time.monotonic() < deadline, paths
+            time.sleep(0.02)
+        assert page.problems == []
+    assert {width_of(path) for path in paths} == {160, 320}
+
+
+def width_of(path: Path) -> int:
+    with av.open(str(path)) as recording:
+        return next(recording.decode(video=0)).width

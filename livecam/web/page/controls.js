@@ -150,7 +150,7 @@ export class Controls {
     const tile = recorded ?? this.#pictures.chosen;
     if (!tile?.facts) return this.#answer("there is no picture yet");
     if (recorded) tile.stopRecording();
-    else tile.startRecording(fileName());
+    else tile.startRecording(fileName);
     element("record").ariaPressed = tile.isRecording;
     return this.#answer(recorded ? "recording saved" : "recording");
   }

@@ -24,6 +24,7 @@ export class Tile {
   #newestJpeg = null;
   #isDecoding = false;
   #recorder = null;
+  #nameRecording = null;
 
   /**
    * @param shown Called with what was said of a picture, once it is drawn.
@@ -95,13 +96,20 @@ export class Tile {
   #draw(image, facts) {
     const { canvas } = this;
     const { width, height } = facts;
-    if (canvas.width !== width || canvas.height !== height) {
-      Object.assign(canvas, { width, height });
-      setStyles(canvas.parentElement, { aspect: width / height });
-    }
+    const nameRecording = canvas.width !== width || canvas.height !== height ? this.#resize(width, height) : null;
     canvas.getContext("2d", { alpha: false }).drawImage(image, 0, 0, width, height);
+    if (nameRecording) this.startRecording(nameRecording);
     this.facts = facts;
     this.#shown(facts);
+  }
+
+  /** A recording has one size: it ends, and its successor is named by what is returned, null if there is none. */
+  #resize(width, height) {
+    const nameRecording = this.isRecording ? this.#nameRecording : null;
+    if (nameRecording) this.stopRecording();
+    Object.assign(this.canvas, { width, height });
+    setStyles(this.canvas.parentElement, { aspect: width / height });
+    return nameRecording;
   }
 
   /** Tell readers of screens what the picture shows. */
@@ -123,8 +131,10 @@ export class Tile {
     return "MediaRecorder" in window && "captureStream" in HTMLCanvasElement.prototype;
   }
 
-  /** Begin to record what the canvas shows; the file is saved at the end. */
-  startRecording(name) {
+  /** Begin to record what the canvas shows; a file is saved at the end, and at each change of its size. */
+  startRecording(nameRecording) {
+    this.#nameRecording = nameRecording;
+    const name = nameRecording();
     const mimeType = RECORDINGS.find((type) => MediaRecorder.isTypeSupported(type));
     const recorder = new MediaRecorder(this.canvas.captureStream(), {
       mimeType,
