@@ -24,7 +24,7 @@ from livecam.web.messages import FrameHeader
 _TIME_BASE = Fraction(1, 90_000)
 _STALL_SECONDS = 3.0
 """The time without a frame after which the signal is lost."""
-_MOST_WAITING, _MOST_WAITING_BYTES = 60, 8_000_000
+_MOST_WAITING, _MOST_WAITING_BYTES = 20, 8_000_000
 """How much may wait to be decoded. What comes then is too much, up to the next key frame."""
 _REMEMBERED = 512
 """So many frames may be on their way between the decoder and a page."""
