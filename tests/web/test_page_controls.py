@@ -111,6 +111,12 @@ def test_without_a_camera_the_page_says_what_to_do(page: Page) -> None:
     assert "Choose a file" in page.wait_for(CARD)
 
 
+def test_that_there_is_no_camera_hides_no_other_source(server: WebServer, page: Page) -> None:
+    page.wait_for(CARD)
+    server.set_state(STATE | {"sources": [{"name": "demo:", "width": 64, "height": 36}, *STATE["sources"]]})
+    page.wait_for("document.getElementById('card').parentElement.querySelector('canvas')?.id === 'picture-1'")
+
+
 def test_a_picture_that_is_dropped_is_sent_like_a_camera(server: WebServer, page: Page) -> None:
     with io.BytesIO() as file:
         Image.new("RGB", (65, 33), (250, 10, 10)).save(file, "PNG")

@@ -238,15 +238,23 @@ setInterval(() => {
   showFigures(state.ledger?.[pictures.place], status(), isRoundTrip);
 }, SHOW_EVERY_MS);
 
-/** Tell in the middle of the stage what the page waits for, or what the user can do. */
+/** Tell what the page waits for, or what the user can do: of the camera in its own tile, if there are several. */
 function tell() {
-  if (ending) showCard(ending);
-  else if (connection.state !== "connected") showCard(hasPicture() ? null : { title: "Connecting to livecam", isBusy: true });
-  else if (hasCamera && trouble) showCard({ ...trouble, asks: true });
-  else if (hasCamera && !camera.isOn && !hasPicture()) {
-    showCard({ title: "May livecam use your camera?", text: "Your browser asks you. Or drop a video or a picture here.", asks: true });
-  } else if (!hasPicture()) showCard({ title: "Just a moment", text: state.waits_for ?? "waiting for the first picture", isBusy: true });
-  else showCard(null);
+  const card = cardNow();
+  const cameraTile = pictures.tiles.find(({ name }) => name.textContent === CAMERA_NAME);
+  const isOfTile = card?.asks && cameraTile && pictures.tiles.length > 1;
+  showCard(card, isOfTile ? cameraTile.canvas.parentElement : stage);
+}
+
+function cardNow() {
+  if (ending) return ending;
+  if (connection.state !== "connected") return hasPicture() ? null : { title: "Connecting to livecam", isBusy: true };
+  if (hasCamera && trouble) return { ...trouble, asks: true };
+  if (hasPicture()) return null;
+  if (hasCamera && !camera.isOn) {
+    return { title: "May livecam use your camera?", text: "Your browser asks you. Or drop a video or a picture here.", asks: true };
+  }
+  return { title: "Just a moment", text: state.waits_for ?? "waiting for the first picture", isBusy: true };
 }
 
 // --- for tests and tinkerers ----------------------------------------------------------------------------------------

@@ -180,10 +180,11 @@ export function showState({ settings, model, engine, problem }) {
   element("pause").querySelector("span").textContent = paused ? "Go on" : "Pause";
 }
 
-/** Show a card in the middle of the stage, or none: a title, a text, a hint to copy, and if it asks for a camera. */
-export function showCard(card) {
+/** Show a card in the middle of a place, or none: a title, a text, a hint to copy, and if it asks for a camera. */
+export function showCard(card, place) {
   element("card").hidden = !card;
   if (!card) return;
+  if (element("card").parentElement !== place) place.append(element("card"));
   const { title, text = "", hint = "", asks = false, isBusy = false } = card;
   element("card").classList.toggle("is-busy", isBusy);
   element("card-camera").hidden = !asks;
