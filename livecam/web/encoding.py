@@ -56,7 +56,6 @@ class H264:
             "crf": "23",
             "maxrate": str(most_bits),
             "bufsize": str(most_bits // 2),
-            "forced-idr": "1",
         }
         self._last_pts = -1
 

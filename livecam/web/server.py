@@ -119,7 +119,6 @@ class WebServer:
     def _serve(self, listener: Listener, token: str, has_camera: bool, started: threading.Event) -> None:
         from livecam.web.service import Service
 
-        asyncio.set_event_loop(self._loop)
         self._loop.set_exception_handler(self._tell_problem)
         self._service = Service(listener, token, self.camera if has_camera else None, self._publisher)
         try:

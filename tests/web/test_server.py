@@ -342,13 +342,14 @@ def test_an_error_of_the_server_is_told(
         async with page(server) as client:
             monkeypatch.setattr(f"livecam.web.service.Service.{fails}", fail)
             server.publish(0, grey(40), {})
+            server.flush(5)
             server.publish(0, grey(90), {})
+            server.flush(5)
             await client.tell(type="ping", sent_ms=1)
             if fails == "_take":
                 await client.close_code()
 
     asyncio.run(scenario())
-    server.flush(5)
     server.close("the test is over")
     told = [record.getMessage() for record in caplog.records if record.name == "livecam"]
     assert told == ["the page's server: unexpected ValueError: a mistake"]
