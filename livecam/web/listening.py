@@ -148,7 +148,8 @@ def _listening(options: WebOptions, *, is_open_to_others: bool) -> socket.socket
         except (OSError, OverflowError) as exc:
             if getattr(exc, "errno", None) == errno.EADDRINUSE and options.port is None and port < _LAST_PORT:
                 continue
-            place, reason = _netloc(options.host, port), getattr(exc, "strerror", exc)
+            place = _netloc(options.host, port)
+            reason, *_ = str(getattr(exc, "strerror", exc)).split(" (while ")  # the address follows
             raise OutputError(f"cannot listen on {place} ({reason}); name another address with --listen") from exc
         if options.port is None and port != USUAL_PORT:
             log.warning("port %d is taken: the page is at port %d", USUAL_PORT, port)

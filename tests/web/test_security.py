@@ -458,6 +458,13 @@ def test_behind_a_proxy_its_address_is_the_own_one() -> None:
     assert not listener.is_own_origin("http://gpu.example.org", "gpu.example.org")
 
 
+def test_a_port_that_is_taken_is_told_in_one_plain_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OutputError, match=rf"127.0.0.1:{port} \(Address already in use\); name another address"):
+            WebServer(WebOptions(port=port))
+
+
 def test_the_next_free_port_is_taken_unless_one_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     with WebServer(WebOptions()) as first, WebServer(WebOptions()) as second:
         ports = [int(each.url.split("/")[2].rpartition(":")[2]) for each in (first, second)]
