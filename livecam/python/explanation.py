@@ -64,7 +64,7 @@ class Explanation(explanation.Explanation):
         return cls(**known, frame=frame, method=method)
 
     def draw(self, **style: Any) -> np.ndarray:
-        """Draw the explanation over its picture.
+        """Draw the explanation over its picture; several classes side by side, unless the style has another view.
 
         Args:
             **style: The fields of `livecam.Style`.
@@ -75,7 +75,8 @@ class Explanation(explanation.Explanation):
         Raises:
             LivecamError: A field of the style is out of range.
         """
-        rgb = Renderer("gbrp", Style(**style))(self.frame, self).to_ndarray(format="rgb24")
+        view = "classes" if len(self.classes) > 1 else "overlay"
+        rgb = Renderer("gbrp", Style(**{"view": view, **style}))(self.frame, self).to_ndarray(format="rgb24")
         return self.frame.in_square_pixels(self.frame.orientation.upright(rgb))
 
     def save(self, path: str | os.PathLike[str], **style: Any) -> None:
@@ -101,27 +102,23 @@ class Explanation(explanation.Explanation):
         """Show the picture with its heatmap: in a notebook below the cell, else in the system's viewer of pictures.
 
         Args:
-            **style: As in `draw`, but all classes are shown by default: several have the view "classes".
+            **style: As in `draw`.
 
         Raises:
             OutputError: There is no screen, or no viewer.
         """
         if _is_notebook():
-            ImageShow.IPythonViewer().show(_for_notebook(self._drawn_whole(**style)))
+            ImageShow.IPythonViewer().show(_for_notebook(self.draw(**style)))
             return
         check_screen("save the picture")
-        if not ImageShow.show(Image.fromarray(self._drawn_whole(**style))):
+        if not ImageShow.show(Image.fromarray(self.draw(**style))):
             raise OutputError("no viewer of pictures is installed, such as xdg-open; save the picture")
 
     def _repr_png_(self) -> bytes:
         """Return the picture as notebooks display it."""
         file = io.BytesIO()
-        _for_notebook(self._drawn_whole()).save(file, "PNG")
+        _for_notebook(self.draw()).save(file, "PNG")
         return file.getvalue()
-
-    def _drawn_whole(self, **style: Any) -> np.ndarray:
-        """Draw all classes, unless the style has a view."""
-        return self.draw(**{"view": "classes" if len(self.classes) > 1 else "overlay", **style})
 
     def __repr__(self) -> str:
         width, height = self.frame.upright_size

@@ -94,7 +94,8 @@ def test_all_classes_are_shown_unless_there_is_a_view(monkeypatch: pytest.Monkey
     several.show(view="overlay")
     panels = several.draw(view="classes")
     assert np.array_equal(np.asarray(shown[0]), panels)
-    assert np.array_equal(np.asarray(shown[1]), several.draw())
+    assert np.array_equal(np.asarray(shown[1]), several.draw(view="overlay"))
+    assert np.array_equal(several.draw(), panels)
     with Image.open(io.BytesIO(several._repr_png_())) as image:
         assert np.array_equal(np.asarray(image), panels)
 
