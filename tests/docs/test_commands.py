@@ -223,7 +223,7 @@ def test_options_within_sentences_exist(page: str) -> None:
 
 
 def test_every_option_is_described() -> None:
-    text = PAGES["docs/annotate.md"] + PAGES["docs/live.md"]
+    text = PAGES["docs/annotate.md"] + PAGES["docs/live.md"] + PAGES["docs/browser.md"]
     for command in (COMMANDS["annotate"], COMMANDS["live"]):
         for parameter in command.params:
             names = (*parameter.opts, *parameter.secondary_opts)
