@@ -286,7 +286,8 @@ function droppedByPlace(entry, old, own, shown) {
   const counts = Object.entries(entry.dropped).map(([place, number]) => [place, number - (old.dropped[place] ?? 0)]);
   const places = Object.fromEntries(counts.filter(([, number]) => number > 0));
   if (!own.sent) return places;
-  const browser = Math.max(places.browser ?? 0, own.dropped);
+  const lost = ending ? Math.max(own.captured - (entry.read - old.read), 0) : 0; // on the way when livecam ended
+  const browser = Math.max((places.browser ?? 0) + lost, own.dropped);
   const undrawn = Math.max(entry.shown - old.shown - shown, 0);
   return { ...places, ...(browser && { browser }), ...(undrawn && { page: undrawn }) };
 }
