@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from livecam.picture.frame import Frame
 from livecam.web.camera import BrowserCamera
 from livecam.web.messages import FrameHeader
 from livecam.web.server import WebOptions, WebServer
-from tests.web.client import connected, encoded, level_of, page, token_of
+from tests.web.client import connected, encoded, grey, level_of, page, token_of
 
 
 @pytest.fixture
@@ -46,16 +47,16 @@ def test_frames_carry_their_times_and_are_found_again() -> None:
     assert [camera.origin(frame) for frame in frames] == [
         {"camera_sequence": number, "captured_ms": 100.0 + number} for number in range(3)
     ]
-    assert camera.origin(Frame(picture=encoded_picture_without_time())) == {
-        "camera_sequence": None,
-        "captured_ms": None,
-    }
+    assert camera.origin(Frame(picture=grey(1))) == {"camera_sequence": None, "captured_ms": None}
 
 
-def encoded_picture_without_time() -> object:
-    from tests.web.client import grey
-
-    return grey(1)
+def test_frames_that_arrive_at_one_time_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.web.camera.time", SimpleNamespace(perf_counter=lambda: 5.0))
+    camera = BrowserCamera()
+    camera.join("page")
+    for number, payload in enumerate(encoded(40, 90, 140)):
+        put(camera, payload, sequence=number, key=number == 0)
+    assert [camera.origin(frame)["camera_sequence"] for frame in taken(camera, 3)] == [0, 1, 2]
 
 
 def test_what_comes_before_the_run_is_looked_at_and_counted() -> None:

@@ -58,7 +58,7 @@ def test_a_picture_travels_with_what_is_said_of_it(server: WebServer, codec: str
 def test_colours_survive(server: WebServer, codec: str, space: int) -> None:
     red = np.full((48, 64, 3), (200, 40, 60), np.uint8)
     picture = av.VideoFrame.from_ndarray(red, "rgb24").reformat(format="yuv420p", dst_colorspace=space)
-    picture.colorspace = space
+    picture.colorspace, picture.color_primaries = space, 5
 
     async def scenario() -> None:
         async with page(server, decodes=[codec]) as client:
@@ -68,6 +68,7 @@ def test_colours_survive(server: WebServer, codec: str, space: int) -> None:
         source_space = shown.colorspace if codec == "h264" else 5
         rgb = shown.reformat(format="rgb24", src_colorspace=source_space).to_ndarray()
         assert abs(rgb.reshape(-1, 3).mean(0) - (200, 40, 60)).max() < 6
+        assert codec == "jpeg" or shown.color_primaries == 5
 
     asyncio.run(scenario())
 
