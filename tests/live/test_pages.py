@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -39,6 +40,7 @@ class FakeServer:
         self.states: list[dict[str, Any]] = []
         self.answers: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.flushed = 0
         self.closed = ""
         self.camera = SimpleNamespace(origin=lambda frame: {"camera_sequence": 100 + frame.index})
         self._on_picture = on_picture
@@ -49,10 +51,11 @@ class FakeServer:
         self._on_picture(facts)
 
     def flush(self, timeout_seconds: float) -> None:
-        pass
+        self.flushed = len(self.pictures)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.states.append(json.loads(json.dumps(state, allow_nan=False)))
+        if not self.closed:
+            self.states.append(json.loads(json.dumps(state, allow_nan=False)))
 
     def answer(self, line: str) -> None:
         self.answers.append(line)
@@ -88,6 +91,7 @@ def test_each_picture_comes_with_what_is_said_of_this_very_frame() -> None:
     session = run_on(server, NumberedSource(12))
     (ledger,) = session.ledgers
     assert [number for _, number, _ in server.pictures] == list(range(12))
+    assert server.flushed == 12  # so what counts as shown was sent
     for _, number, facts in server.pictures:
         assert [one["label"] for one in facts["classes"]] == [str(number)] == [one["label"] for one in facts["best"]]
         x, y = facts["classes"][0]["peak"]
@@ -193,7 +197,8 @@ def test_the_state_tells_what_is_waited_for_then_settings_and_choices(states_at_
 def test_the_last_state_accounts_for_every_frame() -> None:
     server = FakeServer()
     source = NumberedSource(1000, is_live=True, before=lambda number: time.sleep(0.001))
-    (ledger,) = run_on(server, source, duration_seconds=0.2).ledgers
+    reader = partial(NumberReader, lambda number: time.sleep(0.05))  # so that a frame is on its way at the end
+    (ledger,) = run_on(server, source, load=reader, duration_seconds=0.2).ledgers
     (account,) = server.states[-1]["ledger"]
     assert account["read"] == account["shown"] + sum(account["dropped"].values())
     assert account["shown"] == ledger.delivered > 0

@@ -312,6 +312,14 @@ def test_pictures_that_did_not_arrive_are_followed_by_no_more_than_some() -> Non
     asyncio.run(scenario())
 
 
+def test_a_key_frame_takes_the_place_of_what_waits_of_its_source() -> None:
+    slow = slow_page(Sent(), [])
+    slow.offer(Encoded(1, "h264", True, b"of another"))
+    for is_key in (True, False, False, True):
+        slow.offer(Encoded(0, "h264", is_key, b""))
+    assert slow.waiting == 2
+
+
 def test_if_pictures_arrive_late_fewer_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("livecam.web.pages._LATE_SECONDS", -1.0)
 
