@@ -87,7 +87,7 @@ def test_capitals_are_heard_as_such(virtual_screen: str, tmp_path: Path) -> None
         )
         xdotool("keydown", "shift")
         xdotool("key", "m")
-        time.sleep(1)
+        time.sleep(2)
         xdotool("keyup", "shift")
         before = len(list(tmp_path.glob("*.json")))
         press_until(process, "s", lambda: len(list(tmp_path.glob("*.json"))) > before)
