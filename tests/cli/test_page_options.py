@@ -22,6 +22,7 @@ def shown(livecam: Livecam, monkeypatch: pytest.MonkeyPatch) -> Shown:
 
     def run(*arguments: str) -> Any:
         windows: list[Any] = []
+        monkeypatch.setattr("livecam.cli.live.begin_window_check", lambda: None)
         monkeypatch.setattr("livecam.live.watch.watch", lambda *args, **options: windows.append(options["window"]))
         result = livecam("live", *arguments)
         return windows[0] if windows else result.output.strip()
