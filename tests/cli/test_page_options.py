@@ -65,7 +65,7 @@ def test_options_become_where_it_is_shown(shown: Shown, arguments: str, window: 
         ("browser: --listen a:", "--listen: 'a:' is not ADDRESS:PORT, such as 127.0.0.1:8765"),
         ("browser: --listen a:b", "--listen: 'a:b' is not ADDRESS:PORT, such as 127.0.0.1:8765"),
         ("browser: --listen ::1", "--listen: '::1' is not ADDRESS:PORT, such as 127.0.0.1:8765"),
-        ("demo: --show clip.mp4", "--show takes no 'clip.mp4'; it takes window, browser"),
+        ("demo: --show clip.mp4", "--show takes no 'clip.mp4'; try: livecam live demo: "),
     ],
 )
 def test_what_excludes_each_other_is_refused(shown: Shown, arguments: str, message: str) -> None:

@@ -42,6 +42,7 @@ class FakeServer:
         self.asked: list[dict[str, Any]] = []
         self.flushed = 0
         self.closed = ""
+        self.flushed = 0
         self.camera = SimpleNamespace(origin=lambda frame: {"camera_sequence": 100 + frame.index})
         self._on_picture = on_picture
 
@@ -100,7 +101,7 @@ def test_each_picture_comes_with_what_is_said_of_this_very_frame() -> None:
         assert facts["latency_ms"] > 0
         assert (facts["width"], facts["height"]) == (WIDTH, HEIGHT)
         assert "camera_sequence" not in facts
-    assert ledger.delivered == 12
+    assert ledger.delivered == 12 == server.flushed
     assert server.closed == "its sources have ended"
 
 
@@ -231,6 +232,20 @@ def test_a_run_rests_while_no_page_is_connected(monkeypatch: pytest.MonkeyPatch)
     (ledger,) = session.ledgers
     assert ledger.dropped["pause"] > 5
     assert ledger.is_balanced
+
+
+def test_the_state_counts_what_a_page_dropped_since_and_what_is_on_its_way_at_the_end() -> None:
+    source = DroppingCamera(9, is_live=True)
+    parts = Parts(source)
+    (feed,) = parts.feeds
+    feed.begin()
+    feed.put(next(NumberedSource(1).frames(None)))
+    source.count = 3
+    (account,) = state_of(parts.screen.panes, "reader", None, None)["ledger"]
+    assert (account["read"], account["dropped"]) == (4, {"browser": 3})
+    feed.stop()
+    (account,) = state_of(parts.screen.panes, "reader", None, None)["ledger"]
+    assert (account["read"], account["dropped"]) == (4, {"browser": 3, "end": 1})
 
 
 class DroppingCamera(NumberedSource):
