@@ -81,5 +81,5 @@ def _account(pane: Pane) -> dict[str, Any]:
 def _problem(pane: Pane) -> str:
     """Return why a source gives no pictures, or shows them too slowly; empty if there is no problem."""
     if pane.lost_seconds:
-        return f"no signal from {pane.name}: {pane.feed.source.signal.problem}"
+        return f"no signal from {pane.name.rstrip(':')}: {pane.feed.source.signal.problem}"
     return pane.slowness
