@@ -171,9 +171,9 @@ export class Controls {
   }
 }
 
-/** A name for what is saved now, by the local time. */
+/** A name for what is saved now, by the local time to the millisecond: files of one second have their own. */
 function fileName() {
   const now = new Date();
   const local = new Date(now - 60_000 * now.getTimezoneOffset());
-  return `livecam-${local.toISOString().slice(0, 19).replace("T", "-").replaceAll(":", "")}`;
+  return `livecam-${local.toISOString().slice(0, 23).replace("T", "-").replaceAll(":", "")}`;
 }
