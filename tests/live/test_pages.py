@@ -244,8 +244,12 @@ def test_the_state_counts_what_a_page_dropped_since_and_what_is_on_its_way_at_th
     (account,) = state_of(parts.screen.panes, "reader", None, None)["ledger"]
     assert (account["read"], account["dropped"]) == (4, {"browser": 3})
     feed.stop()
+    source.count = 5
     (account,) = state_of(parts.screen.panes, "reader", None, None)["ledger"]
-    assert (account["read"], account["dropped"]) == (4, {"browser": 3, "end": 1})
+    assert (account["read"], account["dropped"]) == (6, {"browser": 5, "end": 1})
+    source.count = 6
+    feed.close()
+    assert (feed.ledger.read, feed.ledger.dropped) == (7, {"browser": 6, "end": 1})
 
 
 class DroppingCamera(NumberedSource):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from livecam import Explainer
 from livecam.live.settings import TYPES
 from livecam.render import Style
 from tests.live.harness import LiveRun, Parts, wait_until
@@ -79,7 +80,9 @@ def test_keys_and_names_change_one_thing(parts: Parts) -> None:
         True,
         0.6,
     )
+    style = parts.screen.style
     parts.commands.execute({"method": "layercam"})
+    assert parts.screen.style is style  # else every frame on the screen would be drawn again
     parts.press("m")
     assert parts.commands.settings.values()["method"] == "xgradcam"
 
@@ -115,6 +118,17 @@ def test_threshold_and_steadiness_change_without_a_new_question_to_the_model(par
         assert parts.reader.changes == 0
         parts.commands.execute({"top": 2})
         wait_until(lambda: parts.reader.target == "top 2")
+
+
+def test_the_explainer_keeps_what_is_compiled_if_nothing_changes(
+    quick_shapes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explainer, aims = Explainer(engine="eager"), []
+    monkeypatch.setattr(explainer, "_aim", lambda *aim: aims.append(aim))
+    explainer.change("gradcam", None, top=1)
+    assert aims == []
+    explainer.change("gradcam", None, top=2)
+    assert aims == [("gradcam", None, ("top1", "top2"))]
 
 
 def test_a_threshold_hides_weak_heat_from_the_next_frame_on() -> None:
