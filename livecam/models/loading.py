@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +27,6 @@ from livecam.models.known import TIMM, check_name, unknown_model
 from livecam.models.labels import Labels, labels_of
 from livecam.models.weights.checkpoints import read_checkpoint
 from livecam.models.weights.fitting import best_fit, differing_shape, load_weights
-from livecam.models.weights.untrained import Unfilled
 
 log = logging.getLogger("livecam")
 
@@ -139,23 +137,17 @@ def _family(name: str) -> Family:
 
 def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
     checkpoint = read_checkpoint(path)
-    classifier = _unfilled(family, name)
+    classifier = family.build(name)
     is_of_transformers = huggingface.is_own(classifier.module)
     tensors = huggingface.renamed(classifier.module, checkpoint.tensors) if is_of_transformers else checkpoint.tensors
     fit = best_fit(classifier.module, tensors)
     differing = differing_shape(classifier.module, fit.state)
     wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:
-        classifier = _unfilled(family, name, **wanted)
+        classifier = family.build(name, **wanted)
     load_weights(classifier, fit, path)
     named = [names for names in checkpoint.labels if len(names) == fit.classes]
     if takes_labels and named:
         log.warning("the classes are named in %s: %s", path, some_of(named[0], 2))
         return dataclasses.replace(classifier, labels=named[0])
     return classifier
-
-
-def _unfilled(family: Family, name: str, **adapted: int) -> Classifier:
-    # A callable's own code may use random numbers for more than the weights.
-    with nullcontext() if family is callables else Unfilled():
-        return family.build(name, **adapted)

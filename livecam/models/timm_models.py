@@ -16,7 +16,7 @@ from livecam.models.classifier import Classifier, input_channels
 from livecam.models.downloads import download_error
 from livecam.models.known import TIMM
 from livecam.models.processors import preprocessing_of_data
-from livecam.models.weights.untrained import Unfilled, untrained
+from livecam.models.weights.untrained import untrained
 
 ADAPTS = ("classes", "channels")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -61,10 +61,9 @@ def load(name: str) -> Classifier:
         )
     file = cached_file(known) or _download(name, known) if known.hf_hub_id else None
     try:
-        with Unfilled():
-            module = timm.create_model(
-                name.removeprefix(TIMM), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
-            )
+        module = timm.create_model(
+            name.removeprefix(TIMM), pretrained=True, pretrained_cfg_overlay={"file": file} if file else {}
+        )
     except (OSError, RuntimeError, SafetensorError) as exc:
         if not file:
             raise download_error(name, urlparse(known.url).netloc, exc) from exc

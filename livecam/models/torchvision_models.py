@@ -7,7 +7,7 @@ from typing import Any
 
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.downloads import download_error
-from livecam.models.weights.untrained import Unfilled, untrained
+from livecam.models.weights.untrained import untrained
 
 ADAPTS = ("classes",)
 
@@ -29,8 +29,7 @@ def load(name: str) -> Classifier:
     zoo = _zoo()
     weights = zoo.get_model_weights(name).DEFAULT
     try:
-        with Unfilled():
-            module = zoo.get_model(name, weights=weights)
+        module = zoo.get_model(name, weights=weights)
     except (OSError, RuntimeError) as exc:
         raise download_error(name, weights.url.split("/")[2], exc) from exc
     return Classifier(name, module, tuple(weights.meta["categories"]), preprocessing_of(weights))

@@ -55,30 +55,6 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     assert torch.equal(explainer.classifier.module.fc.weight, trained.fc.weight)
 
 
-def test_weights_replace_all_random_numbers(tmp_path: Path) -> None:
-    """The module is built without them: nothing unwritten may be left."""
-    for name in ("shufflenet_v2_x0_5", "vit_b_16"):
-        trained = load_model(name, weights="none").module
-        torch.save(trained.state_dict(), tmp_path / "mine.pt")
-        loaded = load_model(name, weights=str(tmp_path / "mine.pt")).module.state_dict()
-        assert all(torch.equal(loaded[key], value) for key, value in trained.state_dict().items())
-
-
-def test_a_callable_keeps_its_random_numbers(own_models: Path, tmp_path: Path) -> None:
-    """Its code may use them for more than the weights, here for a mixing matrix that is not saved."""
-    (own_models / "ours" / "mixed.py").write_text(
-        "import torch\n"
-        "class Mixed(torch.nn.Sequential):\n"
-        "    def __init__(self):\n"
-        "        super().__init__(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(2))\n"
-        "        self.mixing = torch.ones(2, 2).normal_()\n"
-        "        self(torch.zeros(1, 3, 224, 224))\n"
-    )
-    torch.save(load_model("ours.mixed:Mixed").module.state_dict(), tmp_path / "mine.pt")
-    loaded = load_model("ours.mixed:Mixed", weights=str(tmp_path / "mine.pt")).module
-    assert not torch.equal(loaded.mixing, torch.ones(2, 2))
-
-
 def test_a_file_says_how_many_classes_there_are(tmp_path: Path) -> None:
     """Also a head of convolutions, and a file that does not keep the order of its tensors."""
     for name, head in (("shufflenet_v2_x0_5", "fc"), ("squeezenet1_1", "classifier.1")):
@@ -146,7 +122,7 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", list(sys.path))
     yield tmp_path
-    for name in ("ours", "ours.nets", "ours.mixed"):
+    for name in ("ours", "ours.nets"):
         sys.modules.pop(name, None)
 
 
