@@ -67,6 +67,7 @@ bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=F
 	$(BIN)/livecam bench --model efficientnet_lite0 --json results/bench.json > results/bench.txt
 	$(call measure,latency,--swap efficientnet_lite0$(COMMA)mobilenet_v3_small$(COMMA)resnet50)
 	$(call measure,live,--seconds 60)
+	$(call measure,browser)
 	$(call measure,pipeline)
 	$(call measure,stages,$(addprefix --clip ,$(CLIP)),$(PASSIVE))
 	$(call measure,conversion)

@@ -87,7 +87,7 @@ def test_only_if_none_can_be_opened_there_is_no_run(livecam: Livecam, tmp_path: 
 
 
 def test_what_can_never_be_opened_ends_the_run_although_another_is_there(livecam: Livecam, tmp_path: Path) -> None:
-    result = livecam("live", DEMO, "nowhere.mp4", "--no-window", "--report", tmp_path / "run.json")
+    result = livecam("live", "nowhere.mp4", DEMO, "--no-window", "--report", tmp_path / "run.json")
     assert result.exit_code == 1
     assert "nowhere.mp4 does not exist" in result.output.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
