@@ -25,7 +25,12 @@ Wish = str | Mapping[str, Any]
 
 
 class Display(Protocol):
-    """The interface of a display. All calls but those of `tell` come from the main thread."""
+    """The interface of a display. All calls but those of `tell` come from the main thread.
+
+    A class that inherits from it may leave out the methods that return nothing: they do nothing.
+    """
+
+    # To type checkers, a method whose body is `return` may be left out, one that only has a docstring may not.
 
     has_screen: bool
     """False if nothing is visible. Then nothing is drawn, and errors are raised instead of shown."""
@@ -38,15 +43,19 @@ class Display(Protocol):
 
     def show(self, bgr: np.ndarray, title: str) -> None:
         """Show the next picture, (H, W, 3) uint8 BGR, under a title."""
+        return
 
     def take(self, source: int, drawn: Drawn) -> None:
         """Take the picture of the source with this number, which was just drawn."""
+        return
 
     def tell(self, line: str) -> None:
         """Tell the user a line, which `show` also has in its picture for some seconds."""
+        return
 
     def update(self, state: Callable[[], dict[str, Any]]) -> None:
         """Take what there is to tell beside the pictures: `state()` is as `livecam.live.state` describes it."""
+        return
 
     def keys(self) -> Sequence[Wish]:
         """Wait until the picture is visible, then return what the user has wished since the last call."""
@@ -61,12 +70,14 @@ class Display(Protocol):
 
     def set_full_screen(self, full: bool) -> None:
         """Fill the whole screen, or go back to a window."""
+        return
 
     def close(self, reason: str) -> None:
         """Close the display, since the run has ended for this reason; may be called more than once."""
+        return
 
 
-class NoWindow:
+class NoWindow(Display):
     """A display that shows nothing."""
 
     has_screen = is_closed = is_hidden = False
@@ -74,29 +85,11 @@ class NoWindow:
     def fit(self, width: int, height: int) -> tuple[int, int]:
         return width, height
 
-    def show(self, bgr: np.ndarray, title: str) -> None:
-        pass
-
-    def take(self, source: int, drawn: Drawn) -> None:
-        pass
-
-    def tell(self, line: str) -> None:
-        pass
-
-    def update(self, state: Callable[[], dict[str, Any]]) -> None:
-        pass
-
     def keys(self) -> list[str]:
         return []
 
-    def set_full_screen(self, full: bool) -> None:
-        pass
 
-    def close(self, reason: str) -> None:
-        pass
-
-
-class Window:
+class Window(Display):
     """A window on the desktop, opened with OpenCV; it can be resized and keeps the picture's aspect."""
 
     has_screen = True
@@ -124,15 +117,6 @@ class Window:
             self._title = title
         cv2.imshow(_NAME, bgr)
         self._shown += 1
-
-    def take(self, source: int, drawn: Drawn) -> None:
-        pass
-
-    def tell(self, line: str) -> None:
-        pass
-
-    def update(self, state: Callable[[], dict[str, Any]]) -> None:
-        pass
 
     def keys(self) -> list[str]:
         if not self._is_open:

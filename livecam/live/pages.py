@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from livecam.explanation import Explanation
-from livecam.live.display import Wish
+from livecam.live.display import Display, Wish
 from livecam.live.drawn import Drawn
 from livecam.text import with_urls_redacted
 
@@ -44,7 +42,7 @@ class NotesOnPages(logging.Handler):
         log.removeHandler(self)
 
 
-class Pages:
+class Pages(Display):
     """Shows a run on the pages of a server.
 
     Args:
@@ -63,9 +61,6 @@ class Pages:
     def fit(self, width: int, height: int) -> None:
         pass  # pages put the pictures together by themselves
 
-    def show(self, bgr: np.ndarray, title: str) -> None:
-        pass
-
     def take(self, source: int, drawn: Drawn) -> None:
         origin = self._server.camera.origin(drawn.frame) if source == self._camera_source else {}
         self._server.publish(source, drawn.picture, {**facts_of(drawn), **origin})
@@ -83,9 +78,6 @@ class Pages:
     def keys(self) -> Sequence[Wish]:
         self._server.flush(_LONGEST_ENCODING_SECONDS)
         return [_wish(command) for command in self._server.commands()]
-
-    def set_full_screen(self, full: bool) -> None:
-        pass
 
     @property
     def is_hidden(self) -> bool:
