@@ -1,4 +1,4 @@
-"""What the user can do: a table of keys, a command for each, and changes of settings."""
+"""The commands of the user: a table of keys, a command for each, and changes of settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from livecam.errors import LivecamError
-from livecam.live.display import Wish
+from livecam.live.display import Request
 from livecam.live.feed import Feed
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
@@ -23,7 +23,7 @@ Choice = TypeVar("Choice")
 
 
 class Commands:
-    """Executes what the user wishes. For the main thread only."""
+    """Executes the requests of the user. For the main thread only."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Commands:
         self._quit_run = quit_run
         self.settings = Settings(feeds, explaining, screen)
 
-    def execute(self, wish: Wish) -> None:
-        """Do what the user wishes, and show an answer: the command of a key, or a change of settings."""
-        if isinstance(wish, str):
-            self.press(wish)
+    def execute(self, request: Request) -> None:
+        """Execute a request, the command of a key or a change of settings, and show the answer."""
+        if isinstance(request, str):
+            self.press(request)
             return
         try:
-            self.settings.change(**checked(wish))
+            self.settings.change(**checked(request))
         except LivecamError as exc:
             self._screen.answer(str(exc))
 

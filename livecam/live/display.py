@@ -20,8 +20,8 @@ _MOST_OF_SCREEN = 0.9
 """The share of the screen that a new window takes at most, with room for its frame."""
 
 
-Wish = str | Mapping[str, Any]
-"""What a user wishes: a key, one character; or settings by name with their values, as in `livecam.live.settings`."""
+Request = str | Mapping[str, Any]
+"""A request of the user: a key, one character; or settings by name with their values, as in `livecam.live.settings`."""
 
 
 class Display(Protocol):
@@ -57,8 +57,8 @@ class Display(Protocol):
         """Take what there is to tell beside the pictures: `state()` is as `livecam.live.state` describes it."""
         return
 
-    def keys(self) -> Sequence[Wish]:
-        """Wait until the picture is visible, then return what the user has wished since the last call."""
+    def keys(self) -> Sequence[Request]:
+        """Wait until the picture is visible, then return the requests of the user since the last call."""
 
     @property
     def is_closed(self) -> bool:

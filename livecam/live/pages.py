@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livecam.explanation import Explanation
-from livecam.live.display import Display, Wish
+from livecam.live.display import Display, Request
 from livecam.live.drawn import Drawn
 from livecam.text import with_urls_redacted
 
@@ -75,9 +75,9 @@ class Pages(Display):
             self._updated_seconds = now
             self._server.set_state(state())
 
-    def keys(self) -> Sequence[Wish]:
+    def keys(self) -> Sequence[Request]:
         self._server.flush(_LONGEST_ENCODING_SECONDS)
-        return [_wish(command) for command in self._server.commands()]
+        return [_request(command) for command in self._server.commands()]
 
     @property
     def is_hidden(self) -> bool:
@@ -123,7 +123,7 @@ def _class(explanation: Explanation, index: int, label: str, score: float) -> di
     }
 
 
-def _wish(command: Mapping[str, Any]) -> Wish:
+def _request(command: Mapping[str, Any]) -> Request:
     """Return what a command of a page asks for."""
     if command["type"] == "do":
         return _KEYS[command["command"]]

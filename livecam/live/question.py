@@ -1,4 +1,4 @@
-"""What the user of a live run asks of the explainer."""
+"""The question that the user of a live run asks the explainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Question:
-    """What the user chose to explain, and how.
+    """The method, layer and classes that the user chose, and how their heat is made.
 
     Attributes:
         method: The method that explains.

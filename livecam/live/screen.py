@@ -11,7 +11,7 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.explanation import ClassMap, Explanation
-from livecam.live.display import Display, Wish
+from livecam.live.display import Display, Request
 from livecam.live.drawn import Drawn
 from livecam.live.feed import Feed
 from livecam.live.hud import Notices, draw_help
@@ -72,8 +72,8 @@ class Screen:
         self._refreshed_seconds = -math.inf
         self._title = ", ".join(pane.name for pane in self.panes) + f" - {model_name} - livecam"
 
-    def present(self) -> Sequence[Wish]:
-        """Draw and show the frames that wait. Return what the user wishes meanwhile."""
+    def present(self) -> Sequence[Request]:
+        """Draw and show the frames that wait. Return the requests of the user meanwhile."""
         shown = {number: drawn for number, pane in enumerate(self.panes) if (drawn := self._draw_next(number, pane))}
         begin = time.perf_counter()
         interval = _REFRESH_SECONDS if all(pane.drawn for pane in self.panes) else _PREVIEW_SECONDS

@@ -163,8 +163,8 @@ class Session:
 
     def _show_early(self) -> None:
         """Show in the window what is waited for, also as the answer to keys. Raises GivenUp if the user quits."""
-        for wish in self._screen.present():
-            if wish in QUIT_KEYS:
+        for request in self._screen.present():
+            if request in QUIT_KEYS:
                 raise GivenUp
             self._screen.answer(f"not yet: {self._screen.panes[0].waits_for}")
         self._display.update(self._state)
@@ -198,8 +198,8 @@ class Session:
         with self._feeds.changed:
             self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
         self.notices.progress = self._explaining.progress if self._explaining else ""
-        for wish in self._screen.present():
-            self._commands.execute(wish)
+        for request in self._screen.present():
+            self._commands.execute(request)
         self._display.update(self._state)
         if self._display.is_closed:
             self._stop()

@@ -16,7 +16,7 @@ import torch
 from livecam import Explanation
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
-from livecam.live.display import Wish
+from livecam.live.display import Request
 from livecam.live.drawn import Drawn
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
@@ -191,7 +191,7 @@ class FakeDisplay:
         self.size: tuple[int, int] | None = None
         self.is_closed = self.is_hidden = False
         self.is_full_screen = False
-        self.press: Callable[[], Iterable[Wish]] = self._due
+        self.press: Callable[[], Iterable[Request]] = self._due
         self._keys_at = dict(keys_at or {})
         self._is_ready = is_ready
 
@@ -211,7 +211,7 @@ class FakeDisplay:
     def update(self, state: Callable[[], dict[str, Any]]) -> None:
         self.states.append(state())
 
-    def keys(self) -> list[Wish]:
+    def keys(self) -> list[Request]:
         return list(self.press())
 
     def set_full_screen(self, full: bool) -> None:
