@@ -116,7 +116,7 @@ def _answers(explainer: Explainer, images: Sequence[Tensor]) -> list[Answer]:
     with explainer:
         batches = [explainer.answer(part) for part in images]
     return [
-        Answer(*(output[index : index + 1] for output in answer))
+        Answer(*(output[index : index + 1] for output in answer.tensors))
         for answer in batches
         for index in range(len(answer.maps))
     ]

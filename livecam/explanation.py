@@ -26,12 +26,34 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """An object that a model detected.
+
+    Attributes:
+        left, top, right, bottom: The edges in fractions of the upright picture.
+        index: The number of the class.
+        label: Its name.
+        score: The probability, 0..1.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMap:
     """The evidence for one class, or for a group of classes.
 
     Attributes:
         index: The number of the class. A group has a number that no class has.
         label: Its name.
+        mask: The pixels of the class, (h, w) bool over the region of the explanation; None unless the model tells them.
+        boxes: The boxes that are explained; none unless the model detects objects.
         members: The numbers of the classes in a group; empty for a class.
         title: A description of what the map shows: the label, what it is contrasted with, if anything, and the method
             and the layer where these are not the usual ones.
@@ -53,6 +75,8 @@ class ClassMap:
     cutoff: float = 0.0
     full: float = 0.0
     members: tuple[int, ...] = ()
+    mask: np.ndarray | None = None
+    boxes: tuple[Box, ...] = ()
 
     @property
     def has_evidence(self) -> bool:
@@ -70,6 +94,7 @@ class Explanation:
         classes: A map for each class that was asked for, in that order.
         predictions: The model's best classes, the best first, explained or not.
         runner_up: The map of the next best class, which is not shown; None unless it was asked for.
+        boxes: All boxes that the model detected, the most probable first.
         unit: None if the scores are probabilities. Otherwise they are the model's own numbers in this unit, such as
             "years"; it may be empty.
         region: The part of the upright picture that the maps cover.
@@ -83,6 +108,7 @@ class Explanation:
     classes: tuple[ClassMap, ...]
     predictions: tuple[Prediction, ...]
     runner_up: ClassMap | None = None
+    boxes: tuple[Box, ...] = ()
     unit: str | None = None
     region: Region = Region()
     frame_index: int = 0

@@ -10,6 +10,8 @@ METHODS = (
 )
 LARGEST_BLUR_CELLS = 100
 """Largest standard deviation by which a map may be smoothed; a larger one would leave it uniform."""
+TASKS = ("classes", "masks", "boxes", "words")
+"""What a model says of a picture: its class, the class of every pixel, boxes with classes, or which words fit."""
 SCORES = ("auto", "softmax", "sigmoid", "raw")
 """How a model's outputs become the scores that are shown."""
 ENGINES = ("auto", "eager", "compiled")

@@ -27,6 +27,8 @@ class Answer(NamedTuple):
         scores: The scores of the targets, (B, K) float32.
         best: The targets with the highest scores, explained or not, the best first, (B, N) int64.
         best_scores: The scores of `best`, (B, N) float32.
+        where: Where the targets are in the picture, (B, ...), as the task defines it: masks, or boxes. None for classes
+            of whole pictures.
     """
 
     maps: Tensor
@@ -34,21 +36,36 @@ class Answer(NamedTuple):
     scores: Tensor
     best: Tensor
     best_scores: Tensor
+    where: Tensor | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors of the answer, from which `Answer(*tensors)` makes it again."""
+        return tuple(each for each in self if each is not None)
 
     def by_picture(self) -> Iterator[PictureAnswer]:
         """Split the answer of the batch: yield one for each picture. The tensors must be on the CPU."""
-        rest = (each.tolist() for each in self[1:])
-        yield from itertools.starmap(PictureAnswer, zip(self.maps.numpy(), *rest, strict=True))
+        rest = (each.tolist() for each in (self.targets, self.scores, self.best, self.best_scores))
+        where = [None] * len(self.maps) if self.where is None else self.where.numpy()
+        yield from itertools.starmap(PictureAnswer, zip(self.maps.numpy(), *rest, where, strict=True))
 
 
 class PictureAnswer(NamedTuple):
-    """The maps and scores of one picture: `maps` (K, h, w) float32, signed; the rest of `Answer` as lists."""
+    """The maps and scores of one picture: arrays `maps`, (K, h, w) float32, signed, and `where`; the rest as lists."""
 
     maps: np.ndarray
     targets: list[int]
     scores: list[float]
     best: list[int]
     best_scores: list[float]
+    where: np.ndarray | None = None
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """Return the answer to one batch, given those to its parts in their order."""
+    if len(answers) == 1:
+        return answers[0]
+    return Answer(*map(torch.cat, zip(*(answer.tensors for answer in answers), strict=True)))
 
 
 Select = Callable[[Tensor], Tensor]

@@ -72,7 +72,8 @@ class CamProgram:
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
         """Return the answer to pictures, on the device; `select` replaces the selection for this call."""
         maps, targets, output = self._explained(self._normalisation(images), select or self._selection)
-        return Answer(maps.float(), targets, *self._task.scores(output, targets))
+        scores = self._task.scores(output, targets)
+        return Answer(maps.float(), targets, *scores, self._task.where(output, targets))
 
     def maps(self, inputs: Tensor, select: Select) -> Tensor:
         """Return the signed maps (B, K, h, w) of normalised inputs (B, channels, height, width) in the precision."""

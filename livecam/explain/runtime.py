@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from livecam.explain.answer import Answer, Select
+from livecam.explain.answer import Answer, Select, joined
 from livecam.explain.engines.engine import Engine
 from livecam.explain.forward import OnForwards, Relay
 from livecam.explain.methods import Method
@@ -126,14 +126,14 @@ class Runtime:
         `select` overrides the targets for this call, which the eager engine then answers.
         """
         if not self.takes(len(images)):
-            return _joined([self.answer(image, select) for image in images[:, None]])
+            return joined([self.answer(image, select) for image in images[:, None]])
         with self:
             return self.engine(images) if select is None else self.engine.eager(images, select)
 
     def predict(self, images: Tensor) -> Answer:
         """Predict without explaining, with the engine and the precision that were in use at the first call."""
         if not self.takes(len(images)):
-            return _joined([self.predict(image) for image in images[:, None]])
+            return joined([self.predict(image) for image in images[:, None]])
         if self._predictor is None:
             engine = "eager" if self.engine.engine == "eager" else "compiled"
             precision = self.engine.precision if self.engine.precision in PRECISIONS else "auto"
@@ -178,8 +178,3 @@ class Runtime:
             return f"{self._classifier.name} {self._effects.told}"
         is_traceable = method is None or method.is_traceable
         return "" if is_traceable else "the method runs the model many times for each picture, which is not compiled"
-
-
-def _joined(answers: Sequence[Answer]) -> Answer:
-    """Return the answer to a batch, given those to its pictures."""
-    return Answer(*map(torch.cat, zip(*answers, strict=True)))

@@ -66,6 +66,9 @@ class Task(Protocol):
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `scores`, `best` and `best_scores` of `Answer` for a model's output and the targets explained."""
 
+    def where(self, output: Tensor, targets: Tensor) -> Tensor | None:
+        """Return where the targets are in each picture, (B, ...), for `Selection.explanation`; None if everywhere."""
+
     def total(self, output: Any) -> Tensor:
         """Reduce what the model returns to one differentiable number, which depends on the score of every target.
 

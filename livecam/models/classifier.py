@@ -104,6 +104,7 @@ class Classifier:
             shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs. Outputs that are
             probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
+        task: What its outputs mean, one of `livecam.names.TASKS`, or "auto" to tell by their form.
         limits: What it does not know, told once where it is used on other sources than `demo:`; empty for nothing.
 
     Raises:
@@ -116,6 +117,7 @@ class Classifier:
     preprocessing: Preprocessing = Preprocessing()
     scores: str = "auto"
     unit: str = ""
+    task: str = "auto"
     limits: str = ""
 
     def __post_init__(self) -> None:

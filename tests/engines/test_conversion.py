@@ -29,7 +29,7 @@ def test_the_traced_graph_gives_what_the_program_gives(method: str) -> None:
     explainer = tiny(method=method)
     graph = trace(program_of(explainer), explainer.classifier.module, pictures())
     other = torch.flip(pictures(), [1])  # not the pictures of the trace: no value of theirs may have stayed in it
-    for given, expected in zip(graph.module(other), explainer.answer(other), strict=True):
+    for given, expected in zip(graph.module(other), explainer.answer(other).tensors, strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -44,7 +44,7 @@ def test_architectures_can_be_traced(name: str) -> None:
     explainer = Explainer(name, weights="none", target="top2")
     images = pictures(1, 224)
     graph = trace(program_of(explainer), explainer.classifier.module, images)
-    for given, expected in zip(graph.module(images), explainer.answer(images), strict=True):
+    for given, expected in zip(graph.module(images), explainer.answer(images).tensors, strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -97,7 +97,8 @@ def test_every_method_gives_in_openvino_what_it_gives_in_pytorch(
 )
 def test_every_question_is_answered_by_openvino_as_by_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
     explainer = tiny(engine="eager", precision="fp32", **options)
-    for given, expected in zip(in_openvino(explainer, pictures(), tmp_path), explainer.answer(pictures()), strict=True):
+    converted, answer = in_openvino(explainer, pictures(), tmp_path), explainer.answer(pictures())
+    for given, expected in zip(converted.tensors, answer.tensors, strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-5)
 
 

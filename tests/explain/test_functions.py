@@ -183,7 +183,7 @@ def test_the_function_is_part_of_the_program_that_is_compiled() -> None:
     explainer = explaining(Several(), target=of_the_pooled)
     images = torch.from_numpy(np.stack(PICTURES))
     graph = trace(program_of(explainer), explainer.classifier.module, images).in_precision(torch.float32)
-    for traced, eager in zip(graph(images), explainer.answer(images), strict=True):
+    for traced, eager in zip(graph(images), explainer.answer(images).tensors, strict=True):
         torch.testing.assert_close(traced, eager)
 
 

@@ -260,5 +260,5 @@ def test_the_logarithm_of_a_probability_is_explained_where_its_logit_is_unknown(
 def test_a_graph_of_the_program_explains_the_same(end: End) -> None:
     explainer, images = ending(end), pictures()
     graph = trace(program_of(explainer), explainer.classifier.module, images)
-    for given, expected in zip(graph.module(images), explainer.answer(images), strict=True):
+    for given, expected in zip(graph.module(images), explainer.answer(images).tensors, strict=True):
         torch.testing.assert_close(given, expected)

@@ -285,7 +285,7 @@ def test_scores_may_be_named_like_features_if_they_are_as_many_as_the_classes() 
 def test_a_traced_model_explains_as_it_did(vit: Path) -> None:
     explainer = Explainer(f"hf:{vit}")
     graph = trace(program_of(explainer), explainer.classifier.module, pictures())
-    for given, expected in zip(graph.module(pictures()), explainer.answer(pictures()), strict=True):
+    for given, expected in zip(graph.module(pictures()), explainer.answer(pictures()).tensors, strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-6)
 
 

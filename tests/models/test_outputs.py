@@ -88,7 +88,7 @@ def test_scores_are_found_in_a_traced_program(kind: str) -> None:
     explainer = explaining(TAKEN[kind])
     images = pictures()
     graph = trace(program_of(explainer), explainer.classifier.module, images)
-    for given, expected in zip(graph.module(images), explainer.answer(images), strict=True):
+    for given, expected in zip(graph.module(images), explainer.answer(images).tensors, strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-7)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor
 
-from livecam.explain.answer import Answer, Program, Select
+from livecam.explain.answer import Answer, Program, Select, joined
 from livecam.models.problems import out_of_memory
 
 log = logging.getLogger("livecam")
@@ -26,7 +26,7 @@ class EagerEngine:
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
         """Explain pictures (B, h, w, channels) uint8 in one batch; returns CPU tensors. `select` as in `Program`."""
-        return Answer(*(output.cpu() for output in self.program(images.to(self._device), select)))
+        return Answer(*(output.cpu() for output in self.program(images.to(self._device), select).tensors))
 
     def within_memory(self, images: Tensor) -> Answer:
         """Explain pictures in batches as large as fit into the GPU's memory.
@@ -48,7 +48,7 @@ class EagerEngine:
                     "the memory of %s is too small for a batch of %d: trying half of it", self._device, len(part)
                 )
                 torch.cuda.empty_cache()
-        return answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(*answers, strict=True)))
+        return joined(answers)
 
     def open(self) -> None:
         """Prepare the model unless it is prepared already."""

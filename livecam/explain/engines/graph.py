@@ -76,7 +76,7 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     # Without one mode for the whole trace, one is made for every operation, which doubles the time.
     shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
     with program.prepared(), tracing(shared), _NoNumbers():
-        module = make_fx(lambda pictures: tuple(program(pictures)), tracing_mode="real")(images)
+        module = make_fx(lambda pictures: program(pictures).tensors, tracing_mode="real")(images)
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     graph = Graph(module, (), program.dtype)
     weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)
