@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -54,7 +53,7 @@ def program(*arguments: str) -> Iterator[str]:
         try:
             yield url
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # SIGINT is ignored where a shell started this in the background
             process.communicate()
 
 
