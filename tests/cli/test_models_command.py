@@ -26,26 +26,34 @@ Livecam = Callable[..., Result]
 def test_without_a_pattern_it_lists_all_but_timm(livecam: Livecam) -> None:
     result = livecam("models")
     assert result.exit_code == 0
-    headings, *rows = result.stdout.splitlines()
-    assert [row.split()[0] for row in rows] == ["efficientnet_lite0", "shapes", *zoo.list_models(module=zoo)]
-    start = headings.index("WEIGHTS")
-    assert all(row[start - 2 : start] == "  " and row[start] != " " for row in rows)
+    of_pictures, *others = [table.splitlines() for table in result.stdout.split("\n\n")]
+    names = [row.split()[0] for row in of_pictures[1:]]
+    assert names == ["efficientnet_lite0", "shapes", *zoo.list_models(module=zoo)]
+    start = of_pictures[0].index("WEIGHTS")
+    assert all(row[start - 2 : start] == "  " and row[start] != " " for row in of_pictures[1:])
+    for (headings, *rows), module in zip(others, (zoo.video, zoo.segmentation, zoo.detection), strict=True):
+        assert headings.endswith("WEIGHTS")
+        assert [row.split()[0] for row in rows] == zoo.list_models(module=module)
     of_timm, of_hub = result.stderr.splitlines()
     assert "livecam models 'timm:*resnet*'" in of_timm
     assert "hf:ORGANISATION/NAME" in of_hub
 
 
 def test_the_facts_in_the_source_of_torchvision_are_those_that_it_has() -> None:
-    assert list(facts()) == zoo.list_models(module=zoo)
+    modules = {"classes": zoo, "clips": zoo.video, "masks": zoo.segmentation, "boxes": zoo.detection}
+    assert list(facts()) == [name for module in modules.values() for name in zoo.list_models(module=module)]
     for name, known in facts().items():
+        assert name in zoo.list_models(module=modules[known.kind])
         weights = zoo.get_model_weights(name).DEFAULT
-        assert (known.url, known.parameters, known.top1, known.mebibytes) == (
+        ((_, metrics),) = weights.meta["_metrics"].items()
+        assert (known.url, known.parameters, known.accuracy, known.mebibytes) == (
             weights.url,
             weights.meta["num_params"],
-            weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+            next(iter(metrics.values())),
             weights.meta["_file_size"],
         )
-        assert (known.input_side,) * 2 == torchvision_models.preprocessing_of(weights).size
+        if known.kind == "classes":
+            assert (known.input_side,) * 2 == torchvision_models.preprocessing_of(weights).size
 
 
 @pytest.mark.parametrize("variables", [{}, {"TORCH_HOME": "~/there"}, {"XDG_CACHE_HOME": "/cache"}])
@@ -77,7 +85,7 @@ def test_what_is_listed_is_so(livecam: Livecam, tmp_path: Path, monkeypatch: pyt
         assert (entry["download_bytes"] is not None) == (weights == "to download")
     (entry,) = json.loads(livecam("models", "mobilenet_v3_small", "--json").stdout)
     assert entry["download_bytes"] == pytest.approx(4 * entry["parameters"], rel=0.05)
-    assert entry["top1"] == pytest.approx(67.7, abs=0.1)
+    assert entry["accuracy"] == pytest.approx(67.7, abs=0.1)
 
 
 @pytest.mark.parametrize("pattern", ["timm:resnet10t*", "timm:RESNET10T", "resnet10t"])
@@ -91,7 +99,7 @@ def test_a_pattern_finds_models_of_timm(livecam: Livecam, pattern: str) -> None:
 
 def test_what_timm_has_is_told_beside_what_others_have(livecam: Livecam) -> None:
     result = livecam("models", "Resnet50")
-    rows = [row.split()[0] for row in result.stdout.splitlines()[1:]]
+    rows = [row.split()[0] for row in result.stdout.split("\n\n")[0].splitlines()[1:]]
     assert rows == ["resnet50", "wide_resnet50_2"]
     assert result.stderr == "timm has more models named so: livecam models 'timm:*resnet50*'\n"
     assert livecam("models", "shapes").stderr == livecam("models", "timm:resnet10t").stderr == ""
