@@ -79,6 +79,10 @@ class Program(Protocol):
     def dtype(self) -> torch.dtype:
         """The precision."""
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that it reads at each call beside the pictures, as in `livecam.explain.task.Task`."""
+
     def prepared(self) -> AbstractContextManager[None]:
         """Prepare the model inside the block, and restore it afterwards."""
 

@@ -69,6 +69,8 @@ class Classification:
         ModelError: The output holds no row of finite scores, the number of labels differs, or `against` is unknown.
     """
 
+    inputs: tuple[Tensor, ...] = ()
+
     def __init__(
         self,
         classifier: Classifier,

@@ -59,6 +59,11 @@ class CamProgram:
         self._taps = [Tap(stream.name, stream.call) for stream in self._streams]
         self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that it reads at each call beside the pictures."""
+        return self._task.inputs
+
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """Freeze and tap the module and convert it to the precision inside the block; restore it afterwards."""

@@ -51,6 +51,14 @@ class Task(Protocol):
     pictures of a batch. Methods that take or return tensors must use only operations that can be traced.
     """
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that the user may change during a run without compiling anew, such as embeddings of prompts.
+
+        The methods below compute with these very tensors, which every engine reads at each call. Change their values by
+        putting others of the same shapes and dtypes, on the model's device, in their place while nothing is explained.
+        """
+
     def listening(self) -> AbstractContextManager[object]:
         """Return the block in which the model has to run, so that its output can be read."""
 

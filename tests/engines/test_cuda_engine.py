@@ -120,7 +120,7 @@ def test_two_captured_programs_share_no_input(cuda: CudaStandIn) -> None:
         for factor in (2, 3)
     )
     other = torch.flip(images, [0])
-    assert double._input.data_ptr() != triple._input.data_ptr() != images.data_ptr()
+    assert double._inputs[0].data_ptr() != triple._inputs[0].data_ptr() != images.data_ptr()
     torch.testing.assert_close(double(images)[0], images.float() * 2)
     torch.testing.assert_close(triple(other)[0], other.float() * 3)
     torch.testing.assert_close(double(images)[0], images.float() * 2)

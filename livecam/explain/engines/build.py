@@ -30,13 +30,13 @@ def main(job: IO[bytes], folder: Path, entry: Entry) -> None:
     A precision that cannot be built is skipped; if none can be built, the error of the first is raised.
 
     Args:
-        job: A file with the graphs by precision, the likely fastest first; pictures of the shape to build for; and True
+        job: A file with the graphs by precision, the likely fastest first; inputs of the shapes to build for; and True
             to run at low priority. It is the standard input, which is empty afterwards.
         folder: The folder for temporary files.
         entry: The folder of the program in the cache.
     """
     cores.spare_collector()
-    graphs, images, is_patient = torch.load(job, weights_only=False)  # written by our parent process
+    graphs, inputs, is_patient = torch.load(job, weights_only=False)  # written by our parent process
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), job.fileno())  # the file, as large as the weights, is gone then
     if is_patient:
@@ -44,7 +44,7 @@ def main(job: IO[bytes], folder: Path, entry: Entry) -> None:
     errors: list[Exception] = []
     for precision, graph in graphs.items():
         try:
-            files = _compile(graph, images, precision, folder) if images.is_cuda else _convert(graph, images, folder)
+            files = _compile(graph, inputs, precision, folder) if inputs[0].is_cuda else _convert(graph, inputs, folder)
             for file in files:
                 entry.take(file)
         except Exception as exc:
@@ -54,21 +54,21 @@ def main(job: IO[bytes], folder: Path, entry: Entry) -> None:
         raise errors[0]
 
 
-def _convert(graph: GraphModule, images: Tensor, folder: Path) -> list[Path]:
+def _convert(graph: GraphModule, inputs: tuple[Tensor, ...], folder: Path) -> list[Path]:
     """Write OpenVINO's model and return its files: the .bin first, then the .xml that refers to it."""
     model = folder / "model.xml"
-    openvino().save_model(to_openvino(graph, images), model, compress_to_fp16=False)
+    openvino().save_model(to_openvino(graph, *inputs), model, compress_to_fp16=False)
     return [model.with_suffix(".bin"), model]
 
 
-def _compile(graph: GraphModule, images: Tensor, precision: str, folder: Path) -> list[Path]:
+def _compile(graph: GraphModule, inputs: tuple[Tensor, ...], precision: str, folder: Path) -> list[Path]:
     """Write a package of TorchInductor for a GPU, and return it."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")  # large, so deleted with the job
     if home := cuda.toolkit():
         os.environ["CUDA_HOME"] = str(home)
     package = folder / f"{precision}.pt2"
-    with torch.no_grad(), torch.cuda.device(images.device):
-        exported = torch.export.export(graph, (images,))
+    with torch.no_grad(), torch.cuda.device(inputs[0].device):
+        exported = torch.export.export(graph, inputs)
         # Freezing folds normalisations into convolutions, and lays the weights out as the kernels want them.
         torch._inductor.aoti_compile_and_package(
             exported, package_path=str(package), inductor_configs={"freezing": True}

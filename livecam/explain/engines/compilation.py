@@ -34,8 +34,8 @@ from livecam.system.cores import module_command, module_environment
 
 log = logging.getLogger("livecam")
 
-Compute = Callable[[Tensor], Sequence[Tensor]]
-"""A function of pictures (B, h, w, channels) uint8 that returns the tensors of an `Answer`."""
+Compute = Callable[..., Sequence[Tensor]]
+"""A function of pictures (B, h, w, channels) uint8 and further inputs that returns the tensors of an `Answer`."""
 
 _POLL_SECONDS = 0.1
 _ROUNDS = 5
@@ -45,9 +45,10 @@ _SAMPLE_PICTURES = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """Some pictures, the eager engine's answer to them, and the time that it took per picture."""
+    """Some pictures and further inputs, the eager engine's answer to them, and the time that it took per picture."""
 
     images: Tensor
+    inputs: tuple[Tensor, ...]
     answer: Answer
     picture_seconds: float
 
@@ -195,7 +196,8 @@ class Compilation:
             entry.check_is_ours()
             graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
             with tempfile.TemporaryFile() as job:
-                torch.save((graphs, self._images.to(self._device), self._is_patient), job)
+                inputs = self._images.to(self._device), *self._traced.inputs
+                torch.save((graphs, inputs, self._is_patient), job)
                 job.seek(0)
                 if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
                     raise LivecamError("the weights were changed while they were handed over")
@@ -232,7 +234,11 @@ class Compilation:
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])
-        return cuda.CapturedProgram(graph, self._images.to(self._device), self._device)
+        return self._capture(graph)
+
+    def _capture(self, program: Compute) -> Compute:
+        images = self._images.to(self._device)
+        return cuda.CapturedProgram(program, images, self._device, self._traced.inputs)
 
     def _loaded(self, entry: Entry, precision: str) -> Compute:
         file = entry.file(precision, self._device)
@@ -244,7 +250,7 @@ class Compilation:
             raise
         except RuntimeError as exc:
             raise _DamagedError(first_line(exc)) from exc
-        return cuda.CapturedProgram(package, self._images.to(self._device), self._device)
+        return self._capture(package)
 
     def _compete(self, engine: str, precisions: Sequence[str], make: Callable[[str], Compute]) -> list[str]:
         """Make the fastest form that agrees with the samples the candidate, if it is faster than the one in use.
@@ -257,7 +263,7 @@ class Compilation:
             self._check_going_on()
             try:
                 program = in_batches(make(precision), len(self._images))
-                answers = [Answer(*program(sample.images)) for sample in self._samples]
+                answers = [Answer(*program(sample.images, *sample.inputs)) for sample in self._samples]
             except (RuntimeError, LivecamError) as exc:
                 damaged += [precision] if isinstance(exc, _DamagedError) else []
                 self._note(f"{engine} code in {precision} cannot be used ({first_line(exc)})")
@@ -288,16 +294,16 @@ class Compilation:
 
     def _picture_seconds(self, programs: Mapping[str, Compute]) -> dict[str, float]:
         """Return the seconds per picture of each form: the best of a few interleaved calls, at a duty cycle of 50 %."""
-        images = self._samples[-1].images  # the batch size that the run really uses
+        sample = self._samples[-1]  # with the batch size that the run really uses
         times: dict[str, list[float]] = {precision: [] for precision in programs}
         for _ in range(_ROUNDS):
             for precision, program in programs.items():
                 begin = time.perf_counter()
-                program(images)
+                program(sample.images, *sample.inputs)
                 times[precision].append(time.perf_counter() - begin)
                 self._ending.wait(times[precision][-1])
                 self._check_going_on()
-        return {precision: min(each) / len(images) for precision, each in times.items()}
+        return {precision: min(each) / len(sample.images) for precision, each in times.items()}
 
     def _check_going_on(self) -> None:
         if self._ending.is_set() or self._owner() is None:
@@ -307,12 +313,13 @@ class Compilation:
 def in_batches(program: Compute, batch: int) -> Compute:
     """Let a program for exactly `batch` pictures take any number, by padding the last batch."""
 
-    def compute(images: Tensor) -> Sequence[Tensor]:
+    def compute(images: Tensor, *inputs: Tensor) -> Sequence[Tensor]:
         if len(images) == batch:
-            return program(images.contiguous())
+            return program(images.contiguous(), *inputs)
         missing = -len(images) % batch
         filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-        answers = [program(filled[begin : begin + batch].contiguous()) for begin in range(0, len(filled), batch)]
+        parts = [filled[begin : begin + batch] for begin in range(0, len(filled), batch)]
+        answers = [program(part.contiguous(), *inputs) for part in parts]
         return tuple(torch.cat(outputs)[: len(images)] for outputs in zip(*answers, strict=True))
 
     return compute

@@ -34,43 +34,55 @@ class CapturedProgram:
             neither wait for the device nor copy from it.
         images: Example pictures of the shape to capture for.
         device: The GPU.
+        inputs: Examples of the program's further inputs, on the device.
     """
 
-    def __init__(self, program: Callable[[Tensor], Sequence[Tensor]], images: Tensor, device: torch.device) -> None:
+    def __init__(
+        self,
+        program: Callable[..., Sequence[Tensor]],
+        images: Tensor,
+        device: torch.device,
+        inputs: Sequence[Tensor] = (),
+    ) -> None:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._staging = torch.empty_like(images, device="cpu", pin_memory=True)
-        self._input = torch.empty_like(images, device=device)  # a pool of its own: another program may run meanwhile
+        # A pool of its own: another program may run meanwhile.
+        self._inputs = [torch.empty_like(each, device=device) for each in (images, *inputs)]
         self._graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream(device)
         with torch.no_grad(), torch.cuda.stream(self._stream):
             self._stream.wait_stream(before)
-            self._input.copy_(images)
+            self._fill(images, *inputs)
             for _ in range(_WARM_UPS):
-                program(self._input)
+                program(*self._inputs)
             self._capture(program)
         self._results = [torch.empty_like(output, device="cpu", pin_memory=True) for output in self._outputs]
 
-    def _capture(self, program: Callable[[Tensor], Sequence[Tensor]]) -> None:
+    def _fill(self, *inputs: Tensor) -> None:
+        for own, given in zip(self._inputs, inputs, strict=True):
+            own.copy_(given, non_blocking=True)
+
+    def _capture(self, program: Callable[..., Sequence[Tensor]]) -> None:
         # Not by `torch.cuda.graph`, which waits for the whole device and empties its cache first: a live run would
         # stand still. Other threads go on using the device; only the work of this thread is recorded.
         self._graph.capture_begin(capture_error_mode="thread_local")
         try:
-            self._outputs = tuple(program(self._input))
+            self._outputs = tuple(program(*self._inputs))
         except BaseException:
             with suppress(RuntimeError):  # the error that the failed capture left behind
                 self._graph.capture_end()
             raise
         self._graph.capture_end()
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, images: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the program on pictures of the captured shape, on the CPU or the device; the results are on the CPU."""
         if images.device.type == "cpu":
             images = self._staging.copy_(images)
-        before = torch.cuda.current_stream(self._input.device)
+        before = torch.cuda.current_stream(self._inputs[0].device)
         with torch.cuda.stream(self._stream):
             self._stream.wait_stream(before)
-            self._input.copy_(images, non_blocking=True)
+            self._fill(images, *inputs)
             self._graph.replay()
             for result, output in zip(self._results, self._outputs, strict=True):
                 result.copy_(output, non_blocking=True)
@@ -79,7 +91,7 @@ class CapturedProgram:
         return tuple(result.clone() for result in self._results)
 
 
-def load_package(package: Path, device: torch.device) -> Callable[[Tensor], Sequence[Tensor]]:
+def load_package(package: Path, device: torch.device) -> Callable[..., Sequence[Tensor]]:
     """Load a package of TorchInductor as a function of pictures on the device. Raises RuntimeError if it is damaged."""
     index = torch.cuda.current_device() if device.index is None else device.index
     return torch._inductor.aoti_load_package(str(package), run_single_threaded=True, device_index=index)

@@ -125,7 +125,7 @@ class Engine:
         if candidate is None:
             self._tell_of_problem()
             return self._finite(answer, images)
-        return self._finite(Answer(*candidate.program(images)), images)
+        return self._finite(Answer(*candidate.program(images, *self.eager.program.inputs)), images)
 
     def check_weights(self) -> None:
         """Drop compiled code if weights have changed since it was traced, because it contains them."""
@@ -164,7 +164,7 @@ class Engine:
             self._consider(self._spent_seconds if to_come is None else to_come * self._picture_seconds)
         if self._compilation is not None:
             if self._is_warm or self._wanted == "compiled":
-                self._compilation.take(Sample(images, answer, self._picture_seconds))
+                self._compilation.take(Sample(images, self.eager.program.inputs, answer, self._picture_seconds))
             self._tell_of_problem()
         self._is_warm = True
         return answer

@@ -27,18 +27,21 @@ class Graph:
     """A traced program, which can run in the precision of the trace and in float32.
 
     Attributes:
-        module: The program as a module, for pictures of one shape.
+        module: The program as a module: a function of pictures of one shape, and of its further `inputs`.
         weights: The names of the attributes of `module` that hold the model's weights, in the model's own precision.
         dtype: The precision that it was traced in.
+        inputs: The further inputs that it was traced with, as examples of their shapes and dtypes.
     """
 
     module: GraphModule
     weights: tuple[str, ...]
     dtype: torch.dtype
+    inputs: tuple[Tensor, ...] = ()
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of the operations and the weights."""
+        """Return the SHA-256 of the operations, the weights, and the shapes and dtypes of the further inputs."""
         digest = hashlib.sha256(self.module.code.encode())
+        digest.update("".join(f"{each.dtype} {tuple(each.shape)}" for each in self.inputs).encode())
         for name in self._attributes:
             tensor = getattr(self.module, name).detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -76,9 +79,11 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
     # Without one mode for the whole trace, one is made for every operation, which doubles the time.
     shared = TracingContext(FakeTensorMode(allow_fallback_kernels=True))
     with program.prepared(), tracing(shared), _NoNumbers():
-        module = make_fx(lambda pictures: program(pictures).tensors, tracing_mode="real")(images)
+        # The program reads its further inputs itself: the trace knows them as these very tensors.
+        inputs = program.inputs
+        module = make_fx(lambda pictures, *_: program(pictures).tensors, tracing_mode="real")(images, *inputs)
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    graph = Graph(module, (), program.dtype)
+    graph = Graph(module, (), program.dtype, inputs)
     weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)
     for name in weights:
         # Tensors of their own over the same memory: the model's may be held in another precision by an eager engine.

@@ -69,14 +69,15 @@ class OpenVINOProgram:
             raise ModelError(f"this processor does not compute in {precision}")
         self._request = compiled.create_infer_request()
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Run the program on pictures (batch, h, w, channels) uint8, contiguous, on the CPU."""
-        outputs = self._request.infer([images.numpy()], share_inputs=True, share_outputs=True)
+    def __call__(self, images: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the program on pictures (batch, h, w, channels) uint8 and its further inputs, contiguous, on the CPU."""
+        arrays = [each.numpy() for each in (images, *inputs)]
+        outputs = self._request.infer(arrays, share_inputs=True, share_outputs=True)
         return tuple(torch.from_numpy(np.array(output)) for output in outputs.values())
 
 
-def to_openvino(graph: GraphModule, images: Tensor) -> Any:
-    """Convert a traced float32 graph to an `openvino.Model` for inputs of the shape of `images`.
+def to_openvino(graph: GraphModule, *inputs: Tensor) -> Any:
+    """Convert a traced float32 graph to an `openvino.Model` for inputs of these shapes and dtypes.
 
     The graph is traced again, without in-place operations, into the operations that OpenVINO's front end for PyTorch
     supports. That takes a second; `torch.export` and `openvino.convert_model` would take six.
@@ -91,7 +92,7 @@ def to_openvino(graph: GraphModule, images: Tensor) -> Any:
     graph.recompile()
     pure = torch.func.functionalize(graph, remove="mutations")
     with torch.no_grad(), tracing(TracingContext(FakeTensorMode(allow_non_fake_inputs=True))):
-        known = make_fx(pure, _decompositions(), tracing_mode="fake", _allow_non_fake_inputs=True)(images)
+        known = make_fx(pure, _decompositions(), tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
     _turn_weights(known)
     known.graph.eliminate_dead_code()
     known.recompile()
