@@ -8,7 +8,7 @@ Lengths are in scene units: the shorter side of the picture is 1. Each axis has 
 can also be drawn as if its picture had been squeezed to another size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -97,7 +97,9 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class _Pose:
+class Pose:
+    """Where an outline is, in scene units, how large its unit circle is there, and how far it is turned, in radians."""
+
     x: float
     y: float
     radius: float
@@ -109,6 +111,7 @@ class _Pose:
         return scale[:, None] * [[across, -along, self.x], [along, across, self.y]] - [[0, 0, 0.5], [0, 0, 0.5]]
 
     def place(self, outline: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Convert an outline, (n, 2), from the unit circle to pixels."""
         matrix = self.matrix(scale)
         return outline @ matrix[:, :2].T + matrix[:, 2]
 
@@ -128,9 +131,9 @@ class _Drift:
         speed, phase = rng.uniform(0.05, 0.2, 2), rng.uniform(0, tau, 2)
         return cls(extent / 2, speed, phase, rng.uniform(0.06, 0.17), rng.uniform(-0.5, 0.5))
 
-    def pose(self, time_seconds: float) -> _Pose:
+    def pose(self, time_seconds: float) -> Pose:
         x, y = self.centre * (1 + 0.85 * np.sin(self.phase + self.speed * time_seconds))
-        return _Pose(x, y, self.radius, self.phase[0] + self.spin * time_seconds)
+        return Pose(x, y, self.radius, self.phase[0] + self.spin * time_seconds)
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class _Stroke:
     thickness: float
     colour: tuple[int, int, int]
 
-    def draw(self, frame: np.ndarray, pose: _Pose, scale: np.ndarray) -> None:
+    def draw(self, frame: np.ndarray, pose: Pose, scale: np.ndarray) -> None:
         lines = [_fixed_point(pose.place(line, scale)) for line in self.lines]
         thickness = max(1, round(self.thickness * float(np.sqrt(scale.prod()))))
         cv2.polylines(frame, lines, False, self.colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -154,7 +157,7 @@ class _Sticker:
     outline: np.ndarray
     material: np.ndarray
 
-    def draw(self, frame: np.ndarray, pose: _Pose, scale: np.ndarray) -> None:
+    def draw(self, frame: np.ndarray, pose: Pose, scale: np.ndarray) -> None:
         outline = pose.place(self.outline, scale)
         margin = np.ceil((_SHADOW_SHIFT + _SHADOW_SOFTNESS) * scale) + 1
         left, top = np.maximum(np.floor(outline.min(0) - margin), 0).astype(int)
@@ -202,11 +205,8 @@ class Scene:
 
     def render(self, time_seconds: float) -> np.ndarray:
         """Draw the frame at a time: (height, width, 3) uint8 RGB."""
-        frame = self._pan(time_seconds)
-        for thing, drift in self._distractors:
-            thing.draw(frame, drift.pose(time_seconds), self._scale)
-        for index, label, pose in self._cast(time_seconds):
-            _sticker(self.seed, index, label).draw(frame, pose, self._scale)
+        frame = self._backdrop(time_seconds)
+        self._draw(self._cast(time_seconds), frame)
         return frame
 
     def truth(self, time_seconds: float) -> list[Shape]:
@@ -238,6 +238,17 @@ class Scene:
         size = np.ceil(extent * self._scale).astype(int) + 2
         return _bake_background(default_rng([self.seed, 0]), _is_dark(self.seed), size, extent)
 
+    def _backdrop(self, time_seconds: float) -> np.ndarray:
+        """Draw all but the shapes."""
+        frame = self._pan(time_seconds)
+        for thing, drift in self._distractors:
+            thing.draw(frame, drift.pose(time_seconds), self._scale)
+        return frame
+
+    def _draw(self, cast: Iterable[tuple[int, str, Pose]], frame: np.ndarray) -> None:
+        for index, label, pose in cast:
+            _sticker(self.seed, index, label).draw(frame, pose, self._scale)
+
     def _pan(self, time_seconds: float) -> np.ndarray:
         """Cut a window from the background, which drifts by fractions of a pixel: whole ones would be seen to jerk."""
         x, y = _PAN * (1 + np.sin([0.23 * time_seconds + self.seed, 0.31 * time_seconds])) * self._scale
@@ -251,7 +262,7 @@ class Scene:
         rng = default_rng([self.seed, 1])
         return [(_distractor(rng, _is_dark(self.seed)), _Drift.random(rng, self._extent)) for _ in range(_DISTRACTORS)]
 
-    def _cast(self, time_seconds: float) -> Iterator[tuple[int, str, _Pose]]:
+    def _cast(self, time_seconds: float) -> Iterator[tuple[int, str, Pose]]:
         """Yield for each shape in the frame the number of its appearance, its class and its pose."""
         if isinstance(self.shapes, tuple):
             for slot, label in enumerate(self.shapes):
@@ -266,7 +277,7 @@ class Scene:
             if size > 0:
                 yield index, str(order[index % len(SHAPES)]), self._pose(slot, self.shapes, index, size, time_seconds)
 
-    def _pose(self, slot: int, slots: int, index: int, size: float, time_seconds: float) -> _Pose:
+    def _pose(self, slot: int, slots: int, index: int, size: float, time_seconds: float) -> Pose:
         """Place a shape on the wide ellipse that all share at even distances, so that they never overlap."""
         orbit = default_rng([self.seed, 3])
         reach = (self._extent / 2 - _LARGEST_RADIUS) * orbit.uniform(0.8, 1, 2)
@@ -276,7 +287,7 @@ class Scene:
         room = min(_LARGEST_RADIUS, reach.min() * sin(pi / max(slots, 2)))
         breath = 0.94 + 0.06 * sin(1.3 * time_seconds + index)
         angle = own.uniform(0, tau) + own.choice([-1, 1]) * own.uniform(0.2, 0.8) * time_seconds
-        return _Pose(x, y, room * own.uniform(0.72, 1) * breath * size, angle)
+        return Pose(x, y, room * own.uniform(0.72, 1) * breath * size, angle)
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:

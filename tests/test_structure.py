@@ -16,7 +16,7 @@ import livecam
 PACKAGE = Path(livecam.__file__).parent
 FLOORS = (
     {"_version", "errors", "names", "scene", "text"},
-    {"system"},
+    {"system", "motion_scene"},
     {"picture"},
     {"explanation", "ledger"},
     {"sources", "models", "render", "sinks"},

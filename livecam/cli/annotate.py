@@ -144,7 +144,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video,
     numbered pictures such as img_%04d.png for a video, - for a video from standard input, or
-    demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene.
+    demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene (demo:motion for one in which one shape
+    at a time moves).
 
     One input becomes one file: a .jpg, .png, .webp, .tif or .bmp picture, or a .mp4, .m4v, .mov, .mkv or .webm video.
     A folder, a pattern or several inputs become files of the same names in a folder. Without -o, clip.mp4 becomes

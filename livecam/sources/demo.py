@@ -1,4 +1,7 @@
-"""`demo:`, a generated scene of moving shapes, for trying livecam without a camera or a file."""
+"""`demo:`, a generated scene of shapes, for trying livecam without a camera or a file.
+
+In `demo:motion` one shape at a time moves, for models of clips.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import av
 import numpy as np
 
 from livecam.errors import InputError
+from livecam.motion_scene import MotionScene
 from livecam.picture.conversion import Bt709Converter
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
@@ -23,33 +27,46 @@ from livecam.scene import SHAPES, Scene
 from livecam.sources.base import LiveOptions, OnPacket, Source, SourceKind
 from livecam.sources.paced import played
 
+MOTION = "demo:motion"
+"""How the URI of a scene of motions begins."""
+
 _LARGEST = 8192
 _LONGEST_SECONDS = 1e6
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """The options of a URI: demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2."""
+    """The options of every generated scene: demo:motion?size=1280x720&fps=30&seconds=10&seed=1."""
 
     size: str = "1280x720"
     fps: str = "30"
     seconds: float = 10.0
     seed: int = 1
-    shapes: int = 2
 
     @classmethod
     def parse(cls, uri: str, *, endless: bool = False) -> DemoOptions:
         """Parse a whole URI; without `seconds` it may be `endless`. Raises InputError."""
+        prefix, kind = next((prefix, kind) for prefix, kind in _OPTIONS.items() if uri.startswith(prefix))
         options: dict[str, object] = {"seconds": math.inf} if endless else {}
-        kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(cls()).items()}
-        for name, text in parse_qsl(uri.removeprefix("demo:").removeprefix("?"), keep_blank_values=True):
+        kinds: dict[str, type] = {name: type(default) for name, default in dataclasses.asdict(kind()).items()}
+        for name, text in parse_qsl(uri.removeprefix(prefix).removeprefix("?"), keep_blank_values=True):
             if name not in kinds:
-                raise InputError(f"{uri}: demo: has no option {name!r}; it has {', '.join(kinds)}")
+                raise InputError(f"{uri}: {prefix} has no option {name!r}; it has {', '.join(kinds)}")
             try:
                 options[name] = kinds[name](text)
             except ValueError as exc:
                 raise InputError(f"{uri}: {name}={text} is not a number") from exc
-        return cls(**options)  # type: ignore[arg-type]
+        return kind(**options)  # type: ignore[arg-type]
+
+    def scene(self, uri: str) -> Scene:
+        """Return the scene. Raises InputError."""
+        if self.seed < 0:
+            raise InputError(f"{uri}: seed={self.seed} is not a number from 0 on")
+        width, height = self.picture_size(uri)
+        return self._scene(uri, width, height)
+
+    def _scene(self, uri: str, width: int, height: int) -> Scene:
+        return MotionScene(seed=self.seed, width=width, height=height)
 
     def picture_size(self, uri: str) -> tuple[int, int]:
         """Return (width, height) in pixels. Raises InputError."""
@@ -70,6 +87,22 @@ class DemoOptions:
         return rate
 
 
+@dataclass(frozen=True)
+class ShapesOptions(DemoOptions):
+    """The options of the scene whose shapes change: demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2."""
+
+    shapes: int = 2
+
+    def _scene(self, uri: str, width: int, height: int) -> Scene:
+        if not 0 <= self.shapes <= len(SHAPES):
+            raise InputError(f"{uri}: shapes={self.shapes} is not a number from 0 to {len(SHAPES)}")
+        return Scene(seed=self.seed, shapes=self.shapes, width=width, height=height)
+
+
+_OPTIONS: dict[str, type[DemoOptions]] = {MOTION: DemoOptions, "demo:": ShapesOptions}
+"""The options of each generated scene by the beginning of its URI; the first that fits is taken."""
+
+
 class DemoSource(Source):
     """Draws the scene as 8-bit BT.709 video. The same URI gives the same pixels.
 
@@ -81,7 +114,7 @@ class DemoSource(Source):
     ) -> None:
         self.name = uri
         options = DemoOptions.parse(uri, endless=endless)
-        width, height = options.picture_size(uri)
+        self._scene = options.scene(uri)
         rate = options.rate(uri)
         is_endless = endless and options.seconds == math.inf
         if not (0 < options.seconds <= _LONGEST_SECONDS or is_endless):
@@ -91,15 +124,10 @@ class DemoSource(Source):
         self._end_index = math.inf if is_endless else round(end_seconds * rate)
         if self._first_index >= self._end_index:
             raise InputError(f"{uri}: there is no frame in the requested part; it lasts {options.seconds:g} s")
-        if options.seed < 0:
-            raise InputError(f"{uri}: seed={options.seed} is not a number from 0 on")
-        if not 0 <= options.shapes <= len(SHAPES):
-            raise InputError(f"{uri}: shapes={options.shapes} is not a number from 0 to {len(SHAPES)}")
-        self._scene = Scene(seed=options.seed, shapes=options.shapes, width=width, height=height)
         self._converted = Bt709Converter()
         self.media = Media(
-            width=width,
-            height=height,
+            width=self._scene.width,
+            height=self._scene.height,
             pixel_format="yuv420p",
             time_base=1 / rate,
             rate=rate,
