@@ -97,6 +97,8 @@ class Explanation:
         boxes: All boxes that the model detected, the most probable first.
         unit: None if the scores are probabilities. Otherwise they are the model's own numbers in this unit, such as
             "years"; it may be empty.
+        are_shares: True if the scores are not probabilities but the shares of the picture, 0..1, that the pixels of a
+            class take.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
         age_frames: 0 if the model saw this frame. Otherwise everything comes from the frame this many earlier, and the
@@ -110,6 +112,7 @@ class Explanation:
     runner_up: ClassMap | None = None
     boxes: tuple[Box, ...] = ()
     unit: str | None = None
+    are_shares: bool = False
     region: Region = Region()
     frame_index: int = 0
     age_frames: int = 0
@@ -132,17 +135,21 @@ class Explanation:
         return self.classes[0].score
 
     def described(self, score: float) -> str:
-        """Return a score as text: "87%", "<1%", or a number with its unit, "58.2 years"."""
-        if self.unit is None and score < _UNLIKELY:
-            return f"<{_UNLIKELY:.0%}"
-        return f"{score:.0%}" if self.unit is None else f"{number(score)} {self.unit}".rstrip()
+        """Return a score as text: "87%", "<1%", "12% of the picture", or a number with its unit, "58.2 years"."""
+        if self.unit is not None:
+            return f"{number(score)} {self.unit}".rstrip()
+        if self.are_shares and not score:
+            return "not in the picture"
+        percent = f"<{_UNLIKELY:.0%}" if score < _UNLIKELY else f"{score:.0%}"
+        return f"{percent} of the picture" if self.are_shares else percent
 
     def is_unlikely(self, one: ClassMap) -> bool:
         """Return True if one of `classes` has a probability below 1 %, or a group of classes one below 10 %.
 
         Its heat then shows where the model looks for it, not that it is there.
         """
-        return self.unit is None and one.score < (_UNLIKELY_GROUP if one.members else _UNLIKELY)
+        are_probabilities = self.unit is None and not self.are_shares
+        return are_probabilities and one.score < (_UNLIKELY_GROUP if one.members else _UNLIKELY)
 
     @property
     def cam(self) -> np.ndarray:

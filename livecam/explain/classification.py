@@ -25,7 +25,7 @@ from livecam.explain.methods import Method, check_askable
 from livecam.explain.targets import Classes, Target, Wanted, parse_target, rank_of
 from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
-from livecam.models.outputs import find_scores
+from livecam.models.outputs import ScorePlace, find_scores
 from livecam.models.squashing import Squashing
 from livecam.picture.media import Region
 
@@ -82,7 +82,7 @@ class Classification:
     ) -> None:
         self._classifier = classifier
         self._device = device
-        self._place = find_scores(output, classifier.classes)
+        self._place = self._find_scores(output)
         self.classes = self._place.classes
         outputs = self._place.read(output)
         if not _are_scores(outputs):
@@ -93,6 +93,10 @@ class Classification:
         self._group_members: list[Tensor] = []
         self._against = None if against is None else self._find(_single(against, classifier.labels))
         self._negative = negative
+
+    def _find_scores(self, output: object) -> ScorePlace:
+        """Return where the scores are in the model's output for one picture. Raises ModelError."""
+        return find_scores(output, self._classifier.classes)
 
     def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> ClassSelection:
         """Choose classes by number, label or rank, or groups, as `parse_target` returns them.
@@ -148,19 +152,29 @@ class Classification:
         """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
         logits = output.float()
         shown = self._reading.shown(logits)
-        best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
+        best = self.ranking(logits).topk(min(SHOWN_PREDICTIONS, self.classes), dim=1).indices
         # Classes that exclude each other add up. Others may come together, so all that is known is the least: the most
         # probable of them.
         of_group = Tensor.sum if self._reading.scores == "softmax" else Tensor.amax
         return self._with_groups(shown, of_group).gather(1, targets), best, shown.gather(1, best)
 
+    def ranking(self, output: Tensor) -> Tensor:
+        """Return the numbers (B, classes) by which classes are ranked, the highest first."""
+        return output
+
     def where(self, output: Tensor, targets: Tensor) -> Tensor | None:
         """Return None: a class is that of the whole picture."""
         return None
 
+    def located(self, answer: PictureAnswer, number: int) -> dict[str, Any]:
+        """Return the fields of a `ClassMap` that say where the explained target with this number is."""
+        return {}
+
     def total(self, output: Any) -> Tensor:
         """Return a sum of all scores of a picture, with different weights so that opposite scores do not cancel."""
-        scores = at_least_single(self.read(output)[0])
+        return self._weighted_sum(at_least_single(self.read(output)[0]))
+
+    def _weighted_sum(self, scores: Tensor) -> Tensor:
         return (scores * torch.arange(1, 1 + len(scores), device=scores.device).sqrt()).sum()
 
     def holds_scores(self, channels: int) -> bool:
@@ -184,6 +198,11 @@ class Classification:
     def note(self) -> str:
         """What the user has to be told about how the output is read; empty if it is obvious."""
         return self._reading.note
+
+    explains_bottleneck = False
+    """The layer where the network is narrowest is explained by default, and not the last one."""
+    are_shares = False
+    """Scores are shares of the picture, as in `Explanation.are_shares`."""
 
     @property
     def unit(self) -> str | None:
@@ -290,9 +309,9 @@ class ClassSelection:
 
     def __call__(self, output: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64."""
-        logits = at_least_single(output.detach())
-        best = logits.topk(self._ranked, dim=1).indices
-        return torch.cat([self._fixed.expand(len(logits), -1), best], dim=1)[:, self._places]
+        ranking = self._task.ranking(at_least_single(output.detach()))
+        best = ranking.topk(self._ranked, dim=1).indices
+        return torch.cat([self._fixed.expand(len(ranking), -1), best], dim=1)[:, self._places]
 
     def one_for_each(self, output: Tensor) -> Tensor:
         """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
@@ -317,8 +336,9 @@ class ClassSelection:
                 score=score,
                 cam=cam,
                 heatmap=np.zeros_like(cam),
+                **self._task.located(answer, number),
             )
-            for index, score, cam in zip(answer.targets, answer.scores, answer.maps, strict=True)
+            for number, (index, score, cam) in enumerate(zip(answer.targets, answer.scores, answer.maps, strict=True))
         ]
         best = zip(answer.best, answer.best_scores, strict=True)
         explanation = Explanation(
@@ -326,6 +346,7 @@ class ClassSelection:
             predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
             runner_up=classes[self.shown] if self.shown < len(classes) else None,
             unit=self._task.unit,
+            are_shares=self._task.are_shares,
             region=region,
             frame_index=frame_index,
         )

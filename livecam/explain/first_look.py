@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +14,11 @@ from livecam.explain.classification import Classification
 from livecam.explain.functions import Functions
 from livecam.explain.preprocess import pictures_to_survey
 from livecam.explain.program import Normalisation
+from livecam.explain.segmentation import Segmentation
 from livecam.explain.tap import frozen
 from livecam.explain.targets import ScoreFunction, Target
 from livecam.models.classifier import Classifier
+from livecam.models.outputs import find_maps
 from livecam.models.problems import input_errors
 from livecam.models.side_effects import SideEffects, side_effects
 from livecam.models.survey.layers import Survey, best_of
@@ -24,6 +26,10 @@ from livecam.models.survey.locality import occluded
 from livecam.models.survey.recording import record
 
 log = logging.getLogger(__name__)
+
+
+TASKS: Mapping[str, Callable[..., Classification]] = {"classes": Classification, "masks": Segmentation}
+"""The task for each kind of model, as `livecam.names.TASKS` lists them."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,11 @@ def look_at(
             task = (
                 Functions(functions, classifier, recording, device, negative)
                 if functions
-                else Classification(classifier, recording.output, device, against, negative, recording.squashings)
+                else TASKS[_kind_of(classifier, recording.output)](
+                    classifier, recording.output, device, against, negative, recording.squashings
+                )
             )
-            surveys.append(recording.survey(task.total, task.holds_scores))
+            surveys.append(recording.survey(task.total, task.holds_scores, to_bottleneck=task.explains_bottleneck))
             if surveys[-1].is_settled:
                 break
     if effects.told:
@@ -92,3 +100,11 @@ def look_at(
     if task.note:
         log.warning("%s", task.note)
     return FirstLook(task, survey, recording.example.detach(), recording.hides_gradients, effects)
+
+
+def _kind_of(classifier: Classifier, output: object) -> str:
+    """Return what a model's output for one picture means, one of `livecam.names.TASKS`."""
+    if classifier.task != "auto":
+        return classifier.task
+    is_dense = find_maps(output, classifier.classes, classifier.preprocessing.size) is not None
+    return "masks" if is_dense else "classes"

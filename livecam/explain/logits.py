@@ -55,13 +55,13 @@ class Reading:
         return nullcontext() if self.squashings is None else self.squashings
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Return the logits for outputs (B, classes) of the last run."""
+        """Return the logits for outputs (B, classes, ...) of the last run."""
         if self.squashings is not None:
             return self.squashings.calls[0].logits.reshape(outputs.shape)
         return outputs if self.inverse is None else self.inverse(outputs)
 
     def shown(self, logits: Tensor) -> Tensor:
-        """Return the scores for logits, both (B, classes)."""
+        """Return the scores for logits, both (B, classes, ...)."""
         if self.scores == "raw":
             return logits
         return logits.softmax(dim=1) if self.scores == "softmax" else logits.sigmoid()
@@ -72,7 +72,7 @@ def find_reading(classifier: Classifier, outputs: Tensor, calls: Sequence[Squash
 
     Args:
         classifier: The model.
-        outputs: Its outputs for one picture, (1, classes).
+        outputs: Its outputs for one picture, (1, classes), or (1, classes, height, width) for every pixel.
         calls: The calls of softmax and sigmoid in the run that gave them.
 
     Raises:
@@ -128,6 +128,8 @@ def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
     """Return the reading for all other outputs."""
     if wanted != "auto":
         return Reading(wanted)
+    if outputs.shape[1] == 1 and outputs.ndim > 2:
+        return Reading("sigmoid")  # a class that each pixel shows or not
     if outputs.shape[1] == 1:
         note = (
             f"the one output of {name} is shown as a number; if it is a logit, --scores sigmoid makes a probability of "
@@ -143,9 +145,9 @@ def _of_numbers(name: str, outputs: Tensor, wanted: str) -> Reading:
 
 
 def _are_exclusive(outputs: Tensor) -> bool:
-    """Return True if outputs (1, classes) are the probabilities of classes that exclude each other."""
+    """Return True if outputs (1, classes, ...) are the probabilities of classes that exclude each other."""
     tolerance = max(1e-6, torch.finfo(outputs.dtype).eps)
-    return outputs.shape[1] > 1 and _are_in_range(outputs) and bool((outputs.sum() - 1).abs() <= tolerance)
+    return outputs.shape[1] > 1 and _are_in_range(outputs) and bool(((outputs.sum(dim=1) - 1).abs() <= tolerance).all())
 
 
 def _come_from(outputs: Tensor, calls: Sequence[Squashing]) -> bool:

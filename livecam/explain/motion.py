@@ -24,6 +24,8 @@ _LONGER_SIDE, _SHORTEST_SIDE = 160, 32  # OpenCV crashes at 160 x 31
 _CUT = 0.5
 """The largest fraction of the contrast that motion may leave unexplained; more means a cut. Measured on the demo and a
 filmed clip: up to 0.2 over five frames at 30 a second, 0.6 at four times the speed, 1.0 and more across cuts."""
+_HALF = 0.5
+"""The share of a moved pixel that a mask covers from which on the pixel belongs to it."""
 _NOISE_LEVELS = 4
 """The minimum contrast assumed, in levels of 255, so that noise in a plain picture does not count as a cut."""
 
@@ -148,7 +150,7 @@ class Carrier:
         """Return an explanation of each of the next frames; `explain` is called once, with the frames to explain.
 
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
-        and `heatmap` moved on their own grid, and its age.
+        and `heatmap` and its masks moved on their own grids, and its age.
         """
         if self.every == 1:
             return explain(frames)
@@ -197,4 +199,5 @@ def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
 def _moved(one: ClassMap, motion: Motion, region: Region) -> ClassMap:
     cam = motion.moved(one.cam, region)
     heatmap = np.clip(motion.moved(one.heatmap, region), 0, 1) if one.has_evidence else one.heatmap
-    return dataclasses.replace(one, cam=cam, heatmap=heatmap)
+    mask = None if one.mask is None else motion.moved(one.mask.astype(np.float32), region) >= _HALF
+    return dataclasses.replace(one, cam=cam, heatmap=heatmap, mask=mask)

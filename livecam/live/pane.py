@@ -58,8 +58,8 @@ class Follower:
 
 
 def _dark(explanation: Explanation) -> Explanation:
-    """Return the explanation without any heat."""
-    classes = [dataclasses.replace(one, heatmap=np.zeros_like(one.heatmap)) for one in explanation.classes]
+    """Return the explanation without any heat or outline."""
+    classes = [dataclasses.replace(one, heatmap=np.zeros_like(one.heatmap), mask=None) for one in explanation.classes]
     return dataclasses.replace(explanation, classes=tuple(classes))
 
 

@@ -1,4 +1,4 @@
-"""The class scores in a model's output, which is a tensor or holds several."""
+"""The class scores in a model's output, which is a tensor or holds several: one row, or one for every pixel."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ Path = tuple[str | int, ...]
 """The names and places that lead to a tensor in an output; empty if the output is a tensor itself."""
 
 
+_COARSEST_PIXELS = 4
+"""The sides of a map that is taken for scores of pixels although nothing else says so, by the sides of the input."""
+
+
 @dataclass(frozen=True)
 class ScorePlace:
     """The place of the class scores in a model's output, the same for every input.
@@ -30,16 +34,39 @@ class ScorePlace:
     Attributes:
         path: The names and places that lead to them.
         classes: The number of classes.
+        is_dense: The scores are those of every pixel.
     """
 
     path: Path
     classes: int
+    is_dense: bool = False
 
     def read(self, output: Any) -> Tensor:
-        """Return the scores (B, classes) in an output for B pictures."""
+        """Return the scores in an output for B pictures: (B, classes), or (B, classes, height, width) if dense."""
         for key in self.path:
             output = _parts(output)[key]
-        return output if output.ndim == 2 else output.reshape(-1, self.classes)
+        return output if self.is_dense or output.ndim == 2 else output.reshape(-1, self.classes)
+
+
+def find_maps(output: Any, classes: int | None, input_size: tuple[int, int]) -> ScorePlace | None:
+    """Find the class scores of every pixel in a model's output for one picture, None if it has none.
+
+    Args:
+        output: A tensor, or a mapping, sequence or object that holds some: maps (1, classes, height, width), by a usual
+            name, with one channel for each of the known classes, or at least as fine as a quarter of the input. Maps
+            beside a row of scores are features.
+        classes: The number of classes, if it is known.
+        input_size: (height, width) of the input.
+    """
+    tensors = dict(_tensors(output))
+    maps = {path: tensor for path, tensor in tensors.items() if _is_map(tensor)}
+    if not maps or any(map(_is_row, tensors.values())) or _holds_boxes(tensors):
+        return None
+    named = [path for name in USUAL_NAMES for path in maps if path[-1:] == (name,)]
+    fitting = [path for path, tensor in maps.items() if tensor.shape[1] == classes]
+    fine = [path for path, tensor in maps.items() if not _names_features(path) and _is_fine(tensor, input_size)]
+    found = [*named, *fitting, *fine]
+    return ScorePlace(found[0], maps[found[0]].shape[1], is_dense=True) if found else None
 
 
 def find_scores(output: Any, classes: int | None = None) -> ScorePlace:
@@ -106,6 +133,15 @@ def _is_row(tensor: Tensor) -> bool:
     return one_picture and one_place and tensor.numel() > 0 and tensor.is_floating_point()
 
 
+def _is_map(tensor: Tensor) -> bool:
+    """Return True if a tensor can hold scores of every pixel of one picture."""
+    return tensor.ndim == 4 and tensor.shape[0] == 1 and tensor.shape[2:].numel() > 1 and tensor.is_floating_point()
+
+
+def _is_fine(tensor: Tensor, input_size: tuple[int, int]) -> bool:
+    return all(_COARSEST_PIXELS * side >= whole for side, whole in zip(tensor.shape[2:], input_size, strict=True))
+
+
 def _names_features(path: Path) -> bool:
     return any(part in str(path[-1]).lower() for part in FEATURE_NAMES) if path else False
 
@@ -139,8 +175,8 @@ def _remedy(tensors: Mapping[Path, Tensor]) -> str:
     axes = max((tensor.ndim for tensor in tensors.values()), default=0)
     if axes == 4:
         return (
-            "such maps come from a model without its classifier, or from segmentation; "
-            "take one that classifies, or wrap it in a module that averages each class over the picture"
+            "such maps come from a model without its classifier; take one that classifies, or if they are scores of "
+            "classes for every place, name these by labels"
         )
     if axes == 3:
         return "such rows come from a model without its classifier, or from detection; take one that classifies"

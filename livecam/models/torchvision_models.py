@@ -7,6 +7,7 @@ from typing import Any
 
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.downloads import download_error
+from livecam.models.torchvision_facts import facts
 from livecam.models.weights.untrained import untrained
 
 ADAPTS = ("classes",)
@@ -32,6 +33,7 @@ def load(name: str) -> Classifier:
         module = zoo.get_model(name, weights=weights)
     except (OSError, RuntimeError) as exc:
         raise download_error(name, weights.url.split("/")[2], exc) from exc
+    _drop_auxiliary_head(module)
     return Classifier(name, module, tuple(weights.meta["categories"]), preprocessing_of(weights))
 
 
@@ -46,15 +48,24 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
     if name.startswith("vit_"):
         # The number of patches is built in, and not every ViT's weights are for 224.
         options["image_size"] = preprocessing.size[0]
+    if facts()[name].kind == "masks":
+        options["weights_backbone"] = None  # which would be downloaded
     module = untrained(lambda: zoo.get_model(name, weights=None, **options))
     return Classifier(name, module, None if classes else tuple(weights.meta["categories"]), preprocessing)
+
+
+def _drop_auxiliary_head(module: Any) -> None:
+    """Remove the second head of a model that segments, which is for training only."""
+    if getattr(module, "aux_classifier", None) is not None:
+        module.aux_classifier = None
 
 
 def preprocessing_of(weights: Any) -> Preprocessing:
     """Return the preprocessing for weights of torchvision."""
     transforms = weights.transforms()
+    side = getattr(transforms, "crop_size", transforms.resize_size)[0]  # models that segment do not crop
     return Preprocessing(
-        size=(transforms.crop_size[0], transforms.crop_size[0]),
+        size=(side, side),
         resize=transforms.resize_size[0],
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),

@@ -186,7 +186,7 @@ class Canvas:
         bottom, right = beyond * (rows.stop == height), beyond * (columns.stop == width)
         hot = cv2.copyMakeBorder(hot, top, bottom, left, right, cv2.BORDER_REPLICATE)
         corner = (columns.start - left, rows.start - top)
-        return cv2.findContours(hot, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)[0]
+        return cv2.findContours(hot, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE, offset=corner)[0]
 
     def _ink(self, rgb: RGB) -> tuple[int, ...]:
         """Return the value of a colour in each plane."""

@@ -123,7 +123,10 @@ def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style)
     for number, share in enumerate(_shared(np.stack(heats))):
         canvas.blend(share, explanation.region, shade(tint(number), style.opacity))
     colors = [tint(number) for number in range(len(heats))]
-    canvas.outline(heats, explanation.region, level=_HOT, colors=colors)
+    borders = [
+        heat if one.mask is None else _pixels(one.mask) for one, heat in zip(explanation.classes, heats, strict=True)
+    ]
+    canvas.outline(borders, explanation.region, level=_HOT, colors=colors)
     if style.caption:
         for number, one in enumerate(explanation.classes):
             draw_caption(canvas, one.title, _facts(explanation, one), line=number, mark=tint(number))
@@ -195,7 +198,12 @@ def _blending(one: ClassMap, style: Style, opacity: float) -> Palette:
 def _annotate(
     canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style, colors: Palette
 ) -> None:
-    """Draw contour, colour bar and caption if the style asks for them; `colors` are those of the bar."""
+    """Draw the outline of a mask, and contour, colour bar and caption if the style asks for them.
+
+    `colors` are those of the bar.
+    """
+    if one.mask is not None:
+        canvas.outline([_pixels(one.mask)], explanation.region, level=_HOT, colors=[WHITE])
     if style.contour:
         canvas.outline([levels], explanation.region, level=_HOT, colors=[WHITE])
     if style.colorbar:
@@ -214,6 +222,11 @@ def _facts(explanation: Explanation, one: ClassMap) -> str:
 def _levels(heat: np.ndarray) -> np.ndarray:
     """Round heat, (h, w) float32 in 0..1, to levels, (h, w) uint8."""
     return np.round(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+
+
+def _pixels(mask: np.ndarray) -> np.ndarray:
+    """Return a mask, (h, w) bool, as levels, (h, w) uint8."""
+    return mask.astype(np.uint8) * 255
 
 
 def _smooth(one: ClassMap) -> np.ndarray:

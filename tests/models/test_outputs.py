@@ -144,7 +144,6 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
         "such rows come from a model without its classifier",
     ),
     "map": (lambda scores, features: features, "a tensor of shape (1, 8, 8, 8) instead of class scores (B, classes)"),
-    "segmentation": (lambda scores, features: {"out": features, "aux": features}, "or from segmentation"),
     "detection": (
         lambda scores, features: [{"boxes": scores[:, :4], "scores": scores[0, :1]}],
         "gives [0].boxes (1, 4), [0].scores (1,) instead of class scores (B, classes); boxes come from detection",

@@ -55,7 +55,14 @@ class Branches:
             ends = self._streams.ends(remaining)
         return set(numbers) - set(remaining), False
 
-    def _fork(self, ends: Sequence[int], numbers: Sequence[int]) -> int | None:
+    def is_passed(self, number: int) -> bool:
+        """Return True if evidence goes past the call with this number, from a layer before on the same grid."""
+        on_same_grid = (
+            call.number for call in self._calls if call.is_eligible and call.cells == self._calls[number].cells
+        )
+        return self._fork([number], on_same_grid) is not None
+
+    def _fork(self, ends: Sequence[int], numbers: Iterable[int]) -> int | None:
         """Return the last of the calls from which evidence goes past the ends of all streams, None if there is none."""
         if not ends or any(
             map(self._has_other_tokens, ends)

@@ -105,6 +105,11 @@ class Layer:
         return not self.in_attention and self.obstacle in (NO_EXTENT, MISPLACED)
 
     @property
+    def cells(self) -> int:
+        """The number of cells of its grid; 0 without one."""
+        return self.grid.height * self.grid.width if self.grid else 0
+
+    @property
     def size(self) -> str:
         """The shape as text: 1x512x7x7."""
         return "x".join(map(str, self.shape))
@@ -141,12 +146,14 @@ class Survey:
         streams: The order in which they are computed from one another.
         is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
         is_passed: True if a part of the evidence goes past every layer that could be chosen.
+        bottleneck: The number of the call that is explained by default; None for the last ones.
     """
 
     calls: tuple[Layer, ...]
     streams: Streams
     is_cut: bool = False
     is_passed: bool = False
+    bottleneck: int | None = None
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @cached_property
@@ -169,16 +176,18 @@ class Survey:
 
         They are the last ones that are eligible, which means among others that they are not part of an attention
         module. (In the last block of a ViT that is the normalisation before the attention: after it, only the class
-        token reaches the head.)
+        token reaches the head.) In a model that segments, it is the bottleneck.
         """
         if not self.usable:
             raise ModelError(self._why_none_is_usable)
+        if self.bottleneck is not None:
+            return [self.calls[self.bottleneck]]
         return self._ends(self._eligible or _usable(self.calls))
 
     @property
     def automatic_features(self) -> list[Layer]:
         """The default layers for methods that interpret features: none whose channels are the model's scores."""
-        return self._ends(self._eligible_features) or self.automatic
+        return (self.bottleneck is None and self._ends(self._eligible_features)) or self.automatic
 
     @property
     def _eligible(self) -> list[Layer]:
@@ -195,6 +204,23 @@ class Survey:
         of_features, _ = aside(features) if features != eligible else (found, is_passed)
         calls = (replace(call, is_aside=call.number in found | of_features) for call in self.calls)
         return replace(self, calls=tuple(calls), is_passed=is_passed)
+
+    def with_bottleneck(self, is_passed: Callable[[int], bool] | None) -> Survey:
+        """Return the survey with the bottleneck as the layer that is explained by default.
+
+        That is the layer with the most channels, of several the one with the fewest cells, and of these the last. The
+        inside of a block, which may have more channels, does not count: the evidence goes past it on the same grid.
+
+        Args:
+            is_passed: Returns True if evidence goes past the call with this number on its own grid; None if unknown.
+        """
+        channels = {call.number: call.shape[call.grid.channel_axis] for call in self._eligible_features if call.grid}
+        for most in sorted({*channels.values()}, reverse=True):
+            widest = [self.calls[number] for number, count in channels.items() if count == most]
+            narrowest = min(widest, key=lambda call: (call.cells, -call.number))
+            if is_passed is None or not is_passed(narrowest.number):
+                return replace(self, bottleneck=narrowest.number)
+        return self
 
     @property
     def is_settled(self) -> bool:

@@ -84,12 +84,15 @@ class Recording:
     calls: Counter[str]
     hides_gradients: bool
 
-    def survey(self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool]) -> Survey:
+    def survey(
+        self, score: Callable[[Any], Tensor], holds_scores: Callable[[int], bool], *, to_bottleneck: bool = False
+    ) -> Survey:
         """Find out which layers can be explained. Raises ModelError if the model has no submodules with outputs.
 
         Args:
             score: Maps the model's output to one number; its gradient must reach a layer for that to be explained.
             holds_scores: Returns True if a layer with this number of channels holds the scores themselves.
+            to_bottleneck: Explain the layer where the network is narrowest by default, and not the last one.
         """
         if not self.outputs:
             raise ModelError(why_no_layers(self.model, self.calls))
@@ -114,7 +117,10 @@ class Recording:
             layer = self._layer(len(layers), found, obstacle, holds_scores)
             layers.append(replace(layer, is_balanced=is_balanced))
         survey = Survey(tuple(layers), streams, is_cut)
-        return survey if is_cut else survey.without_side_branches(Branches(layers, streams, edges, gradients).aside)
+        branches = Branches(layers, streams, edges, gradients)
+        if to_bottleneck:
+            return survey.with_bottleneck(None if is_cut else branches.is_passed)
+        return survey if is_cut else survey.without_side_branches(branches.aside)
 
     def _layer(self, number: int, found: Found, obstacle: str, holds_scores: Callable[[int], bool]) -> Layer:
         output = self.outputs[number]

@@ -1,0 +1,156 @@
+"""Models that score classes in every pixel: a class is explained over its own pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from livecam import LivecamError
+from livecam.models import Preprocessing
+from tests.support.dense import LABELS, NETS, SMALL, Dense, dense, made
+from tests.support.tiny import pictures
+from tests.support.witness import gradcam_witness
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+
+
+def scores_in(output: object) -> Tensor:
+    """Return the scores (B, classes, H, W) that a network returns by itself or in a mapping."""
+    if isinstance(output, Tensor):
+        return output
+    return output["out"] if "out" in output else output["logits"]  # type: ignore[operator, index, no-any-return]
+
+
+def mean_over_own_pixels(output: object, index: int) -> Tensor:
+    scores = scores_in(output)
+    own = scores.argmax(dim=1) == index
+    return torch.stack([each[index][mine].mean() for each, mine in zip(scores, own, strict=True)])
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_maps_are_those_of_the_mean_score_over_the_own_pixels(net: str) -> None:
+    model, side = made(net), 128 if net == "segformer" else 64
+    inputs = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+    explainer = dense(model, preprocessing=Preprocessing(size=(side, side)))
+    assert explainer.layer == NETS[net][1]
+    present = scores_in(model(inputs)).argmax(dim=1).flatten(1)
+    index = next(index for index in range(len(LABELS)) if (present == index).any(dim=1).all())
+    (target,) = explainer.survey.automatic
+    assert target.grid is not None
+    witness = gradcam_witness(
+        model, explainer.layer, inputs, lambda output: mean_over_own_pixels(output, index), target.grid.fold
+    )
+    maps = explainer.cam(inputs, target=index).double()
+    assert (maps - witness).abs().max() <= 1e-5 * witness.abs().max()
+
+
+def test_masks_are_where_the_class_is_the_best_in_the_very_picture() -> None:
+    explainer, images = dense(top=2), pictures(3)
+    answer = explainer.answer(images)
+    assert answer.where is not None
+    assert answer.where.flatten(2).any(dim=2).all()
+    for number, image in enumerate(images):
+        alone = explainer.answer(image[None])
+        best = scores_in(explainer.classifier.module(normalised(image))).argmax(dim=1)[0]
+        for rank, index in enumerate(answer.targets[number].tolist()):
+            mask = answer.where[number, rank]
+            assert torch.equal(mask, best == index)
+            assert torch.equal(mask, alone.where[0, rank])
+            assert answer.scores[number, rank] == mask.float().mean()
+
+
+def normalised(image: Tensor) -> Tensor:
+    mean, std = (torch.tensor(values)[:, None, None] for values in (SMALL.mean, SMALL.std))
+    return ((image.permute(2, 0, 1) / 255 - mean) / std)[None]
+
+
+class Painted(Dense):
+    """Says what the colour of each pixel says: the red channel is the class times 50."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        classes = (x[:, :1] * SMALL.std[0] + SMALL.mean[0]) * 255 / 50
+        distances = (classes - torch.arange(len(LABELS), device=x.device)[:, None, None]).square()
+        return super().forward(x) * 1e-3 - distances
+
+
+def painted(*classes: int) -> np.ndarray:
+    """Return a picture of bands of these classes, from top to bottom."""
+    rows = np.repeat(np.array(classes, np.uint8) * 50, 64 // len(classes))
+    return np.broadcast_to(rows[:, None, None], (64, 64, 3)).copy()
+
+
+def test_the_best_class_is_the_largest_that_is_not_the_background() -> None:
+    explainer = dense(Painted())
+    explanation = explainer(painted(0, 0, 0, 0, 0, 3, 3, 1))
+    assert [(one.label, one.score) for one in explanation.predictions[:3]] == [
+        ("bird", 0.25), ("cat", 0.125), ("__background__", 0.625),
+    ]  # fmt: skip
+    assert explanation.label == "bird"
+    assert explanation.described(explanation.score) == "25% of the picture"
+    assert explanation.classes[0].mask is not None
+    assert np.array_equal(explanation.classes[0].mask.any(axis=1).nonzero()[0], np.arange(40, 56))
+    assert explainer(painted(0, 0)).label == "__background__", "of a picture that shows nothing else"
+
+
+def test_a_class_that_is_not_in_the_picture_has_no_evidence() -> None:
+    explanation = dense(Painted(), target="dog,bird")(painted(0, 3))
+    dog, bird = explanation.classes
+    assert explanation.described(dog.score) == "not in the picture"
+    assert dog.mask is not None
+    assert not dog.mask.any()
+    assert not dog.cam.any()
+    assert not dog.has_evidence
+    assert bird.has_evidence
+    assert not explanation.is_unlikely(dog)
+
+
+def test_a_group_has_the_pixels_of_its_members() -> None:
+    explanation = dense(Painted(), target={"pet": [1, 2]})(painted(0, 1, 2, 3))
+    (pet,) = explanation.classes
+    assert pet.score == 0.5
+    assert pet.mask is not None
+    assert np.array_equal(pet.mask.any(axis=1).nonzero()[0], np.arange(16, 48))
+
+
+@pytest.mark.parametrize("method", ["hirescam", "finercam", "eigencam", "ablationcam", "scorecam"])
+def test_methods_explain_what_segments(method: str) -> None:
+    explanation = dense(method=method)(PHOTO)
+    assert explanation.cam.shape == (8, 8)
+    assert np.ptp(explanation.cam) > 0
+
+
+def test_a_contrast_is_that_of_means_over_the_own_pixels() -> None:
+    model, inputs = made("plain"), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    index = int(scores_in(model(inputs)).argmax(dim=1).flatten().mode().values)
+    other = (index + 1) % len(LABELS)
+
+    def lead(output: object) -> Tensor:
+        own = scores_in(output).argmax(dim=1)[0] == index
+        return (scores_in(output)[0, index][own] - scores_in(output)[0, other][own]).mean()[None]
+
+    witness = gradcam_witness(model, "encoder", inputs, lead)
+    torch.testing.assert_close(dense(model, against=other, target=index).cam(inputs).double(), witness)
+
+
+def test_classes_that_do_not_exclude_each_other_are_where_they_are_likely() -> None:
+    explainer = dense(Dense(wrap=torch.sigmoid).eval(), target="cat,dog")
+    answer = explainer.answer(pictures(1))
+    with explainer.task.listening():
+        logits = explainer.task.read(explainer.classifier.module(normalised(pictures(1)[0])))
+    assert answer.where is not None
+    assert torch.equal(answer.where, logits[:, 1:3] > 0)
+
+
+def test_one_score_for_every_pixel_is_that_of_one_class() -> None:
+    explanation = dense(Dense(nn.Conv2d(16, 1, 1)).eval(), labels=["road"])(PHOTO)
+    (road,) = explanation.classes
+    assert road.label == "road"
+    assert road.mask is not None
+    assert 0 < road.score == road.mask.mean() < 1
+
+
+def test_features_without_a_classifier_are_not_taken_for_classes() -> None:
+    with pytest.raises(LivecamError, match="from a model without its classifier"):
+        dense(made("plain").encoder, labels=None)
