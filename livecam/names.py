@@ -1,7 +1,7 @@
 """The names that a user can type: methods, views, file endings and so on. This module has no imports."""
 
 COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
-VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints")
+VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints", "timeline")
 BLENDS = ("evidence", "uniform")
 """How the heatmap is laid over the picture."""
 METHODS = (

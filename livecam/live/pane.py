@@ -23,6 +23,7 @@ from livecam.picture.media import Media, Orientation
 from livecam.picture.planes import planes
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style
 from livecam.render.caption import letter_size, render_line
+from livecam.render.timeline import Past
 from livecam.run.sidecars import described
 from livecam.system import cores
 
@@ -76,6 +77,7 @@ class Pane:
         self._has_told_slowness = False
         self._to_screen = ToScreen()
         self._render: Renderer | None = None
+        self._past = Past()
         self._bgr: np.ndarray | None = None  # the drawn picture as the screen shows it, without text
         self._bgr_size = 0, 0
 
@@ -88,7 +90,7 @@ class Pane:
     def draw(self, shown: Shown, style: Style) -> Drawn:
         """Draw a frame in a style, with the newest explanation."""
         if self._render is None or self.is_out_of_style(style):
-            self._render = Renderer(_PIXEL_FORMAT, style, largest_side=LARGEST_VIDEO_SIDE)
+            self._render = Renderer(_PIXEL_FORMAT, style, largest_side=LARGEST_VIDEO_SIDE, past=self._past)
         frame, explained = shown.frame, shown.explained
         with self.feed.ledger.stages["draw"].measure():
             explanation = self._follow(shown)

@@ -22,17 +22,20 @@ class Layout:
         panel_size: The size of a panel: the frame's, or made even where there are several panels, so that the next one
             begins on a whole pixel of the chroma.
         origins: The top left corner, (x, y), of each panel, in the reading order of the upright picture.
+        below: The top left corner and the size of what is drawn below a single panel; None if nothing is.
     """
 
     size: tuple[int, int]
     frame_size: tuple[int, int]
     panel_size: tuple[int, int]
     origins: tuple[tuple[int, int], ...]
+    below: tuple[tuple[int, int], tuple[int, int]] | None = None
 
     @property
     def is_filled(self) -> bool:
         """True if the panels leave no part of the picture free."""
-        return len(self.origins) * math.prod(self.panel_size) == math.prod(self.size)
+        below = math.prod(self.below[1]) if self.below else 0
+        return len(self.origins) * math.prod(self.panel_size) + below == math.prod(self.size)
 
 
 @functools.lru_cache(maxsize=64)
@@ -81,6 +84,32 @@ def lay_out(
     )
 
 
+@functools.lru_cache(maxsize=64)
+def lay_out_above(
+    share: float, width: int, height: int, orientation: Orientation, largest_side: int | None = None
+) -> Layout:
+    """Lay out a single panel above something that is as wide as it, and whose height is this share of the panel's.
+
+    The other arguments are as in `lay_out`, and the whole is scaled down to fit, too.
+    """
+    upright_width, upright_height = orientation.swap(width, height)
+    limit = largest_side or math.inf
+    scale = min(1.0, limit / _even(upright_width), limit / (_even(upright_height) + _rounded(share * upright_height)))
+    if scale < 1:
+        width, height = (max(int(side * scale / 2), 1) * 2 for side in (width, height))
+    panel_size = _even(width), _even(height)
+    across, down = orientation.swap(*panel_size)
+    below = _rounded(share * down)
+    flipped = orientation.flipped_y
+    return Layout(
+        size=orientation.swap(across, down + below),
+        frame_size=(width, height),
+        panel_size=panel_size,
+        origins=(orientation.swap(0, below if flipped else 0),),
+        below=(orientation.swap(0, 0 if flipped else down), orientation.swap(across, below)),
+    )
+
+
 def _corners(panels: int, columns: int, width: int, height: int) -> list[tuple[int, int]]:
     """Return the top left corner, (x, y), of each panel in the upright picture; a last row that is not full is centred.
 
@@ -98,3 +127,8 @@ def _corners(panels: int, columns: int, width: int, height: int) -> list[tuple[i
 
 def _even(side: int) -> int:
     return side + side % 2
+
+
+def _rounded(side: float) -> int:
+    """Round to an even number above 0."""
+    return max(round(side / 2), 1) * 2

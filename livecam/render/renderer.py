@@ -16,7 +16,8 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation
 from livecam.picture.planes import PLANAR, drawn_format, padded_size, planes
 from livecam.render.canvas import BLACK, Canvas
-from livecam.render.layout import lay_out
+from livecam.render.layout import Layout, lay_out, lay_out_above
+from livecam.render.timeline import SHARE, Past, draw_timeline
 from livecam.render.views import CONTOUR_HEAT, VIEWS, Style
 from livecam.system import cores
 
@@ -33,13 +34,17 @@ class Renderer:
         pixel_format: The format of the pictures that it returns, one of `livecam.picture.planes.PLANAR`.
         style: What is drawn.
         largest_side: The maximum width and height of a picture of several panels, in pixels.
+        past: What was drawn before, for views with a timeline; to go on from there.
     """
 
-    def __init__(self, pixel_format: str, style: Style, *, largest_side: int | None = None) -> None:
+    def __init__(
+        self, pixel_format: str, style: Style, *, largest_side: int | None = None, past: Past | None = None
+    ) -> None:
         self._pixel_format = pixel_format
         self._style = style
         self._view = VIEWS[style.view]
         self._largest_side = largest_side
+        self._past = past or Past()
         self._reformatter = VideoReformatter()
         self._told_of_contours = False
 
@@ -59,8 +64,8 @@ class Renderer:
         panels = self._view.panels_of(explanation)
         if self._style.contour:
             self._tell_of_contours(explanation)
-        layout = lay_out(
-            len(panels), picture.width, picture.height, frame.orientation, self._largest_side, self._style.columns
+        layout = _laid_out(
+            self._style, len(panels), picture.width, picture.height, frame.orientation, self._largest_side
         )
         converted = self._converted(picture, *layout.frame_size, color)
         drawn = self._blank(*layout.size, picture, color)
@@ -76,6 +81,12 @@ class Renderer:
             draw(canvas, explanation, one, self._style)
             canvas.settle()
             _repeat_edges(padded, ground)
+        if layout.below:
+            self._past.add(frame, explanation)
+            target = _crop(drawn_planes, *layout.below[0], *layout.below[1], PLANAR[self._pixel_format])
+            draw_timeline(
+                Canvas(target, target, self._pixel_format, color, frame.orientation), self._past, self._style.colormap
+            )
         return drawn
 
     def _tell_of_contours(self, explanation: Explanation) -> None:
@@ -131,7 +142,15 @@ def drawn_size(
         largest_side: The renderer's largest side.
     """
     panels = VIEWS[style.view].count(classes)
-    return lay_out(panels, width, height, orientation, largest_side, style.columns).size
+    return _laid_out(style, panels, width, height, orientation, largest_side).size
+
+
+def _laid_out(
+    style: Style, panels: int, width: int, height: int, orientation: Orientation, largest_side: int | None
+) -> Layout:
+    if VIEWS[style.view].has_timeline:
+        return lay_out_above(SHARE, width, height, orientation, largest_side)
+    return lay_out(panels, width, height, orientation, largest_side, style.columns)
 
 
 def _canvas(

@@ -160,11 +160,12 @@ class View:
     """The panels of a view, in reading order.
 
     `classes` says which classes of an explanation they show: only the "first"; "each", by repeating the panels for
-    every class; or "all" in one panel.
+    every class; or "all" in one panel. With `has_timeline`, the last seconds are drawn below (`render.timeline`).
     """
 
     panels: Sequence[Panel]
     classes: Literal["first", "each", "all"] = "first"
+    has_timeline: bool = False
 
     def panels_of(self, explanation: Explanation) -> list[tuple[Panel, ClassMap]]:
         """Return the panels for an explanation, each with the class that it shows."""
@@ -184,6 +185,7 @@ VIEWS = {
     "panels": View([titled("original", original), titled("map", heatmap), overlay]),
     "classes": View([overlay], classes="each"),
     "tints": View([tints], classes="all"),
+    "timeline": View([overlay], has_timeline=True),
 }
 """The views by name, which `livecam.names.VIEWS` lists for the command line."""
 

