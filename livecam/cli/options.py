@@ -287,6 +287,14 @@ EXPLANATION = Section(
             help="The classes to explain, each by its name or a word of it, by number, or by rank (top1, top2, ...); a "
             "group of them by its everyday name (dog, bird, car, ...), or as dog=151-268; may be repeated.",
         ),
+        Option(
+            ["--prompt", "prompts"],
+            type=Names(),
+            multiple=True,
+            metavar="TEXT",
+            help='What a model that compares pictures with words (clip:NAME) looks for, such as "a photo of a dog"; '
+            "repeat it for several.",
+        ),
         Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
         Option(
             ["--against"],
@@ -470,6 +478,7 @@ def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) ->
         **arguments,
         "model": model,
         "target": arguments["target"] or None,
+        "prompts": arguments["prompts"] or None,
         "preprocessing": preprocessing,
     }
 

@@ -91,7 +91,7 @@ class Classification:
         self._reading = find_reading(classifier, outputs, squashings)
         self._has_told_unlikely = False
         self._group_members: list[Tensor] = []
-        self._against = None if against is None else self._find(_single(against, classifier.labels))
+        self._against = None if against is None else self._find(single_target(against, classifier.labels))
         self._negative = negative
 
     def _find_scores(self, output: object) -> ScorePlace:
@@ -151,8 +151,8 @@ class Classification:
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
         logits = output.float()
-        shown = self._reading.shown(logits)
-        best = self.ranking(logits).topk(min(SHOWN_PREDICTIONS, self.classes), dim=1).indices
+        shown, ranking = self._shown(logits), self.ranking(logits)
+        best = ranking.topk(min(SHOWN_PREDICTIONS, ranking.shape[1]), dim=1).indices
         # Classes that exclude each other add up. Others may come together, so all that is known is the least: the most
         # probable of them.
         of_group = Tensor.sum if self._reading.scores == "softmax" else Tensor.amax
@@ -161,6 +161,10 @@ class Classification:
     def ranking(self, output: Tensor) -> Tensor:
         """Return the numbers (B, classes) by which classes are ranked, the highest first."""
         return output
+
+    def _shown(self, logits: Tensor) -> Tensor:
+        """Return the scores for logits, both (B, classes)."""
+        return self._reading.shown(logits)
 
     def where(self, output: Tensor, targets: Tensor) -> Tensor | None:
         """Return None: a class is that of the whole picture."""
@@ -189,10 +193,14 @@ class Classification:
             of_all = self._with_groups(logits, Tensor.logsumexp)
             value = against_similar_classes(logits, target) if method.against_similar else class_score(of_all, target)
             if self._against is not None:
-                value = value - of_all[:, self._against]
+                value = value - self._contrast(of_all)
             return -value if self._negative else value
 
         return objective
+
+    def _contrast(self, of_all: Tensor) -> Tensor:
+        """Return the logit that every class is contrasted with, (B,)."""
+        return of_all[:, self._against]
 
     @property
     def note(self) -> str:
@@ -209,7 +217,7 @@ class Classification:
         """The unit of the scores, None for probabilities, as in `Explanation.unit`."""
         return self._classifier.unit if self._reading.scores == "raw" else None
 
-    def report(self) -> dict[str, str]:
+    def report(self) -> dict[str, Any]:
         """Return what the scores are, as plain data: `scores`, and the `unit` of numbers if there is one."""
         return {"scores": self._reading.scores, **({"unit": self.unit} if self.unit else {})}
 
@@ -258,7 +266,8 @@ class Classification:
             )
 
 
-def _single(against: Target, labels: Sequence[str] | None) -> Wanted:
+def single_target(against: Target, labels: Sequence[str] | None) -> Wanted:
+    """Return the one class or group that a target means. Raises ModelError if there are several."""
     wanted = parse_target(against, labels=labels)
     if len(wanted) != 1:
         raise ModelError(f"against is one class or group, not {len(wanted)}; for several, make a group: name=NUMBERS")
@@ -291,6 +300,8 @@ class ClassSelection:
         named: The names of the classes that were not chosen by rank.
     """
 
+    inputs: tuple[Tensor, ...] = ()
+
     def __init__(
         self,
         task: Classification,
@@ -306,6 +317,10 @@ class ClassSelection:
         self._task = task
         self._method = method
         self._fixed, self._ranked, self._places, self._named = fixed, ranked, places, named
+
+    def becomes(self, other: object) -> bool:
+        """Return False: the numbers of the classes are constants of the program."""
+        return False
 
     def __call__(self, output: Tensor) -> Tensor:
         """Return the classes to explain, (B, K) int64."""

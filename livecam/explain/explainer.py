@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import Any, Self
@@ -26,11 +27,14 @@ from livecam.explain.methods import Method, check_askable, find_method
 from livecam.explain.preprocess import Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
+from livecam.explain.task import Selection
 from livecam.explain.wording import layers_title, way_of
+from livecam.explain.words import Words
 from livecam.explanation import Explanation
-from livecam.models.classifier import Preprocessing, rescored
+from livecam.models.classifier import Classifier, Preprocessing, rescored
 from livecam.models.labels import Labels
 from livecam.models.loading import classifier_of
+from livecam.models.prompts import prompted
 from livecam.models.survey.layers import LayerChoice, TargetLayer
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
@@ -65,6 +69,8 @@ class Explainer:
         negative: Show what speaks against the class.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
+        prompts: What a model that compares pictures with words looks for, at most `livecam.models.prompts.MOST_PROMPTS`
+            texts. They are its classes: `target`, `top` and `against` name them.
         labels: The names of the classes: a file, a sequence, or a mapping of numbers to names or of names to numbers.
         scores: How the outputs of the model become the scores that are shown, as in
             `livecam.models.classifier.Classifier`. "auto" leaves that to the model.
@@ -94,6 +100,8 @@ class Explainer:
     _sibling: Explainer | None = None
     """For functions that were asked for one call."""
     _has_told_limits = False
+    _aimed: tuple[Any, ...] = ()
+    _selection: Selection
 
     # Tensors made in a caller's inference mode could never be differentiated.
     @torch.inference_mode(False)
@@ -113,6 +121,7 @@ class Explainer:
         scale: float | str = "auto",
         weights: str = "default",
         labels: Labels | None = None,
+        prompts: str | Sequence[str] | None = None,
         scores: str = "auto",
         unit: str | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
@@ -123,12 +132,18 @@ class Explainer:
         on_forwards: OnForwards | None = None,
     ) -> None:
         if functions := functions_in(target):
-            check_unused(against=against is not None, labels=labels is not None, scores=scores != "auto")
+            check_unused(
+                against=against is not None,
+                labels=labels is not None,
+                prompts=prompts is not None,
+                scores=scores != "auto",
+            )
         self._turn = threading.RLock()  # the hooks in the model hold one batch at a time
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
-        self.classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
+        classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
+        self.classifier = classifier if functions else prompted(classifier, prompts)
         self.own_targets = self._parsed(range(len(functions)) if functions else target, top)
         check_askable(find_method(method), self.own_targets, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
@@ -165,14 +180,17 @@ class Explainer:
                 "as NumPy does; --method scorecam, ablationcam, eigencam and fem need none"
             )
         layers = self._find(layer, found)
-        self.method, self._method, self._selection = method, found, selection
+        is_same_program = (method, layer) == self._aimed[:2] and self._selection.becomes(selection)
+        self.method, self._method = method, found
         self.explained_classes = selection.shown
         self._sibling = None
-        self._aimed = method, layer, wanted
+        self._aimed = method, layer, wanted, self.prompts
         self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
         self.layer_title = self._title(layers)
         self._way = way_of(found, "" if layer is None else self.layer_title)
-        self._runtime.aim(selection, layers, found)
+        if not is_same_program:
+            self._selection = selection
+            self._runtime.aim(selection, layers, found)
 
     def _find(self, layer: LayerChoice, method: Method) -> Sequence[Sequence[TargetLayer]]:
         """Find the layers that a method explains for a choice. Raises ModelError."""
@@ -216,21 +234,45 @@ class Explainer:
 
     @torch.inference_mode(False)
     def change(
-        self, method: str, layer: LayerChoice = None, target: Target | None = None, top: int | None = None
+        self,
+        method: str,
+        layer: LayerChoice = None,
+        target: Target | None = None,
+        top: int | None = None,
+        prompts: str | Sequence[str] | None = None,
     ) -> None:
-        """Switch to another method, layer or target with the same model.
+        """Switch to another method, layer, target or prompts with the same model.
 
         The arguments are those of a new explainer, except that without target and top the original ones are restored,
-        and that the target of an explainer of functions is a name or number of these. If anything changes, the
-        explainer runs eagerly until `expect` is called. Raises ModelError if an argument is invalid; then nothing
+        without prompts those in force stay, and that the target of an explainer of functions is a name or number of
+        these. If method, layer, or the number of targets changes, or a class, the explainer runs eagerly until `expect`
+        is called; other prompts need no other program. Raises ModelError if an argument is invalid; then nothing
         changes.
         """
         if functions_in(target):
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
-        with self._turn:
+        with self._turn, self._compared_with(prompts):
             wanted = self.own_targets if target is top is None else self._parsed(target, top)
-            if (method, layer, wanted) != self._aimed:
+            if (method, layer, wanted, self.prompts) != self._aimed:
                 self._aim(method, layer, wanted)
+
+    @contextmanager
+    def _compared_with(self, prompts: str | Sequence[str] | None) -> Iterator[None]:
+        """Take other prompts, unless they are None, and those before again if the block fails. Raises ModelError."""
+        before = self.classifier
+        if prompts is not None:
+            self._take_prompts(prompted(before, prompts))
+        try:
+            yield
+        except BaseException:
+            self._take_prompts(before)
+            raise
+
+    def _take_prompts(self, classifier: Classifier) -> None:
+        if isinstance(self.task, Words) and classifier.labels and classifier.labels != self.prompts:
+            with self._runtime.engine.eager.suspended():
+                self.task.take(classifier.labels)
+            self.classifier = classifier
 
     @torch.inference_mode(False)
     def explain(
@@ -268,6 +310,11 @@ class Explainer:
     def title_of(self, layer: LayerChoice) -> str:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
         return self._title(self._find(layer, self._method))
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts in force; empty for a model with classes of its own."""
+        return self.classifier.labels or () if isinstance(self.task, Words) else ()
 
     @property
     def explains_best(self) -> bool:

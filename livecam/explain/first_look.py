@@ -17,6 +17,7 @@ from livecam.explain.program import Normalisation
 from livecam.explain.segmentation import Segmentation
 from livecam.explain.tap import frozen
 from livecam.explain.targets import ScoreFunction, Target
+from livecam.explain.words import Words
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import find_maps
 from livecam.models.problems import input_errors
@@ -28,7 +29,11 @@ from livecam.models.survey.recording import record
 log = logging.getLogger(__name__)
 
 
-TASKS: Mapping[str, Callable[..., Classification]] = {"classes": Classification, "masks": Segmentation}
+TASKS: Mapping[str, Callable[..., Classification]] = {
+    "classes": Classification,
+    "masks": Segmentation,
+    "words": Words,
+}
 """The task for each kind of model, as `livecam.names.TASKS` lists them."""
 
 

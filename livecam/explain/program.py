@@ -62,7 +62,7 @@ class CamProgram:
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """Tensors that it reads at each call beside the pictures."""
-        return self._task.inputs
+        return *self._task.inputs, *self._selection.inputs
 
     @contextmanager
     def prepared(self) -> Iterator[None]:

@@ -31,6 +31,16 @@ class Selection(Protocol):
     def objective(self) -> Objective:
         """The score of a target that the method explains."""
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that it reads at each call and that may change during a run, as in `Task`."""
+
+    def becomes(self, other: Selection) -> bool:
+        """Select from now on what `other` selects, in the same compiled program; return False if that cannot be done.
+
+        The other selection is of the same task and method.
+        """
+
     def __call__(self, output: Tensor) -> Tensor:
         """Return the targets to explain, (B, K) int64, for a model's output."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from livecam.errors import ModelError
 from livecam.names import SCORES
@@ -90,6 +90,24 @@ class Preprocessing:
         return replace(self, mean=(fmean(self.mean),), std=(fmean(self.std),))
 
 
+class TextEncoder(Protocol):
+    """Encodes texts, with which a model compares pictures.
+
+    The logit of a text is its cosine similarity to the picture times `scale`, plus `bias`.
+    """
+
+    @property
+    def scale(self) -> float:
+        """The factor of the similarity."""
+
+    @property
+    def bias(self) -> float | None:
+        """None if the softmax over several texts makes scores of the logits; else the sigmoid of each does."""
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        """Return an embedding for each text, (N, dimensions), of length 1, on the model's device."""
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A model that can be explained.
@@ -105,6 +123,8 @@ class Classifier:
             probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
         task: What its outputs mean, one of `livecam.names.TASKS`, or "auto" to tell by their form.
+        encoder: The text encoder of a model of the task "words"; its `module` returns the embeddings of pictures, (B,
+            dimensions), by themselves or as "image_features" of a mapping, and `labels` are the prompts.
         limits: What it does not know, told once where it is used on other sources than `demo:`; empty for nothing.
 
     Raises:
@@ -118,6 +138,7 @@ class Classifier:
     scores: str = "auto"
     unit: str = ""
     task: str = "auto"
+    encoder: TextEncoder | None = None
     limits: str = ""
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ TIMM = "timm:"
 """The prefix to the name that a model has in timm."""
 HUGGING_FACE = "hf:"
 """The prefix to the name of a repository on the hub, ORGANISATION/NAME, or to the path of a folder."""
+CLIP = "clip:"
+"""The prefix to the name that an architecture has in open_clip; published weights follow it after a slash."""
 FILE_ENDINGS = (
     *(".pt2", ".pt", ".pth", ".ckpt", ".bin", ".torchscript"),
     *(".onnx", ".safetensors", ".h5", ".keras", ".tflite", ".engine"),
@@ -35,6 +37,10 @@ def check_name(name: str) -> None:
     if name.startswith(TIMM):
         architectures = [TIMM + each for each in architectures_of_timm()]
         if architectures and name.partition(".")[0] not in architectures:
+            raise unknown_model(name, architectures)
+    elif name.startswith(CLIP):
+        architectures = [CLIP + each for each in architectures_of_clip()]
+        if architectures and name.partition("/")[0] not in architectures:
             raise unknown_model(name, architectures)
     elif not is_file_or_code(name) and name not in (names := (SHAPES, IMAGENET, *facts())):
         raise _unknown_plain_name(name, names)
@@ -60,6 +66,15 @@ def architectures_of_timm() -> tuple[str, ...]:
     return tuple(
         name for source in sources for name in re.findall(r"^@register_model\ndef (\w+)", source, re.MULTILINE)
     )
+
+
+@functools.cache
+def architectures_of_clip() -> tuple[str, ...]:
+    """Return the names of all architectures of open_clip, by its files; none if it is not installed."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        return ()
+    return tuple(sorted(file.stem for file in Path(spec.origin).parent.glob("model_configs/*.json")))
 
 
 def unknown_model(name: str, names: tuple[str, ...] | list[str]) -> ModelError:

@@ -18,6 +18,7 @@ from livecam.models import (
     files,
     huggingface,
     modules,
+    open_clip,
     shapes,
     timm_models,
     torchvision_models,
@@ -54,6 +55,7 @@ FAMILIES: tuple[Family, ...] = (
     efficientnet_lite,
     timm_models,
     huggingface,
+    open_clip,
     files,
     callables,
     torchvision_models,
@@ -67,7 +69,8 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
     Args:
         name: "shapes", which ships with livecam; "efficientnet_lite0", with the extra imagenet; the name of any
             classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of an
-            image classifier of transformers, with the extra hf; the path of a program of `torch.export` or of
+            image classifier of transformers, with the extra hf; "clip:NAME" or "clip:NAME/WEIGHTS" of open_clip, with
+            the extra clip; the path of a program of `torch.export` or of
             TorchScript, which runs like any code; or "package.module:callable". The last is imported, also from the
             current folder, and called without arguments; it must return, or be, a `torch.nn.Module`, a
             `torch.export.ExportedProgram` or a `Classifier`.
