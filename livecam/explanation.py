@@ -101,6 +101,9 @@ class Explanation:
             class take.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
+        clip_frames: The indices of the first and the last frame of the clip that the model saw; None if it saw a
+            picture alone.
+        cell_frames: Those of the first and the last frame that the maps are of, which show one time cell of the clip.
         age_frames: 0 if the model saw this frame. Otherwise everything comes from the frame this many earlier, and the
             maps were moved along with the picture by optical flow (`livecam.explain.motion`).
         age_seconds: The age in seconds, by the frames' timestamps; None if they have none.
@@ -115,6 +118,8 @@ class Explanation:
     are_shares: bool = False
     region: Region = Region()
     frame_index: int = 0
+    clip_frames: tuple[int, int] | None = None
+    cell_frames: tuple[int, int] | None = None
     age_frames: int = 0
     age_seconds: float | None = 0.0
     explained_seconds: float = field(default_factory=time.perf_counter)

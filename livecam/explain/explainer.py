@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from livecam.errors import ModelError
+from livecam.explain import clips
 from livecam.explain.answer import Answer
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.first_look import look_at
@@ -24,7 +25,7 @@ from livecam.explain.forward import OnForwards
 from livecam.explain.functions import check_unused, functions_in
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import Method, check_askable, find_method
-from livecam.explain.preprocess import Preprocessor, check_inputs
+from livecam.explain.preprocess import Prepared, Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
 from livecam.explain.task import Selection
@@ -291,7 +292,8 @@ class Explainer:
             uploaded: The planes of each frame on the device, None for a frame that was not uploaded.
             heat: Convert each map to heat by itself. False leaves the heatmaps at 0, for `Steadiness` to fill.
         """
-        frames = [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
+        clips.check_takes(self.classifier, clips=False)
+        frames = _frames(images)
         if not frames:
             return []
         with self._turn:
@@ -306,6 +308,59 @@ class Explainer:
                 for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
             ]
             return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+
+    @property
+    def clip_frames(self) -> int:
+        """The number of frames that the model takes at once: 1 if it explains pictures, more if it explains clips."""
+        return self.classifier.preprocessing.frames
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """The rate at which the model takes the frames of a video; None: every frame."""
+        return self.classifier.preprocessing.frames_per_second
+
+    def prepared(
+        self, images: Sequence[np.ndarray | Frame], uploaded: Sequence[DevicePlanes | None] | None = None
+    ) -> list[Prepared]:
+        """Scale frames to the size of the model's input, for `explain_clips`; arguments as in `explain`."""
+        frames = _frames(images)
+        if not frames:
+            return []
+        with self._turn:
+            batch, regions = self._preprocess.batch(frames, uploaded)
+            images = batch.clone().unbind()
+        return [
+            Prepared(image, region, frame.index) for image, region, frame in zip(images, regions, frames, strict=True)
+        ]
+
+    @torch.inference_mode(False)
+    def explain_clips(
+        self, given: Sequence[Sequence[Prepared]], *, target: Target | None = None, heat: bool = True
+    ) -> list[list[Explanation]]:
+        """Explain several clips in one batch.
+
+        Args:
+            given: Clips of `clip_frames` frames, the first of which is the oldest.
+            target: As in `explain`, and so is `heat`.
+
+        Returns:
+            For each clip the explanation of each of its time cells, the oldest first. Their heat has one scale.
+        """
+        if not given:
+            return []
+        with self._turn:
+            if functions := functions_in(target):
+                with self._runtime.engine.eager.suspended():
+                    return self._asked(functions).explain_clips(given, heat=heat)
+            batch = clips.batch_of(given, self.classifier)
+            asked = None if target is None else self.task.selection(self._parsed(target), self._method)
+            selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
+            explained = [
+                selection.explanation(of_clip, region=last.region, frame_index=last.frame_index, way=self._way)
+                for (*_, last), of_clip in zip(given, answer.by_picture(), strict=True)
+            ]
+            explained = list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+            return [clips.cells_of(each, clip) for each, clip in zip(explained, given, strict=True)]
 
     def title_of(self, layer: LayerChoice) -> str:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
@@ -343,11 +398,15 @@ class Explainer:
     def warm_up(self, height: int, width: int, *, batch: int = 1) -> None:
         """Explain blank pictures of this size and drop the result: the first run takes longer than those after it."""
         blank = Frame.from_rgb(np.zeros((height, width, 3), np.uint8))
-        self._runtime.answer(self._preprocess.batch([blank] * batch)[0])
+        image = self._preprocess.batch([blank])[0]
+        self._runtime.answer(image.expand(batch, *self.classifier.preprocessing.picture_shape).contiguous())
 
     @torch.inference_mode(False)
     def answer(self, images: Tensor) -> Answer:
-        """Explain the model's 8-bit inputs, (B, h, w, channels) uint8, and return maps and scores on the CPU."""
+        """Explain the model's 8-bit inputs, (B, h, w, channels) uint8, and return maps and scores on the CPU.
+
+        A model of clips takes (B, frames, h, w, channels), and its maps are (B, K, t, h, w) with t time cells.
+        """
         return self._runtime.answer(images)
 
     @torch.inference_mode(False)
@@ -393,8 +452,11 @@ class Explainer:
     def cam(self, batch: Tensor, target: Target | None = None) -> Tensor:
         """Return the signed maps of preprocessed inputs on the layer's own grid, (B, h', w') float32.
 
+        Those of clips are (B, t, h', w') with t time cells, the earliest first.
+
         Args:
-            batch: Floats, (B, channels, h, w), normalised as the model was trained with.
+            batch: Floats, (B, channels, h, w), normalised as the model was trained with; clips as the model takes them,
+                (B, channels, frames, h, w), or of transformers (B, frames, channels, h, w).
             target: One class or function for all pictures, or a sequence with one for each; None is the explainer's own
                 first.
 
@@ -415,6 +477,10 @@ class Explainer:
             program = self._runtime.engine.eager.program
             with self:
                 return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()
+
+
+def _frames(images: Sequence[np.ndarray | Frame]) -> list[Frame]:
+    return [image if isinstance(image, Frame) else Frame.from_rgb(image) for image in images]
 
 
 def maker_of(

@@ -83,7 +83,7 @@ def look_at(
     module = classifier.module
     with frozen(module), input_errors(classifier), side_effects(module, device) as effects:
         for picture in pictures_to_survey(classifier.preprocessing):
-            recording = record(module, normalisation(occluded(picture).to(device)))
+            recording = record(module, normalisation(occluded(picture).to(device)), classifier.preprocessing.extent)
             task = (
                 Functions(functions, classifier, recording, device, negative)
                 if functions

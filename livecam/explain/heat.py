@@ -74,7 +74,7 @@ class Heat:
         return dataclasses.replace(one, **self(one.cam)._asdict())
 
     def __call__(self, cam: np.ndarray) -> Heated:
-        """Return the heat of a signed map, (h, w) float32."""
+        """Return the heat of a signed map, (h, w) float32, or of the time cells of a clip, (t, h, w), on one scale."""
         cam = self.smoothed(cam)
         return self.scaled(cam, float(cam.max()))
 
@@ -82,6 +82,8 @@ class Heat:
         """Return the map, blurred if `smooth` is set."""
         if not self._options.smooth:
             return cam
+        if cam.ndim == 3:
+            return np.stack([self.smoothed(cell) for cell in cam])
         return cv2.GaussianBlur(cam, (0, 0), self._options.smooth, borderType=cv2.BORDER_REPLICATE)
 
     def scaled(self, cam: np.ndarray, strongest: float) -> Heated:
@@ -109,7 +111,7 @@ def _otsu(evidence: np.ndarray) -> float:
     if peak <= 0:
         return 0.0
     levels = np.round(evidence / peak * 255).astype(np.uint8)
-    level, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    level, _ = cv2.threshold(levels.reshape(-1, levels.shape[-1]), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return (level + 0.5) / 255 * peak  # values that round to the level count as weak
 
 

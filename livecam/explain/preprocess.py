@@ -37,6 +37,20 @@ class _Kind(NamedTuple):
     shapes: tuple[tuple[int, int], ...]
 
 
+class Prepared(NamedTuple):
+    """A frame that is ready for the model, as it is kept until its clip is complete.
+
+    Attributes:
+        image: The input, (h, w, channels) uint8, in memory of its own.
+        region: The region of the upright picture that it shows.
+        frame_index: The index of the frame.
+    """
+
+    image: Tensor
+    region: Region
+    frame_index: int
+
+
 class Preprocessor:
     """Converts frames to inputs of one size. Not thread-safe, because it reuses its scaler.
 
@@ -161,29 +175,36 @@ class Preprocessor:
 
 
 def noise(preprocessing: Preprocessing, count: int = 1) -> Tensor:
-    """Return noise in the shape of inputs, (count, h, w, channels) uint8, the same each time."""
-    shape = (count, *preprocessing.size, preprocessing.channels)
+    """Return noise in the shape of inputs, (count, h, w, channels) uint8 or of clips, the same each time."""
+    shape = (count, *preprocessing.picture_shape)
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).byte()
 
 
 def pictures_to_survey(preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """Yield different pictures, (h, w, channels) uint8, the same each time: soft blobs, a drawn scene, and noise."""
-    height, width = preprocessing.size
+    """Yield different pictures, (h, w, channels) uint8, the same each time: soft blobs, a drawn scene, and noise.
+
+    For a model of clips they are clips, (frames, h, w, channels): the blobs stand still, the scene moves.
+    """
+    frames, height, width = preprocessing.extent
     random = torch.Generator().manual_seed(0)
     blobs = torch.rand(1, preprocessing.channels, -(-height // 8), -(-width // 8), generator=random)
     smooth = functional.interpolate(255 * blobs, (height, width), mode="bicubic")
-    yield smooth[0].clamp(0, 255).byte().permute(1, 2, 0).contiguous()
-    scene = torch.from_numpy(Scene(0, shapes=2, width=width, height=height).render(1.0))
-    yield scene if preprocessing.channels == 3 else scene[..., 1:2]
+    still = smooth[0].clamp(0, 255).byte().permute(1, 2, 0)
+    yield still.expand(preprocessing.picture_shape).contiguous()
+    scene = Scene(0, shapes=2, width=width, height=height)
+    drawn = torch.stack([torch.from_numpy(scene.render(1 + number / frames)) for number in range(frames)])
+    yield (drawn if preprocessing.channels == 3 else drawn[..., 1:2]).reshape(preprocessing.picture_shape)
     yield noise(preprocessing)[0]
 
 
 def check_inputs(batch: Tensor, preprocessing: Preprocessing) -> None:
-    """Raise ModelError unless these are preprocessed inputs, floats (B, channels, height, width)."""
-    channels = preprocessing.channels
-    if not isinstance(batch, Tensor) or batch.ndim != 4 or batch.shape[1] != channels or not batch.is_floating_point():
+    """Raise ModelError unless these are preprocessed inputs, floats (B, channels, height, width), or clips of these."""
+    axes = preprocessing.input_shape[:-2]
+    is_batch = isinstance(batch, Tensor) and batch.ndim == len(axes) + 3 and batch.shape[1:-2] == axes
+    if not is_batch or not batch.is_floating_point():
         what = f"{batch.dtype} {tuple(batch.shape)}" if isinstance(batch, Tensor) else type(batch).__name__
-        raise ModelError(f"inputs are a float tensor (B, {channels}, height, width), preprocessed, not {what}")
+        sides = ", ".join(map(str, axes))
+        raise ModelError(f"inputs are a float tensor (B, {sides}, height, width), preprocessed, not {what}")
 
 
 def _scaled_rgb(picture: av.VideoFrame, width: int, height: int, interpolation: str) -> np.ndarray:

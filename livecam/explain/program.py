@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import chain, islice
@@ -23,6 +24,8 @@ from livecam.models.survey.layers import TargetLayer
 
 class CamProgram:
     """Explains pictures (B, h, w, channels) uint8 on the device, in one precision. Not thread-safe.
+
+    If the model takes clips, they are (B, frames, h, w, channels), and maps are (B, K, t, h, w) with t time cells.
 
     Args:
         classifier: The model, on the device.
@@ -52,6 +55,7 @@ class CamProgram:
     ) -> None:
         self.dtype = dtype
         self._name, self._module = classifier.name, classifier.module
+        self._takes_clips = classifier.preprocessing.frames > 1
         self._normalisation = Normalisation(classifier.preprocessing, device, dtype)
         self._task, self._selection = task, selection
         self._streams_of_layers, self._method = layers, method
@@ -98,7 +102,8 @@ class CamProgram:
             output = self.run(inputs)
         targets = select(output)
         if method is None:
-            return output.new_empty(len(inputs), 0, 1, 1), targets[:, :0], output
+            sides = (1, 1, 1) if self._takes_clips else (1, 1)
+            return output.new_empty(len(inputs), 0, *sides), targets[:, :0], output
         passed = ForwardPass(
             run=self.run,
             layers=self._streams,
@@ -109,27 +114,43 @@ class CamProgram:
             objective=self._selection.objective,
             on_forwards=self._on_forwards,
         )
-        of_streams = iter(method.maps(passed))
+        of_streams = map(self._unstacked, method.maps(passed), self._streams)
         maps = [_added(list(islice(of_streams, len(streams)))) for streams in self._streams_of_layers]
         return _fused(maps), targets, output.detach()
 
+    def _unstacked(self, maps: Tensor, stream: TargetLayer) -> Tensor:
+        """Return the maps of a layer with the time cells of a clip on an axis of their own."""
+        return maps.unflatten(2, stream.grid.size[:2]) if self._takes_clips else maps
+
 
 class Normalisation:
-    """Normalises pictures (B, h, w, channels) uint8 to inputs (B, channels, h, w), as the model was trained."""
+    """Normalises pictures (B, h, w, channels) uint8 to inputs (B, channels, h, w), as the model was trained.
+
+    It normalises clips (B, frames, h, w, channels) to (B, channels, frames, h, w), or with the frames first.
+    """
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
-        mean = torch.tensor(preprocessing.mean, device=device).view(-1, 1, 1)
-        std = torch.tensor(preprocessing.std, device=device).view(-1, 1, 1)
+        self._axes = _axes_of_inputs(preprocessing)
+        sides = [-1 if axis == len(self._axes) - 1 else 1 for axis in self._axes]
+        mean = torch.tensor(preprocessing.mean, device=device).view(sides)
+        std = torch.tensor(preprocessing.std, device=device).view(sides)
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._dtype, self._bgr = dtype, preprocessing.bgr
 
     def __call__(self, images: Tensor) -> Tensor:
-        images = images.flip(3) if self._bgr else images
-        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self._dtype)
+        images = images.flip(-1) if self._bgr else images
+        return images.permute(self._axes).float().mul_(self._scale).add_(self._shift).to(self._dtype)
+
+
+def _axes_of_inputs(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """Return which axes of pictures or clips with the channels last those of the inputs are."""
+    if preprocessing.frames == 1:
+        return 0, 3, 1, 2
+    return (0, 1, 4, 2, 3) if preprocessing.frames_first else (0, 4, 1, 2, 3)
 
 
 def _added(maps: Sequence[Tensor]) -> Tensor:
-    """Return the sum of the maps (B, K, h, w) of parallel streams, on the finest of their grids.
+    """Return the sum of the maps (B, K, [t,] h, w) of parallel streams, on the finest of their grids.
 
     It is the map of what the network joins them to, by addition or concatenation. The evidence of a cell is spread over
     the finer cells in its place.
@@ -141,17 +162,19 @@ def _added(maps: Sequence[Tensor]) -> Tensor:
 
 
 def _fused(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of the maps (B, K, h, w) of several layers, on the finest of their grids.
+    """Return the mean of the maps (B, K, [t,] h, w) of several layers, on the finest of their grids.
 
     Each is divided by its largest absolute value first: their units differ by orders of magnitude from layer to layer.
     """
     if len(maps) == 1:
         return maps[0]
-    largest = [of_layer.abs().amax(dim=(2, 3), keepdim=True) for of_layer in maps]
+    cells = tuple(range(2, maps[0].ndim))
+    largest = [of_layer.abs().amax(dim=cells, keepdim=True) for of_layer in maps]
     scaled = [torch.where(most > 0, of_layer / most, 0) for of_layer, most in zip(maps, largest, strict=True)]
     return torch.stack(_on_finest_grid(scaled)).mean(dim=0)
 
 
 def _on_finest_grid(maps: Sequence[Tensor]) -> list[Tensor]:
-    size = max((each.shape[2:] for each in maps), key=lambda shape: shape[0] * shape[1])
-    return [functional.interpolate(each, size, mode="bilinear") for each in maps]
+    size = max((each.shape[2:] for each in maps), key=math.prod)
+    mode = "trilinear" if len(size) == 3 else "bilinear"
+    return [functional.interpolate(each, size, mode=mode) for each in maps]

@@ -19,7 +19,7 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes the input of a model.
+    """How a picture, or a clip of several frames, becomes the input of a model.
 
     Args:
         size: (height, width) of the input in pixels.
@@ -31,10 +31,14 @@ class Preprocessing:
         bgr: True if the channels of the input, and so `mean` and `std`, are blue, green and red.
         floors_crop: True if half a pixel beside the crop is rounded down, as transformers does, and not to an even
             number, as torchvision does.
+        frames: The number of frames in a clip; 1 for a model of pictures.
+        frames_per_second: The rate of the frames that the model was trained with; None takes every frame of a video.
+        frames_first: True for clips as (B, frames, channels, h, w), as transformers has them, rather than
+            (B, channels, frames, h, w).
 
     Raises:
-        ModelError: `mean` and `std` do not both have one or three numbers from 0 to 1, a deviation is 0, or there is no
-            such `interpolation`.
+        ModelError: `mean` and `std` do not both have one or three numbers from 0 to 1, a deviation is 0, there is no
+            such `interpolation`, or `frames` or `frames_per_second` is not above 0.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -44,6 +48,9 @@ class Preprocessing:
     interpolation: str = "bilinear"
     bgr: bool = False
     floors_crop: bool = False
+    frames: int = 1
+    frames_per_second: float | None = None
+    frames_first: bool = False
 
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
@@ -56,11 +63,33 @@ class Preprocessing:
             )
         if self.interpolation not in INTERPOLATIONS:
             raise ModelError(f"an interpolation is {' or '.join(INTERPOLATIONS)}, not {self.interpolation!r}")
+        if not (isinstance(self.frames, int) and self.frames > 0):
+            raise ModelError(f"a clip has a whole number of frames, at least 2, not {self.frames!r}")
+        if self.frames_per_second is not None and not self.frames_per_second > 0:
+            raise ModelError(f"frames_per_second is above 0, or None for every frame, not {self.frames_per_second!r}")
 
     @property
     def channels(self) -> int:
         """The number of channels: 3 for colour, 1 for grey."""
         return len(self.mean)
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """The number of frames, which is 1 for pictures, and the height and width of the input in pixels."""
+        return (self.frames, *self.size)
+
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """The shape of the 8-bit input: (h, w, channels), or (frames, h, w, channels) of a clip."""
+        return (*((self.frames,) if self.frames > 1 else ()), *self.size, self.channels)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of the model's input for one picture or clip, without the axis of the batch."""
+        if self.frames == 1:
+            return (self.channels, *self.size)
+        first = (self.frames, self.channels) if self.frames_first else (self.channels, self.frames)
+        return (*first, *self.size)
 
     def changed(self, changes: Mapping[str, Any]) -> Preprocessing:
         """Return it with some of its fields changed.
@@ -71,7 +100,7 @@ class Preprocessing:
             ModelError: A field does not exist, or has a wrong value.
         """
         if unknown := changes.keys() - {field.name for field in fields(self)}:
-            raise ModelError(f"a preprocessing has size, resize, mean and std, not {min(unknown)!r}")
+            raise ModelError(f"a preprocessing has size, resize, mean, std and frames, not {min(unknown)!r}")
         height, width = changes.get("size", self.size)
         resize: int | tuple[int, int]
         if isinstance(self.resize, int):
@@ -115,6 +144,7 @@ class Classifier:
     Args:
         name: Its name in messages and reports.
         module: The model: from (B, channels, height, width) float32 to (B, classes) logits, or to what contains them.
+            Of clips, as `Preprocessing` says, from (B, channels, frames, height, width).
         labels: The names of the classes in the order of the logits; None if unknown.
         preprocessing: How pictures become its input.
         scores: How its outputs become the scores that are shown, one of `livecam.names.SCORES`: "softmax" for logits of
@@ -162,5 +192,10 @@ def rescored(classifier: Classifier, scores: str, unit: str | None) -> Classifie
 
 def input_channels(module: nn.Module) -> int:
     """Return the number of channels that the first convolution takes, 3 if there is none."""
-    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    first = first_convolution(module)
     return first.in_channels if first is not None else 3
+
+
+def first_convolution(module: nn.Module) -> nn.Conv2d | nn.Conv3d | None:
+    """Return the first convolution over pictures or clips in the order of the modules, None if there is none."""
+    return next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)

@@ -45,7 +45,7 @@ def ready(classifier: Classifier) -> Classifier:
     if lazy:
         log.warning("%s never ran, so the weights of its lazy layers are random: %s", classifier.name, lazy[0])
         with input_errors(classifier), torch.no_grad():
-            module(random_input(module, preprocessing.channels, preprocessing.size))
+            module(random_input(module, preprocessing.input_shape))
     if any(each.is_inference() for each in module.parameters()):
         raise ModelError(
             f"{classifier.name} was made in inference mode, whose tensors have no gradients; "
@@ -71,7 +71,7 @@ def calibrated(classifier: Classifier) -> Classifier:
     preprocessing = classifier.preprocessing
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad(), input_errors(classifier):
-        classifier.module(torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise))
+        classifier.module(torch.randn(2, *preprocessing.input_shape, generator=noise))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     classifier.module.train(training)

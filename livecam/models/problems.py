@@ -8,19 +8,21 @@ import time
 import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from livecam.errors import LivecamError, ModelError, in_one_line, is_out_of_memory, some_of
-from livecam.models.classifier import Classifier
+from livecam.models.classifier import Classifier, Preprocessing, first_convolution
 from livecam.models.trial import failure_on, runs_on
 
 COLOURS = {1: "grey", 3: "colour"}
 _MEANS = {1: "mean=(0.5,), std=(0.5,)", 3: "mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)"}
 USUAL_SIDES = (224, 32, 64, 256, 28, 128, 96, 299, 384, 512, 160, 192, 240, 288, 320, 448, 48, 100, 112, 150, 200, 300)
 """Sides in pixels of the inputs that models are usually made for, the likeliest first."""
+_USUAL_FRAMES = (16, 8, 32, 4, 12, 24, 10, 20, 64)
 
 _TRIAL_SECONDS = 5.0
 _SHAPE_WORDS = r"shape|size|dimension|\bview|broadcast|match|divisible|patch|out of (range|bounds)|channels"
@@ -77,10 +79,10 @@ def why_no_layers(model: nn.Module, calls: Collection[str]) -> str:
 
 
 def _problem(classifier: Classifier, exc: Exception) -> str:
-    for cause in (_arguments, _devices, _precisions, _batch, _channels, _size):
+    for cause in (_arguments, _devices, _precisions, _batch, _clips, _channels, _size):
         if problem := cause(classifier, exc):
             return f"{classifier.name} {problem}"
-    return f"{classifier.name} fails on an input of {_input(classifier)}: {_raised(exc)}{_advice(classifier, exc)}"
+    return f"{classifier.name} fails on an input of {_input(classifier.preprocessing)}: {_raised(exc)}{_advice(classifier, exc)}"
 
 
 def _arguments(classifier: Classifier, exc: Exception) -> str:
@@ -146,11 +148,28 @@ def _batch(classifier: Classifier, exc: Exception) -> str:
     return "normalises by the other pictures of its batch, even after eval(); let it use its running statistics"
 
 
+def _clips(classifier: Classifier, exc: Exception) -> str:
+    """Explain a model of clips that is given pictures, or clips of another length or order of axes."""
+    preprocessing = classifier.preprocessing
+    if preprocessing.frames == 1:
+        takes_clips = isinstance(first_convolution(classifier.module), nn.Conv3d)
+        return "takes clips; say how many frames with preprocessing={'frames': 16}" if takes_clips else ""
+    if not _is_about_shapes(exc):
+        return ""
+    turned = not preprocessing.frames_first
+    changes = [{"frames_first": turned}, *({"frames": frames} for frames in _USUAL_FRAMES)]
+    for change in changes:
+        other = preprocessing.changed(change)
+        if runs_on(classifier.module, other.input_shape):
+            return f"fails on an input of {_input(preprocessing)} and runs on {_input(other)}; say so with preprocessing={change}"
+    return ""
+
+
 def _channels(classifier: Classifier, exc: Exception) -> str:
     """Explain a number of channels that is not that of the preprocessing."""
     preprocessing = classifier.preprocessing
     other = 4 - preprocessing.channels
-    if runs_on(classifier.module, other, preprocessing.size):
+    if runs_on(classifier.module, _altered(preprocessing, other).input_shape):
         return (
             f"takes pictures in {COLOURS[other]}, and its preprocessing is for {COLOURS[preprocessing.channels]}; "
             f"say so with Preprocessing({_MEANS[other]})"
@@ -169,11 +188,12 @@ def _size(classifier: Classifier, exc: Exception) -> str:
     begin = time.monotonic()
     for side in USUAL_SIDES:
         for channels in (preprocessing.channels, 4 - preprocessing.channels):
-            if runs_on(classifier.module, channels, (side, side)):
+            tried = _altered(preprocessing, channels, (side, side))
+            if runs_on(classifier.module, tried.input_shape):
                 is_other = channels != preprocessing.channels
                 rest = f", {_MEANS[channels]})" if is_other else f") or --input-size {side}"
                 return (
-                    f"fails on an input of {_input(classifier)} and runs on {channels} x {side} x {side}; "
+                    f"fails on an input of {_input(preprocessing)} and runs on {_input(tried)}; "
                     f"say so with Preprocessing(size=({side}, {side}){rest}"
                 )
         if time.monotonic() - begin > _TRIAL_SECONDS:
@@ -184,7 +204,8 @@ def _size(classifier: Classifier, exc: Exception) -> str:
 def _advice(classifier: Classifier, exc: Exception) -> str:
     """Return the advice to try another size, if the exception is about shapes and depends on the size."""
     height, width = classifier.preprocessing.size
-    other = failure_on(classifier.module, classifier.preprocessing.channels, (2 * height, 2 * width))
+    larger = classifier.preprocessing.changed({"size": (2 * height, 2 * width)})
+    other = failure_on(classifier.module, larger.input_shape)
     if not _is_about_shapes(exc) or str(other) == str(exc):
         return ""
     return "; if it is made for another size, say so with Preprocessing(size=...) or --input-size"
@@ -194,9 +215,14 @@ def _is_about_shapes(exc: Exception) -> bool:
     return isinstance(exc, AssertionError) or re.search(_SHAPE_WORDS, str(exc), re.IGNORECASE) is not None
 
 
-def _input(classifier: Classifier) -> str:
-    height, width = classifier.preprocessing.size
-    return f"{classifier.preprocessing.channels} x {height} x {width}"
+def _input(preprocessing: Preprocessing) -> str:
+    return " x ".join(map(str, preprocessing.input_shape))
+
+
+def _altered(preprocessing: Preprocessing, channels: int, size: tuple[int, int] | None = None) -> Preprocessing:
+    """Return a preprocessing for another number of channels, and perhaps for another size."""
+    size = size or preprocessing.size
+    return replace(preprocessing, size=size, mean=(0.5,) * channels, std=(0.5,) * channels)
 
 
 def _raised(exc: Exception) -> str:

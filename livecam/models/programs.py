@@ -49,7 +49,7 @@ def with_layers(classifier: Classifier) -> Classifier:
     module, preprocessing = classifier.module, classifier.preprocessing
     if not isinstance(module, torch.jit.ScriptModule):
         return classifier
-    inputs = random_input(module, preprocessing.channels, preprocessing.size)
+    inputs = random_input(module, preprocessing.input_shape)
     training = module.training
     module.eval()
     try:
@@ -71,7 +71,7 @@ def _converted(module: torch.jit.ScriptModule, inputs: torch.Tensor) -> Exported
     module(inputs)  # a failure of the model itself
     with _quiet("torch._export"):
         try:
-            return TS2EPConverter(module, (inputs.repeat(2, 1, 1, 1),)).convert()
+            return TS2EPConverter(module, (torch.cat([inputs, inputs]),)).convert()
         except Exception:  # made for one picture
             return TS2EPConverter(module, (inputs,)).convert()
 

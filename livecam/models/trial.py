@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 _ROUNDING = 0.1  # the difference between scores, relative to the largest, that half precision explains
 
 
-def random_input(module: nn.Module, channels: int, size: tuple[int, int]) -> Tensor:
-    """Return a random input (1, channels, height, width) in the precision and on the device of the module."""
+def random_input(module: nn.Module, shape: Sequence[int]) -> Tensor:
+    """Return a random input (1, *shape) in the precision and on the device of the module."""
     like = next((each for each in module.parameters() if each.is_floating_point()), torch.empty(0))
-    return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(like.device, like.dtype)
 
 
-def failure_on(module: nn.Module, channels: int, size: tuple[int, int]) -> Exception | None:
-    """Return what a module raises on a picture of this size, (height, width), or None; its mode stays as it is."""
+def failure_on(module: nn.Module, shape: Sequence[int]) -> Exception | None:
+    """Return what a module raises on an input of this shape, a batch of one, or None; its mode stays as it is."""
     modes = [(each, each.training) for each in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
-            module(random_input(module, channels, size))
+            module(random_input(module, shape))
     except Exception as exc:  # a model may raise anything for an input that it is not made for
         return exc
     finally:
@@ -31,9 +31,9 @@ def failure_on(module: nn.Module, channels: int, size: tuple[int, int]) -> Excep
     return None
 
 
-def runs_on(module: nn.Module, channels: int, size: tuple[int, int]) -> bool:
-    """Return True if a module runs on a picture of this size, (height, width)."""
-    return failure_on(module, channels, size) is None
+def runs_on(module: nn.Module, shape: Sequence[int]) -> bool:
+    """Return True if a module runs on an input of this shape, a batch of one."""
+    return failure_on(module, shape) is None
 
 
 def takes_batches(run: Callable[[Tensor], Tensor], picture: Tensor) -> bool:
@@ -41,7 +41,7 @@ def takes_batches(run: Callable[[Tensor], Tensor], picture: Tensor) -> bool:
 
     Args:
         run: Runs the model: from (B, channels, height, width) to (B, classes).
-        picture: An input, (1, channels, height, width).
+        picture: An input for one picture or clip, (1, channels, ...).
     """
     try:
         with torch.no_grad():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from livecam.models.survey.grid import Size
 from livecam.models.survey.layers import Layer
 from livecam.models.survey.streams import Streams
 
@@ -92,9 +93,9 @@ class Branches:
     def _has_other_tokens(self, number: int) -> bool:
         call = self._calls[number]
         assert call.grid is not None
-        return math.prod(call.shape) // call.shape[call.grid.channel_axis] > call.grid.height * call.grid.width
+        return math.prod(call.shape) // call.shape[call.grid.channel_axis] > call.grid.cells
 
-    def _size(self, number: int) -> tuple[int, int]:
+    def _size(self, number: int) -> Size:
         grid = self._calls[number].grid
         assert grid is not None
-        return grid.height, grid.width
+        return grid.size

@@ -26,7 +26,7 @@ def displacements(outputs: Sequence[GradientEdge], picture: Tensor) -> list[str]
 
     Args:
         outputs: The outputs. Their autograd graph is kept.
-        picture: The input, (1, channels, h, w), of which they are computed.
+        picture: The input, (1, channels, h, w), of which they are computed; or a clip, whose middle frame counts.
     """
     graph = _Graph(picture, {output.node for output in outputs})
     for node in _sources_first(outputs):
@@ -66,7 +66,7 @@ class _Graph:
 
     def _look_at(self, edge: GradientEdge, reader: Node) -> None:
         """Find out if a picture is displaced, for the node that reads it."""
-        is_for_convolution = "Conv" in reader.name() and len(_shape(edge)) == 4 and _shape(edge)[0] == 1
+        is_for_convolution = "Conv" in reader.name() and self._is_of_one(_shape(edge))
         is_known = not _sources(edge.node) or edge.node in self.displaced
         if is_known or not (is_for_convolution or self._is_like_input(edge)):
             return
@@ -75,7 +75,11 @@ class _Graph:
             self.before |= dict.fromkeys(self.pictures.intersection(_sources_first([edge])), displacement)
 
     def _is_like_input(self, edge: GradientEdge) -> bool:
-        return len(_shape(edge)) == 4 and _shape(edge)[:2] == self._picture.shape[:2]
+        return len(_shape(edge)) == self._picture.ndim and _shape(edge)[:2] == self._picture.shape[:2]
+
+    def _is_of_one(self, shape: torch.Size) -> bool:
+        """Return True for the shape of a picture in a batch of one, or of a clip or all of its frames."""
+        return len(shape) in (4, self._picture.ndim) and (shape[0] == 1 or shape[0] in self._picture.shape[:-2])
 
 
 def _displacement(edge: GradientEdge, picture: Tensor) -> str:
@@ -90,7 +94,7 @@ def _displacement(edge: GradientEdge, picture: Tensor) -> str:
         return ""
     pixel = torch.tensor([[(y + 0.5) / height, (x + 0.5) / width] for y, x, *_ in found])
     source = torch.tensor([[y, x] for *_, y, x in found])
-    finest = torch.tensor([min(height, picture.shape[2]), min(width, picture.shape[3])])
+    finest = torch.tensor([min(height, picture.shape[-2]), min(width, picture.shape[-1])])
     mirrored = (torch.where(torch.tensor(flips), 1 - source, source) for flips in product([False, True], repeat=2))
     if any(bool(((each - pixel).abs() <= _TOLERANCE + 0.5 / finest).all()) for each in mirrored):
         return ""
@@ -118,18 +122,18 @@ def _origin(edge: GradientEdge, picture: Tensor, y: int, x: int) -> tuple[float,
     """Return the place (y, x) of the pixel that has the most influence on a pixel; None if none stands out."""
     shape, metadata = _shape(edge), edge.node._input_metadata[edge.output_nr]
     one = torch.zeros(shape, dtype=metadata.dtype, device=metadata.device)
-    one[0, shape[1] // 2, y, x] = 1
+    one[(*(size // 2 for size in shape[:-2]), y, x)] = 1
     try:
         (gradient,) = torch.autograd.grad([edge], [picture], [one], retain_graph=True, allow_unused=True)
     except RuntimeError:  # the model has overwritten a buffer that this gradient needs
         return None
     if gradient is None or not gradient.any():
         return None
-    influence = gradient[0].abs().amax(dim=0)
+    influence = gradient.abs().flatten(0, -3).amax(dim=0)
     if (influence > influence.max() / 2).float().mean() > _TOLERANCE:
         return None  # as of a mean over the picture
-    row, column = divmod(int(influence.argmax()), picture.shape[3])
-    return (row + 0.5) / picture.shape[2], (column + 0.5) / picture.shape[3]
+    row, column = divmod(int(influence.argmax()), picture.shape[-1])
+    return (row + 0.5) / picture.shape[-2], (column + 0.5) / picture.shape[-1]
 
 
 def _mixes(node: Node) -> bool:

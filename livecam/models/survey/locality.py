@@ -1,6 +1,7 @@
 """The check that proves a layer's grid: where the picture changes, the layer responds.
 
-Three pictures are equal but for a patch, which lies elsewhere in each. A cell of a layer responds to the patch of a
+Three pictures are equal but for a patch, which lies elsewhere in each. (So are three clips, in each of which the patch
+also comes at another time.) A cell of a layer responds to the patch of a
 picture if its activation differs from that for both other pictures. On a grid that lies as the picture does, the
 responses lie where the patches are. No other reading of an output has its three responses there: not a mirrored or
 transposed one, not a matrix of attention, not a row of channels, steps or queries.
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from livecam.models.survey.grid import Size
+
 Flips = tuple[int, ...]
 """The axes of (B, C, h, w) along which a picture is mirrored: 2 and 3."""
 Check = Literal["failed", "unclear", "passed"]
@@ -27,12 +30,15 @@ CHECKS: tuple[Check, ...] = ("failed", "unclear", "passed")
 
 PLACES = ((0.2, 0.3), (0.75, 0.2), (0.4, 0.8))
 """The centres (x, y) of the patches in units of the picture's sides. No symmetry of a square maps them onto another."""
+TIMES = (0.15, 0.6, 0.85)
+"""The times of the middle of the patches in units of the length of a clip. In no direction of space do they lie so."""
 PATCH = 0.2
-"""The side of a patch in units of the picture's."""
+"""The side of a patch in units of the picture's, and how long it lasts in units of the length of a clip."""
 _LEAST_AGREEMENT = 0.3  # the correlation with the expected responses from which a reading counts
 _CLEAR_AGREEMENT = 0.5  # from which another reading refutes that of a grid
 _CLEAR_FLIPS = 0.7  # from which other flips than the usual ones count: where a network mirrors, it has lost nothing yet
 _LEAST_CELLS = 16  # of which such evidence is no accident
+_LEAST_TIMES = 4
 _MARGIN = 0.1  # by which another reading has to agree better to count instead
 _SPREAD = 0.15  # the standard deviation of an expected response in units of the side
 _FAINT = 3e-4  # the relative change of the third picture as a whole
@@ -49,10 +55,11 @@ def _readings(x: float, y: float) -> list[_Place]:
 
 
 def occluded(picture: Tensor) -> Tensor:
-    """Return a picture, (h, w, channels) uint8, with a black or white patch at each place: (3, h, w, channels)."""
+    """Return a picture or clip, ([t,] h, w, channels) uint8, with a black or white patch at each place: (3, ...)."""
     pictures = torch.stack([picture] * len(PLACES))
-    for each, (x, y) in zip(pictures, PLACES, strict=True):
-        patch = _extent(y, picture.shape[0]), _extent(x, picture.shape[1])
+    *frames, height, width, _ = picture.shape
+    for each, (x, y), time in zip(pictures, PLACES, TIMES, strict=True):
+        patch = (*(_extent(time, count) for count in frames), _extent(y, height), _extent(x, width))
         each[patch] = 255 if picture[patch].float().mean() < 128 else 0
     return pictures
 
@@ -62,15 +69,15 @@ def faintly_changed(inputs: Tensor) -> Tensor:
 
     Whatever comes from the picture differs then, if only in its last digits: what does not is told from it.
     """
-    factor = inputs.new_ones(len(inputs), 1, 1, 1)
+    factor = inputs.new_ones(len(inputs), *(1 for _ in inputs.shape[1:]))
     factor[-1] += max(_FAINT, torch.finfo(inputs.dtype).eps)
     return inputs * factor
 
 
 def responses(samples: Tensor) -> Tensor:
-    """Return the responses of each cell to the three patches, (3, h, w) or (3, N), given a sample for each picture.
+    """Return the responses of each cell to the three patches, (3, t, h, w) or (3, N), given a sample for each picture.
 
-    The samples are (3, C, h, w) or (3, C, N).
+    The samples are (3, C, t, h, w) or (3, C, N); t is 1 for pictures.
     """
     to_next = (samples - samples.roll(-1, dims=0)).abs().sum(dim=1)
     return to_next.minimum(to_next.roll(1, dims=0))
@@ -98,27 +105,44 @@ def locate(samples: Tensor, response: Tensor, usual_flips: Flips = ()) -> Locate
     few cells spreads the change of one over all of them.
 
     Args:
-        samples: A sample for each of the three pictures, (3, C, h, w).
-        response: Their responses, (3, h, w).
+        samples: A sample for each of the three pictures, (3, C, t, h, w).
+        response: Their responses, (3, t, h, w).
         usual_flips: The flips of the layers that it is computed from; others need clear evidence.
     """
-    cells = response[0].numel()
-    plain = _agreements(response)
-    located = _read(plain, usual_flips, cells)
+    located = _located([response], usual_flips)
     if located.check == "passed":
         return located
-    standardised = _agreements(responses(_standardised(samples)))
-    return _read(max(plain, standardised, key=max), usual_flips, cells)
+    return _located([response, responses(_standardised(samples))], usual_flips)
 
 
-def is_coarse(cells: int) -> bool:
-    """Return True for so few cells that they may agree with a reading by accident."""
-    return cells < _LEAST_CELLS
+def _located(found: Sequence[Tensor], usual_flips: Flips) -> Located:
+    """Find out where responses, (3, t, h, w), lie: in space and, if there are several times, in time.
+
+    Of several, those count that agree best with any reading.
+    """
+    _, times, *sides = found[0].shape
+    in_space = _read(max((_agreements(each.sum(dim=1)) for each in found), key=max), usual_flips, math.prod(sides))
+    if times == 1:
+        return in_space
+    forward, *others = max((_agreements_in_time(each.sum(dim=(2, 3))) for each in found), key=max)
+    check = min(in_space.check, _check(forward, max(others), is_fine=True), key=CHECKS.index)
+    return Located(check, min(in_space.agreement, forward), in_space.flips)
+
+
+def is_coarse(size: Size, input_size: Size) -> bool:
+    """Return True for so few cells in space or in time that they may agree with a reading by accident."""
+    times, height, width = size
+    return height * width < _LEAST_CELLS or 1 < times < min(_LEAST_TIMES, input_size[0])
 
 
 def _agreements(response: Tensor) -> list[float]:
     """Return the correlation of responses, (3, h, w), with those expected in each reading."""
     return _correlations(response, _expected(*response.shape[1:], response.device))
+
+
+def _agreements_in_time(response: Tensor) -> list[float]:
+    """Return the correlation of responses, (3, t), with those expected in order, in reverse, and along each side."""
+    return _correlations(response[:, None], _expected_in_time(response.shape[1], response.device))
 
 
 def _correlations(response: Tensor, patterns: Tensor) -> list[float]:
@@ -129,15 +153,20 @@ def _correlations(response: Tensor, patterns: Tensor) -> list[float]:
 def _read(agreements: list[float], flips: Flips, cells: int) -> Located:
     agreement = agreements[_FLIPS.index(flips)]
     best_flipped, best_other = max(agreements[: len(_FLIPS)]), max(agreements[len(_FLIPS) :])
-    is_fine = not is_coarse(cells)
+    is_fine = cells >= _LEAST_CELLS
     if is_fine and best_flipped >= _CLEAR_FLIPS and best_flipped > agreement + _MARGIN:
         agreement, flips = best_flipped, _FLIPS[agreements.index(best_flipped)]
+    check = _check(agreement, best_other, is_fine=is_fine)
+    return Located(check if any(agreements) else "failed", agreement, flips)
+
+
+def _check(agreement: float, best_other: float, *, is_fine: bool) -> Check:
+    """Judge the agreement with a reading, given the best of those that would refute it."""
     is_refuted = best_other > agreement + _MARGIN and (is_fine or agreement < _CLEAR_AGREEMENT)
     if agreement >= _LEAST_AGREEMENT and not is_refuted:
-        return Located("passed", agreement, flips)
+        return "passed"
     is_elsewhere = is_fine and agreement < _LEAST_AGREEMENT and best_other >= _CLEAR_AGREEMENT
-    is_silent = not any(agreements)
-    return Located("failed" if is_elsewhere or is_silent else "unclear", agreement, flips)
+    return "failed" if is_elsewhere else "unclear"
 
 
 def keeps_the_aspect(response: Tensor, input_size: tuple[int, int]) -> bool:
@@ -159,37 +188,40 @@ def keeps_the_aspect(response: Tensor, input_size: tuple[int, int]) -> bool:
     return max(others) > max(upright, _CLEAR_AGREEMENT)
 
 
-def touched(height: int, width: int, input_size: tuple[int, int]) -> Tensor:
-    """Return which cells of a grid each patch touches, (3, height, width) bool."""
-    input_height, input_width = input_size
-    pixels = torch.zeros(3, 1, input_height, input_width)
-    for of_patch, (x, y) in zip(pixels, PLACES, strict=True):
-        of_patch[:, _extent(y, input_height), _extent(x, input_width)] = 1
-    return functional.adaptive_max_pool2d(pixels, (height, width))[:, 0] > 0
+def touched(size: Size, input_size: Size) -> Tensor:
+    """Return which cells of a grid each patch touches, (3, t, h, w) bool."""
+    frames, height, width = input_size
+    pixels = torch.zeros(3, 1, *input_size)
+    for of_patch, (x, y), time in zip(pixels, PLACES, TIMES, strict=True):
+        of_patch[:, _extent(time, frames) if frames > 1 else 0, _extent(y, height), _extent(x, width)] = 1
+    return functional.adaptive_max_pool3d(pixels, size)[:, 0] > 0
 
 
 def similarity(response: Tensor, other: Tensor) -> float:
-    """Return the correlation of responses, (3, h, w), with those on another grid, on the coarser of the two."""
-    height, width = (min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
-    one, two = (_centred(functional.adaptive_avg_pool2d(each, (height, width))) for each in (response, other))
+    """Return the correlation of responses, (3, t, h, w), with those on another grid, on the coarser of the two."""
+    size = tuple(min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
+    pooled = (functional.adaptive_avg_pool3d(each, size) for each in (response, other))
+    one, two = (_centred(each.flatten(1, 2)) for each in pooled)
     return float((one * two).sum())
 
 
 def similarities(response: Tensor, other: Tensor) -> Tensor:
-    """Return the correlation of responses of tokens, (3, N), from each of them on, with those on a grid, (3, h, w)."""
-    differences, kernel = response - response.mean(dim=0), _centred(other).flatten(1)
+    """Return the correlation of responses of tokens, (3, N), from each of them on, with other responses, (3, n)."""
+    differences, kernel = response - response.mean(dim=0), _centred(other[:, None])[:, 0]
     lengths = differences.square().sum(dim=0).unfold(0, kernel.shape[1], 1).sum(dim=1).sqrt()
     return functional.conv1d(differences[None], kernel[None])[0, 0] / lengths.clamp(min=1e-30)
 
 
 def _standardised(samples: Tensor) -> Tensor:
-    deviation, mean = torch.std_mean(samples, dim=(2, 3), correction=0, keepdim=True)
+    deviation, mean = torch.std_mean(samples, dim=(2, 3, 4), correction=0, keepdim=True)
     least = (1e-3 * deviation.amax(dim=1, keepdim=True)).clamp(min=1e-30)
     return (samples - mean) / deviation.maximum(least)
 
 
-def _extent(centre: float, pixels: int) -> slice:
-    return slice(round((centre - PATCH / 2) * pixels), round((centre + PATCH / 2) * pixels))
+def _extent(centre: float, count: int) -> slice:
+    """Return the pixels or frames of a patch, at least one."""
+    first = min(round((centre - PATCH / 2) * count), count - 1)
+    return slice(first, max(round((centre + PATCH / 2) * count), first + 1))
 
 
 @lru_cache(maxsize=256)
@@ -197,6 +229,15 @@ def _expected(height: int, width: int, device: torch.device) -> Tensor:
     """Return the expected responses in all readings, (readings, 3, height, width), each centred and of length 1."""
     readings = list(zip(*(_readings(*place) for place in PLACES), strict=True))
     return _patterns(height, width, readings, device)
+
+
+@lru_cache(maxsize=256)
+def _expected_in_time(times: int, device: torch.device) -> Tensor:
+    """Return the expected responses in all readings of an axis of time, (readings, 3, 1, times)."""
+    across, down = zip(*PLACES, strict=True)
+    in_order: list[Sequence[float]] = [TIMES, across, down]
+    both_ways = [each for one in in_order for each in (one, [1 - place for place in one])]
+    return _patterns(1, times, [[(place, None) for place in reading] for reading in both_ways], device)
 
 
 def _patterns(height: int, width: int, readings: Sequence[Sequence[_Place]], device: torch.device) -> Tensor:

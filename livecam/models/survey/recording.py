@@ -20,7 +20,7 @@ from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
 from livecam.models.survey.branches import Branches
 from livecam.models.survey.displacement import displacements
-from livecam.models.survey.grid import Grid, possible_layouts, sample
+from livecam.models.survey.grid import Grid, Size, possible_layouts, sample
 from livecam.models.survey.grid_finder import Found, GridFinder
 from livecam.models.survey.layers import MISPLACED, NO_EXTENT, UNREACHED, VIEWS, Layer, Survey
 from livecam.models.survey.locality import PLACES, faintly_changed
@@ -67,7 +67,8 @@ class Recording:
 
     Attributes:
         model: The model.
-        example: The first input, (1, channels, h, w).
+        example: The first input, (1, channels, h, w) or of a clip (1, channels, frames, h, w).
+        size: (frames, height, width) of the input, with one frame for pictures.
         output: The model's own output for it.
         squashings: Its calls of softmax and sigmoid for it.
         outputs: Those of the submodule calls that returned a tensor which depends on the input, in the order of
@@ -78,6 +79,7 @@ class Recording:
 
     model: nn.Module
     example: Tensor
+    size: Size
     output: Any
     squashings: Sequence[Squashing]
     outputs: Sequence[Output]
@@ -105,12 +107,13 @@ class Recording:
             [None] * len(edges) if is_cut else torch.autograd.grad(total, edges, retain_graph=True, allow_unused=True)
         )
         streams = Streams(edges)
-        finder = GridFinder((self.example.shape[2], self.example.shape[3]), streams)
+        finder = GridFinder(self.size, streams)
         views = self.outputs[0].shape[0]
         layers: list[Layer] = []
         for output, gradient, displacement in zip(self.outputs, gradients, displaced, strict=True):
             found = finder.find(len(layers), output.comparable, output.shape)
-            holds_views = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
+            is_split = len(output.shape) == 4 and output.shape[2] > 1 and output.shape[0] == views > 1
+            holds_views = is_split and self.size[0] == 1
             is_reached, is_balanced = _reach(found.grid, gradient)
             obstacle = _obstacle(found.grid, output.shape, is_reached=is_cut or is_reached, holds_views=holds_views)
             obstacle = displacement if obstacle == MISPLACED and displacement else obstacle or displacement
@@ -141,14 +144,14 @@ class Recording:
         )
 
 
-def record(model: nn.Module, inputs: Tensor) -> Recording:
+def record(model: nn.Module, inputs: Tensor, size: Size) -> Recording:
     """Run a frozen model on three preprocessed inputs, one after the other, and record the output of every layer.
 
     Args:
         model: The model; its output for the first input gets a gradient.
-        inputs: Pictures as `livecam.models.survey.locality.occluded` makes them, (3, channels, h, w).
+        inputs: Pictures as `livecam.models.survey.locality.occluded` makes them, (3, ...), normalised.
+        size: (frames, height, width) of them, with one frame for pictures.
     """
-    size = (inputs.shape[2], inputs.shape[3])
     example, *others = (each[None] for each in faintly_changed(inputs.detach()))
     outputs: dict[tuple[str, int], Output] = {}
 
@@ -176,7 +179,7 @@ def record(model: nn.Module, inputs: Tensor) -> Recording:
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(model, example, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
+    return Recording(model, example, size, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
 
 
 def _reach(grid: Grid | None, gradient: Tensor | None) -> tuple[bool, bool]:
@@ -195,7 +198,7 @@ def _reach(grid: Grid | None, gradient: Tensor | None) -> tuple[bool, bool]:
 def _obstacle(grid: Grid | None, shape: tuple[int, ...], *, is_reached: bool, holds_views: bool) -> str:
     """Return the reason why an output for one picture cannot be explained; empty if it can."""
     if grid is None:
-        is_map = len(shape) == 4 and math.prod(shape[2:]) > 1
+        is_map = len(shape) in (4, 5) and math.prod(shape[2:]) > 1
         return VIEWS if holds_views else MISPLACED if is_map else NO_EXTENT
     return "" if is_reached else UNREACHED
 
