@@ -60,7 +60,7 @@ def survey(model: str) -> dict[str, Any]:
     inputs = normalisation(occluded(next(pictures_to_survey(classifier.preprocessing))))
     with frozen(classifier.module):
         begin = time.perf_counter()
-        record(classifier.module, inputs).survey(task.total, task.holds_scores)
+        record(classifier.module, inputs, classifier.preprocessing.extent).survey(task.total, task.holds_scores)
         surveyed = time.perf_counter()
         with torch.no_grad():
             classifier.module(inputs[:1])

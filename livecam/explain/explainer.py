@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from livecam.errors import ModelError
-from livecam.explain import clips
+from livecam.explain import time_cells
 from livecam.explain.answer import Answer
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.first_look import look_at
@@ -140,6 +140,7 @@ class Explainer:
                 scores=scores != "auto",
             )
         self._turn = threading.RLock()  # the hooks in the model hold one batch at a time
+        self._preparing = threading.Lock()
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
@@ -149,7 +150,7 @@ class Explainer:
         check_askable(find_method(method), self.own_targets, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-        self._preprocess = Preprocessor(self.classifier.preprocessing, fit)
+        self._preprocess, self._preprocess_clips = (Preprocessor(self.classifier.preprocessing, fit) for _ in range(2))
         parts = self.classifier, self.device, dtype
         self._look_at = partial(look_at, *parts, negative=negative)
         self._make_runtime = partial(Runtime, *parts, precision=precision, on_forwards=on_forwards)
@@ -292,7 +293,7 @@ class Explainer:
             uploaded: The planes of each frame on the device, None for a frame that was not uploaded.
             heat: Convert each map to heat by itself. False leaves the heatmaps at 0, for `Steadiness` to fill.
         """
-        clips.check_takes(self.classifier, clips=False)
+        time_cells.check_takes(self.classifier, clips=False)
         frames = _frames(images)
         if not frames:
             return []
@@ -322,15 +323,18 @@ class Explainer:
     def prepared(
         self, images: Sequence[np.ndarray | Frame], uploaded: Sequence[DevicePlanes | None] | None = None
     ) -> list[Prepared]:
-        """Scale frames to the size of the model's input, for `explain_clips`; arguments as in `explain`."""
+        """Scale frames to the size of the model's input, for `explain_clips`; arguments as in `explain`.
+
+        It does not wait for another thread that explains.
+        """
         frames = _frames(images)
         if not frames:
             return []
-        with self._turn:
-            batch, regions = self._preprocess.batch(frames, uploaded)
-            images = batch.clone().unbind()
+        with self._preparing:
+            batch, regions = self._preprocess_clips.batch(frames, uploaded)
+            inputs = batch.clone().unbind()
         return [
-            Prepared(image, region, frame.index) for image, region, frame in zip(images, regions, frames, strict=True)
+            Prepared(image, region, frame.index) for image, region, frame in zip(inputs, regions, frames, strict=True)
         ]
 
     @torch.inference_mode(False)
@@ -352,7 +356,7 @@ class Explainer:
             if functions := functions_in(target):
                 with self._runtime.engine.eager.suspended():
                     return self._asked(functions).explain_clips(given, heat=heat)
-            batch = clips.batch_of(given, self.classifier)
+            batch = time_cells.batch_of(given, self.classifier)
             asked = None if target is None else self.task.selection(self._parsed(target), self._method)
             selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
             explained = [
@@ -360,7 +364,7 @@ class Explainer:
                 for (*_, last), of_clip in zip(given, answer.by_picture(), strict=True)
             ]
             explained = list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
-            return [clips.cells_of(each, clip) for each, clip in zip(explained, given, strict=True)]
+            return [time_cells.cells_of(each, clip) for each, clip in zip(explained, given, strict=True)]
 
     def title_of(self, layer: LayerChoice) -> str:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""

@@ -120,7 +120,7 @@ class CamProgram:
 
     def _unstacked(self, maps: Tensor, stream: TargetLayer) -> Tensor:
         """Return the maps of a layer with the time cells of a clip on an axis of their own."""
-        return maps.unflatten(2, stream.grid.size[:2]) if self._takes_clips else maps
+        return torch.unflatten(maps, 2, stream.grid.size[:2]) if self._takes_clips else maps
 
 
 class Normalisation:

@@ -82,7 +82,8 @@ def _problem(classifier: Classifier, exc: Exception) -> str:
     for cause in (_arguments, _devices, _precisions, _batch, _clips, _channels, _size):
         if problem := cause(classifier, exc):
             return f"{classifier.name} {problem}"
-    return f"{classifier.name} fails on an input of {_input(classifier.preprocessing)}: {_raised(exc)}{_advice(classifier, exc)}"
+    given = _input(classifier.preprocessing)
+    return f"{classifier.name} fails on an input of {given}: {_raised(exc)}{_advice(classifier, exc)}"
 
 
 def _arguments(classifier: Classifier, exc: Exception) -> str:
@@ -149,19 +150,21 @@ def _batch(classifier: Classifier, exc: Exception) -> str:
 
 
 def _clips(classifier: Classifier, exc: Exception) -> str:
-    """Explain a model of clips that is given pictures, or clips of another length or order of axes."""
+    """Explain a model that takes clips, or clips of another length or order of axes."""
     preprocessing = classifier.preprocessing
     if preprocessing.frames == 1:
         takes_clips = isinstance(first_convolution(classifier.module), nn.Conv3d)
         return "takes clips; say how many frames with preprocessing={'frames': 16}" if takes_clips else ""
     if not _is_about_shapes(exc):
         return ""
-    turned = not preprocessing.frames_first
-    changes = [{"frames_first": turned}, *({"frames": frames} for frames in _USUAL_FRAMES)]
-    for change in changes:
+    lengths: list[dict[str, int]] = [{"frames": frames} for frames in _USUAL_FRAMES]
+    for change in ({"frames_first": not preprocessing.frames_first}, *lengths):
         other = preprocessing.changed(change)
         if runs_on(classifier.module, other.input_shape):
-            return f"fails on an input of {_input(preprocessing)} and runs on {_input(other)}; say so with preprocessing={change}"
+            return (
+                f"fails on an input of {_input(preprocessing)} and runs on {_input(other)}; "
+                f"say so with preprocessing={change}"
+            )
     return ""
 
 

@@ -1,4 +1,7 @@
-"""The classifiers of torchvision, which is imported when one is asked for: that takes more than a second."""
+"""The classifiers of torchvision, for pictures and for clips.
+
+The package is imported when one is asked for: that takes more than a second.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.downloads import download_error
+from livecam.models.torchvision_clips import preprocessing_of_clips
 from livecam.models.torchvision_facts import facts
 from livecam.models.weights.untrained import untrained
 
@@ -63,9 +67,11 @@ def _drop_auxiliary_head(module: Any) -> None:
 def preprocessing_of(weights: Any) -> Preprocessing:
     """Return the preprocessing for weights of torchvision."""
     transforms = weights.transforms()
-    side = getattr(transforms, "crop_size", transforms.resize_size)[0]  # models that segment do not crop
+    crop_size = getattr(transforms, "crop_size", transforms.resize_size)  # models that segment do not crop
+    if len(crop_size) == 2:  # only clips are cropped to a height and a width
+        return preprocessing_of_clips(weights)
     return Preprocessing(
-        size=(side, side),
+        size=(crop_size[0], crop_size[0]),
         resize=transforms.resize_size[0],
         mean=tuple(transforms.mean),
         std=tuple(transforms.std),

@@ -410,7 +410,7 @@ def test_other_flips_than_those_of_the_layers_before_need_clear_evidence() -> No
     for blob, (x, y) in zip(blobs, PLACES, strict=True):
         row, column = round(7 * y), round(7 * (1 - x))
         blob[0, row - 1 : row + 1, column - 1 : column + 1] = 1
-    faint, clear = blobs + 0.3 * noise, blobs + 0.02 * noise
+    faint, clear = (blobs + 0.3 * noise)[:, :, None], (blobs + 0.02 * noise)[:, :, None]  # a picture has one time
     assert locate(clear, responses(clear)).flips == (3,)
     assert locate(faint, responses(faint)).flips == ()
     assert locate(faint, responses(faint), (3,)).flips == (3,)

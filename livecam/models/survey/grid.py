@@ -17,7 +17,7 @@ _CHANNEL_AXES = {
     **{"ncthw": 1, "nthwc": 4, "ntchw": 2, "(nt)chw": 1, "(nt)hwc": 3, "(nt)tokens": 2},
 }
 TOKENS = ("tokens", "sequence", "(nt)tokens")
-_FINEST = 64  # cells of a side that are compared
+_FINEST = 64  # cells of a side that are compared, half as many of a clip
 _NUMBERS = 1 << 13  # numbers of an output that are compared
 
 
@@ -94,14 +94,14 @@ class Grid:
     def _in_order_of_time(self, cells: Tensor) -> Tensor:
         """Return (B, C, t, h, w), given the cells with the channels first."""
         if self.splits_clips:
-            return cells.unflatten(0, (-1, self.times)).transpose(1, 2)
+            return torch.unflatten(cells, 0, (-1, self.times)).transpose(1, 2)
         return self.arranged(cells.flatten(2)) if cells.ndim == 4 else cells
 
     def arranged(self, tokens: Tensor) -> Tensor:
         """Return the tokens of pictures or clips alone, (..., N), as (..., t, h, w)."""
         if not self.time_is_last:
-            return tokens.unflatten(-1, self.size)
-        return tokens.unflatten(-1, (self.height, self.width, self.times)).movedim(-1, -3)
+            return torch.unflatten(tokens, -1, self.size)
+        return torch.unflatten(tokens, -1, (self.height, self.width, self.times)).movedim(-1, -3)
 
     def as_tokens(self, cells: Tensor) -> Tensor:
         """Return cells (..., t, h, w) in the order of the tokens, (..., N)."""
@@ -161,7 +161,8 @@ def _part(shape: tuple[int, ...], layout: str) -> tuple[slice | int, ...]:
         sides.remove(grid.batch_axis)
     steps = dict.fromkeys(sides, 1)
     if layout not in TOKENS:
-        steps |= dict.fromkeys(sides[-2:], -(-max(shape[axis] for axis in sides[-2:]) // _FINEST))
+        finest = _FINEST // 2 if len(sides) == 3 else _FINEST
+        steps |= dict.fromkeys(sides[-2:], -(-max(shape[axis] for axis in sides[-2:]) // finest))
     cells = math.prod(-(-shape[axis] // steps[axis]) for axis in sides)
     steps[grid.channel_axis] = -(-shape[grid.channel_axis] * cells // _NUMBERS)
     return tuple(slice(None, None, steps[axis]) if axis in steps else 0 for axis in range(len(shape)))

@@ -59,7 +59,7 @@ class GridFinder:
         self._shown: dict[Flips, dict[Size, Tensor]] = defaultdict(dict)
         # The outputs with another aspect than the input, as bits: the picture is padded or cropped, or stretched.
         self._rescaled = self._stretched = 0
-        self._tokens: dict[tuple[int, ...], Grid] = {}  # the proven grid of each number of tokens
+        self._tokens: dict[tuple[int, ...], Grid | None] = {}  # the proven grid of each number of tokens
 
     def find(self, number: int, samples: Mapping[str, Tensor], shape: tuple[int, ...]) -> Found:
         """Return the grid of an output.
@@ -110,7 +110,9 @@ class GridFinder:
             return Found(None)
         sources = self._streams.sources(number)
         is_stretched = bool(self._stretched & sources)
-        if not is_stretched and (self._rescaled & sources or keeps_the_aspect(response.sum(dim=1), self._input_size[1:])):
+        if not is_stretched and (
+            self._rescaled & sources or keeps_the_aspect(response.sum(dim=1), self._input_size[1:])
+        ):
             self._rescaled |= 1 << number
             return Found(None)
         found = self._checked(grid, samples, response)
@@ -205,7 +207,7 @@ def _grid_of_map(layout: str, shape: tuple[int, ...], flips: Flips) -> Grid:
 def _cells(grid: Grid, values: Tensor) -> Tensor:
     """Return values of the picture's tokens among all, (..., N), as (..., t, h, w)."""
     cells = torch.cat([values[..., first:end] for first, end in grid.spans], dim=-1)
-    return cells.unflatten(-1, (grid.height, grid.width)) if grid.splits_clips else grid.arranged(cells)
+    return torch.unflatten(cells, -1, (grid.height, grid.width)) if grid.splits_clips else grid.arranged(cells)
 
 
 def _spans(response: Tensor, grid: Grid, shown: Tensor) -> tuple[tuple[int, int], ...]:

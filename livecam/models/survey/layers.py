@@ -89,13 +89,13 @@ class Layer:
     def is_eligible(self) -> bool:
         """True if it can be chosen by default: a map of features outside of attention modules.
 
-        Tokens have to pass the check. A map by its shape, (B, C, h, w) or (B, h, w, C), may also be unclear. A single
-        channel that is no score is a gate.
+        Tokens and all that has time cells have to pass the check, since their shape leaves open how they lie. A map
+        by its shape, (B, C, h, w) or (B, h, w, C), may also be unclear. A single channel that is no score is a gate.
         """
         if self.grid is None or self.in_attention or self.is_aside:
             return False
         is_gate = self.shape[self.grid.channel_axis] == 1 and not self.holds_scores
-        return not is_gate and (self.is_proven or not self.grid.spans)
+        return not is_gate and (self.is_proven or not (self.grid.spans or self.grid.times > 1))
 
     @property
     def has_lost_places(self) -> bool:

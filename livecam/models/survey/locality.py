@@ -54,6 +54,11 @@ def _readings(x: float, y: float) -> list[_Place]:
     return [*upright, *transposed, (x, x), (y, y), (x, None), (None, y)]
 
 
+def _readings_of_clips(x: float, y: float, time: float) -> list[_Place]:
+    """Return also where the response lies if an axis of space is that of time."""
+    return [*_readings(x, y), (x, time), (time, y), (y, time), (time, x)]
+
+
 def occluded(picture: Tensor) -> Tensor:
     """Return a picture or clip, ([t,] h, w, channels) uint8, with a black or white patch at each place: (3, ...)."""
     pictures = torch.stack([picture] * len(PLACES))
@@ -121,7 +126,8 @@ def _located(found: Sequence[Tensor], usual_flips: Flips) -> Located:
     Of several, those count that agree best with any reading.
     """
     _, times, *sides = found[0].shape
-    in_space = _read(max((_agreements(each.sum(dim=1)) for each in found), key=max), usual_flips, math.prod(sides))
+    agreements = max((_agreements(each.sum(dim=1), is_clip=times > 1) for each in found), key=max)
+    in_space = _read(agreements, usual_flips, math.prod(sides))
     if times == 1:
         return in_space
     forward, *others = max((_agreements_in_time(each.sum(dim=(2, 3))) for each in found), key=max)
@@ -135,9 +141,9 @@ def is_coarse(size: Size, input_size: Size) -> bool:
     return height * width < _LEAST_CELLS or 1 < times < min(_LEAST_TIMES, input_size[0])
 
 
-def _agreements(response: Tensor) -> list[float]:
+def _agreements(response: Tensor, *, is_clip: bool) -> list[float]:
     """Return the correlation of responses, (3, h, w), with those expected in each reading."""
-    return _correlations(response, _expected(*response.shape[1:], response.device))
+    return _correlations(response, _expected(response.shape[1], response.shape[2], is_clip, response.device))
 
 
 def _agreements_in_time(response: Tensor) -> list[float]:
@@ -199,8 +205,8 @@ def touched(size: Size, input_size: Size) -> Tensor:
 
 def similarity(response: Tensor, other: Tensor) -> float:
     """Return the correlation of responses, (3, t, h, w), with those on another grid, on the coarser of the two."""
-    size = tuple(min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
-    pooled = (functional.adaptive_avg_pool3d(each, size) for each in (response, other))
+    times, height, width = (min(sides) for sides in zip(response.shape[1:], other.shape[1:], strict=True))
+    pooled = (functional.adaptive_avg_pool3d(each, (times, height, width)) for each in (response, other))
     one, two = (_centred(each.flatten(1, 2)) for each in pooled)
     return float((one * two).sum())
 
@@ -225,9 +231,11 @@ def _extent(centre: float, count: int) -> slice:
 
 
 @lru_cache(maxsize=256)
-def _expected(height: int, width: int, device: torch.device) -> Tensor:
+def _expected(height: int, width: int, is_clip: bool, device: torch.device) -> Tensor:
     """Return the expected responses in all readings, (readings, 3, height, width), each centred and of length 1."""
-    readings = list(zip(*(_readings(*place) for place in PLACES), strict=True))
+    of_patches = zip(PLACES, TIMES, strict=True)
+    read = [_readings_of_clips(x, y, time) if is_clip else _readings(x, y) for (x, y), time in of_patches]
+    readings = list(zip(*read, strict=True))
     return _patterns(height, width, readings, device)
 
 

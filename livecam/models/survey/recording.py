@@ -179,7 +179,9 @@ def record(model: nn.Module, inputs: Tensor, size: Size) -> Recording:
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(model, example, size, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed)
+    return Recording(
+        model, example, size, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed
+    )
 
 
 def _reach(grid: Grid | None, gradient: Tensor | None) -> tuple[bool, bool]:
