@@ -157,8 +157,8 @@ def _clips(classifier: Classifier, exc: Exception) -> str:
         return "takes clips; say how many frames with preprocessing={'frames': 16}" if takes_clips else ""
     if not _is_about_shapes(exc):
         return ""
-    lengths: list[dict[str, int]] = [{"frames": frames} for frames in _USUAL_FRAMES]
-    for change in ({"frames_first": not preprocessing.frames_first}, *lengths):
+    changes: list[dict[str, int]] = [{"frames": frames} for frames in _USUAL_FRAMES]
+    for change in [{"frames_first": not preprocessing.frames_first}, *changes]:
         other = preprocessing.changed(change)
         if runs_on(classifier.module, other.input_shape):
             return (
