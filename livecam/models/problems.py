@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -157,8 +158,8 @@ def _clips(classifier: Classifier, exc: Exception) -> str:
         return "takes clips; say how many frames with preprocessing={'frames': 16}" if takes_clips else ""
     if not _is_about_shapes(exc):
         return ""
-    changes: list[dict[str, int]] = [{"frames": frames} for frames in _USUAL_FRAMES]
-    for change in [{"frames_first": not preprocessing.frames_first}, *changes]:
+    changes: list[dict[str, Any]] = [{"frames_first": not preprocessing.frames_first}]
+    for change in changes + [{"frames": frames} for frames in _USUAL_FRAMES]:
         other = preprocessing.changed(change)
         if runs_on(classifier.module, other.input_shape):
             return (
