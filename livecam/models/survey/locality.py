@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from livecam.models.survey.grid import Size
 
 Flips = tuple[int, ...]
 """The axes of (B, C, h, w) along which a picture is mirrored: 2 and 3."""
@@ -135,7 +134,7 @@ def _located(found: Sequence[Tensor], usual_flips: Flips) -> Located:
     return Located(check, min(in_space.agreement, forward), in_space.flips)
 
 
-def is_coarse(size: Size, input_size: Size) -> bool:
+def is_coarse(size: tuple[int, int, int], input_size: tuple[int, int, int]) -> bool:
     """Return True for so few cells in space or in time that they may agree with a reading by accident."""
     times, height, width = size
     return height * width < _LEAST_CELLS or 1 < times < min(_LEAST_TIMES, input_size[0])
@@ -194,7 +193,7 @@ def keeps_the_aspect(response: Tensor, input_size: tuple[int, int]) -> bool:
     return max(others) > max(upright, _CLEAR_AGREEMENT)
 
 
-def touched(size: Size, input_size: Size) -> Tensor:
+def touched(size: tuple[int, int, int], input_size: tuple[int, int, int]) -> Tensor:
     """Return which cells of a grid each patch touches, (3, t, h, w) bool."""
     frames, height, width = input_size
     pixels = torch.zeros(3, 1, *input_size)
