@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
 Flips = tuple[int, ...]
 """The axes of (B, C, h, w) along which a picture is mirrored: 2 and 3."""
 Check = Literal["failed", "unclear", "passed"]
