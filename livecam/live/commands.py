@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens bef
     from livecam.live.explainer_thread import ExplainerThread
 
 _OPACITY_STEP = 0.1
-QUIT_KEYS = ("q", "\x1b")
+_ENTER, _BACKSPACE, _ESCAPE = ("\r", "\n"), ("\b", "\x7f"), "\x1b"
+QUIT_KEYS = ("q", _ESCAPE)
 
 Choice = TypeVar("Choice")
 
@@ -51,7 +52,10 @@ class Commands:
             self._screen.answer(str(exc))
 
     def press(self, key: str) -> None:
-        """Execute the command of a key, and show its answer."""
+        """Execute the command of a key, and show its answer; while a prompt is typed, add the key to it."""
+        if self._screen.typed is not None:
+            self._type(key)
+            return
         entry = next((entry for entry in KEYS if key in entry.keys), None)
         answer = entry.command(self) if entry else f"{key} is no key; h shows the keys" if key.isprintable() else ""
         if answer:
@@ -118,6 +122,23 @@ class Commands:
         if not shown.members:  # a group is kept to anyway
             self.settings.change(target=shown.index)
         return f"keeps to {shown.label}"
+
+    def begin_prompt(self) -> str:
+        """Let the user type a prompt, by the keys that follow."""
+        if not self._explaining.question.prompts:
+            return "the model has classes of its own, so it takes no prompt"
+        self._screen.typed = ""
+        return ""
+
+    def _type(self, key: str) -> None:
+        """Add a key to the prompt that is typed; Enter explains it, Esc gives it up."""
+        typed = self._screen.typed or ""
+        if key in _ENTER and typed.strip():
+            self.execute({"target": typed.strip()})
+        is_over = key in _ENTER or key == _ESCAPE
+        longer = typed[:-1] if key in _BACKSPACE else typed + key * key.isprintable()
+        self._screen.typed = None if is_over else longer
+        self._screen.refresh()
 
     def change_opacity(self, step: float) -> str:
         """Draw the heatmap more or less opaque."""
@@ -192,6 +213,7 @@ KEYS = (
     Key(("L",), "L", "previous layer", lambda commands: commands.next_layer(-1)),
     Key(("c",), "c", "next class: top 1, top 2, ...", Commands.next_class),
     Key(("C",), "C", "previous class", lambda commands: commands.next_class(-1)),
+    Key(("/",), "/", "type a prompt (clip: models)", Commands.begin_prompt),
     Key(("k",), "k", "keep to this class, let it go", Commands.lock_class),
     Key(("]", "+", "="), "], +", "heatmap more opaque", lambda commands: commands.change_opacity(_OPACITY_STEP)),
     Key(("[", "-"), "[, -", "heatmap less opaque", lambda commands: commands.change_opacity(-_OPACITY_STEP)),

@@ -58,6 +58,7 @@ class ExplainerThread:
         self.question = self._answered = Question(
             explainer.method,
             explainer.wanted_layer,
+            prompts=explainer.prompts,
             threshold=explainer.heat_options.threshold,
             is_steady=is_steady,
         )
@@ -67,8 +68,8 @@ class ExplainerThread:
         """The layers among which the user walks, None for the automatic choice."""
         self.layer_titles = list(map(explainer.title_of, self.layers))
         """What captions call them."""
-        self.own_targets, self.labels = explainer.own_targets, explainer.labels
-        """The targets that are explained if the user asks for none, and the names of what a target can be."""
+        self.own_targets, self._own_labels = explainer.own_targets, explainer.labels
+        """The targets that are explained if the user asks for none."""
         self.groups = tuple(groups_for(explainer.labels))
         """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]
@@ -95,6 +96,11 @@ class ExplainerThread:
             self.question = question
             self._set_shows_every()
             self._changed.notify_all()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of what a target can be."""
+        return self.question.prompts or self._own_labels
 
     def stop(self) -> None:
         """Make the thread end. Thread-safe."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 
@@ -17,6 +17,7 @@ class Question:
         target: The class or classes that are explained.
         top: In place of a target: the number of best classes. If both are None, the explainer's original targets are
             explained.
+        prompts: The texts that pictures are compared with; empty for a model with classes of its own.
         threshold: The threshold of the heat, as in `HeatOptions`.
         is_steady: Make the heatmaps steady from frame to frame.
     """
@@ -25,13 +26,26 @@ class Question:
     layer: str | int | Sequence[str | int] | None = None
     target: int | str | None = None
     top: int | None = None
+    prompts: tuple[str, ...] = ()
     threshold: float | str = 0.0
     is_steady: bool = True
 
     @property
     def aim(self) -> tuple[Any, ...]:
         """The part of the question that is for the model: the arguments of `Explainer.change`."""
-        return self.method, self.layer, self.target, self.top
+        return self.method, self.layer, self.target, self.top, self.prompts or None
+
+    def about(self, prompt: str) -> Question:
+        """Return the question about a prompt, which is added to the others unless it is among them.
+
+        With a minus before it, it is taken from them, and the best one is explained.
+        """
+        removed = prompt.removeprefix("-").strip()
+        if prompt.startswith("-") and removed in self.prompts:
+            rest = tuple(each for each in self.prompts if each != removed)
+            return replace(self, prompts=rest or (removed,), target=None, top=1)
+        prompts = self.prompts if prompt in self.prompts else (*self.prompts, prompt)
+        return replace(self, prompts=prompts, target=prompts.index(prompt), top=None)
 
 
 class Explaining(Protocol):
@@ -43,6 +57,10 @@ class Explaining(Protocol):
     @property
     def own_targets(self) -> Sequence[Any]:
         """The targets that are explained if the user asks for none, as in `Explainer`."""
+
+    @property
+    def targets(self) -> Sequence[Any]:
+        """The targets among which the user walks."""
 
     @property
     def labels(self) -> Sequence[str]:

@@ -62,6 +62,8 @@ class Screen:
         """Keys and what they do, shown over the picture as far as there is room; empty for none."""
         self.help_shown = 0
         """How many of them there was room for."""
+        self.typed: str | None = None
+        """The prompt that the user is typing, shown over the picture; None for none."""
         self.panes = [Pane(feed, max_age_seconds, model_name) for feed in feeds]
         self._display = display
         self._recorder = recorder
@@ -167,6 +169,7 @@ class Screen:
             *([pane.name] if is_named else []),
             *(["paused"] if pane.feed.is_paused else []),
             *([recording] if recording else []),
+            *([] if self.typed is None else [f"prompt: {self.typed}_"]),
             *self._shown_notices.lines,
         ]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from livecam.errors import LivecamError, in_one_line
 from livecam.explain.heat import HeatOptions
 from livecam.live.feed import Feed
-from livecam.live.question import Explaining
+from livecam.live.question import Explaining, Question
 from livecam.render import Style
 
 TYPES: Mapping[str, tuple[type, ...]] = {
@@ -56,8 +56,9 @@ class Settings:
     def change(self, **values: Any) -> None:
         """Change settings from the next frame on.
 
-        `target` is as in `Explainer`, and None for the explainer's own; `top` is the number of best classes to explain
-        in place of a target; the other values are those of the options of `livecam live`.
+        `target` is as in `Explainer`, and None for the explainer's own; a model that compares pictures with words takes
+        any text as a prompt, as in `Question.about`. `top` is the number of best classes to explain in place of a
+        target; the other values are those of the options of `livecam live`.
 
         A method, a layer or a target that does not fit the model is taken back as soon as the explainer finds out, and
         the user is told why.
@@ -66,7 +67,7 @@ class Settings:
             LivecamError: A value is out of range. Then nothing is changed.
         """
         style = dataclasses.replace(self._screen.style, **{name: values[name] for name in _OF_STYLE if name in values})
-        question = dataclasses.replace(self._explaining.question, **_of_question(values))
+        question = self._asked(dataclasses.replace(self._explaining.question, **_of_question(values)))
         HeatOptions(threshold=question.threshold)
         if style != self._screen.style:
             self._screen.style = style
@@ -77,6 +78,13 @@ class Settings:
             feed.is_mirrored = values.get("mirror", feed.is_mirrored)
             if "paused" in values:
                 feed.pause(values["paused"])
+
+    def _asked(self, question: Question) -> Question:
+        """Return the question with a target that is a text taken as a prompt, if the model is for these."""
+        target = question.target
+        if not question.prompts or not isinstance(target, str) or target in self._explaining.targets:
+            return question
+        return question.about(target)
 
     def values(self) -> dict[str, Any]:
         """Return the settings that are asked for, with values as in `TYPES`."""

@@ -51,6 +51,7 @@ def _choices(explaining: ExplainerThread) -> dict[str, Any]:
         "methods": METHODS,
         "layers": [{"name": layer_name(layer), "title": title} for layer, title in layers],
         "groups": explaining.groups,
+        "takes_prompts": bool(explaining.question.prompts),
         "views": VIEWS,
         "colormaps": COLORMAPS,
     }

@@ -45,6 +45,7 @@ ANSWERS = {
     "ll": "layer evidence, the usual one, 1 of 2, begins again",
     "c": "class top2, 2 of 5",
     "C": "class top5, 5 of 5, from the end",
+    "/": "the model has classes of its own, so it takes no prompt",
     "k": "keeps to dog",
     "kk": "class let go",
     "]": "opacity 60%",

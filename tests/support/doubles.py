@@ -100,6 +100,7 @@ class NumberReader:
     usual_batch = 4
     explains_best = True
     own_targets, labels = ("top1",), ("zero", "one")
+    prompts: tuple[str, ...] = ()
     refused = ("eigencam",)
 
     def __init__(self, before: Before = nothing, *, device: str = "cpu") -> None:
@@ -136,9 +137,14 @@ class NumberReader:
     def warm_up(self, height: int, width: int, *, batch: int) -> None:
         self.batches.append(batch)
 
-    def change(self, method: str, layer: object, target: object, top: int | None = None) -> None:
+    def change(
+        self, method: str, layer: object, target: object, top: int | None = None, prompts: tuple[str, ...] | None = None
+    ) -> None:
         if method in self.refused:
             raise ModelError(f"{method} does not explain a class")
+        if prompts and "wrong" in prompts:
+            raise ModelError("wrong is no prompt")
+        self.prompts = prompts or self.prompts
         self.changes += 1
         self.method, self.target = method, target if top is None else f"top {top}"
 

@@ -53,6 +53,7 @@ export class Controls {
       c: () => this.#nextClass(1),
       C: () => this.#nextClass(-1),
       k: () => this.#keepClass(),
+      "/": () => element("target").select(),
       "]": more,
       "+": more,
       "=": more,

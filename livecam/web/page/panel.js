@@ -5,6 +5,8 @@ const RECENT_FRAMES = 300;
 const SHOWN_CLASSES = 5;
 const ANSWERS_WITHIN_MS = 2000;
 const LONGEST_TARGET = 1000;
+const CLASS_HELP = "Part of the name of a class, or several separated by commas. Empty: the best class.";
+const PROMPT_HELP = "What the picture may show, such as: a photo of a dog. With a minus before it, it is removed. Empty: the best one.";
 
 const element = (id) => document.getElementById(id);
 
@@ -74,6 +76,8 @@ export class Settings {
     element("settings").disabled = element("target").disabled = !settings;
     if (labels && labels !== this.#labels) this.#showLabels(labels, choices?.groups ?? []);
     if (!settings) return;
+    element("target").placeholder = choices.takes_prompts ? "a new prompt" : "the best class";
+    element("target-help").textContent = choices.takes_prompts ? PROMPT_HELP : CLASS_HELP;
     fill("method", choices.methods.map((name) => [name, name]));
     fill("layer", choices.layers.map(({ name, title }) => [name ?? "", title]));
     fill("view", choices.views.map((name) => [name, name]));
