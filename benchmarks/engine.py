@@ -35,7 +35,7 @@ from livecam.explain.engines.openvino import HINTS, openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import load_model
-from livecam.names import ENGINES, PRECISIONS
+from livecam.names import ENGINES, LAYER_METHODS, PRECISIONS
 from livecam.system.cores import inference_threads
 
 MODELS = (
@@ -89,7 +89,7 @@ def agreement_over(clip: Path, wanted: Sequence[Variant]) -> dict[str, dict[str,
     """Compare each method and variant with the reference: equal best classes, and the cosines of the maps."""
     results = {}
     batch = usual_batch(torch.device("cpu"))
-    for method in (name for name, each in METHODS.items() if each.is_traceable):
+    for method in (name for name in LAYER_METHODS if METHODS[name].is_traceable):
         make = partial(Explainer, "efficientnet_lite0", method=method, device="cpu")
         reference = make(**REFERENCE._asdict())
         images = torch.split(frames_of(clip, reference), batch)

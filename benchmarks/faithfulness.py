@@ -39,10 +39,10 @@ from benchmarks.timing import print_machine, print_table
 from benchmarks.witness import has_class
 from livecam import Explainer
 from livecam.bench.timing import interleaved, write_json
-from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.explanation import ClassMap, Explanation
 from livecam.models import Classifier, load_model
+from livecam.names import LAYER_METHODS
 from livecam.picture.frame import Frame
 
 MODEL = "shapes"
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=20, help="of the timing")
-    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated, from this list")
+    parser.add_argument("--methods", default=",".join(LAYER_METHODS), help="comma-separated, from this list")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with ExitStack() as stack:

@@ -4,10 +4,13 @@ COLORMAPS = ("jet", "turbo", "viridis", "inferno", "magma", "plasma", "hot")
 VIEWS = ("overlay", "heatmap", "raw", "side-by-side", "panels", "classes", "tints", "timeline")
 BLENDS = ("evidence", "uniform")
 """How the heatmap is laid over the picture."""
-METHODS = (
+LAYER_METHODS = (
     *("gradcam", "gradcam++", "hirescam", "layercam", "xgradcam", "elementwise", "finercam"),
     *("eigencam", "eigengradcam", "fem", "scorecam", "ablationcam"),
 )
+"""The methods that explain the output of layers, of any model."""
+METHODS = (*LAYER_METHODS, "legrad", "rollout")
+"""All methods; the last ones explain the attention of vision transformers."""
 LARGEST_BLUR_CELLS = 100
 """Largest standard deviation by which a map may be smoothed; a larger one would leave it uniform."""
 TASKS = ("classes", "masks", "boxes", "words")

@@ -22,7 +22,7 @@ from livecam.explain.engines.graph import Graph, trace
 from livecam.models import torchvision_models
 from livecam.models.efficientnet_lite import NAME as EFFICIENTNET
 from livecam.models.efficientnet_lite import is_installed
-from livecam.names import METHODS
+from livecam.names import LAYER_METHODS
 
 HALF, SINGLE = "fp16", "fp32"
 FIXED_TARGET = 0
@@ -54,7 +54,7 @@ class Settings:
     run_models: tuple[str, ...] = ("shapes", "resnet50")
     exact_model: str = EFFICIENTNET if is_installed() else "resnet50"
     small_model: str = "shapes"
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = LAYER_METHODS
     precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
     batches: tuple[int, ...] = (1, 16, 32)
     rounds: int = 20

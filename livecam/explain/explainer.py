@@ -24,7 +24,7 @@ from livecam.explain.first_look import look_at
 from livecam.explain.forward import OnForwards
 from livecam.explain.functions import check_unused, functions_in
 from livecam.explain.heat import Heat, HeatOptions
-from livecam.explain.methods import Method, check_askable, find_method
+from livecam.explain.methods import METHODS, Method, check_askable, find_method
 from livecam.explain.preprocess import Prepared, Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
@@ -36,6 +36,7 @@ from livecam.models.classifier import Classifier, Preprocessing, rescored
 from livecam.models.labels import Labels
 from livecam.models.loading import classifier_of
 from livecam.models.prompts import prompted
+from livecam.models.survey.blocks import find_blocks, obstacle
 from livecam.models.survey.layers import LayerChoice, TargetLayer
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes
@@ -196,11 +197,11 @@ class Explainer:
 
     def _find(self, layer: LayerChoice, method: Method) -> Sequence[Sequence[TargetLayer]]:
         """Find the layers that a method explains for a choice. Raises ModelError."""
+        module = self.classifier.module
+        if method.attends:
+            return [find_blocks(self.survey, module, layer, last=method.last_blocks)]
         return self.survey.find(
-            self.classifier.module,
-            layer,
-            features_only=method.features_only,
-            averages_gradient=method.averages_gradient,
+            module, layer, features_only=method.features_only, averages_gradient=method.averages_gradient
         )
 
     def _title(self, layers: Sequence[Sequence[TargetLayer]]) -> str:
@@ -218,6 +219,16 @@ class Explainer:
     def precision(self) -> str:
         """The precision in use now: "fp32", "bf16", "fp16", or "fp64" for a model in double precision."""
         return self._runtime.engine.precision
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods that can explain the model."""
+        return tuple(name for name, method in METHODS.items() if self._fits(method))
+
+    def _fits(self, method: Method) -> bool:
+        if method.attends:
+            return not obstacle(self.survey)
+        return not (self.survey.is_cut and method.needs_gradient)
 
     @property
     def usual_batch(self) -> int:
@@ -368,7 +379,9 @@ class Explainer:
 
     def title_of(self, layer: LayerChoice) -> str:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
-        return self._title(self._find(layer, self._method))
+        if layer == self.wanted_layer:
+            return self.layer_title
+        return self._title(self.survey.find(self.classifier.module, layer, features_only=self._method.features_only))
 
     @property
     def prompts(self) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from livecam.explain.blocks import BlockTaps
 from livecam.explain.device import at_least_single
 from livecam.explain.tap import Tap, no_part
 from livecam.models.survey.layers import TargetLayer
@@ -48,6 +49,7 @@ class ForwardPass:
         targets: The targets to explain of each picture, (B, K), as numbers that the task defines.
         objective: The score of a target, which is differentiated and measured in further passes.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
+        attention: The taps of the blocks whose attention is explained, in place of `taps`.
     """
 
     run: Callable[[Tensor], Tensor]
@@ -58,6 +60,15 @@ class ForwardPass:
     targets: Tensor
     objective: Objective
     on_forwards: OnForwards | None = None
+    attention: BlockTaps | None = None
+
+    @property
+    def blocks(self) -> BlockTaps:
+        """The taps of the blocks, for methods that explain attention. Raises ModelError if a block was left out."""
+        assert self.attention is not None
+        if missing := self.attention.missing:
+            raise no_part(missing)
+        return self.attention
 
     @cached_property
     def activations(self) -> list[Tensor]:
@@ -72,21 +83,28 @@ class ForwardPass:
 
         Each target takes one backward pass, from the output to the first of the layers.
         """
-        points = [tap.point for tap in self.taps]
+        for gradients in self._gradients([tap.point for tap in self.taps], [self.output]):
+            yield [layer.grid.fold(gradient) for layer, gradient in zip(self.layers, gradients, strict=True)]
+
+    def attention_gradients(self) -> Iterator[list[Tensor]]:
+        """Yield for each of the K targets the gradients at the attention of each block, (B, heads, queries, keys)."""
+        for gradients in self._gradients(self.blocks.points, self.blocks.outputs):
+            yield self.blocks.folded(gradients)
+
+    def _gradients(self, points: Sequence[Tensor], outputs: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+        """Yield for each target the gradients, with respect to `points`, of its score added up over `outputs`."""
         # Small gradients are 0 in float16 unless the score is made larger first, as in mixed-precision training.
         loss_scale = _LOSS_SCALE if points[0].dtype == torch.float16 else 1.0
         for number, target in enumerate(self.targets.unbind(dim=1)):
             with torch.enable_grad():
                 # Pictures of a batch are independent: the gradient of the summed scores holds each picture's own.
-                score = self.objective(self.output, target).sum() * loss_scale
+                scores = (self.objective(output, target).sum() for output in outputs)
+                score = reduce(Tensor.add, scores) * loss_scale
             if not score.requires_grad:
                 raise no_part(",".join(layer.name for layer in self.layers))
             more = number + 1 < self.targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more, materialize_grads=True)
-            yield [
-                at_least_single(layer.grid.fold(gradient)) / loss_scale
-                for layer, gradient in zip(self.layers, gradients, strict=True)
-            ]
+            yield [at_least_single(gradient) / loss_scale for gradient in gradients]
 
     def probes(self) -> list[LayerProbe]:
         """Return a probe of each layer. Further passes overwrite the taps' buffers, so create all probes first."""

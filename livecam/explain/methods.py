@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.errors import ModelError
+from livecam.explain.device import at_least_single
 from livecam.explain.forward import ForwardPass, LayerProbe
 from livecam.text import similar
 
@@ -142,6 +143,35 @@ def ablationcam(probe: LayerProbe) -> Tensor:
     return torch.where(whole == 0, 0, (whole - without) / whole.abs())
 
 
+def legrad(gradient: Tensor) -> Tensor:
+    """mean(relu(g)) over heads and queries, for each key.
+
+    g is the gradient of the score y_l with respect to the attention A_l of block l, both (B, heads, queries, keys), and
+    y_l is what the rest of the model, its last normalisation and its head, gives for what block l returns. The map is
+    the mean over the blocks, less its lowest value. In a model whose head gathers the tokens by attention, A_l is the
+    attention of the head for what block l returns.
+
+    Bousselham et al., "LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity",
+    ICCV 2025.
+    """
+    return gradient.relu().mean(dim=(1, 2))
+
+
+def rollout(attention: Sequence[Tensor], reading: Tensor) -> Tensor:
+    """r (A_L + I)/2 ... (A_1 + I)/2, A_l the mean over the heads of block l's attention; ignores the class.
+
+    I is the residual connection. r, `reading`, (B or 1, tokens), is 1 for the class token; else it is how much of each
+    token behind the last block the head takes. The result is (B, tokens); the map is the picture's tokens in it, less
+    their lowest value.
+
+    Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020.
+    """
+    for weights in reversed(attention):
+        mean = at_least_single(weights).mean(dim=1)
+        reading = (reading + (reading[:, None] @ mean)[:, 0]) / 2
+    return reading
+
+
 def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
     return (weights * activation).sum(dim=1)
 
@@ -203,6 +233,8 @@ class Method(ABC):
         needs_gradient: The score is differentiated.
         needs_target: The map depends on the target.
         is_traceable: It is one function of tensors, which can be compiled.
+        attends: It explains the attention of blocks instead of the output of layers.
+        last_blocks: Of these, by default so many of the last ones.
     """
 
     name: str
@@ -213,6 +245,8 @@ class Method(ABC):
     needs_gradient: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_traceable: ClassVar[bool] = True
+    attends: ClassVar[bool] = False
+    last_blocks: ClassVar[int] = 1
 
     @abstractmethod
     def maps(self, passed: ForwardPass) -> list[Tensor]:
@@ -259,6 +293,40 @@ class Perturbation(Method):
             return [torch.einsum("bkc,bchw->bkhw", self.compute(probe), probe.activation) for probe in probes]
 
 
+class AttentionGradient(Method):
+    """A method whose maths takes the gradient at the attention of a block, and returns values of tokens, (B, keys)."""
+
+    needs_gradient = True
+    attends = True
+    last_blocks = 4
+
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the signed maps of all blocks together, (B, K, h, w)."""
+        maps = [
+            _above_lowest(passed.blocks.on_grid(torch.stack([self.compute(each) for each in of_blocks]).mean(dim=0)))
+            for of_blocks in passed.attention_gradients()
+        ]
+        return [torch.stack(maps, dim=1)]
+
+
+class AttentionFlow(Method):
+    """A method whose maths takes the attention of all blocks, and how the last tokens are read: see `rollout`."""
+
+    needs_target = False
+    attends = True
+
+    def maps(self, passed: ForwardPass) -> list[Tensor]:
+        """Return the map, the same for each of K targets: (B, K, h, w)."""
+        reading = at_least_single(passed.blocks.readings()).mean(dim=1)
+        of_tokens = self.compute(passed.blocks.attention, reading)
+        flow = _above_lowest(passed.blocks.on_grid(of_tokens))
+        return [flow[:, None].expand(-1, passed.targets.shape[1], -1, -1)]
+
+
+def _above_lowest(maps: Tensor) -> Tensor:
+    return maps - maps.amin(dim=(1, 2), keepdim=True)
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -274,6 +342,8 @@ METHODS: dict[str, Method] = {
         Activation("fem", fem, features_only=True),
         Perturbation("scorecam", scorecam, features_only=True),
         Perturbation("ablationcam", ablationcam),
+        AttentionGradient("legrad", legrad),
+        AttentionFlow("rollout", rollout),
     )
 }
 

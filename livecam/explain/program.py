@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam.explain.answer import Answer, Select
+from livecam.explain.blocks import BlockTaps
 from livecam.explain.forward import ForwardPass, OnForwards
 from livecam.explain.methods import Method
 from livecam.explain.tap import Tap, frozen, held_in
@@ -60,7 +61,9 @@ class CamProgram:
         self._task, self._selection = task, selection
         self._streams_of_layers, self._method = layers, method
         self._streams = list(chain.from_iterable(layers))
-        self._taps = [Tap(stream.name, stream.call) for stream in self._streams]
+        blocks = [stream.attention for stream in self._streams if stream.attention]
+        self._blocks = BlockTaps(self._streams[0].grid, blocks, method.needs_gradient) if method and blocks else None
+        self._taps = [] if self._blocks else [Tap(stream.name, stream.call) for stream in self._streams]
         self._on_forwards, self._keep_gradients = on_forwards, keep_gradients
 
     @property
@@ -74,8 +77,10 @@ class CamProgram:
         with ExitStack() as stack:
             stack.enter_context(frozen(self._module))
             stack.enter_context(held_in(self._module, self.dtype))
-            for tap, stream in zip(self._taps, self._streams, strict=True):
+            for tap, stream in zip(self._taps, self._streams, strict=False):  # without taps, blocks are tapped
                 stack.enter_context(tap.attached(stream.module, self._module))
+            if self._blocks:
+                stack.enter_context(self._blocks.attached(self._module))
             yield
 
     def __call__(self, images: Tensor, select: Select | None = None) -> Answer:
@@ -93,7 +98,8 @@ class CamProgram:
         with self._task.listening(), gradients_kept() if self._keep_gradients else nullcontext():
             with later_errors(self._name):
                 output = self._module(inputs.to(self.dtype))
-            return self._task.read(output)
+            read = self._task.read(output)
+        return self._blocks.own(read) if self._blocks else read
 
     def _explained(self, inputs: Tensor, select: Select) -> tuple[Tensor, Tensor, Tensor]:
         """Return maps (B, K, h, w), targets (B, K) and the model's output."""
@@ -113,6 +119,7 @@ class CamProgram:
             targets=targets,
             objective=self._selection.objective,
             on_forwards=self._on_forwards,
+            attention=self._blocks,
         )
         of_streams = map(self._unstacked, method.maps(passed), self._streams)
         maps = [_added(list(islice(of_streams, len(streams)))) for streams in self._streams_of_layers]

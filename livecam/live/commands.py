@@ -11,7 +11,7 @@ from livecam.live.feed import Feed
 from livecam.live.recorder import Recorder
 from livecam.live.screen import Screen
 from livecam.live.settings import Settings, checked
-from livecam.names import COLORMAPS, METHODS, VIEWS
+from livecam.names import COLORMAPS, VIEWS
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
     from livecam.live.explainer_thread import ExplainerThread
@@ -93,7 +93,7 @@ class Commands:
     def next_method(self, step: int = 1) -> str:
         """Explain by the next method, at the layer and for the class that were chosen."""
         # The next after the last one asked for, even if that was refused, so that the methods after it can be reached.
-        method, place = _next(METHODS, self.settings.asked_method, step)
+        method, place = _next(self._explaining.methods, self.settings.asked_method, step)
         self.settings.change(method=method)
         return f"method {method}, {place}"
 

@@ -68,6 +68,8 @@ class ExplainerThread:
         """The layers among which the user walks, None for the automatic choice."""
         self.layer_titles = list(map(explainer.title_of, self.layers))
         """What captions call them."""
+        self.methods = explainer.methods
+        """The methods among which the user walks: those that can explain the model."""
         self.own_targets, self._own_labels = explainer.own_targets, explainer.labels
         """The targets that are explained if the user asks for none."""
         self.groups = tuple(groups_for(explainer.labels))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livecam.live.pane import Pane
 from livecam.live.settings import Settings, layer_name
-from livecam.names import COLORMAPS, METHODS, VIEWS
+from livecam.names import COLORMAPS, VIEWS
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
     from livecam.live.explainer_thread import ExplainerThread
@@ -48,7 +48,7 @@ def state_of(
 def _choices(explaining: ExplainerThread) -> dict[str, Any]:
     layers = zip(explaining.layers, explaining.layer_titles, strict=True)
     return {
-        "methods": METHODS,
+        "methods": explaining.methods,
         "layers": [{"name": layer_name(layer), "title": title} for layer, title in layers],
         "groups": explaining.groups,
         "takes_prompts": bool(explaining.question.prompts),

@@ -18,10 +18,11 @@ from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.tap import held_in
+from livecam.names import LAYER_METHODS
 from tests.support.cuda_stand_in import WAITS
 from tests.support.tiny import pictures, program_of, tiny
 
-TRACEABLE = [name for name, method in METHODS.items() if method.is_traceable]
+TRACEABLE = [name for name in LAYER_METHODS if METHODS[name].is_traceable]
 
 
 @pytest.mark.parametrize("method", TRACEABLE)

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from livecam import Explainer, LivecamError
-from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import Preprocessing, load_model
+from livecam.names import LAYER_METHODS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from tests.support.cuda_stand_in import CudaStandIn
@@ -366,7 +366,7 @@ def test_the_report_says_of_a_gpu_if_it_computes_in_tf32(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LAYER_METHODS)
 def test_maps_are_the_same_on_the_gpu(method: str) -> None:
     on_cpu, on_gpu = (Explainer("shapes", method=method, device=device)(PHOTO).cam for device in ("cpu", "cuda"))
     assert np.abs(on_gpu - on_cpu).max() <= 1e-3 * np.abs(on_cpu).max()

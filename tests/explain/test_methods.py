@@ -40,7 +40,7 @@ def test_the_maps_are_those_of_the_papers(witnessed: Witnessed, method: str) -> 
 
 def test_every_method_is_offered_and_has_its_formula_or_a_test() -> None:
     assert tuple(METHODS) == NAMES
-    assert set(METHODS) == set(FORMULAS) | {"scorecam", "ablationcam"}
+    assert set(METHODS) == set(FORMULAS) | {"scorecam", "ablationcam", "legrad", "rollout"}
     for method in METHODS.values():
         assert method.compute.__doc__
 

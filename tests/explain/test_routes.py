@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from livecam import Explainer
 from livecam.errors import ModelError
-from livecam.explain.methods import METHODS
 from livecam.models import Preprocessing
+from livecam.names import LAYER_METHODS
 from tests.support.witness import gradcam_witness, least_cosine
 
 PICTURE = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)).repeat_interleave(8, 2)
@@ -61,7 +61,7 @@ def explained(make: type[nn.Module], layer: str, method: str = "gradcam") -> Exp
     return Explainer(make().eval(), preprocessing=Preprocessing(size=(64, 64)), layer=layer, method=method)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LAYER_METHODS)
 @pytest.mark.parametrize(("make", "layer"), [(Experts, "experts.1"), (EarlyExit, "far")])
 def test_a_picture_whose_way_misses_the_layer_gets_no_map_of_the_one_before(
     make: type[nn.Module], layer: str, method: str

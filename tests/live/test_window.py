@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from livecam.names import METHODS
+from livecam.names import LAYER_METHODS
 
 _LONGEST_SECONDS = 60
 
@@ -92,7 +92,7 @@ def test_capitals_are_heard_as_such(virtual_screen: str, tmp_path: Path) -> None
         before = len(list(tmp_path.glob("*.json")))
         press_until(process, "s", lambda: len(list(tmp_path.glob("*.json"))) > before)
     last = max(tmp_path.glob("*.json"))
-    assert json.loads(last.read_text())["method"] == METHODS[-1]
+    assert json.loads(last.read_text())["method"] == LAYER_METHODS[-1]
 
 
 @pytest.mark.usefixtures("tools")

@@ -17,7 +17,7 @@ from torch import Tensor
 from livecam import Explainer
 from livecam.models import efficientnet_lite, load_model
 from livecam.models.default import PACKAGES
-from livecam.names import METHODS
+from livecam.names import LAYER_METHODS
 
 NAME = "efficientnet_lite0"
 DOG = np.asarray(Image.open(Path(__file__).parents[1] / "data" / "dog.jpg").convert("RGB"))
@@ -36,7 +36,7 @@ def test_the_dog_is_a_dog(fit: str) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(name, marks=pytest.mark.slow) if name in ONE_PASS_A_CHANNEL else name for name in METHODS],
+    [pytest.param(name, marks=pytest.mark.slow) if name in ONE_PASS_A_CHANNEL else name for name in LAYER_METHODS],
 )
 def test_every_method_points_at_the_dog(method: str) -> None:
     heatmap = Explainer(NAME, method=method, engine="eager")(DOG).heatmap

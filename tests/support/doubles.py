@@ -18,6 +18,7 @@ from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
 from livecam.live.display import Request
 from livecam.live.drawn import Drawn
+from livecam.names import METHODS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.picture.transfer import DevicePlanes
@@ -101,7 +102,7 @@ class NumberReader:
     explains_best = True
     own_targets, labels = ("top1",), ("zero", "one")
     prompts: tuple[str, ...] = ()
-    refused = ("eigencam",)
+    methods, refused = METHODS, ("eigencam",)
 
     def __init__(self, before: Before = nothing, *, device: str = "cpu") -> None:
         self.device = torch.device(device)

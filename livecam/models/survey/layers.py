@@ -15,6 +15,7 @@ from itertools import groupby
 from torch import nn
 
 from livecam.errors import ModelError
+from livecam.models.survey.attention import Attention, TargetAttention
 from livecam.models.survey.grid import Grid
 from livecam.models.survey.locality import CHECKS, Check
 from livecam.models.survey.streams import Streams
@@ -129,12 +130,14 @@ class TargetLayer:
         module: The layer.
         grid: The grid of its output.
         call: The call, counted from 0 in each run of the model.
+        attention: Its place among the blocks, if its attention is explained and not its output.
     """
 
     name: str
     module: nn.Module
     grid: Grid
     call: int = 0
+    attention: TargetAttention | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class Survey:
     Attributes:
         calls: All calls of its modules that return a tensor which depends on the picture, in the order of execution.
         streams: The order in which they are computed from one another.
+        attention: The blocks in which its tokens attend to one another.
         is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
         is_passed: True if a part of the evidence goes past every layer that could be chosen.
         bottleneck: The number of the call that is explained by default; None for the last ones.
@@ -151,6 +155,7 @@ class Survey:
 
     calls: tuple[Layer, ...]
     streams: Streams
+    attention: Attention = Attention()
     is_cut: bool = False
     is_passed: bool = False
     bottleneck: int | None = None
@@ -255,14 +260,7 @@ class Survey:
         if wanted is None:
             found = [self.automatic_features if features_only else self.automatic]
         else:
-            names = (
-                wanted.split(",") if isinstance(wanted, str) else wanted if isinstance(wanted, Sequence) else [wanted]
-            )
-            if not all(isinstance(name, str | int) for name in names):
-                raise ModelError("a layer is a name or a number, or several of these")
-            found = [self.explained_calls(self._find_one(model, str(name).strip())) for name in names]
-        if not found:
-            raise ModelError("the layer is empty; leave it out for the automatic choice")
+            found = [self.explained_calls(self._find_one(model, name)) for name in names_in(wanted)]
         for calls in found:
             self._tell(calls, is_automatic=wanted is None)
             if averages_gradient:
@@ -323,12 +321,16 @@ class Survey:
     def _ends(self, calls: Sequence[Layer]) -> list[Layer]:
         return [self.calls[number] for number in self.streams.ends(call.number for call in calls)]
 
-    def _find_one(self, model: nn.Module, name: str) -> Layer:
-        modules = dict(model.named_modules())
-        if name not in modules or not name:
-            if re.fullmatch("-?[0-9]+", name):
-                return self._by_number(int(name))
-            raise ModelError(_unknown_layer(model, name))
+    def name_of(self, model: nn.Module, wanted: str) -> str:
+        """Return the name of a layer, given that or its number as text. Raises ModelError."""
+        if wanted in dict(model.named_modules()) and wanted:
+            return wanted
+        if re.fullmatch("-?[0-9]+", wanted):
+            return self._by_number(int(wanted)).name
+        raise ModelError(_unknown_layer(model, wanted))
+
+    def _find_one(self, model: nn.Module, wanted: str) -> Layer:
+        name = self.name_of(model, wanted)
         found = next((layer for layer in self.layers if layer.name == name), None)
         if found is None:
             raise ModelError(
@@ -368,6 +370,16 @@ class Survey:
         place = self.layers.index(layer)
         nearest = min(self.usable, key=lambda other: abs(self.layers.index(other) - place))
         return f"the nearest that can is {nearest.name}"
+
+
+def names_in(wanted: str | int | Sequence[str | int]) -> list[str]:
+    """Return the names and numbers of a choice of layers, as text. Raises ModelError."""
+    names = wanted.split(",") if isinstance(wanted, str) else wanted if isinstance(wanted, Sequence) else [wanted]
+    if not all(isinstance(name, str | int) for name in names):
+        raise ModelError("a layer is a name or a number, or several of these")
+    if not names:
+        raise ModelError("the layer is empty; leave it out for the automatic choice")
+    return [str(name).strip() for name in names]
 
 
 def names_of(calls: Sequence[Layer]) -> list[str]:

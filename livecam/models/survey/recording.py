@@ -18,6 +18,8 @@ from livecam.errors import ModelError
 from livecam.models.gradients import gradients_kept
 from livecam.models.problems import why_no_layers
 from livecam.models.squashing import Squashing, Squashings
+from livecam.models.survey.attention import AttentionCall, Reached, attention_of
+from livecam.models.survey.attention_recorder import attention_calls
 from livecam.models.survey.branches import Branches
 from livecam.models.survey.displacement import displacements
 from livecam.models.survey.grid import Grid, Size, possible_layouts, sample
@@ -74,6 +76,7 @@ class Recording:
         outputs: Those of the submodule calls that returned a tensor which depends on the input, in the order of
             execution.
         calls: How often the model ran each submodule for it.
+        attention: Its computations of attention for it.
         hides_gradients: True if the model has to be run inside `gradients_kept`.
     """
 
@@ -84,6 +87,7 @@ class Recording:
     squashings: Sequence[Squashing]
     outputs: Sequence[Output]
     calls: Counter[str]
+    attention: Sequence[AttentionCall]
     hides_gradients: bool
 
     def survey(
@@ -119,7 +123,11 @@ class Recording:
             obstacle = displacement if obstacle == MISPLACED and displacement else obstacle or displacement
             layer = self._layer(len(layers), found, obstacle, holds_scores)
             layers.append(replace(layer, is_balanced=is_balanced))
-        survey = Survey(tuple(layers), streams, is_cut)
+        reached = [
+            Reached(output.name, output.shape, each) for output, each in zip(self.outputs, gradients, strict=True)
+        ]
+        attention = attention_of(self.attention, reached)
+        survey = Survey(tuple(layers), streams, attention, is_cut)
         branches = Branches(layers, streams, edges, gradients)
         if to_bottleneck:
             return survey.with_bottleneck(None if is_cut else branches.is_passed)
@@ -172,6 +180,7 @@ def record(model: nn.Module, inputs: Tensor, size: Size) -> Recording:
         torch.enable_grad(),
         gradients_kept() as keeper,
         _each_output(model, keep) as calls,
+        attention_calls(model) as attention,
         Squashings() as squashings,
     ):
         output = model(example.requires_grad_())
@@ -179,9 +188,8 @@ def record(model: nn.Module, inputs: Tensor, size: Size) -> Recording:
         for other in others:
             with _each_output(model, compare):
                 model(other)
-    return Recording(
-        model, example, size, output, tuple(squashings.calls), tuple(outputs.values()), calls, keeper.was_needed
-    )
+    seen = tuple(squashings.calls), tuple(outputs.values()), calls, tuple(attention)
+    return Recording(model, example, size, output, *seen, keeper.was_needed)
 
 
 def _reach(grid: Grid | None, gradient: Tensor | None) -> tuple[bool, bool]:
