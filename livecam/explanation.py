@@ -148,6 +148,14 @@ class Explanation:
         percent = f"<{_UNLIKELY:.0%}" if score < _UNLIKELY else f"{score:.0%}"
         return f"{percent} of the picture" if self.are_shares else percent
 
+    @property
+    def span(self) -> str:
+        """Which frames the maps are of, as text: "frames 8-15 of clip 0-15"; empty if the model saw a single frame."""
+        if self.clip_frames is None or self.cell_frames is None:
+            return ""
+        (first, last), (begin, end) = self.clip_frames, self.cell_frames
+        return f"frames {begin}-{end} of clip {first}-{last}"
+
     def is_unlikely(self, one: ClassMap) -> bool:
         """Return True if one of `classes` has a probability below 1 %, or a group of classes one below 10 %.
 

@@ -91,6 +91,8 @@ class Ledger:
     Attributes:
         read: Frames that the source gave.
         explained: Frames that went through the model.
+        clips: Clips that went through a model of clips.
+        clips_left_out: Clips that should have, by the stride that was asked for, but for which there was no time.
         delivered: Frames that were written to the output or shown on the screen.
         carried: Those of them that were drawn with the map of an earlier frame.
         dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
@@ -112,6 +114,7 @@ class Ledger:
         self.source = source
         self.read = 0
         self.explained = 0
+        self.clips = self.clips_left_out = 0
         self.delivered = 0
         self.carried = 0
         self.dropped: Counter[str] = Counter()
@@ -193,7 +196,7 @@ class Ledger:
         )
         counts = [
             f"{self.read} {self._kind.read}",
-            f"{self.explained} explained",
+            f"{self.explained} explained" + self._by_clips(),
             *([f"{self.carried} carried"] if self.carried else []),
             f"{self.dropped.total()} dropped" + (f" ({by_step})" if by_step else ""),
             f"{self.delivered} {self._kind.delivered}",
@@ -203,6 +206,10 @@ class Ledger:
             *(["verified"] if self.verified else []),
         ]
         return f"{', '.join(counts)} in {self.seconds:.1f} s{self._pace()}"
+
+    def _by_clips(self) -> str:
+        left_out = f", {self.clips_left_out} left out" if self.clips_left_out else ""
+        return f" ({self.clips} clip{'s' * (self.clips > 1)}{left_out})" if self.clips else ""
 
     def _pace(self) -> str:
         """Return the pace as text: the latency of a live run, the speed of a run over a file."""
@@ -228,6 +235,7 @@ class Ledger:
                 "unreadable": self.unreadable,
                 "damaged": self.damaged,
             },
+            **({"clips": {"explained": self.clips, "left_out": self.clips_left_out}} if self.clips else {}),
             "failed_files": {redacted(name): reason for name, reason in self.failed_files.items()},
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps],
             "fps": round(self.fps, 3),

@@ -28,6 +28,7 @@ from livecam.cli.options import (
     SPEED,
     STEADY,
     STREAM,
+    STRIDE,
     Command,
     Rate,
     Seconds,
@@ -85,6 +86,7 @@ VIDEOS = Section(
             metavar="N",
             help="Explain every Nth frame; the frames between show its map, moved along with the picture, and its age.",
         ),
+        STRIDE,
         STEADY,
         INSECURE,
     ),
@@ -113,8 +115,8 @@ ENCODER = Section(
         ),
     ),
 )
-OF_VIDEOS = ("every", "codec", "preset", "crf")
-OF_SOME_INPUTS = {"fps": None, "max_megapixels": None, "every": 1, "codec": None, "preset": None, "crf": None}
+OF_VIDEOS = ("every", "stride", "codec", "preset", "crf")
+OF_SOME_INPUTS = {"every": 1, **dict.fromkeys(("fps", "max_megapixels", "stride", "codec", "preset", "crf"))}
 """Options that are not for all kinds of inputs, with their defaults."""
 MAPS = Option(
     ["--save-map"],

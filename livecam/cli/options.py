@@ -416,6 +416,13 @@ BATCH = Option(
     show_default="what is fastest on the device",
     help="Explain this many frames at once.",
 )
+STRIDE = Option(
+    ["--stride"],
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="the frames of a time cell",
+    help="By a model that sees clips, explain a clip every N frames.",
+)
 STEADY = Option(
     ["--steady"],
     type=bool,

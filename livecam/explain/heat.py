@@ -168,7 +168,8 @@ class Steadiness:
         classes = _chosen(explanation, list(self._shown))
         cams = [self._heat.smoothed(one.cam) for one in classes]
         faded = self._strongest * 0.5 ** (seconds / _HALF_LIFE_SECONDS)
-        self._strongest = max(faded, *map(_strength, cams))
+        # The cells of a clip share a scale: a cell without evidence stays dark beside one that has it.
+        self._strongest = max(faded, *map(_strength, cams), *(one.full for one in classes))
         steady = []
         for one, cam in zip(classes, cams, strict=True):
             heat, cutoff, full = self._heat.scaled(cam, self._strongest)

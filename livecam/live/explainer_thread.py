@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from livecam.errors import LivecamError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
-from livecam.live.feed import Explained, Feed
+from livecam.live.feed import Explained, Feed, Shown
 from livecam.live.question import Question
 from livecam.live.stages import stages
 from livecam.models.imagenet import groups_for
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import transfer_to, uploaded
+from livecam.run.clip_window import Clip, ClipWindow, of_frame
+from livecam.run.clips import window_for
 from livecam.run.workers import GivenUp
+
+log = logging.getLogger("livecam")
 
 _GATHER_SECONDS = 0.01
 """How long a frame waits for frames of the other sources, to be explained in one batch with them."""
@@ -27,6 +33,9 @@ _SETTLING_SECONDS = 5.0
 """How long a method must stay before it is compiled: one that is only passed while switching is never compiled."""
 _SLOW_SECONDS = 0.5
 """A picture that takes longer has its progress shown, if its method takes many forward passes."""
+
+_LOOK_CLIPS, _MOST_LEFT_OUT = 20, 0.25
+"""After how many clips it is looked if the stride is kept, and how many may be left out for each that is explained."""
 
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
 
@@ -41,6 +50,8 @@ class ExplainerThread:
         tell: Called with a line for the user if a question cannot be answered.
         is_steady: Make the heatmaps steady from frame to frame.
         shows_every: Have the feeds show every frame, not only explained ones.
+        stride: Explain a clip each `stride` frames, if the model sees clips; None for as many as there is time for of a
+            live source, and one for each time cell of a file.
         settling_seconds: How long a question must stay before its method is compiled.
     """
 
@@ -53,6 +64,7 @@ class ExplainerThread:
         *,
         is_steady: bool,
         shows_every: bool,
+        stride: int | None = None,
         settling_seconds: float = _SETTLING_SECONDS,
     ) -> None:
         self.question = self._answered = Question(
@@ -83,6 +95,9 @@ class ExplainerThread:
         self._transfer = transfer_to(explainer.device)
         self._tell = tell
         self._shows_every = shows_every
+        self._stride = stride
+        self._windows: dict[Feed, ClipWindow] = {}
+        self._left_out_before, self._has_told_stride = 0, False
         self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
         self._begin_seconds = math.inf
@@ -125,6 +140,7 @@ class ExplainerThread:
         """
         self._warm_up()
         for feed in self._feeds:
+            self._take_clips(feed)
             feed.begin()
         while self._waited_for_work():
             self._follow_question()
@@ -135,6 +151,15 @@ class ExplainerThread:
         media = self._feeds[0].source.media
         with self._progress_shown():
             self._explainer.warm_up(media.height, media.width, batch=len(self._feeds))
+
+    def _take_clips(self, feed: Feed) -> None:
+        """Have clips of the frames explained, by a model of clips. Raises LivecamError if the stride does not fit."""
+        window = window_for(self._explainer, feed.source.media, feed.source.name, self._stride)
+        if window is not None:
+            if feed.source.is_live:
+                window.stride = window.stride or 1
+            self._windows[feed] = window
+            feed.take_clips(window)
 
     def _waited_for_work(self) -> bool:
         """Wait for a frame or another question; return False if there is nothing more to do."""
@@ -201,6 +226,9 @@ class ExplainerThread:
             feed.shows_every = self._shows_every or self._is_preparing or self._is_asked
 
     def _explain(self, feeds: Sequence[Feed]) -> None:
+        if self._windows:
+            self._explain_clips(feeds)
+            return
         frames = [feed.take_to_explain() for feed in feeds]
         begin = time.perf_counter()
         explained = self._explained(feeds, frames)
@@ -208,6 +236,34 @@ class ExplainerThread:
         for feed, each in zip(feeds, explained, strict=True):
             feed.ledger.stages["explain"].add(seconds)
             feed.put_explained(each)
+
+    def _explain_clips(self, feeds: Sequence[Feed]) -> None:
+        taken = [feed.take_clip() for feed in feeds]
+        begin = time.perf_counter()
+        explained = self._explained_clips(feeds, *zip(*taken, strict=True))
+        seconds = time.perf_counter() - begin
+        for feed, of_feed in zip(feeds, explained, strict=True):
+            feed.ledger.stages["explain"].add(seconds)
+            feed.put_explained(*of_feed)
+            if self._stride is not None:
+                self._account_for_stride(feed, self._stride)
+
+    def _account_for_stride(self, feed: Feed, stride: int) -> None:
+        """Count the clips that were left out. If there is no time for a stride, tell it once."""
+        ledger, left_out = feed.ledger, self._windows[feed].left_out
+        ledger.clips_left_out = left_out
+        if ledger.clips % _LOOK_CLIPS or self._has_told_stride:
+            return
+        missed, self._left_out_before = left_out - self._left_out_before, left_out
+        if missed > _MOST_LEFT_OUT * _LOOK_CLIPS:
+            self._has_told_stride = True
+            clip_ms = ledger.stages["explain"].recent_ms(_LOOK_CLIPS)
+            log.warning(
+                "a stride of %d cannot be kept, since a clip takes %.0f ms: one is explained each %.0f frames",
+                stride,
+                clip_ms and clip_ms["p50"],
+                stride * (1 + missed / _LOOK_CLIPS),
+            )
 
     def _report(self, done: int, total: int) -> None:
         """Tell how far a method is that takes many forward passes. Raises GivenUp, in the middle of a picture."""
@@ -226,8 +282,15 @@ class ExplainerThread:
         for feed in self._feeds:
             shown = feed.on_screen
             if feed.is_paused and shown is not None:
-                (explained,) = self._explained([feed], [shown.frame])
-                feed.revise(explained)
+                feed.revise(shown, self._explained_again(feed, shown))
+
+    def _explained_again(self, feed: Feed, shown: Shown) -> Explained:
+        clip = shown.explained.clip
+        if clip is None:
+            (explained,) = self._explained([feed], [shown.frame])
+        else:
+            ((explained,),) = self._explained_clips([feed], [clip], [[shown.explained.frame]])
+        return explained
 
     def _explained(self, feeds: Sequence[Feed], frames: Sequence[Frame]) -> list[Explained]:
         """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
@@ -237,11 +300,32 @@ class ExplainerThread:
         if self._answered.is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
-        facts = {**self._explainer.report(), "layer_title": self._explainer.layer_title}
+        facts = self._facts
         return [
             Explained(frame, explanation, facts, planes)
             for frame, explanation, planes in zip(frames, explanations, there, strict=True)
         ]
+
+    def _explained_clips(
+        self, feeds: Sequence[Feed], clips: Sequence[Clip], frames: Sequence[Sequence[Frame]]
+    ) -> list[list[Explained]]:
+        """Explain a clip of each of these feeds, and by it some frames that it contains."""
+        with self._progress_shown():
+            cells_of_clips = self._explainer.explain_clips(clips)
+        facts, explained = self._facts, []
+        for feed, clip, cells, of_clip in zip(feeds, clips, cells_of_clips, frames, strict=True):
+            self._windows[feed].settle_stride(cells)
+            explanations = [of_frame(cells, frame) for frame in of_clip]
+            if self._answered.is_steady:
+                explanations = list(map(self._steadiness[feed], of_clip, explanations))
+            explained.append(
+                [Explained(frame, one, facts, clip=clip) for frame, one in zip(of_clip, explanations, strict=True)]
+            )
+        return explained
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {**self._explainer.report(), "layer_title": self._explainer.layer_title}
 
     def _reset_steadiness(self) -> None:
         """Forget scale and maps, which belong to the previous question."""

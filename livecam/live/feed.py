@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import threading
 import time
+from collections import deque
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,12 @@ from livecam.sources.base import Source, looked_at
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
     from livecam.picture.transfer import DevicePlanes
+    from livecam.run.clip_window import Clip, ClipWindow
+
+log = logging.getLogger("livecam")
+
+_MOST_WAITING_BYTES = 2**28
+"""How much memory the frames may take that wait for a clip to be explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +35,14 @@ class Explained:
     """A frame that went through the model.
 
     `facts` says how it was explained, as in `Explainer.report`, with the `layer_title`. `uploaded` holds the frame's
-    planes if they are on a GPU.
+    planes if they are on a GPU. `clip` is what the model saw, if it saw more than this frame.
     """
 
     frame: Frame
     explanation: Explanation
     facts: dict[str, Any]
     uploaded: DevicePlanes | None = None
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,9 @@ class Feed:
     counts as dropped; the reader of a file waits until the screen has room. While `shows_every` is set, every frame
     goes to the screen at once, and the newest to the explainer as well. The screen gets frames in order: a frame that
     was explained too late is dropped.
+
+    For a model of clips (`take_clips`) all frames of the next clip may wait, up to a bound. Together they go to the
+    screen once it is explained, which shows those of a live source at their own pace.
 
     Until `begin` frames do not count: `preview` is the newest of a live source, or the first of a file.
 
@@ -74,10 +86,13 @@ class Feed:
         self._skips_damaged = skips_damaged
         self._steps = 0  # frames to show although it is paused
         self._went_on_seconds = -math.inf  # after it had stood still
-        self._to_explain: Frame | None = None
-        self._in_flight: Frame | None = None  # at the explainer
-        self._is_in_flight_unsent = False
-        self._to_show: Frame | None = None
+        self._window: ClipWindow | None = None
+        self._followed: tuple[object, ...] = ()
+        self._to_explain: deque[Frame] = deque()
+        self._in_flight = False  # at the explainer
+        self._awaited: set[int] = set()  # the indices of the frames there that are to be shown with their own map
+        self._to_show: deque[tuple[Frame, Explained | None]] = deque()
+        self._delay_seconds = 0.0  # from captured to shown, by which the frames of a clip keep their pace
         self._last_sent = -1  # the index of the last frame that went to the screen
         self._newest: Explained | None = None
         self._is_revised = False
@@ -87,15 +102,23 @@ class Feed:
     @property
     def waits_for_explainer(self) -> bool:
         """True if a frame waits to be explained. A file's frame waits for room on the screen first."""
-        if self._to_explain is None:
+        if not self._has_due:
             return False
-        return self.source.is_live or self._to_show is None or not self._is_unsent(self._to_explain)
+        return self.source.is_live or not self._to_show or not self._is_unsent(self._to_explain[0])
 
     @property
     def waits_for_screen(self) -> bool:
         """True if a frame can be shown now. The first frame of a file waits for its explanation."""
         has_map = self.source.is_live or self._newest is not None
-        return self._to_show is not None and has_map and not self._stands_still
+        return bool(self._to_show) and has_map and not self._stands_still and self.seconds_to_next <= 0
+
+    @property
+    def seconds_to_next(self) -> float:
+        """How long the next frame waits to be shown at its own pace; infinity if there is none."""
+        with self._changed:
+            if not self._to_show:
+                return math.inf
+            return self._to_show[0][0].captured_seconds + self._delay_seconds - time.perf_counter()
 
     @property
     def is_revised(self) -> bool:
@@ -131,7 +154,7 @@ class Feed:
     def is_done(self) -> bool:
         """True once the last frame has been shown, too."""
         with self._changed:
-            return self._is_read and self._to_explain is self._in_flight is self._to_show is None
+            return self._is_read and not (self._to_explain or self._in_flight or self._to_show)
 
     def read(self) -> None:
         """Open the source, read it to its end and close it: the work of the reader's thread. Raises InputError."""
@@ -146,6 +169,7 @@ class Feed:
                         self.put(dataclasses.replace(frame, orientation=self._orientation(frame)))
         finally:
             with self._changed:
+                self._end_clips()
                 self._is_read = True
                 self._changed.notify_all()
 
@@ -162,12 +186,12 @@ class Feed:
             if frame.is_damaged and self._skips_damaged:
                 self._drop("damaged")
                 return
+            self._add_to_clips(frame)
             if self._stands_still and self.source.is_live:
                 self._drop("pause")
                 return
-            if self._to_explain is not None and self._is_unsent(self._to_explain):
-                self._drop("explain")
-            self._to_explain = frame
+            self._to_explain.append(frame)
+            self._drop_waiting()
             if self.shows_every and not self.is_paused:  # a step shows a frame with its own map
                 self._send(frame)
             self._changed.notify_all()
@@ -177,9 +201,9 @@ class Feed:
         with self._changed:
             self._stand_still(is_paused or self.is_resting)
             self.is_paused, self._steps = is_paused, 0
-            if is_paused and self.source.is_live and self._to_show is not None:
-                self._drop("pause")
-                self._to_show = None
+            if is_paused and self.source.is_live:
+                self._drop("pause", len(self._to_show))
+                self._to_show.clear()
             self._changed.notify_all()
 
     def rest(self, is_resting: bool) -> None:
@@ -199,31 +223,45 @@ class Feed:
     def take_to_explain(self) -> Frame:
         """Return the frame that waits to be explained; there must be one."""
         with self._changed:
-            assert self._to_explain is not None
-            frame, self._to_explain = self._to_explain, None
-            self._in_flight, self._is_in_flight_unsent = frame, self._is_unsent(frame)
-            self._changed.notify_all()
+            (frame,) = self._taken(self._to_explain[-1].index)
             return frame
 
-    def put_explained(self, explained: Explained) -> None:
-        """Accept the explanation of the frame that was last taken to explain."""
+    def take_clips(self, window: ClipWindow) -> None:
+        """Have clips of frames explained from now on."""
         with self._changed:
-            self.ledger.explained += 1
-            self._newest = explained
-            if self._is_in_flight_unsent:
-                if self._is_unsent(explained.frame):
-                    self._send(explained.frame)
+            self._window = window
+
+    def take_clip(self) -> tuple[Clip, list[Frame]]:
+        """Return the clip that is to be explained, and the frames that wait for it; there must be some."""
+        with self._changed:
+            assert self._window is not None
+            clip = self._window.take()
+            self.ledger.clips += 1
+            return clip, self._taken(clip[-1].frame_index)
+
+    def put_explained(self, *explained: Explained) -> None:
+        """Accept the explanations of the frames that were last taken to explain."""
+        with self._changed:
+            self.ledger.explained += len(explained)
+            self._newest = explained[-1]
+            awaited = [each for each in explained if each.frame.index in self._awaited]
+            if self._window is not None and self.source.is_live and awaited:
+                self._delay_seconds = time.perf_counter() - awaited[0].frame.captured_seconds
+            for each in awaited:
+                if self._is_unsent(each.frame):
+                    self._send(each.frame, each)
                 else:
                     self._drop("explain")
-            self._in_flight, self._is_in_flight_unsent = None, False
+            self._in_flight = False
+            self._awaited.clear()
             self._changed.notify_all()
 
-    def revise(self, explained: Explained) -> None:
-        """Replace the explanation of the frame on the screen; does nothing if another frame is shown by now."""
+    def revise(self, shown: Shown, explained: Explained) -> None:
+        """Replace the explanation of what is on the screen; does nothing if something else is shown by now."""
         with self._changed:
-            if self.on_screen is not None and self.on_screen.frame is explained.frame:
+            if self.on_screen is shown:
                 self._newest = explained
-                self.on_screen = Shown(explained.frame, explained)
+                self.on_screen = Shown(shown.frame, explained)
                 self._is_revised = True
                 self._changed.notify_all()
 
@@ -232,14 +270,14 @@ class Feed:
         with self._changed:
             if not self.waits_for_screen:
                 return None
-            frame, self._to_show = self._to_show, None
+            frame, own = self._to_show.popleft()
             self._changed.notify_all()
-            assert frame is not None
-            if self._newest is None:
+            explained = own or self._newest
+            if explained is None:
                 self._drop("explain")
                 return None
             self._steps = max(self._steps - 1, 0)
-            self.on_screen = Shown(frame, self._newest)
+            self.on_screen = Shown(frame, explained)
             return self.on_screen
 
     def since_seconds(self, frame: Frame) -> float:
@@ -267,10 +305,10 @@ class Feed:
     def close(self) -> None:
         """Complete the ledger once every thread of the run has ended."""
         self.ledger.count_dropped_before(self.source.dropped)
-        to_explain = self._to_explain is not None and self._is_unsent(self._to_explain)
+        to_explain = sum(map(self._is_unsent, self._to_explain))
         self.ledger.unreadable, self.ledger.damaged = self.source.unreadable, self.source.damaged
         self.ledger.gaps = self.source.signal.gaps
-        self.ledger.end(on_their_way=to_explain + self._is_in_flight_unsent + (self._to_show is not None))
+        self.ledger.end(on_their_way=to_explain + len(self._awaited) + len(self._to_show))
 
     def count_dropped(self) -> None:
         """Count what was dropped before it could be read, once frames count."""
@@ -297,24 +335,77 @@ class Feed:
 
     def _has_room(self) -> bool:
         """True if another frame of a file can come in without any being dropped."""
-        is_screen_free = self._to_show is None and not self._is_in_flight_unsent
-        return self._to_explain is None and (is_screen_free or not self.shows_every)
+        is_screen_free = not self._to_show and not self._awaited
+        return not self._has_due and (is_screen_free or not self.shows_every)
+
+    @property
+    def _has_due(self) -> bool:
+        """True if a frame waits to be explained, or frames of a clip that is due."""
+        if self._window is None:
+            return bool(self._to_explain)
+        return bool(self._to_explain) and self._window.is_due and self._to_explain[0].index <= self._window.last_index
+
+    def _add_to_clips(self, frame: Frame) -> None:
+        """Take a frame into the next clip, which begins anew if the frame does not follow the one before."""
+        if self._window is None or self.is_resting:
+            self._followed = ()
+            return
+        followed = frame.orientation, len(self.source.signal.gaps)
+        if followed != self._followed:
+            self._window.clear()
+        self._followed = followed
+        self._window.add(frame)
+
+    def _drop_waiting(self) -> None:
+        """Drop the oldest frames that wait to be explained, but for those that the next clip has."""
+        while len(self._to_explain) > 1 and self._waits_in_vain(self._to_explain[0]):
+            if self._is_unsent(self._to_explain.popleft()):
+                self._drop("explain")
+
+    def _waits_in_vain(self, frame: Frame) -> bool:
+        if self._window is None or frame.index < self._window.first_index:
+            return True
+        size = 3 * frame.picture.width * frame.picture.height
+        return self.source.is_live and size * len(self._to_explain) > _MOST_WAITING_BYTES
+
+    def _taken(self, last_index: int) -> list[Frame]:
+        """Take the frames up to an index from those that wait to be explained."""
+        frames = []
+        while self._to_explain and self._to_explain[0].index <= last_index:
+            frames.append(self._to_explain.popleft())
+        self._in_flight = True
+        self._awaited = {frame.index for frame in frames if self._is_unsent(frame)}
+        self._changed.notify_all()
+        return frames
+
+    def _end_clips(self) -> None:
+        """Let the last frames be a clip; those that no clip has are dropped."""
+        if self._window is None or self._is_stopped:
+            return
+        self._window.end()
+        if not self._has_due:
+            self._drop("end", sum(map(self._is_unsent, self._to_explain)))
+            if self._newest is None:
+                log.warning("%s: %s", self.source.name, self._window.shortage(self.ledger.read))
+            self._to_explain.clear()
 
     def _is_unsent(self, frame: Frame) -> bool:
         return frame.index > self._last_sent
 
-    def _send(self, frame: Frame) -> None:
-        """Put a frame into the slot for the screen."""
+    def _send(self, frame: Frame, own: Explained | None = None) -> None:
+        """Let a frame wait for the screen, with its own explanation if it has one."""
         self._last_sent = frame.index
         if self._stands_still and self.source.is_live:
             self._drop("pause")
             return
-        if self._to_show is not None:
-            self._drop("show")
-        self._to_show = frame
+        if self._to_show and (own is None or own.clip is None):
+            self._drop("show", len(self._to_show))
+            self._to_show.clear()
+        self._to_show.append((frame, own))
 
-    def _drop(self, step: str) -> None:
-        self.ledger.dropped[step] += 1
+    def _drop(self, step: str, count: int = 1) -> None:
+        if count:
+            self.ledger.dropped[step] += count
 
     def _orientation(self, frame: Frame) -> Orientation:
         return frame.orientation.mirrored() if self.is_mirrored else frame.orientation

@@ -94,7 +94,7 @@ class Figures:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.perf_counter) -> None:
         self._ledger, self._clock = ledger, clock
-        self._in, self._out, self._pace = Rate(clock), Rate(clock), Rate(clock)
+        self._in, self._out, self._pace, self._clips = (Rate(clock) for _ in range(4))
 
     def slowness(self, file_fps: float | None) -> str:
         """Return a line that tells how much slower than a file its frames are shown; empty if they are not.
@@ -112,6 +112,10 @@ class Figures:
         """The recent frames a second that arrive, and that are shown."""
         return self._in.fps(self._ledger.read), self._out.fps(self._ledger.delivered)
 
+    def _clips_pace(self) -> str:
+        clips = self._ledger.clips
+        return f", {self._clips.fps(clips):.1f} clips a second" if clips else ""
+
     @property
     def latency_ms(self) -> dict[str, float] | None:
         """The percentiles of the recent latency in milliseconds; None before the first frame."""
@@ -123,7 +127,7 @@ class Figures:
         return [
             "{method} at {layer_title}, {engine} {precision}".format(**facts),
             *([slowness] if slowness else []),
-            f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {self._ledger.dropped.total()}",
+            f"in {fps_in:.1f} fps, out {fps_out:.1f}, dropped {self._ledger.dropped.total()}{self._clips_pace()}",
             f"latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else "latency: not yet",
             f"map {_age(explanation)}",
         ]
@@ -132,7 +136,8 @@ class Figures:
 def _age(explanation: Explanation) -> str:
     age, seconds = explanation.age_frames, explanation.age_seconds
     if not age:
-        return "of this frame" if explanation.classes[0].has_evidence else "of this frame: no evidence"
+        of = f"of {explanation.span or 'this frame'}"
+        return of if explanation.classes[0].has_evidence else f"{of}: no evidence"
     return f"{age} frame{'s' if age > 1 else ''}" + (f", {1000 * seconds:.0f} ms old" if seconds else " old")
 
 

@@ -90,7 +90,7 @@ class Pages(Display):
 
 
 def facts_of(drawn: Drawn) -> dict[str, Any]:
-    """Describe a picture for pages: its size, its latency so far, the age of its map, and what the model says."""
+    """Describe a picture for pages: its size, its latency so far, its map's age and cell, and what the model says."""
     explanation = drawn.explanation
     width, height = drawn.size
     return {
@@ -98,6 +98,8 @@ def facts_of(drawn: Drawn) -> dict[str, Any]:
         "height": height,
         "latency_ms": round(1e3 * (time.perf_counter() - drawn.frame.captured_seconds), 3),
         "age_frames": explanation.age_frames,
+        "clip_frames": explanation.clip_frames,
+        "cell_frames": explanation.cell_frames,
         "classes": [
             {
                 **_class(explanation, one.index, one.label, one.score),

@@ -57,6 +57,7 @@ class SessionOptions:
     shows_every: bool = False
     max_age_seconds: float = 0.5
     is_steady: bool = True
+    stride: int | None = None
     works_hidden: bool = False
     duration_seconds: float | None = None
     recordings: Sequence[Path] = ()
@@ -181,6 +182,7 @@ class Session:
             self.notices.tell,
             is_steady=self._options.is_steady,
             shows_every=self._options.shows_every,
+            stride=self._options.stride,
         )
         self._commands = Commands(self._feeds, self._explaining, self._screen, self.recorder, quit_run=self._stop)
         works = {"explain": self._explaining.run, "record": self.recorder.run}
@@ -196,7 +198,8 @@ class Session:
             return
         self._rest_while_hidden()
         with self._feeds.changed:
-            self._feeds.changed.wait_for(self._has_news, timeout=_TICK_SECONDS)
+            seconds = max(min(feed.seconds_to_next for feed in self._feeds), 0)
+            self._feeds.changed.wait_for(self._has_news, timeout=min(seconds, _TICK_SECONDS) or _TICK_SECONDS)
         self.notices.progress = self._explaining.progress if self._explaining else ""
         for request in self._screen.present():
             self._commands.execute(request)

@@ -51,6 +51,7 @@ def watch(
     on_url: Callable[[str], None] = print,
     display: str = "explained",
     max_age_seconds: float = 0.5,
+    stride: int | None = None,
     steady: bool = True,
     skip_damaged: bool = False,
     duration_seconds: float | None = None,
@@ -81,6 +82,9 @@ def watch(
         display: "explained" shows the frames that are explained, each with its own map; "every" shows every frame, with
             the last map moved along with the picture.
         max_age_seconds: With display="every", a map that is older is hidden.
+        stride: By a model that sees clips, explain a clip each `stride` frames of a source, or as often as there is
+            time. By default that is so for a camera or stream, and a file has one for each time cell of the model. A
+            clip's frames are shown once it is explained, each with the map of its own time.
         steady: Keep the heatmaps from flickering; False shows each frame's map by itself.
         skip_damaged: Drop frames of which something was lost on the way; they are counted.
         duration_seconds: How long the run lasts; None for no limit.
@@ -115,6 +119,7 @@ def watch(
         shows_every=display == "every",
         max_age_seconds=max_age_seconds,
         is_steady=steady,
+        stride=stride,
         works_hidden=predictions is not None,
         duration_seconds=duration_seconds,
         recordings=recordings,

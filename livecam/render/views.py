@@ -215,10 +215,11 @@ def _annotate(
 
 
 def _facts(explanation: Explanation, one: ClassMap) -> str:
-    """Return the score for a caption, and the age of the map unless it is the frame's own."""
+    """Return the score for a caption, the time cell of a clip, and the age of the map unless it is the frame's own."""
     score, age = explanation.described(one.score), explanation.age_frames
     unlikely = ", unlikely" if explanation.is_unlikely(one) else ""
-    return f"  {score}{unlikely}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
+    span = f"  {explanation.span}" if explanation.span else ""
+    return f"  {score}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
 
 
 def _levels(heat: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from livecam.errors import LivecamError
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.ledger import Ledger
@@ -43,6 +44,7 @@ def annotate(
     encoder: EncoderOptions | None = None,
     overwrite: bool = False,
     every: int = 1,
+    stride: int | None = None,
     steady: bool = True,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
@@ -72,6 +74,8 @@ def annotate(
         overwrite: Replace outputs where they exist.
         every: Explain each `every`-th frame of a video, and the first after a cut. The frames between show its maps,
             moved along with the picture by optical flow, and their age.
+        stride: By a model that sees clips, explain a clip each `stride` frames; each frame shows the map of its own
+            time, from the clip whose middle is nearest. By default the frames of one time cell of the model.
         steady: Keep the heatmaps of a video from flickering and their scale from jumping; if the explainer has a
             `runner_up`, also keep the class from alternating between two nearly equal ones. Still pictures are not
             affected.
@@ -103,6 +107,7 @@ def annotate(
         encoder=encoder or EncoderOptions(),
         overwrite=overwrite,
         every=every,
+        stride=stride,
         steady=steady,
         start_seconds=start_seconds,
         duration_seconds=duration_seconds,
@@ -134,8 +139,11 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
         made = make()
         if run.input.kind is not DEMO:
             made.tell_limits()
-        from livecam.run.pipeline import Pipeline  # with torch, which `make` has imported
+        from livecam.run.clips import window_for  # with torch, which `make` has imported
+        from livecam.run.pipeline import Pipeline
 
+        _check_clips(made, run)
+        window = window_for(made, source.media, source.name, options.stride)
         sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))
         if made.explained_classes > 1 and not options.style.shows_all_classes:
             all_classes = " and ".join(name for name in VIEWS if Style(name).shows_all_classes)
@@ -147,6 +155,7 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
             sink,
             batch=options.batch,
             carrier=carrier,
+            window=window,
             steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
             goes_on=run.is_still and run.input.many,
             on_written=sidecars.add,
@@ -160,6 +169,15 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
             if options.report is not None and pipeline.finished:
                 account = {**pipeline.ledger.report(), **made.report(), **sink.report(), "versions": versions()}
                 write_report(Path(options.report), account)
+
+
+def _check_clips(explainer: Explainer, run: Run) -> None:
+    """Check that a model of clips gets a video. Raises LivecamError."""
+    frames, name = explainer.clip_frames, explainer.classifier.name
+    if frames > 1 and run.is_still:
+        raise LivecamError(f"{name} sees clips of {frames} frames, and a picture is none; give it a video")
+    if frames > 1 and run.options.every > 1:
+        raise LivecamError(f"every is for models of single frames; for {name}, say stride")
 
 
 def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int | None) -> Media:

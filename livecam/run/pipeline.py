@@ -6,7 +6,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
 
 import av
 
@@ -19,6 +21,8 @@ from livecam.ledger import FILE, Ledger
 from livecam.picture.frame import Frame
 from livecam.picture.transfer import DevicePlanes, transfer_to, uploaded
 from livecam.render import Renderer
+from livecam.run.clip_window import Cells, Clip, ClipWindow
+from livecam.run.clips import ClipExplanations
 from livecam.run.workers import Channel, Workers
 from livecam.sinks.base import Sink
 from livecam.sources.base import Source
@@ -44,6 +48,7 @@ class Pipeline:
         sink: Writes the pictures.
         batch: How many frames are explained at once; None for a number that suits the device.
         carrier: Chooses the frames to explain and moves their maps to the others; None: all are explained.
+        window: Makes clips of the frames, for a model of clips; None for a model of stills.
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
         goes_on: Leave out a picture that cannot be explained or written; else that ends the run.
         on_written: Called by the writing thread with each frame that reached the sink.
@@ -63,6 +68,7 @@ class Pipeline:
         *,
         batch: int | None = None,
         carrier: Carrier | None = None,
+        window: ClipWindow | None = None,
         steadiness: Steadiness | None = None,
         goes_on: bool = False,
         on_written: Callable[[Frame, Explanation], None] | None = None,
@@ -80,6 +86,9 @@ class Pipeline:
         self._first_failure: Exception | None = None
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
+        self._clips_at_once = batch or max(explainer.usual_batch // (window.frames if window else 1), 1)
+        self._clips = ClipExplanations(window, self._explain_clips, self._clips_at_once) if window else None
+        self._unclaimed_seconds = 0.0  # spent on frames that wait for their clip
         batch = min(batch or explainer.usual_batch, source.media.expected_frames or sys.maxsize)
         # One batch may wait while another is processed: enough to even out a slow stage, few enough to stop soon.
         self._captured: Channel[Frame] = Channel(batch * min(self._carrier.every, _MOST_BATCHES))
@@ -100,10 +109,8 @@ class Pipeline:
                 aborted.
         """
         self.ledger.begin()
-        expected, every = self._source.media.expected_frames, self._carrier.every
         with drawing_threads(), self._explainer:
-            due_at_once = max(self._captured.capacity // every, 1)
-            self._explainer.expect(expected and expected / every, batch=due_at_once)
+            self._expect(self._source.media.expected_frames)
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
@@ -114,6 +121,14 @@ class Pipeline:
         if not self.finished:
             raise RuntimeError("the run ended without finishing its output")
         return self.ledger
+
+    def _expect(self, frames: int | None) -> None:
+        """Tell the explainer how much there is to explain."""
+        if self._clips:
+            self._explainer.expect(frames and frames / self._clips.stride, batch=self._clips_at_once)
+        else:
+            every = self._carrier.every
+            self._explainer.expect(frames and frames / every, batch=max(self._captured.capacity // every, 1))
 
     def _tick(self) -> None:
         self._workers.wait(_TICK_SECONDS)
@@ -142,16 +157,24 @@ class Pipeline:
         self._captured.close()
 
     def _explain(self) -> None:
-        clock = self.ledger.stages["explain"]
+        answers_to = self._answers_by_clips if self._clips else self._answers
         for frames in self._captured.batches(self._captured.capacity):
-            begin = time.perf_counter()
-            answers = self._answers(frames)
-            seconds_per_frame = (time.perf_counter() - begin) / len(frames)
-            for frame, explanation, there in answers:
-                clock.add(seconds_per_frame)
-                self.ledger.explained += not explanation.age_frames
-                self._explained.put((frame, explanation, there))
+            self._pass_on(partial(answers_to, frames))
+        self._pass_on(self._last_answers)
         self._explained.close()
+
+    def _pass_on(self, answer: Callable[[], Sequence[Answer]]) -> None:
+        """Pass answers on to be drawn. What was spent on frames that have to wait is counted for those that follow."""
+        begin = time.perf_counter()
+        answers = answer()
+        self._unclaimed_seconds += time.perf_counter() - begin
+        if not answers:
+            return
+        seconds_per_frame, self._unclaimed_seconds = self._unclaimed_seconds / len(answers), 0.0
+        for frame, explanation, there in answers:
+            self.ledger.stages["explain"].add(seconds_per_frame)
+            self.ledger.explained += not explanation.age_frames
+            self._explained.put((frame, explanation, there))
 
     def _answers(self, frames: Sequence[Frame]) -> list[Answer]:
         """Explain frames. If some may be left out, those that cannot be explained by themselves are."""
@@ -176,6 +199,25 @@ class Pipeline:
         if self._steadiness is not None:
             explanations = list(map(self._steadiness, frames, explanations))
         return [(frame, one, there[frame.index]) for frame, one in zip(frames, explanations, strict=True)]
+
+    def _answers_by_clips(self, frames: Sequence[Frame]) -> list[Answer]:
+        """Take frames into clips; return the answers to those that need not wait for another clip."""
+        assert self._clips is not None
+        return self._steady(chain.from_iterable(map(self._clips.add, frames)))
+
+    def _last_answers(self) -> list[Answer]:
+        """Return the answers to the frames that still wait. Raises InputError if there is no clip."""
+        if self._clips is None or self._stopping.is_set() and not self._clips.clips:
+            return []
+        return self._steady(self._clips.end())
+
+    def _steady(self, explained: Iterable[tuple[Frame, Explanation]]) -> list[Answer]:
+        steadiness = self._steadiness
+        return [(frame, steadiness(frame, one) if steadiness else one, None) for frame, one in explained]
+
+    def _explain_clips(self, clips: Sequence[Clip]) -> Sequence[Cells]:
+        self.ledger.clips += len(clips)
+        return self._explainer.explain_clips(clips)
 
     def _render(self) -> None:
         for frame, explanation, there in self._explained:

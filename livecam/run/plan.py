@@ -28,6 +28,7 @@ class Options:
     encoder: EncoderOptions = EncoderOptions()
     overwrite: bool = False
     every: int = 1
+    stride: int | None = None
     steady: bool = True
     start_seconds: float = 0.0
     duration_seconds: float | None = None
@@ -51,6 +52,7 @@ class Options:
             self,
             encoder=EncoderOptions(),
             every=1,
+            stride=None,
             start_seconds=0.0,
             duration_seconds=None,
             stream=None,
@@ -211,6 +213,8 @@ def _check_options(inputs: Sequence[Input], options: Options) -> None:
             raise OutputError("codec, preset and crf are for videos; leave them out for pictures")
         if options.every > 1:
             raise LivecamError("every is for videos, since each picture is explained; leave it out for pictures")
+        if options.stride is not None:
+            raise LivecamError("stride is for videos, of which clips are explained; leave it out for pictures")
 
 
 def _are_all_still(inputs: Sequence[Input]) -> bool:

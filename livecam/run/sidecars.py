@@ -29,7 +29,8 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
     `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
     pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. A group has no
     `index` (null) but `members`, such as "151-268". Scores that are numbers instead of probabilities have a `unit`,
-    which may be empty.
+    which may be empty. If the model saw a clip, `clip_frames` are the index of its first and of its last frame, and
+    `cell_frames` those of the time cell that the maps are of.
     """
     return {
         "index": frame.index,
@@ -37,6 +38,7 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         "time_seconds": frame.pts_seconds,
         "age_frames": explanation.age_frames,
         "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
+        **({} if explanation.clip_frames is None else _spans(explanation)),
         **({} if explanation.unit is None else {"unit": explanation.unit}),
         "explained": [
             {
@@ -53,6 +55,10 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
             for best in explanation.predictions
         ],
     }
+
+
+def _spans(explanation: Explanation) -> dict[str, Any]:
+    return {"clip_frames": explanation.clip_frames, "cell_frames": explanation.cell_frames}
 
 
 def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:

@@ -100,6 +100,8 @@ class Channel:
             "camera_sequence": None,
             "captured_ms": None,
             "age_frames": 0,
+            "clip_frames": None,
+            "cell_frames": None,
             "classes": [],
             "best": [],
             **published.facts,

@@ -48,13 +48,15 @@ def test_the_picture_never_goes_back_in_time() -> None:
 
 def test_another_explanation_is_given_to_the_frame_that_it_is_of() -> None:
     feed = feed_of(is_live=False)
+    show(feed, 0)
+    earlier = feed.on_screen
     show(feed, 1)
     other = explanation_of(np.eye(8, dtype=np.float32))
-    feed.revise(explained(FRAMES[0], other))
-    assert feed.on_screen is not None
+    assert earlier is not None and feed.on_screen is not None
+    feed.revise(earlier, explained(FRAMES[0], other))
     assert feed.on_screen.explained.explanation is SAID
     assert not feed.take_revised()
-    feed.revise(explained(FRAMES[1], other))
+    feed.revise(feed.on_screen, explained(FRAMES[1], other))
     assert feed.on_screen.explained.explanation is other
     assert feed.take_revised()
     assert not feed.take_revised()

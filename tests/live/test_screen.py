@@ -207,7 +207,7 @@ def test_a_frame_on_the_screen_that_is_given_another_explanation_is_drawn_again(
     (feed,) = parts.feeds
     before = on_display(parts)
     assert feed.on_screen is not None
-    feed.revise(explained(feed.on_screen.frame, explanation_of(np.eye(8, dtype=np.float32))))
+    feed.revise(feed.on_screen, explained(feed.on_screen.frame, explanation_of(np.eye(8, dtype=np.float32))))
     parts.screen.present()
     assert not np.array_equal(on_display(parts), before)
 

@@ -16,11 +16,12 @@ import torch
 from livecam import Explanation
 from livecam.errors import ModelError
 from livecam.explain.heat import HeatOptions
+from livecam.explain.preprocess import Prepared
 from livecam.live.display import Request
 from livecam.live.drawn import Drawn
 from livecam.names import METHODS
 from livecam.picture.frame import Frame
-from livecam.picture.media import Media, Orientation
+from livecam.picture.media import Media, Orientation, Region
 from livecam.picture.transfer import DevicePlanes
 from livecam.sources import Source
 from tests.support.clips import number_in, numbered_picture
@@ -92,6 +93,7 @@ class NumberReader:
     method, the target and the number of each frame. Maps are `strength` at their hottest; `refused` methods do not fit.
     """
 
+    clip_frames, frames_per_second = 1, None
     layer, layer_title, wanted_layer, engine, precision = "features", "features", None, "eager", "fp32"
     survey = SimpleNamespace(
         usable=[SimpleNamespace(name=name, is_eligible=True) for name in ("features", "evidence")],
@@ -166,6 +168,59 @@ class NumberReader:
         cam = np.zeros((8, 1), np.float32)
         cam[number % 8] = self.strength
         return dataclasses.replace(explanation_of(cam, labels=[str(number)]), frame_index=frame.index)
+
+
+class ClipReader(NumberReader):
+    """In place of an explainer of clips of 8 frames with 4 time cells: a cell's label is the numbers in its frames.
+
+    The hot row of a cell is the number of its first frame % 8. `clips` are the numbers in all clips explained, and
+    `prepared_numbers` those in all frames prepared.
+    """
+
+    clip_frames, cells = 8, 4
+
+    def __init__(self, before: Before = nothing, *, frames_per_second: float | None = None) -> None:
+        super().__init__(before)
+        self.frames_per_second = frames_per_second
+        self.prepared_numbers: list[int] = []
+        self.clips: list[list[int]] = []
+
+    def prepared(self, frames: Sequence[Frame]) -> list[Prepared]:
+        numbers = [number_in(frame.orientation.upright(frame.picture.to_ndarray(format="rgb24"))) for frame in frames]
+        self.prepared_numbers += numbers
+        return [
+            Prepared(torch.tensor([number]), Region(), frame.index)
+            for number, frame in zip(numbers, frames, strict=True)
+        ]
+
+    def explain(self, *args: Any, **options: Any) -> list[Explanation]:
+        raise AssertionError("a model of clips explains no single frames")
+
+    def explain_clips(self, clips: Sequence[Sequence[Prepared]], *, heat: bool = True) -> list[list[Explanation]]:
+        self.batches.append(len(clips))
+        return [self._cells([(one.frame_index, int(one.image)) for one in clip]) for clip in clips]
+
+    def _cells(self, clip: Sequence[tuple[int, int]]) -> list[Explanation]:
+        assert len(clip) == self.clip_frames
+        indices, numbers = zip(*clip, strict=True)
+        self.clips.append(list(numbers))
+        self._before(numbers[-1])
+        length = self.clip_frames // self.cells
+        return [
+            dataclasses.replace(
+                self._of_cell(numbers[begin : begin + length]),
+                frame_index=indices[begin],
+                clip_frames=(indices[0], indices[-1]),
+                cell_frames=(indices[begin], indices[begin + length - 1]),
+            )
+            for begin in range(0, self.clip_frames, length)
+        ]
+
+    def _of_cell(self, numbers: Sequence[int]) -> Explanation:
+        self.asked.append((self.method, self.target, numbers[-1]))
+        cam = np.zeros((8, 1), np.float32)
+        cam[numbers[0] % 8] = self.strength
+        return explanation_of(cam, labels=[" ".join(map(str, numbers))])
 
 
 def hot_row(picture: np.ndarray, number: int) -> int:

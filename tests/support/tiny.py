@@ -44,6 +44,24 @@ def quick_shapes(name: str = shapes.NAME) -> Classifier:
     return Classifier(name, untrained(QuickShapes).eval(), shapes.LABELS, preprocessing, scores="sigmoid")
 
 
+class TinyClips(nn.Module):
+    """A network of clips of 8 frames, (B, 3, 8, h, w), whose layer has 4 time cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv3d(3, 4, 3, (1, 4, 4), 1), nn.ReLU(), nn.Conv3d(4, 8, 3, (2, 2, 2), 1))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x).relu().mean(dim=(2, 3, 4)))
+
+
+def tiny_clips() -> Classifier:
+    """Return a classifier of clips, with random weights."""
+    preprocessing = Preprocessing(size=(32, 32), resize=32, frames=8)
+    return Classifier("tiny_clips", untrained(TinyClips).eval(), tuple("abcde"), preprocessing)
+
+
 def tiny(model: type[Tiny] = Tiny, **options: Any) -> Explainer:
     torch.manual_seed(0)
     return Explainer(model(), preprocessing=Preprocessing(size=(64, 64)), **options)

@@ -273,6 +273,8 @@ function status() {
     dropped: droppedByPlace(entry, old, own, shown),
     latency_ms: latencies.percentiles(),
     age_frames: facts?.age_frames ?? null,
+    clip_frames: facts?.clip_frames ?? null,
+    cell_frames: facts?.cell_frames ?? null,
     explained: facts?.classes.map(({ label, score }) => ({ label, score })) ?? [],
     camera_sequence: facts?.camera_sequence ?? null,
     model: state.model ?? null,

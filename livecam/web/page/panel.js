@@ -205,15 +205,16 @@ export function showFigures(entry, status, isRoundTrip) {
   element("latency-p99").textContent = status.latency_ms ? status.latency_ms.p99.toFixed(0) : "–";
   element("fps-out").textContent = entry ? entry.out_fps.toFixed(1) : "–";
   element("fps-in").textContent = entry ? entry.in_fps.toFixed(1) : "–";
-  element("age").textContent = status.age_frames === null ? "–" : ageText(status.age_frames);
+  element("age").textContent = status.age_frames === null ? "–" : ageText(status);
   const places = Object.entries(status.dropped).filter(([, count]) => count);
   element("dropped").textContent = places.reduce((sum, [, count]) => sum + count, 0);
   const counts = places.map(([place, count]) => `${count} at ${place}`).join(", ");
   setText("dropped-places", counts && `Dropped: ${counts}`);
 }
 
-function ageText(frames) {
-  return frames ? `${frames} ${frames === 1 ? "frame" : "frames"} old` : "of this frame";
+function ageText({ age_frames: frames, cell_frames: cell }) {
+  const of = cell ? `of frames ${cell[0]}–${cell[1]}` : "of this frame";
+  return frames ? `${frames} ${frames === 1 ? "frame" : "frames"} old` : of;
 }
 
 function emptyRow() {

@@ -1,0 +1,156 @@
+"""Live runs of a model of clips: every frame that is shown has the map of a clip that contains it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from livecam.live.feed import Explained, Feed
+from livecam.run.clip_window import ClipWindow, of_frame
+from tests.live.harness import FACTS, LiveRun, wait_until
+from tests.support.doubles import ClipReader, NumberedSource
+
+FRAMES = list(NumberedSource(60).frames(None))
+
+
+def live_run(count: int, reader: ClipReader, *, is_live: bool = True, before: Any = None, **options: Any) -> LiveRun:
+    source = NumberedSource(count, is_live=is_live, **({"before": before} if before else {}))
+    return LiveRun(source, explainer=reader, **options)()
+
+
+def check(run: LiveRun) -> None:
+    for _, frame, one in run.shown:
+        assert one.clip_frames is not None and one.cell_frames is not None
+        assert one.clip_frames[0] <= one.cell_frames[0] <= frame.index <= one.cell_frames[1] <= one.clip_frames[1]
+        assert str(frame.index) in one.label.split()
+    assert run.indices == sorted(run.indices)
+    assert run.ledger.is_balanced
+
+
+@pytest.mark.parametrize("count", [8, 9, 30])
+@pytest.mark.parametrize("stride", [None, 1, 3])
+def test_every_frame_of_a_file_is_shown_with_the_cell_of_its_own_time(count: int, stride: int | None) -> None:
+    reader = ClipReader()
+    run = live_run(count, reader, is_live=False, stride=stride)
+    check(run)
+    assert run.indices == list(range(count))
+    assert run.ledger.explained == run.ledger.delivered == count
+    assert run.ledger.clips == len(reader.clips)
+
+
+def test_a_live_source_keeps_all_its_frames_if_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = live_run(40, ClipReader(), before=lambda number: time.sleep(0.005), stride=4)
+    check(run)
+    assert run.indices == list(range(40))
+    assert not run.ledger.dropped
+
+
+def test_frames_of_a_live_source_that_come_too_fast_are_dropped_and_counted() -> None:
+    is_far = threading.Event()  # the first clip takes until then
+    run = live_run(
+        60,
+        ClipReader(before=lambda number: is_far.wait(5)),
+        before=lambda number: is_far.set() if number == 50 else time.sleep(0.001),
+    )
+    check(run)
+    assert run.ledger.read == 60
+    assert set(run.ledger.dropped) == {"explain"}
+    assert run.ledger.dropped["explain"] >= 50 - 2 * ClipReader.clip_frames
+    assert run.ledger.clips_left_out == 0  # no stride was asked for
+
+
+def test_a_stride_that_cannot_be_kept_is_told_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    count, permits, reached = 150, threading.Semaphore(9), [0]
+
+    def read(number: int) -> None:
+        permits.acquire(timeout=5)
+        reached[0] = number
+
+    def explain_slowly(last: int) -> None:  # six frames come meanwhile
+        permits.release(6)
+        wait_until(lambda: reached[0] >= min(last + 6, count - 1))
+
+    run = live_run(count, ClipReader(before=explain_slowly), before=read, stride=2)
+    check(run)
+    assert run.indices == list(range(count))
+    assert run.ledger.clips_left_out >= run.ledger.clips > 20
+    (told,) = (line for line in caplog.messages if "stride" in line)
+    assert re.fullmatch(
+        r"a stride of 2 cannot be kept, since a clip takes \d+ ms: one is explained each [56] frames", told
+    )
+    assert "left out)" in run.ledger.line()
+
+
+def feed_of(*, is_live: bool = True, stride: int | None = 1) -> Feed:
+    feed = Feed(NumberedSource(60, is_live=is_live), threading.Condition())
+    feed.take_clips(ClipWindow(ClipReader().prepared, ClipReader.clip_frames, stride=stride))
+    return feed
+
+
+def explain(feed: Feed) -> list[int]:
+    """Explain the clip that is due; return the indices of the frames that waited for it."""
+    clip, frames = feed.take_clip()
+    (cells,) = ClipReader().explain_clips([clip])
+    feed.put_explained(*(Explained(frame, of_frame(cells, frame), FACTS, clip=clip) for frame in frames))
+    return [frame.index for frame in frames]
+
+
+def shown_of(feed: Feed) -> list[int]:
+    indices = []
+    while feed.waits_for_screen:
+        shown = feed.take_to_show()
+        assert shown is not None
+        indices.append(shown.frame.index)
+        feed.ledger.deliver(shown.frame.captured_seconds, 0)
+    return indices
+
+
+def put(feed: Feed, indices: range) -> None:
+    for index in indices:
+        feed.put(FRAMES[index])
+
+
+def test_a_clip_is_due_when_the_window_is_full_and_then_each_stride() -> None:
+    feed = feed_of(stride=3)
+    put(feed, range(7))
+    assert not feed.waits_for_explainer
+    put(feed, range(7, 8))
+    assert explain(feed) == list(range(8))
+    put(feed, range(8, 10))
+    assert not feed.waits_for_explainer
+    put(feed, range(10, 11))
+    assert explain(feed) == [8, 9, 10]
+
+
+def test_frames_that_no_clip_to_come_contains_do_not_wait() -> None:
+    feed = feed_of()
+    put(feed, range(40))
+    assert explain(feed) == list(range(32, 40))
+    assert feed.ledger.dropped == {"explain": 32}
+
+
+def test_frames_that_wait_never_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livecam.live.feed._MOST_WAITING_BYTES", 3 * 160 * 90 * 2)
+    feed = feed_of()
+    put(feed, range(8))
+    assert explain(feed) == [6, 7]
+    assert feed.ledger.dropped == {"explain": 6}
+
+
+def test_the_frames_of_a_clip_keep_their_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = feed_of(stride=4)
+    for index in range(8):
+        captured_seconds = time.perf_counter() + 0.02 * (index - 7)
+        feed.put(dataclasses.replace(FRAMES[index], captured_seconds=captured_seconds))
+    explain(feed)
+    begin = time.perf_counter()
+    seen = []
+    while len(seen) < 8:
+        seen += [(index, time.perf_counter() - begin) for index in shown_of(feed)]
+    assert [index for index, _ in seen] == list(range(8))
+    assert all(seconds >= 0.02 * index - 0.001 for index, seconds in seen)
