@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from livecam.live.watch import watch
     from livecam.models.classifier import Classifier, Preprocessing
     from livecam.picture.frame import Frame
+    from livecam.python.clip import ClipExplanation
     from livecam.python.explainer import Explainer
     from livecam.python.explanation import Explanation
     from livecam.render import Style, overlay
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "ClipExplanation",
     "EncoderOptions",
     "Explainer",
     "Explanation",
@@ -48,6 +50,7 @@ __all__ = [
 
 _HOMES = {
     "Classifier": "livecam.models.classifier",
+    "ClipExplanation": "livecam.python.clip",
     "EncoderOptions": "livecam.sinks",
     "Explainer": "livecam.python.explainer",
     "Explanation": "livecam.python.explanation",

@@ -44,7 +44,8 @@ class ForwardPass:
 
     Args:
         run: Runs the model, with `taps` attached to its `layers`, one to each, and returns its output for inputs.
-        inputs: The inputs of the pass, (B, channels, height, width).
+        inputs: The inputs of the pass, (B, channels, height, width), or clips.
+        channel_axis: The axis of the channels in `inputs`.
         output: The model's output: a tensor whose first axis counts the pictures; only the task interprets it.
         targets: The targets to explain of each picture, (B, K), as numbers that the task defines.
         objective: The score of a target, which is differentiated and measured in further passes.
@@ -56,6 +57,7 @@ class ForwardPass:
     layers: Sequence[TargetLayer]
     taps: Sequence[Tap]
     inputs: Tensor
+    channel_axis: int
     output: Tensor
     targets: Tensor
     objective: Objective
@@ -144,18 +146,27 @@ class LayerProbe:
         """Return the scores of the targets in the first pass, (B, K)."""
         return self._scored(self._passed.output, self._passed.targets)
 
+    def on_pixels(self, cells: Tensor) -> Tensor:
+        """Return values of the layer's cells, (N, h, w), interpolated to the pixels of inputs, (N, 1, ...)."""
+        channel_axis = self._passed.channel_axis
+        sides = [size for axis, size in enumerate(self.inputs.shape) if axis not in (0, channel_axis)]
+        if len(sides) == 2:
+            return functional.interpolate(cells[:, None], sides, mode="bilinear")
+        in_time = torch.unflatten(cells, 1, self._grid.size[:2])
+        return functional.interpolate(in_time[:, None], sides, mode="trilinear").movedim(1, channel_axis)
+
     def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) for other inputs, (N, channels, height, width)."""
         return self._scored(self._passed.run(inputs), self._passed.targets[pictures])
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) with one channel of the layer, `channels` (N,), set to 0 in each row."""
-        axes = (self._grid.batch_axis, self._grid.channel_axis)
-        rows = self._layer_output.index_select(axes[0], pictures)
+        axes = (self._grid.batch_axis, self._grid.channel_axis + self._grid.splits_clips)
+        rows = self._grid.by_clip(self._layer_output).index_select(axes[0], pictures)
         dropped = functional.one_hot(channels, rows.shape[axes[1]]).bool()
         dropped = dropped.reshape([size if place in axes else 1 for place, size in enumerate(rows.shape)])
         inputs = torch.zeros_like(self.inputs[:1]) if self._layer_decides else self.inputs[pictures]
-        with self._tap.substituting(rows.masked_fill(dropped, 0)):
+        with self._tap.substituting(self._grid.by_frame(rows.masked_fill(dropped, 0))):
             output = self._passed.run(inputs)
         return self._scored(output, self._passed.targets[pictures])
 
@@ -166,8 +177,9 @@ class LayerProbe:
         Then a single blank input serves all rows, and later layers get cheaper passes. A shortcut around the layer, as
         in a residual or dense block, makes it False.
         """
+        twice = self._grid.by_clip(self._layer_output).repeat_interleave(2, dim=self._grid.batch_axis)
         try:
-            with self._tap.substituting(self._layer_output.repeat_interleave(2, dim=self._grid.batch_axis)):
+            with self._tap.substituting(self._grid.by_frame(twice)):
                 output = self._passed.run(torch.zeros_like(self.inputs[:1]))
         except Exception:  # the batch sizes do not match, or the model takes one picture at a time
             return False

@@ -120,11 +120,11 @@ def scorecam(probe: LayerProbe) -> Tensor:
     score of the blank input, which the paper subtracts, cancels in the softmax.)
     """
     activation = probe.activation
-    size = probe.inputs.shape[2:]
 
     def masked(pictures: Tensor, channels: Tensor) -> Tensor:
-        mask = functional.interpolate(activation[pictures, channels][:, None], size, mode="bilinear")
-        low, high = mask.amin(dim=(2, 3), keepdim=True), mask.amax(dim=(2, 3), keepdim=True)
+        mask = probe.on_pixels(activation[pictures, channels])
+        pixels = tuple(range(1, mask.ndim))
+        low, high = mask.amin(dim=pixels, keepdim=True), mask.amax(dim=pixels, keepdim=True)
         return (torch.where(high > low, (mask - low) / (high - low), 0) * probe.inputs[pictures]).to(probe.inputs.dtype)
 
     return _for_each_channel(

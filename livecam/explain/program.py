@@ -57,6 +57,7 @@ class CamProgram:
         self.dtype = dtype
         self._name, self._module = classifier.name, classifier.module
         self._takes_clips = classifier.preprocessing.frames > 1
+        self._channel_axis = 2 if self._takes_clips and classifier.preprocessing.frames_first else 1
         self._normalisation = Normalisation(classifier.preprocessing, device, dtype)
         self._task, self._selection = task, selection
         self._streams_of_layers, self._method = layers, method
@@ -115,6 +116,7 @@ class CamProgram:
             layers=self._streams,
             taps=self._taps,
             inputs=inputs,
+            channel_axis=self._channel_axis,
             output=output,
             targets=targets,
             objective=self._selection.objective,

@@ -27,8 +27,8 @@ def batch_of(clips: Sequence[Sequence[Prepared]], classifier: Classifier) -> Ten
     """Return clips as one batch, (B, frames, h, w, channels) uint8. Raises ModelError if one has other frames."""
     check_takes(classifier, clips=True)
     frames = classifier.preprocessing.frames
-    if other := next((len(clip) for clip in clips if len(clip) != frames), None):
-        raise ModelError(f"a clip of {classifier.name} has {frames} frames, not {other}")
+    if others := [len(clip) for clip in clips if len(clip) != frames]:
+        raise ModelError(f"a clip of {classifier.name} has {frames} frames, not {others[0]}")
     return torch.stack([torch.stack([each.image for each in clip]) for clip in clips])
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import overload
+from typing import Any, overload
 
 from livecam.explain import explainer
 from livecam.explain.targets import Target
+from livecam.explain.time_cells import check_takes
 from livecam.picture.frame import Frame
+from livecam.python.clip import ClipExplanation, frames_of
 from livecam.python.explanation import Explanation
-from livecam.python.pictures import Picture, Pictures, frame_of, unbatched
+from livecam.python.pictures import Picture, Pictures, are_several_clips, frame_of, unbatched
 from livecam.python.streaming import SourceName, streamed
 from livecam.sources import LiveOptions
 from livecam.sources.demo import DEMO
@@ -24,10 +26,14 @@ class Explainer(explainer.Explainer):
     def __call__(self, picture: Picture, *, target: Target | None = None) -> Explanation: ...
 
     @overload
-    def __call__(self, picture: Pictures, *, target: Target | None = None) -> list[Explanation]: ...
+    def __call__(self, picture: Pictures, *, target: Target | None = None) -> Any: ...
 
-    def __call__(self, picture: Picture | Pictures, *, target: Target | None = None) -> Explanation | list[Explanation]:
+    def __call__(self, picture: Picture | Pictures, *, target: Target | None = None) -> Any:
         """Explain a picture; or several pictures of any sizes, which gives a list of explanations.
+
+        If the model takes clips, several pictures are one clip, the oldest first, as many as `clip_frames` says. That
+        gives a `ClipExplanation`. Several clips, as a list of lists or an array of five axes, give
+        a list of these.
 
         Args:
             picture: The path of a picture file; an image of Pillow; an array or a tensor on any device, (H, W),
@@ -43,8 +49,12 @@ class Explainer(explainer.Explainer):
             ModelError: The target is unknown.
         """
         pictures, size = unbatched(picture), self.usual_batch
+        if self.clip_frames > 1 and are_several_clips(pictures):
+            return [self._of_clip(clip, target) for clip in pictures]
         if not isinstance(pictures, list | tuple):
             return self._explained([pictures], target)[0]
+        if self.clip_frames > 1:
+            return self._of_clip(pictures, target)
         parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
         return list(chain.from_iterable(self._explained(part, target) for part in parts))
 
@@ -85,7 +95,14 @@ class Explainer(explainer.Explainer):
             for frame in frames:
                 yield frame, self(frame)
 
+    def _of_clip(self, pictures: Any, target: Target | None) -> ClipExplanation:
+        frames = frames_of(list(pictures))
+        (cells,) = self.explain_clips([self.prepared(frames)], target=target)
+        at = {frame.index: frame for frame in frames}
+        return ClipExplanation(frames, tuple(Explanation.of(cell, at[cell.frame_index], self.method) for cell in cells))
+
     def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
+        check_takes(self.classifier, clips=False)
         frames = list(map(frame_of, pictures))
         if any(frame.path for frame in frames):
             self.tell_limits()

@@ -116,9 +116,7 @@ class Explanation(explanation.Explanation):
 
     def _repr_png_(self) -> bytes:
         """Return the picture as notebooks display it."""
-        file = io.BytesIO()
-        _for_notebook(self.draw()).save(file, "PNG")
-        return file.getvalue()
+        return png_for_notebook(self.draw())
 
     def __repr__(self) -> str:
         width, height = self.frame.upright_size
@@ -133,6 +131,13 @@ def _is_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and "image/png" in shell.display_formatter.active_types
+
+
+def png_for_notebook(rgb: np.ndarray) -> bytes:
+    """Return a PNG of a picture, (H, W, 3) uint8 RGB, that is small enough for a notebook."""
+    file = io.BytesIO()
+    _for_notebook(rgb).save(file, "PNG")
+    return file.getvalue()
 
 
 def _for_notebook(rgb: np.ndarray) -> Image.Image:

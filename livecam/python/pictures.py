@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -29,10 +29,17 @@ _ROUNDING = 1e-3
 
 
 def unbatched(pictures: Picture | Pictures) -> Picture | Pictures:
-    """Return the pictures of an array or tensor of four axes as a list; all else is returned unchanged."""
-    if isinstance(pictures, np.ndarray | Tensor) and pictures.ndim == 4:
+    """Return the pictures of an array or tensor of four axes, or the clips of five, as a list; all else unchanged."""
+    if isinstance(pictures, np.ndarray | Tensor) and pictures.ndim in (4, 5):
         return list(pictures)
     return pictures
+
+
+def are_several_clips(pictures: Picture | Pictures) -> TypeGuard[Pictures]:
+    """Return True for a list of what holds several pictures each."""
+    if not isinstance(pictures, list | tuple) or not pictures:
+        return False
+    return isinstance(unbatched(pictures[0]), list | tuple)
 
 
 def frame_of(picture: Picture) -> Frame:

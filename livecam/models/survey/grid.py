@@ -72,6 +72,14 @@ class Grid:
         """True if the frames of a clip are pictures of a batch to the layer."""
         return self.layout.startswith("(nt)")
 
+    def by_clip(self, output: Tensor) -> Tensor:
+        """Return the layer's output with its batch of pictures or clips on one axis, before that of the frames."""
+        return torch.unflatten(output, 0, (-1, self.times)) if self.splits_clips else output
+
+    def by_frame(self, output: Tensor) -> Tensor:
+        """Return what `by_clip` returns as the layer's output."""
+        return output.flatten(0, 1) if self.splits_clips else output
+
     def fold(self, output: Tensor) -> Tensor:
         """Convert the layer's output, or its gradient, to (B, C, h, w), as the picture lies.
 
@@ -94,7 +102,7 @@ class Grid:
     def _in_order_of_time(self, cells: Tensor) -> Tensor:
         """Return (B, C, t, h, w), given the cells with the channels first."""
         if self.splits_clips:
-            return torch.unflatten(cells, 0, (-1, self.times)).transpose(1, 2)
+            return self.by_clip(cells).transpose(1, 2)
         return self.arranged(cells.flatten(2)) if cells.ndim == 4 else cells
 
     def arranged(self, tokens: Tensor) -> Tensor:
