@@ -95,6 +95,7 @@ class Explanation:
         predictions: The model's best classes, the best first, explained or not.
         runner_up: The map of the next best class, which is not shown; None unless it was asked for.
         boxes: All boxes that the model detected, the most probable first.
+        detects: True if the model detects objects: without `boxes` it found nothing.
         unit: None if the scores are probabilities. Otherwise they are the model's own numbers in this unit, such as
             "years"; it may be empty.
         are_shares: True if the scores are not probabilities but the shares of the picture, 0..1, that the pixels of a
@@ -114,6 +115,7 @@ class Explanation:
     predictions: tuple[Prediction, ...]
     runner_up: ClassMap | None = None
     boxes: tuple[Box, ...] = ()
+    detects: bool = False
     unit: str | None = None
     are_shares: bool = False
     region: Region = Region()
@@ -161,7 +163,7 @@ class Explanation:
 
         Its heat then shows where the model looks for it, not that it is there.
         """
-        are_probabilities = self.unit is None and not self.are_shares
+        are_probabilities = self.unit is None and not self.are_shares and not self.detects
         return are_probabilities and one.score < (_UNLIKELY_GROUP if one.members else _UNLIKELY)
 
     @property

@@ -11,6 +11,8 @@ LAYER_METHODS = (
 """The methods that explain the output of layers, of any model."""
 METHODS = (*LAYER_METHODS, "legrad", "rollout")
 """All methods; the last ones explain the attention of vision transformers."""
+USUAL_METHOD = "gradcam"
+"""The method that captions do not name."""
 LARGEST_BLUR_CELLS = 100
 """Largest standard deviation by which a map may be smoothed; a larger one would leave it uniform."""
 TASKS = ("classes", "masks", "boxes", "words")

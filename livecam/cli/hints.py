@@ -36,7 +36,7 @@ OF_LIVE = ("--show", "--camera")
 REASONS = {
     "--show": "livecam live shows a window, and livecam annotate writes files",
     "--save": "livecam annotate always writes a file, which -o names, and livecam live has --record",
-    "--conf": "the best class is explained even if its score is low, and --threshold hides weak heat",
+    "--conf": "--confidence is for boxes, the best class is explained even if its score is low",
 }
 """Why livecam has no such option."""
 EXAMPLE = "clip.mp4"

@@ -265,11 +265,18 @@ MODEL = Section(
             help="What the outputs of the model are: logits that softmax or sigmoid makes probabilities of, or numbers "
             "that are shown as they are (raw). auto looks.",
         ),
+        Option(
+            ["--confidence"],
+            type=float,
+            metavar="NUMBER",
+            show_default="0.5",
+            help="The least score of a box, between 0 and 1, for models that detect objects.",
+        ),
         Option(["--unit"], metavar="UNIT", help="The unit of outputs that are numbers, such as years."),
         Option(
             ["--fit"],
             type=click.Choice(FITS),
-            default="stretch",
+            show_default="stretch; for detectors as in their training",
             help="How a frame becomes the shape of the model's input: stretched, its middle cropped, or padded.",
         ),
         *INPUT,
@@ -295,6 +302,12 @@ EXPLANATION = Section(
             help='What a model that compares pictures with words (clip:NAME) looks for, such as "a photo of a dog"; '
             "repeat it for several.",
         ),
+        Option(
+            ["--box"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Explain one box of a model that detects objects, by its rank: 1 is the most probable.",
+        ),
         Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
         Option(
             ["--against"],
@@ -305,8 +318,8 @@ EXPLANATION = Section(
         Option(
             ["--method"],
             type=click.Choice(METHODS),
-            default="gradcam",
             metavar="NAME",
+            show_default="gradcam; for boxes hirescam",
             help=f"The method that explains: {', '.join(METHODS)}.",
         ),
         Option(
@@ -460,6 +473,8 @@ REPORT = Option(
 )
 AS_JSON = Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 
+_WHAT_IS_EXPLAINED = {"target": "name the classes", "top": "say how many of the best", "box": "say which box"}
+"""The options of which one may be given, and what to do by it."""
 MODEL_SECTIONS = (MODEL, EXPLANATION, HEAT)
 MODEL_OPTION_NAMES = _names_of(*MODEL_SECTIONS, SPEED)
 DRAWING_OPTION_NAMES = _names_of(DRAWING)
@@ -471,13 +486,16 @@ def explainer_arguments(options: dict[str, Any], sources: Sequence[str] = ()) ->
     Raises ModelError for a model that does not exist.
     """
     arguments = taken(options, MODEL_OPTION_NAMES)
-    if arguments["target"] and arguments["top"] is not None:
-        target, top = precedence("target"), precedence("top")
-        if target == top:
-            raise click.UsageError(
-                "--target and --top exclude each other: name the classes, or say how many of the best"
-            )
-        arguments |= {"target": ()} if top < target else {"top": None}
+    given = [name for name in _WHAT_IS_EXPLAINED if arguments[name] not in (None, ())]
+    nearest = [name for name in given if precedence(name) == min(map(precedence, given))]
+    if len(nearest) > 1:
+        one, other, *_ = nearest
+        raise click.UsageError(
+            f"--{one} and --{other} exclude each other: {_WHAT_IS_EXPLAINED[one]}, or {_WHAT_IS_EXPLAINED[other]}"
+        )
+    arguments |= {name: None for name in given if name not in nearest}
+    if box := arguments.pop("box"):
+        arguments["target"] = f"box{box}"
     model = arguments["model"] or default_model(sources)
     check_name(model)
     preprocessing = preprocessing_changes(**taken(arguments, [option.name for option in INPUT]))

@@ -27,6 +27,7 @@ from livecam.explanation import ClassMap, Explanation, Prediction
 from livecam.models.classifier import Classifier
 from livecam.models.outputs import ScorePlace, find_scores
 from livecam.models.squashing import Squashing
+from livecam.names import USUAL_METHOD
 from livecam.picture.media import Region
 
 log = logging.getLogger("livecam")
@@ -67,8 +68,14 @@ class Classification:
 
     Raises:
         ModelError: The output holds no row of finite scores, the number of labels differs, or `against` is unknown.
+
+    Attributes:
+        usual_method: The name of the method that explains it unless another is asked for.
+        selects: What chooses the targets.
     """
 
+    usual_method = USUAL_METHOD
+    selects: type[ClassSelection]
     inputs: tuple[Tensor, ...] = ()
 
     def __init__(
@@ -125,7 +132,7 @@ class Classification:
         places = [shown_at if not rank else len(ranks) + rank - 1 for shown_at, rank in enumerate(ranks)]
         fixed = torch.tensor([index or 0 for index in indices], device=self._device)
         named = [self.label(index) for index in indices if index is not None]
-        return ClassSelection(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device), named)
+        return self.selects(self, method, shown, fixed, ranked, torch.tensor(places, device=self._device), named)
 
     def _check_contrast(self, indices: Iterable[int]) -> None:
         """Check that nothing is contrasted with the same classes, which would leave an empty map. Raises ModelError."""
@@ -189,14 +196,17 @@ class Classification:
         """Return the score that a method explains, contrasted or negated if that was asked for."""
 
         def objective(output: Tensor, target: Tensor) -> Tensor:
-            logits = at_least_single(output)
-            of_all = self._with_groups(logits, Tensor.logsumexp)
-            value = against_similar_classes(logits, target) if method.against_similar else class_score(of_all, target)
-            if self._against is not None:
-                value = value - self._contrast(of_all)
-            return -value if self._negative else value
+            return self.explained_score(at_least_single(output), target, method)
 
         return objective
+
+    def explained_score(self, logits: Tensor, target: Tensor, method: Method) -> Tensor:
+        """Return what is explained of each row of logits (N, classes) for its class or group, (N,)."""
+        of_all = self._with_groups(logits, Tensor.logsumexp)
+        value = against_similar_classes(logits, target) if method.against_similar else class_score(of_all, target)
+        if self._against is not None:
+            value = value - self._contrast(of_all)
+        return -value if self._negative else value
 
     def _contrast(self, of_all: Tensor) -> Tensor:
         """Return the logit that every class is contrasted with, (B,)."""
@@ -367,3 +377,6 @@ class ClassSelection:
         )
         self._task.tell_unlikely(explanation, self._named)
         return explanation
+
+
+Classification.selects = ClassSelection

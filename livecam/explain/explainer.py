@@ -55,11 +55,12 @@ class Explainer:
         model: A name, as in `livecam.models.load_model`, or a module or exported program that returns a score for each
             class, by itself or in a tuple, mapping or object. Its input is (B, 3, h, w) floats, or (B, 1, h, w) for a
             model of grey pictures.
-        method: The name of a method, one of `livecam.names.METHODS`.
+        method: The name of a method, one of `livecam.names.METHODS`; None is "gradcam", for detectors "hirescam".
         layer: A dotted module name, or the number of a layer that can be explained (negative ones count from the end),
             or several, whose maps are fused. None chooses one.
         target: A class by number, by its name or a beginning of a word that only its name has, or "top1" for the best
-            class of each picture; or several of these. A name that is a number, as text, is the name. None is "top1".
+            class of each picture; or several of these. Of detected objects, a class stands for all of its boxes, and
+            "box1" is the most probable box. A name that is a number, as text, is the name. None is "top1".
             Several classes are explained as one group by a mapping, {"dog": range(151, 269)}, or as "dog=151-268". For
             ImageNet's classes, everyday groups such as "dog" and "bird" are known (`livecam.models.imagenet.GROUPS`).
             Or a differentiable function that maps the model's output, whatever it is, to a score for each picture,
@@ -77,13 +78,15 @@ class Explainer:
         scores: How the outputs of the model become the scores that are shown, as in
             `livecam.models.classifier.Classifier`. "auto" leaves that to the model.
         unit: The unit of scores that are numbers, such as "years"; with it, "auto" is "raw".
+        confidence: The least score of a box, between 0 and 1, for a model that detects objects; None is 0.5.
         preprocessing: How pictures become inputs, or a mapping of those fields of `Preprocessing` that differ from the
             model's own. None is the model's own, for a module that of ImageNet.
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
         engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
             TorchInductor code on a GPU; "auto" starts eagerly and switches to compiled when that pays off.
         precision: "fp32", "bf16", "fp16", or "auto" for the fastest whose maps and best classes are the model's own.
-        fit: How a picture is made to fit the input's shape: "stretch", "crop" or "pad".
+        fit: How a picture is made to fit the input's shape: "stretch", "crop" or "pad"; None is "stretch", but for
+            detectors as they were trained.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
 
     Attributes:
@@ -111,7 +114,7 @@ class Explainer:
         self,
         model: str | nn.Module | ExportedProgram = "shapes",
         *,
-        method: str = "gradcam",
+        method: str | None = None,
         layer: LayerChoice = None,
         target: Target | None = None,
         top: int | None = None,
@@ -126,11 +129,12 @@ class Explainer:
         prompts: str | Sequence[str] | None = None,
         scores: str = "auto",
         unit: str | None = None,
+        confidence: float | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
         device: str = "auto",
         engine: str = "auto",
         precision: str = "auto",
-        fit: str = "stretch",
+        fit: str | None = None,
         on_forwards: OnForwards | None = None,
     ) -> None:
         if functions := functions_in(target):
@@ -145,18 +149,20 @@ class Explainer:
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
         self.device = find_device(device, model)
-        classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit)
+        classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit, confidence)
         self.classifier = classifier if functions else prompted(classifier, prompts)
         self.own_targets = self._parsed(range(len(functions)) if functions else target, top)
-        check_askable(find_method(method), self.own_targets, contrast=against is not None or negative)
+        if method is not None:
+            check_askable(find_method(method), self.own_targets, contrast=against is not None or negative)
         module = self.classifier.module.to(self.device)
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-        self._preprocess, self._preprocess_clips = (Preprocessor(self.classifier.preprocessing, fit) for _ in range(2))
+        usual = self.classifier.preprocessing
+        self._preprocess, self._preprocess_clips = (Preprocessor(usual, fit or usual.fit) for _ in range(2))
         parts = self.classifier, self.device, dtype
         self._look_at = partial(look_at, *parts, negative=negative)
         self._make_runtime = partial(Runtime, *parts, precision=precision, on_forwards=on_forwards)
         self._look(functions, against, engine)
-        self._aim(method, layer, self.own_targets)
+        self._aim(method or self.task.usual_method, layer, self.own_targets)
 
     def _look(self, functions: Mapping[str, ScoreFunction], against: Target | None, engine: str) -> None:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
@@ -188,7 +194,7 @@ class Explainer:
         self.explained_classes = selection.shown
         self._sibling = None
         self._aimed = method, layer, wanted, self.prompts
-        self.wanted_layer, self.layer = layer, ",".join(call.name for calls in layers for call in calls)
+        self.wanted_layer, self.layer = layer, ",".join(dict.fromkeys(call.name for calls in layers for call in calls))
         self.layer_title = self._title(layers)
         self._way = way_of(found, "" if layer is None else self.layer_title)
         if not is_same_program:
@@ -201,7 +207,11 @@ class Explainer:
         if method.attends:
             return [find_blocks(self.survey, module, layer, last=method.last_blocks)]
         return self.survey.find(
-            module, layer, features_only=method.features_only, averages_gradient=method.averages_gradient
+            module,
+            layer,
+            features_only=method.features_only,
+            averages_gradient=method.averages_gradient,
+            usual=self.classifier.layer,
         )
 
     def _title(self, layers: Sequence[Sequence[TargetLayer]]) -> str:

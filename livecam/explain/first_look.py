@@ -11,6 +11,7 @@ from torch import Tensor
 
 from livecam.errors import ModelError
 from livecam.explain.classification import Classification
+from livecam.explain.detection import Detection
 from livecam.explain.functions import Functions
 from livecam.explain.preprocess import pictures_to_survey
 from livecam.explain.program import Normalisation
@@ -19,6 +20,7 @@ from livecam.explain.tap import frozen
 from livecam.explain.targets import ScoreFunction, Target
 from livecam.explain.words import Words
 from livecam.models.classifier import Classifier
+from livecam.models.detectors import are_detections
 from livecam.models.outputs import find_maps
 from livecam.models.problems import input_errors
 from livecam.models.side_effects import SideEffects, side_effects
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 TASKS: Mapping[str, Callable[..., Classification]] = {
     "classes": Classification,
     "masks": Segmentation,
+    "boxes": Detection,
     "words": Words,
 }
 """The task for each kind of model, as `livecam.names.TASKS` lists them."""
@@ -82,8 +85,8 @@ def look_at(
     surveys: list[Survey] = []
     module = classifier.module
     with frozen(module), input_errors(classifier), side_effects(module, device) as effects:
-        for picture in pictures_to_survey(classifier.preprocessing):
-            recording = record(module, normalisation(occluded(picture).to(device)), classifier.preprocessing.extent)
+        for picture in pictures_to_survey(classifier.trial):
+            recording = record(module, normalisation(occluded(picture).to(device)), classifier.trial.extent)
             task = (
                 Functions(functions, classifier, recording, device, negative)
                 if functions
@@ -92,8 +95,9 @@ def look_at(
                 )
             )
             surveys.append(recording.survey(task.total, task.holds_scores, to_bottleneck=task.explains_bottleneck))
-            if surveys[-1].is_settled:
+            if surveys[-1].is_settled or classifier.layer:
                 break
+    _check_confidence(classifier, task)
     if effects.told:
         log.warning("%s %s", classifier.name, effects.told)
     survey = best_of(surveys)
@@ -111,5 +115,12 @@ def _kind_of(classifier: Classifier, output: object) -> str:
     """Return what a model's output for one picture means, one of `livecam.names.TASKS`."""
     if classifier.task != "auto":
         return classifier.task
+    if are_detections(output):
+        return "boxes"
     is_dense = find_maps(output, classifier.classes, classifier.preprocessing.size) is not None
     return "masks" if is_dense else "classes"
+
+
+def _check_confidence(classifier: Classifier, task: Classification) -> None:
+    if classifier.confidence is not None and not isinstance(task, Detection):
+        raise ModelError(f"confidence is for boxes, and {classifier.name} detects none; leave it out")

@@ -215,6 +215,8 @@ class Classes:
     def _unknown(self, text: str) -> NoReturn:
         if re.fullmatch(SPAN, text):
             raise ModelError(f"{text!r} is a range without a name; to explain it as one, name it: name={text}")
+        if re.fullmatch("box[0-9]+", text):
+            raise ModelError(f"{self._model} detects no boxes, so there is no {text}; name a class")
         if not self._labels:
             raise ModelError(
                 f"{self._model} has no names of classes, so no class {text!r}; "

@@ -8,9 +8,7 @@ from torch import nn
 
 from livecam.explain.methods import Method
 from livecam.models.survey.layers import Survey, TargetLayer
-
-USUAL_METHOD = "gradcam"
-"""The method that captions do not name."""
+from livecam.names import USUAL_METHOD
 
 
 def way_of(method: Method, chosen: str = "") -> str:
@@ -30,7 +28,7 @@ def layers_title(layers: Iterable[TargetLayer], survey: Survey, model: nn.Module
 
     An activation function that many layers share, such as `relu`, is named after the layer with weights before it.
     """
-    return "+".join(_title(layer, survey, model) for layer in layers)
+    return "+".join(dict.fromkeys(_title(layer, survey, model) for layer in layers))
 
 
 def _title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from livecam.explanation import Explanation
 from livecam.ledger import Ledger
 from livecam.render.canvas import BOX_KEEPS
-from livecam.render.caption import SMALLEST_LETTERS, letter_size, render_line
+from livecam.render.letters import SMALLEST_LETTERS, letter_size, render_line
 
 _SMALLER = 0.6
 """The size of the letters relative to the caption's."""

@@ -22,7 +22,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.picture.planes import planes
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style
-from livecam.render.caption import letter_size, render_line
+from livecam.render.letters import letter_size, render_line
 from livecam.render.timeline import Past
 from livecam.run.sidecars import described
 from livecam.system import cores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean
@@ -15,6 +16,12 @@ from livecam.names import SCORES
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 INTERPOLATIONS = ("bilinear", "bicubic")
+USUAL_CONFIDENCE = 0.5
+"""The least score of a box, unless another is asked for."""
+_TRIAL_SIDE = 320
+"""The longer side in pixels of the pictures that a model of any size is tried on."""
+_MULTIPLE = 32
+"""The sides of those pictures are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Preprocessing:
         std: Divides the result: as many numbers as in `mean`.
         interpolation: The filter with which pictures are scaled, "bilinear" or "bicubic".
         bgr: True if the channels of the input, and so `mean` and `std`, are blue, green and red.
+        fit: How a picture is made to fit the size unless another way is asked for, one of `livecam.names.FITS`.
         floors_crop: True if half a pixel beside the crop is rounded down, as transformers does, and not to an even
             number, as torchvision does.
         frames: The number of frames in a clip; 1 for a model of pictures.
@@ -47,6 +55,7 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
     bgr: bool = False
+    fit: str = "stretch"
     floors_crop: bool = False
     frames: int = 1
     frames_per_second: float | None = None
@@ -152,6 +161,8 @@ class Classifier:
             shown as they are, or "auto", which is "raw" with a unit and else looks at the outputs. Outputs that are
             probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
+        layer: The layer that is explained by default; None for the automatic choice.
+        confidence: The least score of a box, for a model that detects objects; None is `USUAL_CONFIDENCE`.
         task: What its outputs mean, one of `livecam.names.TASKS`, or "auto" to tell by their form.
         encoder: The text encoder of a model of the task "words"; its `module` returns the embeddings of pictures, (B,
             dimensions), by themselves or as "image_features" of a mapping, and `labels` are the prompts.
@@ -169,13 +180,27 @@ class Classifier:
     unit: str = ""
     task: str = "auto"
     encoder: TextEncoder | None = None
+    layer: str | None = None
+    confidence: float | None = None
     limits: str = ""
 
     def __post_init__(self) -> None:
         if self.scores not in SCORES:
             raise ModelError(f"scores is {', '.join(SCORES[:-1])} or {SCORES[-1]}, not {self.scores!r}")
+        if self.confidence is not None and not 0 < self.confidence < 1:
+            raise ModelError(f"confidence is the least score of a box, between 0 and 1, not {self.confidence}")
         if self.unit and self.scores not in ("auto", "raw"):
             raise ModelError(f"a unit is for raw scores, and {self.scores} makes probabilities; leave one of them out")
+
+    @property
+    def trial(self) -> Preprocessing:
+        """The preprocessing of pictures to try it on: smaller ones if it takes any size and its layer is known."""
+        height, width = self.preprocessing.size
+        scale = _TRIAL_SIDE / max(height, width)
+        if self.layer is None or scale >= 1:
+            return self.preprocessing
+        size = math.ceil(height * scale / _MULTIPLE) * _MULTIPLE, math.ceil(width * scale / _MULTIPLE) * _MULTIPLE
+        return self.preprocessing.changed({"size": size})
 
     @property
     def classes(self) -> int | None:
@@ -183,8 +208,10 @@ class Classifier:
         return len(self.labels) if self.labels else getattr(getattr(self.module, "config", None), "num_labels", None)
 
 
-def rescored(classifier: Classifier, scores: str, unit: str | None) -> Classifier:
-    """Return the classifier with these scores and this unit; "auto" and None leave its own. Raises ModelError."""
+def rescored(classifier: Classifier, scores: str, unit: str | None, confidence: float | None = None) -> Classifier:
+    """Return the classifier with these scores and so on; "auto" and None leave its own. Raises ModelError."""
+    if confidence is not None:
+        classifier = replace(classifier, confidence=confidence)
     if scores == "auto" and unit is None:
         return classifier
     return replace(classifier, scores=scores, unit=unit or "")

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from livecam.errors import ModelError
-from livecam.models import huggingface
+from livecam.models import detectors, huggingface
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.guessing import usual_preprocessing
 from livecam.models.problems import input_errors
@@ -31,6 +31,9 @@ def classifier_of(name: str, model: object, preprocessing: Preprocessing | None 
     if huggingface.is_own(model):
         classifier = huggingface.classifier_of(name, model)
         return replace(classifier, preprocessing=preprocessing or huggingface.guessed_preprocessing(name, model))
+    if detectors.is_own(model):
+        classifier = detectors.classifier_of(name, model)
+        return replace(classifier, preprocessing=preprocessing or classifier.preprocessing)
     if isinstance(model, nn.Module):
         return Classifier(name, model, preprocessing=preprocessing or usual_preprocessing(model))
     return None
@@ -68,7 +71,7 @@ def calibrated(classifier: Classifier) -> Classifier:
     for norm in norms:
         norm.train()
         norm.momentum = None  # a plain average over the input, which is one batch
-    preprocessing = classifier.preprocessing
+    preprocessing = classifier.trial
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad(), input_errors(classifier):
         classifier.module(torch.randn(2, *preprocessing.input_shape, generator=noise))

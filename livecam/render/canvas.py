@@ -126,25 +126,43 @@ class Canvas:
                     _composite(target, below, keeps, adds)
         self._ground = self._planes
 
-    def write(self, letters: np.ndarray, x: int, y: int, rgb: RGB) -> None:
-        """Write letters on a darkened box.
+    def write(self, letters: np.ndarray, x: int, y: int, rgb: RGB, *, fill: RGB | None = None) -> None:
+        """Write letters on a darkened box, or on one that is filled with a colour.
 
         Args:
             letters: How much of each pixel of the box the letters cover, (h, w) uint8.
             x: The left border of the box in the upright picture, even.
             y: Its upper border, even.
             rgb: The colour of the letters.
+            fill: The colour of the box; None darkens it.
         """
         self.settle()
         left, top = self._coded_corner(x, y, letters)
         cover = self._orientation.coded(letters)
-        tables = _letter_tables(rgb, self._pixel_format, self._color)
+        tables = _letter_tables(rgb, fill, self._pixel_format, self._color)
         for plane, (across, down), weights in zip(self._planes, self._spans, tables, strict=True):
             part = np.ascontiguousarray(cover[::down, ::across])
             target = plane[top // down :, left // across :][: part.shape[0], : part.shape[1]]
             part = part[: target.shape[0], : target.shape[1]]
             keeps, adds = (cv2.LUT(part, table) for table in weights)
             _composite(target, target, keeps, adds)
+
+    def frame(self, region: Region, rgb: RGB, *, wide: bool) -> None:
+        """Draw the border of a region as a line, a wide one on a dark line.
+
+        Args:
+            region: The region of the upright picture; the line lies inside of the picture.
+            rgb: The colour of the line.
+            wide: Draw it three times as wide.
+        """
+        self.settle()
+        thin = max(1, round(min(self.upright_size) / _LINES_PER_SIDE / 2))
+        lines = [(4 * thin, BLACK), (3 * thin, rgb)] if wide else [(thin, rgb)]
+        for width, ink in lines:
+            for place, plane, span, value in zip(
+                _places(region, self._orientation, self._shapes), self._planes, self._spans, self._ink(ink), strict=True
+            ):
+                _draw_frame(plane, place, max(round(width / span[0]), 1), max(round(width / span[1]), 1), value)
 
     def outline(self, maps: Sequence[np.ndarray], region: Region, *, level: int, colors: Sequence[RGB]) -> None:
         """Draw the contours of maps at a level, as lines on wider dark lines.
@@ -222,6 +240,13 @@ class Canvas:
         return max(left, 0), max(top, 0)
 
 
+def _draw_frame(plane: np.ndarray, place: Place, across: int, down: int, value: int) -> None:
+    """Draw the border of a place inside of it, lines of so many pixels across and down."""
+    inside = plane[place.where]
+    inside[:down] = inside[-down:] = value
+    inside[:, :across] = inside[:, -across:] = value
+
+
 @functools.lru_cache(maxsize=64)
 def _places(region: Region, orientation: Orientation, shapes: tuple[tuple[int, int], ...]) -> tuple[Place, ...]:
     """Return for each plane shape the place of a map that covers a region of the upright picture."""
@@ -253,10 +278,10 @@ def _added_by(palette: Palette, pixel_format: str, color: Color) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _letter_tables(rgb: RGB, pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
+def _letter_tables(rgb: RGB, fill: RGB | None, pixel_format: str, color: Color) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return for each plane, by coverage of letters, the share kept of the picture and the colour added to it."""
-    ramp = np.linspace(BLACK, rgb, 256).round().astype(np.uint8)
-    kept = _kept(1 - BOX_KEEPS * np.linspace(1, 0, 256))
+    ramp = np.linspace(fill or BLACK, rgb, 256).round().astype(np.uint8)
+    kept = _kept(1 - (0 if fill else BOX_KEEPS) * np.linspace(1, 0, 256))
     return [(kept, _added(table, kept)) for table in plane_values(ramp, pixel_format, color).T]
 
 

@@ -11,7 +11,7 @@ from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.picture.media import Region
 from livecam.render.canvas import BLACK, WHITE, Canvas, Palette
-from livecam.render.caption import letter_size, render_line
+from livecam.render.letters import letter_size, render_line
 from livecam.render.palettes import fading
 
 SHARE = 0.4

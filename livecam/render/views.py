@@ -14,6 +14,7 @@ import numpy as np
 from livecam.errors import LivecamError
 from livecam.explanation import ClassMap, Explanation
 from livecam.names import BLENDS, COLORMAPS
+from livecam.render.boxes import draw_boxes
 from livecam.render.canvas import BLACK, WHITE, Canvas, Palette
 from livecam.render.caption import draw_caption, draw_colorbar
 from livecam.render.palettes import fade, fading, palette, shade, tint, uniform
@@ -99,6 +100,7 @@ def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     if one.has_evidence and style.opacity:
         faint = min(float(one.heatmap.max()) / _FAINT, 1) if style.blend == "uniform" else 1
         canvas.blend(levels, explanation.region, _blending(one, style, style.opacity * faint))
+    draw_boxes(canvas, explanation, [one], tint, labels=style.caption)
     _annotate(canvas, explanation, one, levels, style, _blending(one, style, 1.0))
 
 
@@ -127,6 +129,7 @@ def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style)
         heat if one.mask is None else _pixels(one.mask) for one, heat in zip(explanation.classes, heats, strict=True)
     ]
     canvas.outline(borders, explanation.region, level=_HOT, colors=colors)
+    draw_boxes(canvas, explanation, explanation.classes, tint, labels=style.caption)
     if style.caption:
         for number, one in enumerate(explanation.classes):
             draw_caption(canvas, one.title, _facts(explanation, one), line=number, mark=tint(number))
@@ -216,10 +219,18 @@ def _annotate(
 
 def _facts(explanation: Explanation, one: ClassMap) -> str:
     """Return the score for a caption, the time cell of a clip, and the age of the map unless it is the frame's own."""
-    score, age = explanation.described(one.score), explanation.age_frames
+    score, age = _score(explanation, one), explanation.age_frames
     unlikely = ", unlikely" if explanation.is_unlikely(one) else ""
     span = f"  {explanation.span}" if explanation.span else ""
-    return f"  {score}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
+    return f"{score}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
+
+
+def _score(explanation: Explanation, one: ClassMap) -> str:
+    """Return the score, of several boxes how many they are and the best of their scores, of none nothing."""
+    if explanation.detects and not one.boxes:
+        return ""
+    boxes = f"  {len(one.boxes)} boxes, up to" if len(one.boxes) > 1 else " "
+    return f"{boxes} {explanation.described(one.score)}"
 
 
 def _levels(heat: np.ndarray) -> np.ndarray:

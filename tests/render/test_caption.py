@@ -12,7 +12,7 @@ from livecam.names import COLORMAPS, VIEWS
 from livecam.picture.media import Orientation
 from livecam.picture.planes import planes
 from livecam.render import Renderer, Style, overlay
-from livecam.render.caption import letter_size, render_line
+from livecam.render.letters import letter_size, render_line
 from livecam.render.palettes import palette, tint
 from tests.support.explanations import explanation_of, spot
 from tests.support.frames import ROTATED, video_frame

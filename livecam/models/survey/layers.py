@@ -244,7 +244,13 @@ class Survey:
         return self._ends(_usable(call for call in self.calls if call.name == layer.name)) or [layer]
 
     def find(
-        self, model: nn.Module, wanted: LayerChoice, *, features_only: bool, averages_gradient: bool = False
+        self,
+        model: nn.Module,
+        wanted: LayerChoice,
+        *,
+        features_only: bool,
+        averages_gradient: bool = False,
+        usual: str | None = None,
     ) -> list[list[TargetLayer]]:
         """Find the layers to explain, each as its calls, or those of parallel streams, whose maps add up.
 
@@ -253,10 +259,14 @@ class Survey:
             wanted: Names or numbers, as a sequence or separated by commas; None for the default layer.
             features_only: Choose `automatic_features` instead of `automatic` by default.
             averages_gradient: The layers are explained by the mean of their gradient; it is told where that is 0.
+            usual: The name of the layer that is explained by default; all of its calls are known to be maps that run in
+                parallel.
 
         Raises:
             ModelError: A layer does not exist or cannot be explained.
         """
+        if wanted is None and usual:
+            return [self._usual(model.get_submodule(usual), usual)]
         if wanted is None:
             found = [self.automatic_features if features_only else self.automatic]
         else:
@@ -273,6 +283,12 @@ class Survey:
             ]
             for calls in found
         ]
+
+    def _usual(self, module: nn.Module, name: str) -> list[TargetLayer]:
+        calls = [call for call in self.calls if call.name == name]
+        if any(call.grid is None for call in calls):
+            self._tell_once(f"one call of {name} has a single cell, so what is found by it alone has no heat")
+        return [TargetLayer(name, module, call.grid, call.call) for call in calls if call.grid]
 
     def _tell(self, explained: Sequence[Layer], *, is_automatic: bool) -> None:
         """Tell what is not as expected of calls that are explained together, and what is left out beside them."""
