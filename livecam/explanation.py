@@ -100,6 +100,7 @@ class Explanation:
             "years"; it may be empty.
         are_shares: True if the scores are not probabilities but the shares of the picture, 0..1, that the pixels of a
             class take.
+        point: The (x, y) that the user chose, in fractions of the upright picture; the scores are those there.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
         clip_frames: The indices of the first and the last frame of the clip that the model saw; None if it saw a
@@ -118,6 +119,7 @@ class Explanation:
     detects: bool = False
     unit: str | None = None
     are_shares: bool = False
+    point: tuple[float, float] | None = None
     region: Region = Region()
     frame_index: int = 0
     clip_frames: tuple[int, int] | None = None

@@ -15,6 +15,8 @@ from click import Option
 
 from livecam.cli.hints import HELP, check_inputs, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
+from livecam.errors import ModelError
+from livecam.explain.point import point_of
 from livecam.models.default import default_model
 from livecam.models.known import check_name
 from livecam.names import (
@@ -164,6 +166,19 @@ class ForChannels(click.ParamType):
         return numbers
 
 
+class At(click.ParamType):
+    """A point of the picture, typed as X,Y."""
+
+    name = "point"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, if it is a point."""
+        try:
+            return str(point_of(value))
+        except ModelError as exc:
+            self.fail(str(exc), param, ctx)
+
+
 class Address(click.ParamType):
     """An address to listen on, typed as ADDRESS:PORT, or as one of the two."""
 
@@ -309,6 +324,12 @@ EXPLANATION = Section(
             help="Explain one box of a model that detects objects, by its rank: 1 is the most probable.",
         ),
         Option(["--top"], type=int, metavar="K", help="Explain the K highest-scoring classes of each frame."),
+        Option(
+            ["--at"],
+            type=At(),
+            metavar="X,Y",
+            help="Of a model that segments, explain the class at this pixel, or at 50%,50% of the picture.",
+        ),
         Option(
             ["--against"],
             metavar="CLASS",

@@ -157,9 +157,12 @@ class Classification:
 
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the targets' scores (B, K), the best classes (B, N) and their scores (B, N)."""
-        logits = output.float()
-        shown, ranking = self._shown(logits), self.ranking(logits)
-        best = ranking.topk(min(SHOWN_PREDICTIONS, ranking.shape[1]), dim=1).indices
+        return self._scored(output.float(), targets)
+
+    def _scored(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `scores` does, for one logit of each class, (B, classes)."""
+        shown = self._shown(logits)
+        best = logits.topk(min(SHOWN_PREDICTIONS, logits.shape[1]), dim=1).indices
         # Classes that exclude each other add up. Others may come together, so all that is known is the least: the most
         # probable of them.
         of_group = Tensor.sum if self._reading.scores == "softmax" else Tensor.amax
@@ -172,6 +175,17 @@ class Classification:
     def _shown(self, logits: Tensor) -> Tensor:
         """Return the scores for logits, both (B, classes)."""
         return self._reading.shown(logits)
+
+    def seen(self, region: Region, point: tuple[float, float] | None) -> tuple[float, ...]:
+        """Return nothing: classes are those of whole pictures."""
+        return ()
+
+    def see(self, seen: tuple[float, ...]) -> None:
+        """Do nothing."""
+
+    def pixels(self, output: Tensor, targets: Tensor) -> Tensor | None:
+        """Return None: a class has one score."""
+        return None
 
     def where(self, output: Tensor, targets: Tensor) -> Tensor | None:
         """Return None: a class is that of the whole picture."""
@@ -217,6 +231,8 @@ class Classification:
         """What the user has to be told about how the output is read; empty if it is obvious."""
         return self._reading.note
 
+    takes_points = False
+    """A point of the picture can be explained."""
     explains_bottleneck = False
     """The layer where the network is narrowest is explained by default, and not the last one."""
     are_shares = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +19,14 @@ from torch.export import ExportedProgram
 
 from livecam.errors import ModelError
 from livecam.explain import time_cells
-from livecam.explain.answer import Answer
+from livecam.explain.answer import Answer, Select, joined
 from livecam.explain.device import find_device, usual_batch
 from livecam.explain.first_look import look_at
 from livecam.explain.forward import OnForwards
 from livecam.explain.functions import check_unused, functions_in
 from livecam.explain.heat import Heat, HeatOptions
 from livecam.explain.methods import METHODS, Method, check_askable, find_method
+from livecam.explain.point import At, Point, point_of
 from livecam.explain.preprocess import Prepared, Preprocessor, check_inputs
 from livecam.explain.runtime import Runtime
 from livecam.explain.targets import ScoreFunction, Target, Wanted, one_for_each, parse_target
@@ -39,6 +41,7 @@ from livecam.models.prompts import prompted
 from livecam.models.survey.blocks import find_blocks, obstacle
 from livecam.models.survey.layers import LayerChoice, TargetLayer
 from livecam.picture.frame import Frame
+from livecam.picture.media import Region
 from livecam.picture.transfer import DevicePlanes
 from livecam.system.machine import uses_tf32
 
@@ -70,6 +73,8 @@ class Explainer:
         against: A class or group to contrast with: the map shows what speaks for the target rather than for it. There
             is no evidence if it is the explained class itself.
         negative: Show what speaks against the class.
+        at: A point of the upright picture, as in `livecam.explain.point.At`. A model that segments then explains the
+            class there, by its score in that very pixel.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
         prompts: What a model that compares pictures with words looks for, at most `livecam.models.prompts.MOST_PROMPTS`
@@ -94,6 +99,7 @@ class Explainer:
         layer: The names of the layers that are explained, separated by commas, with the call where that is not the only
             or the last one; `wanted_layer` is what was asked for.
         layer_title: The names of these layers in captions, joined by "+".
+        point: The point that is explained, None for none.
         explained_classes: How many classes an explanation has.
         heat_options: How maps become heat; may be replaced.
         own_targets: The targets that the explainer was made for: their names, numbers, ranks or groups.
@@ -121,6 +127,7 @@ class Explainer:
         runner_up: bool = False,
         against: Target | None = None,
         negative: bool = False,
+        at: At | None = None,
         threshold: float | str = 0.0,
         smooth: float = 0.0,
         scale: float | str = "auto",
@@ -162,7 +169,17 @@ class Explainer:
         self._look_at = partial(look_at, *parts, negative=negative)
         self._make_runtime = partial(Runtime, *parts, precision=precision, on_forwards=on_forwards)
         self._look(functions, against, engine)
+        self.point = self._checked_point(at)
         self._aim(method or self.task.usual_method, layer, self.own_targets)
+
+    def _checked_point(self, at: At | None) -> Point | None:
+        """Return the point that is meant. Raises ModelError if it is none, or means nothing for the model."""
+        if at is not None and not self.task.takes_points:
+            raise ModelError(
+                f"{self.classifier.name} says one thing of a whole picture, so a point cannot be explained; "
+                "leave it out, or take a model that segments"
+            )
+        return None if at is None else point_of(at)
 
     def _look(self, functions: Mapping[str, ScoreFunction], against: Target | None, engine: str) -> None:
         """Run the model to find its layers and what to explain: functions of its output, or its classes."""
@@ -263,8 +280,9 @@ class Explainer:
         target: Target | None = None,
         top: int | None = None,
         prompts: str | Sequence[str] | None = None,
+        at: At | None = None,
     ) -> None:
-        """Switch to another method, layer, target or prompts with the same model.
+        """Switch to another method, layer, target, prompts or point with the same model.
 
         The arguments are those of a new explainer, except that without target and top the original ones are restored,
         without prompts those in force stay, and that the target of an explainer of functions is a name or number of
@@ -276,8 +294,10 @@ class Explainer:
             raise ModelError("a change is to other classes; to explain a function, make an Explainer for it")
         with self._turn, self._compared_with(prompts):
             wanted = self.own_targets if target is top is None else self._parsed(target, top)
+            point = self._checked_point(at)
             if (method, layer, wanted, self.prompts) != self._aimed:
                 self._aim(method, layer, wanted)
+            self.point = point
 
     @contextmanager
     def _compared_with(self, prompts: str | Sequence[str] | None) -> Iterator[None]:
@@ -303,6 +323,7 @@ class Explainer:
         images: Sequence[np.ndarray | Frame],
         *,
         target: Target | None = None,
+        at: At | None = None,
         uploaded: Sequence[DevicePlanes | None] | None = None,
         heat: bool = True,
     ) -> list[Explanation]:
@@ -311,6 +332,7 @@ class Explainer:
         Args:
             images: Pictures (H, W, 3) uint8 RGB or frames, of any sizes.
             target: Overrides the explainer's own target; explained by the eager engine.
+            at: Overrides the explainer's own point.
             uploaded: The planes of each frame on the device, None for a frame that was not uploaded.
             heat: Convert each map to heat by itself. False leaves the heatmaps at 0, for `Steadiness` to fill.
         """
@@ -324,12 +346,25 @@ class Explainer:
                     return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
             batch, regions = self._preprocess.batch(frames, uploaded)
             asked = None if target is None else self.task.selection(self._parsed(target), self._method)
-            selection, answer = asked or self._selection, self._runtime.answer(batch, asked)
+            point = self.point if at is None else self._checked_point(at)
+            points = [point and point.in_picture(*frame.upright_size) for frame in frames]
+            answer = self._answered(batch, list(map(self.task.seen, regions, points)), asked)
+            selection = asked or self._selection
             explained = [
-                selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way)
-                for frame, region, of_frame in zip(frames, regions, answer.by_picture(), strict=True)
+                dataclasses.replace(
+                    selection.explanation(of_frame, region=region, frame_index=frame.index, way=self._way), point=point
+                )
+                for frame, region, point, of_frame in zip(frames, regions, points, answer.by_picture(), strict=True)
             ]
             return list(map(Heat(self.heat_options).of_explanation, explained)) if heat else explained
+
+    def _answered(self, batch: Tensor, seen: Sequence[tuple[float, ...]], select: Select | None) -> Answer:
+        """Explain the model's inputs, together if the task sees the same of all."""
+        if len(set(seen)) > 1:
+            each = zip(batch[:, None], seen, strict=True)
+            return joined([self._answered(image, [of_image], select) for image, of_image in each])
+        self.task.see(seen[0])
+        return self._runtime.answer(batch, select)
 
     @property
     def clip_frames(self) -> int:
@@ -397,6 +432,11 @@ class Explainer:
     def prompts(self) -> tuple[str, ...]:
         """The prompts in force; empty for a model with classes of its own."""
         return self.classifier.labels or () if isinstance(self.task, Words) else ()
+
+    @property
+    def takes_points(self) -> bool:
+        """True if a point of the picture can be explained."""
+        return self.task.takes_points
 
     @property
     def explains_best(self) -> bool:
@@ -501,6 +541,8 @@ class Explainer:
                     [self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)]
                 )
             selection = self.task.selection(wanted, self._method)
+            height, width = batch.shape[2:]
+            self.task.see(self.task.seen(Region(), self.point and self.point.in_picture(width, height)))
             program = self._runtime.engine.eager.program
             with self:
                 return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()

@@ -16,8 +16,10 @@ from livecam.explain.tap import Tap, no_part
 from livecam.models.survey.layers import TargetLayer
 from livecam.models.trial import takes_batches
 
-Objective = Callable[[Tensor, Tensor], Tensor]
-"""A differentiable function of a model's output and a target for each picture, (B,), that returns the scores, (B,)."""
+Objective = Callable[..., Tensor]
+"""A differentiable function of a model's output and a target for each picture, (B,), that returns the scores, (B,).
+
+Where the output has a score for every pixel, how much each counts comes third, (B, H, W)."""
 
 OnForwards = Callable[[int, int], None]
 """Called as `on_forwards(done, total)` by methods that need many forward passes: channels tried, and to try."""
@@ -49,6 +51,7 @@ class ForwardPass:
         output: The model's output: a tensor whose first axis counts the pictures; only the task interprets it.
         targets: The targets to explain of each picture, (B, K), as numbers that the task defines.
         objective: The score of a target, which is differentiated and measured in further passes.
+        pixels: How much each pixel counts in the scores of the targets, (B, K, H, W), if the output has pixels.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
         attention: The taps of the blocks whose attention is explained, in place of `taps`.
     """
@@ -61,6 +64,7 @@ class ForwardPass:
     output: Tensor
     targets: Tensor
     objective: Objective
+    pixels: Tensor | None = None
     on_forwards: OnForwards | None = None
     attention: BlockTaps | None = None
 
@@ -97,16 +101,21 @@ class ForwardPass:
         """Yield for each target the gradients, with respect to `points`, of its score added up over `outputs`."""
         # Small gradients are 0 in float16 unless the score is made larger first, as in mixed-precision training.
         loss_scale = _LOSS_SCALE if points[0].dtype == torch.float16 else 1.0
-        for number, target in enumerate(self.targets.unbind(dim=1)):
+        for number in range(self.targets.shape[1]):
             with torch.enable_grad():
                 # Pictures of a batch are independent: the gradient of the summed scores holds each picture's own.
-                scores = (self.objective(output, target).sum() for output in outputs)
+                scores = (self.score(number, output).sum() for output in outputs)
                 score = reduce(Tensor.add, scores) * loss_scale
             if not score.requires_grad:
                 raise no_part(",".join(layer.name for layer in self.layers))
             more = number + 1 < self.targets.shape[1]
             gradients = torch.autograd.grad(score, points, retain_graph=more, materialize_grads=True)
             yield [at_least_single(gradient) / loss_scale for gradient in gradients]
+
+    def score(self, number: int, output: Tensor, pictures: Tensor | slice = slice(None)) -> Tensor:
+        """Return the score of the target with this number in each row of an output, which belong to these pictures."""
+        pixels = () if self.pixels is None else (self.pixels[pictures, number],)
+        return self.objective(output, self.targets[pictures, number], *pixels)
 
     def probes(self) -> list[LayerProbe]:
         """Return a probe of each layer. Further passes overwrite the taps' buffers, so create all probes first."""
@@ -144,7 +153,7 @@ class LayerProbe:
 
     def scores(self) -> Tensor:
         """Return the scores of the targets in the first pass, (B, K)."""
-        return self._scored(self._passed.output, self._passed.targets)
+        return self._scored(self._passed.output)
 
     def on_pixels(self, cells: Tensor) -> Tensor:
         """Return values of the layer's cells, (N, h, w), interpolated to the pixels of inputs, (N, 1, ...)."""
@@ -157,7 +166,7 @@ class LayerProbe:
 
     def scores_of_inputs(self, inputs: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) for other inputs, (N, channels, height, width)."""
-        return self._scored(self._passed.run(inputs), self._passed.targets[pictures])
+        return self._scored(self._passed.run(inputs), pictures)
 
     def scores_without_channel(self, channels: Tensor, pictures: Tensor) -> Tensor:
         """Return the scores (N, K) with one channel of the layer, `channels` (N,), set to 0 in each row."""
@@ -168,7 +177,7 @@ class LayerProbe:
         inputs = torch.zeros_like(self.inputs[:1]) if self._layer_decides else self.inputs[pictures]
         with self._tap.substituting(self._grid.by_frame(rows.masked_fill(dropped, 0))):
             output = self._passed.run(inputs)
-        return self._scored(output, self._passed.targets[pictures])
+        return self._scored(output, pictures)
 
     @cached_property
     def _layer_decides(self) -> bool:
@@ -187,5 +196,6 @@ class LayerProbe:
         tolerance = max(1e-3, 4 * torch.finfo(expected.dtype).eps) * expected.abs().max()
         return output.shape == expected.shape and bool((output - expected).abs().max() <= tolerance)
 
-    def _scored(self, output: Tensor, targets: Tensor) -> Tensor:
-        return torch.stack([self._passed.objective(output, target) for target in targets.unbind(dim=1)], dim=1)
+    def _scored(self, output: Tensor, pictures: Tensor | slice = slice(None)) -> Tensor:
+        numbers = range(self._passed.targets.shape[1])
+        return torch.stack([self._passed.score(number, output, pictures) for number in numbers], dim=1)

@@ -190,6 +190,7 @@ def aged(explanation: Explanation, since: Frame, frame: Frame) -> Explanation:
     then, now = since.pts_seconds, frame.pts_seconds
     return dataclasses.replace(
         explanation,
+        point=None,  # which is where it was in the earlier frame
         frame_index=frame.index,
         age_frames=frame.index - since.index,
         age_seconds=None if then is None or now is None else now - then,

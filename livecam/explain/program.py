@@ -120,6 +120,7 @@ class CamProgram:
             output=output,
             targets=targets,
             objective=self._selection.objective,
+            pixels=self._task.pixels(output.detach(), targets),
             on_forwards=self._on_forwards,
             attention=self._blocks,
         )

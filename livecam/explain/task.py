@@ -84,6 +84,23 @@ class Task(Protocol):
     def scores(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `scores`, `best` and `best_scores` of `Answer` for a model's output and the targets explained."""
 
+    def seen(self, region: Region, point: tuple[float, float] | None) -> tuple[float, ...]:
+        """Return what `see` has to be told of a picture; pictures of which it is the same are explained together.
+
+        Args:
+            region: The part of the upright picture that the model's input shows.
+            point: A point that the user chose, x and y in fractions of the upright picture; None for none.
+
+        Raises:
+            ModelError: The point is not in the region.
+        """
+
+    def see(self, seen: tuple[float, ...]) -> None:
+        """Prepare for pictures of which `seen` has returned this."""
+
+    def pixels(self, output: Tensor, targets: Tensor) -> Tensor | None:
+        """Return how much each pixel counts in the scores of the targets, (B, K, H, W); None for one score a class."""
+
     def where(self, output: Tensor, targets: Tensor) -> Tensor | None:
         """Return where the targets are in each picture, (B, ...), for `Selection.explanation`; None if everywhere."""
 

@@ -177,6 +177,7 @@ class Commands:
     def help(self) -> str:
         """Show the help on keys, then what there was no room for, then hide it."""
         rows = [(entry.name, entry.help) for entry in KEYS]
+        rows += MOUSE if self._explaining.takes_points else []
         self._screen.help = self._screen.help[self._screen.help_shown :] if self._screen.help else rows
         return ""
 
@@ -225,3 +226,5 @@ KEYS = (
     Key(("i",), "i", "show or hide the figures", Commands.figures),
     Key(("h", "?"), "h", "show or hide this help", Commands.help),
 )
+MOUSE = (("click", "explain what is there; right: no longer"),)
+"""What the mouse does where a point of the picture can be explained, as in the help."""

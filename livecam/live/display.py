@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +18,19 @@ _SHOWN_WITH_PATIENCE, _PATIENCE_MS = 100, 20
 """For each of this many first pictures the window gets this time to draw itself."""
 _MOST_OF_SCREEN = 0.9
 """The share of the screen that a new window takes at most, with room for its frame."""
+
+
+class Click(NamedTuple):
+    """A click on the picture.
+
+    Attributes:
+        x, y: Where, in fractions of the picture, from its top left corner.
+        source: The number of the source whose picture it is; None for that of all sources together.
+    """
+
+    x: float
+    y: float
+    source: int | None = None
 
 
 Request = str | Mapping[str, Any]
@@ -57,8 +70,8 @@ class Display(Protocol):
         """Take what there is to tell beside the pictures: `state()` is as `livecam.live.state` describes it."""
         return
 
-    def keys(self) -> Sequence[Request]:
-        """Wait until the picture is visible, then return the requests of the user since the last call."""
+    def keys(self) -> Sequence[Request | Click]:
+        """Wait until the picture is visible, then return the requests and clicks of the user since the last call."""
 
     @property
     def is_closed(self) -> bool:
@@ -100,11 +113,14 @@ class Window(Display):
         self._usual_size = (0, 0)
         self._title = ""
         self._shown = 0
+        self._shown_size = 1, 1
+        self._clicks: list[Request | Click] = []
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         if not self._is_open:
             leave_events_to_qt()
             cv2.namedWindow(_NAME, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
+            cv2.setMouseCallback(_NAME, self._on_mouse)
             self._is_open = True
         if (width, height) != self._usual_size and not self._is_full_screen:
             self._resize(width, height)
@@ -117,10 +133,26 @@ class Window(Display):
             self._title = title
         cv2.imshow(_NAME, bgr)
         self._shown += 1
+        self._shown_size = bgr.shape[1], bgr.shape[0]
 
-    def keys(self) -> list[str]:
+    def keys(self) -> list[Request | Click]:
         if not self._is_open:
             return []
+        return [*self._pressed(), *self._clicked()]
+
+    def _on_mouse(self, event: int, x: int, y: int, flags: int, data: object) -> None:
+        """Take a click of the left button as one on the picture, of the right one as a request for no point."""
+        width, height = self._shown_size
+        if event == cv2.EVENT_LBUTTONDOWN:
+            self._clicks.append(Click((x + 0.5) / width, (y + 0.5) / height))
+        elif event == cv2.EVENT_RBUTTONDOWN:
+            self._clicks.append({"at": None})
+
+    def _clicked(self) -> list[Request | Click]:
+        clicks, self._clicks = self._clicks, []
+        return clicks
+
+    def _pressed(self) -> list[str]:
         # This lets the window draw itself, for which a millisecond is too short while torch is imported.
         code = cv2.waitKeyEx(1 if self._shown > _SHOWN_WITH_PATIENCE else _PATIENCE_MS)
         if not 0 <= code < 128:

@@ -71,6 +71,7 @@ class ExplainerThread:
             explainer.method,
             explainer.wanted_layer,
             prompts=explainer.prompts,
+            at=explainer.point and str(explainer.point),
             threshold=explainer.heat_options.threshold,
             is_steady=is_steady,
         )
@@ -84,6 +85,8 @@ class ExplainerThread:
         """The methods among which the user walks: those that can explain the model."""
         self.own_targets, self._own_labels = explainer.own_targets, explainer.labels
         """The targets that are explained if the user asks for none."""
+        self.takes_points = explainer.takes_points
+        """True if the user can choose a point of the picture."""
         self.groups = tuple(groups_for(explainer.labels))
         """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]

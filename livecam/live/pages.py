@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livecam.explanation import Explanation
-from livecam.live.display import Display, Request
+from livecam.live.display import Click, Display, Request
 from livecam.live.drawn import Drawn
 from livecam.text import with_urls_redacted
 
@@ -75,7 +75,7 @@ class Pages(Display):
             self._updated_seconds = now
             self._server.set_state(state())
 
-    def keys(self) -> Sequence[Request]:
+    def keys(self) -> Sequence[Request | Click]:
         self._server.flush(_LONGEST_ENCODING_SECONDS)
         return [_request(command) for command in self._server.commands()]
 
@@ -125,8 +125,10 @@ def _class(explanation: Explanation, index: int, label: str, score: float) -> di
     }
 
 
-def _request(command: Mapping[str, Any]) -> Request:
+def _request(command: Mapping[str, Any]) -> Request | Click:
     """Return what a command of a page asks for."""
+    if command["type"] == "do" and command["command"] == "point":
+        return Click(command["x"], command["y"], command["source"])
     if command["type"] == "do":
         return _KEYS[command["command"]]
     return {name: value for name, value in command.items() if name != "type"}

@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from livecam.explain.motion import MotionFinder, aged, carried
+from livecam.explain.point import Point
 from livecam.explanation import Explanation
 from livecam.live.drawn import Drawn, square_size
 from livecam.live.feed import Feed, Shown
@@ -175,6 +176,17 @@ class Pane:
         lines = self._figure_lines(self.drawn, shows_figures=shows_figures)
         bars = bars_of(self.drawn.explanation) if shows_figures else []
         draw_lines(text, [*notices, *lines], bars, top=_caption_height(self.drawn, height))
+
+    def point_at(self, x: float, y: float) -> str | None:
+        """Return the point of the frame at a place of the drawn picture, as the setting `at`; None if none is there.
+
+        The place is (x, y) in fractions of the picture.
+        """
+        if self.drawn is None or self._render is None:
+            return None
+        frame = self.drawn.frame
+        point = self._render.layout(frame, self.drawn.explanation).in_frame(x, y, frame.orientation)
+        return point and str(Point(100 * point[0], 100 * point[1], is_relative=True))
 
     @property
     def lost_seconds(self) -> float:

@@ -18,6 +18,7 @@ class Question:
         top: In place of a target: the number of best classes. If both are None, the explainer's original targets are
             explained.
         prompts: The texts that pictures are compared with; empty for a model with classes of its own.
+        at: The point that is explained, as in `livecam.explain.point.At`; None for none.
         threshold: The threshold of the heat, as in `HeatOptions`.
         is_steady: Make the heatmaps steady from frame to frame.
     """
@@ -27,13 +28,14 @@ class Question:
     target: int | str | None = None
     top: int | None = None
     prompts: tuple[str, ...] = ()
+    at: str | None = None
     threshold: float | str = 0.0
     is_steady: bool = True
 
     @property
     def aim(self) -> tuple[Any, ...]:
         """The part of the question that is for the model: the arguments of `Explainer.change`."""
-        return self.method, self.layer, self.target, self.top, self.prompts or None
+        return self.method, self.layer, self.target, self.top, self.prompts or None, self.at
 
     def about(self, prompt: str) -> Question:
         """Return the question about a prompt, which is added to the others unless it is among them.

@@ -11,11 +11,11 @@ import numpy as np
 
 from livecam.errors import OutputError
 from livecam.explanation import ClassMap, Explanation
-from livecam.live.display import Display, Request
+from livecam.live.display import Click, Display, Request
 from livecam.live.drawn import Drawn
 from livecam.live.feed import Feed
 from livecam.live.hud import Notices, draw_help
-from livecam.live.pane import Pane
+from livecam.live.pane import Pane, placed
 from livecam.live.recorder import Recorder, write_snapshot
 from livecam.picture.frame import Frame
 from livecam.render import Style
@@ -88,7 +88,29 @@ class Screen:
             feed.ledger.stages["show"].add(time.perf_counter() - begin)
             feed.ledger.deliver(feed.since_seconds(drawn.frame), drawn.explanation.age_frames)
             self._on_shown(number, drawn.frame, drawn.explanation)
-        return pressed
+        return [each for request in pressed if (each := self._placed(request)) is not None]
+
+    def _placed(self, request: Request | Click) -> Request | None:
+        """Return a click as the setting of the point that is there; None if there is no picture."""
+        if not isinstance(request, Click):
+            return request
+        click = self._in_pane(request) if request.source is None else request
+        pane = click and next((pane for number, pane in enumerate(self.panes) if number == click.source), None)
+        point = click and pane and pane.point_at(click.x, click.y)
+        return {"at": point} if point else None
+
+    def _in_pane(self, click: Click) -> Click | None:
+        """Return a click on the picture of all panes as one on that of a source; None if none is there."""
+        size = self._display.fit(*self._usual_size)
+        assert size is not None  # else displays know the source
+        width, height = size
+        places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2)
+        for number, (pane, part) in enumerate(zip(self.panes, grid(places, len(self.panes)), strict=False)):
+            left, top, *shown = placed(pane.usual_size, part)
+            x, y = ((click.x, click.y) * np.array(size) - part[0, 0] - (left, top)) / shown
+            if 0 <= x < 1 and 0 <= y < 1:
+                return Click(x, y, number)
+        return None
 
     def refresh(self) -> None:
         """Show the panes on the display without drawing them again."""
@@ -180,6 +202,6 @@ def columns_of(count: int) -> int:
 
 
 def grid(picture: np.ndarray, count: int) -> list[np.ndarray]:
-    """Return views of the parts of a picture, (H, W, 3), that form a grid for this many panes, in reading order."""
+    """Return views of the parts of a picture, (H, W, ...), that form a grid for this many panes, in reading order."""
     rows = np.array_split(picture, math.ceil(count / columns_of(count)), axis=0)
     return [part for row in rows for part in np.array_split(row, columns_of(count), axis=1)]

@@ -15,6 +15,7 @@ from livecam.render import Style
 
 TYPES: Mapping[str, tuple[type, ...]] = {
     **{"method": (str,), "layer": (str, NoneType), "target": (str, NoneType), "top": (int, NoneType)},
+    "at": (str, NoneType),
     **{"view": (str,), "colormap": (str,), "opacity": (int, float), "threshold": (int, float, str)},
     **{"steady": (bool,), "mirror": (bool,), "paused": (bool,)},
 }
@@ -58,7 +59,8 @@ class Settings:
 
         `target` is as in `Explainer`, and None for the explainer's own; a model that compares pictures with words takes
         any text as a prompt, as in `Question.about`. `top` is the number of best classes to explain in place of a
-        target; the other values are those of the options of `livecam live`.
+        target; `at` is a point of the picture, or None for none; the other values are those of the options of
+        `livecam live`.
 
         A method, a layer or a target that does not fit the model is taken back as soon as the explainer finds out, and
         the user is told why.
@@ -96,6 +98,7 @@ class Settings:
             "layer": layer_name(question.layer),
             "target": target,
             "top": top,
+            "at": question.at,
             "threshold": question.threshold,
             "steady": question.is_steady,
             **{name: getattr(style, name) for name in _OF_STYLE},
@@ -122,7 +125,9 @@ def _of_question(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `Question` for settings, by name."""
     fields = {"steady": "is_steady"}
     changes = {
-        fields.get(name, name): values[name] for name in ("method", "layer", "threshold", "steady") if name in values
+        fields.get(name, name): values[name]
+        for name in ("method", "layer", "at", "threshold", "steady")
+        if name in values
     }
     target = {name: values.get(name) for name in ("target", "top")}
     return changes | (target if values.keys() & target else {})

@@ -52,6 +52,7 @@ def _choices(explaining: ExplainerThread) -> dict[str, Any]:
         "layers": [{"name": layer_name(layer), "title": title} for layer, title in layers],
         "groups": explaining.groups,
         "takes_prompts": bool(explaining.question.prompts),
+        "takes_points": explaining.takes_points,
         "views": VIEWS,
         "colormaps": COLORMAPS,
     }

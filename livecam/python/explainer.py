@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, overload
 
 from livecam.explain import explainer
+from livecam.explain.point import At
 from livecam.explain.targets import Target
 from livecam.explain.time_cells import check_takes
 from livecam.picture.frame import Frame
@@ -23,12 +24,12 @@ class Explainer(explainer.Explainer):
     __doc__ = explainer.Explainer.__doc__
 
     @overload
-    def __call__(self, picture: Picture, *, target: Target | None = None) -> Explanation: ...
+    def __call__(self, picture: Picture, *, target: Target | None = None, at: At | None = None) -> Explanation: ...
 
     @overload
-    def __call__(self, picture: Pictures, *, target: Target | None = None) -> Any: ...
+    def __call__(self, picture: Pictures, *, target: Target | None = None, at: At | None = None) -> Any: ...
 
-    def __call__(self, picture: Picture | Pictures, *, target: Target | None = None) -> Any:
+    def __call__(self, picture: Picture | Pictures, *, target: Target | None = None, at: At | None = None) -> Any:
         """Explain a picture; or several pictures of any sizes, which gives a list of explanations.
 
         If the model takes clips, several pictures are one clip, the oldest first, as many as `clip_frames` says. That
@@ -42,6 +43,7 @@ class Explainer(explainer.Explainer):
                 hold the channels, they are last in an array and first in a tensor. Several pictures are a list or tuple
                 of these, or an array or tensor of four axes.
             target: Overrides the explainer's own target.
+            at: Overrides the explainer's own point.
 
         Raises:
             InputError: A file cannot be read or is no picture, or values do not say which picture they mean: floats
@@ -52,11 +54,11 @@ class Explainer(explainer.Explainer):
         if self.clip_frames > 1 and are_several_clips(pictures):
             return [self._of_clip(clip, target) for clip in pictures]
         if not isinstance(pictures, list | tuple):
-            return self._explained([pictures], target)[0]
+            return self._explained([pictures], target, at)[0]
         if self.clip_frames > 1:
             return self._of_clip(pictures, target)
         parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
-        return list(chain.from_iterable(self._explained(part, target) for part in parts))
+        return list(chain.from_iterable(self._explained(part, target, at) for part in parts))
 
     def stream(
         self,
@@ -101,10 +103,10 @@ class Explainer(explainer.Explainer):
         at = {frame.index: frame for frame in frames}
         return ClipExplanation(frames, tuple(Explanation.of(cell, at[cell.frame_index], self.method) for cell in cells))
 
-    def _explained(self, pictures: Sequence[Picture], target: Target | None) -> list[Explanation]:
+    def _explained(self, pictures: Sequence[Picture], target: Target | None, at: At | None) -> list[Explanation]:
         check_takes(self.classifier, clips=False)
         frames = list(map(frame_of, pictures))
         if any(frame.path for frame in frames):
             self.tell_limits()
-        explained = self.explain(frames, target=target)
+        explained = self.explain(frames, target=target, at=at)
         return [Explanation.of(data, frame, self.method) for data, frame in zip(explained, frames, strict=True)]

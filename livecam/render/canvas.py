@@ -20,6 +20,8 @@ RGB = tuple[int, int, int]
 """A colour: red, green and blue in 0..255."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
+_MARKS_PER_SIDE = 60
+"""The shorter side of the picture by the radius of a mark."""
 _LINES_PER_SIDE = 240
 """The shorter side of the picture by the width of a line."""
 BOX_KEEPS = 0.35
@@ -176,7 +178,7 @@ class Canvas:
             colors: The colour of each line.
         """
         self.settle()
-        thickness = max(2, round(min(self.upright_size) / _LINES_PER_SIDE))
+        thickness = self._line
         borders = [self._borders(levels, region, level, 2 * thickness * len(maps)) for levels in maps]
         inks = [self._ink(BLACK), *map(self._ink, colors)]
         for plane, (across, down), (dark, *values) in zip(
@@ -188,6 +190,23 @@ class Canvas:
                 cv2.polylines(plane, lengths, True, dark, line + max(2 // across, 1))
             for lengths, line, value in zip(scaled, lines, values, strict=True):
                 cv2.polylines(plane, lengths, True, value, line)
+
+    def mark(self, x: float, y: float, rgb: RGB) -> None:
+        """Draw a ring around a point, (x, y) in fractions of the upright picture, on a wider dark one."""
+        self.settle()
+        radius, line = max(3, round(min(self.upright_size) / _MARKS_PER_SIDE)), self._line
+        left, top = Region(x, y, x, y).coded(self._orientation)[:2]
+        inks = zip(self._ink(BLACK), self._ink(rgb), strict=True)
+        for plane, (across, down), (dark, value) in zip(self._planes, self._spans, inks, strict=True):
+            centre = int(left * plane.shape[1]), int(top * plane.shape[0])
+            axes = max(radius // across, 1), max(radius // down, 1)
+            cv2.ellipse(plane, centre, axes, 0, 0, 360, dark, max(line // across, 1) + max(2 // across, 1))
+            cv2.ellipse(plane, centre, axes, 0, 0, 360, value, max(line // across, 1))
+
+    @property
+    def _line(self) -> int:
+        """The width of a line in pixels."""
+        return max(2, round(min(self.upright_size) / _LINES_PER_SIDE))
 
     def _borders(self, levels: np.ndarray, region: Region, level: int, beyond: int) -> Sequence[np.ndarray]:
         """Return the contours of a map in pixels of the coded picture, (n, 1, 2) int32 each.

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 
-from livecam.picture.media import Orientation
+from livecam.picture.media import Orientation, Region
 
 LARGEST_VIDEO_SIDE = 4096
 """The longest side in pixels of a video that hardware decodes everywhere."""
@@ -36,6 +36,20 @@ class Layout:
         """True if the panels leave no part of the picture free."""
         below = math.prod(self.below[1]) if self.below else 0
         return len(self.origins) * math.prod(self.panel_size) + below == math.prod(self.size)
+
+    def in_frame(self, x: float, y: float, orientation: Orientation) -> tuple[float, float] | None:
+        """Return which point of the frame is at a point of the whole picture; None if no frame is there.
+
+        Both are (x, y) in fractions of the upright pictures.
+        """
+        across, down = Region(x, y, x, y).coded(orientation)[:2]
+        width, height = self.frame_size
+        for left, top in self.origins:
+            in_panel = (across * self.size[0] - left) / width, (down * self.size[1] - top) / height
+            if all(0 <= each < 1 for each in in_panel):
+                own_x, own_y = orientation.swap(*in_panel)
+                return 1 - own_x if orientation.flipped_x else own_x, 1 - own_y if orientation.flipped_y else own_y
+        return None
 
 
 @functools.lru_cache(maxsize=64)

@@ -64,9 +64,7 @@ class Renderer:
         panels = self._view.panels_of(explanation)
         if self._style.contour:
             self._tell_of_contours(explanation)
-        layout = _laid_out(
-            self._style, len(panels), picture.width, picture.height, frame.orientation, self._largest_side
-        )
+        layout = self.layout(frame, explanation)
         converted = self._converted(picture, *layout.frame_size, color)
         drawn = self._blank(*layout.size, picture, color)
         ground, drawn_planes = planes(converted), planes(drawn)
@@ -88,6 +86,11 @@ class Renderer:
                 Canvas(target, target, self._pixel_format, color, frame.orientation), self._past, self._style.colormap
             )
         return drawn
+
+    def layout(self, frame: Frame, explanation: Explanation) -> Layout:
+        """Return where the panels of an explanation are in the coded picture that is drawn."""
+        panels, picture = self._view.count(len(explanation.classes)), frame.picture
+        return _laid_out(self._style, panels, picture.width, picture.height, frame.orientation, self._largest_side)
 
     def _tell_of_contours(self, explanation: Explanation) -> None:
         """Tell once why a contour that was asked for is not drawn."""

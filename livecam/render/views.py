@@ -130,6 +130,8 @@ def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style)
     ]
     canvas.outline(borders, explanation.region, level=_HOT, colors=colors)
     draw_boxes(canvas, explanation, explanation.classes, tint, labels=style.caption)
+    if explanation.point is not None:
+        canvas.mark(*explanation.point, WHITE)
     if style.caption:
         for number, one in enumerate(explanation.classes):
             draw_caption(canvas, one.title, _facts(explanation, one), line=number, mark=tint(number))
@@ -203,12 +205,14 @@ def _blending(one: ClassMap, style: Style, opacity: float) -> Palette:
 def _annotate(
     canvas: Canvas, explanation: Explanation, one: ClassMap, levels: np.ndarray, style: Style, colors: Palette
 ) -> None:
-    """Draw the outline of a mask, and contour, colour bar and caption if the style asks for them.
+    """Draw the outline of a mask, the mark of a point, and contour, colour bar and caption if the style asks for them.
 
     `colors` are those of the bar.
     """
     if one.mask is not None:
         canvas.outline([_pixels(one.mask)], explanation.region, level=_HOT, colors=[WHITE])
+    if explanation.point is not None:
+        canvas.mark(*explanation.point, WHITE)
     if style.contour:
         canvas.outline([levels], explanation.region, level=_HOT, colors=[WHITE])
     if style.colorbar:
@@ -220,9 +224,10 @@ def _annotate(
 def _facts(explanation: Explanation, one: ClassMap) -> str:
     """Return the score for a caption, the time cell of a clip, and the age of the map unless it is the frame's own."""
     score, age = _score(explanation, one), explanation.age_frames
+    place = " at the point" if explanation.point is not None else ""
     unlikely = ", unlikely" if explanation.is_unlikely(one) else ""
     span = f"  {explanation.span}" if explanation.span else ""
-    return f"{score}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
+    return f"{score}{place}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")
 
 
 def _score(explanation: Explanation, one: ClassMap) -> str:

@@ -16,7 +16,7 @@ LARGEST_BYTES = 2_000_000
 """The largest message that a page may send."""
 CODECS = ("h264", "jpeg")
 ROLES = ("viewer", "camera")
-COMMANDS = ("step",)
+COMMANDS = ("step", "point")
 _LARGEST_JSON = 65_536
 _LONGEST_TEXT = 1000
 _LARGEST_COUNT = 2**53
@@ -126,7 +126,9 @@ def frame_from(message: Mapping[str, Any]) -> FrameHeader:
 def command_from(message: Mapping[str, Any]) -> dict[str, Any]:
     """Check the form of a command, that is a message of type "set" or "do", and return it. Raises MalformedError."""
     if message["type"] == "do":
-        return {"type": "do", "command": _checked(message, "command", COMMANDS.__contains__)}
+        command = _checked(message, "command", COMMANDS.__contains__)
+        where = {"source": _is_count, "x": _is_share, "y": _is_share} if command == "point" else {}
+        return {"type": "do", "command": command, **{name: _checked(message, name, where[name]) for name in where}}
     settings = {name: value for name, value in message.items() if name != "type"}
     if not settings:
         raise MalformedError("set without settings")
@@ -167,6 +169,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_setting(value: Any) -> bool:

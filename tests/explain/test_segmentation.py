@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from livecam import LivecamError
 from livecam.models import Preprocessing
+from livecam.picture.media import Region
 from tests.support.dense import LABELS, NETS, SMALL, Dense, dense, made
-from tests.support.tiny import pictures
+from tests.support.tiny import pictures, tiny
 from tests.support.witness import gradcam_witness
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8).repeat(20, 0).repeat(20, 1)
@@ -154,3 +159,87 @@ def test_one_score_for_every_pixel_is_that_of_one_class() -> None:
 def test_features_without_a_classifier_are_not_taken_for_classes() -> None:
     with pytest.raises(LivecamError, match="from a model without its classifier"):
         dense(made("plain").encoder, labels=None)
+
+
+def test_at_a_point_the_class_there_is_explained_by_its_score_in_that_pixel() -> None:
+    model, inputs = made("plain"), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    scores = scores_in(model(inputs))[0, :, 50, 20]
+    best = int(scores.argmax())
+    explainer = dense(model, at=(20, 50))
+    witness = gradcam_witness(model, "encoder", inputs, lambda output: scores_in(output)[:, best, 50, 20])
+    torch.testing.assert_close(explainer.cam(inputs).double(), witness)
+    explainer.task.see(explainer.task.seen(Region(), (20.5 / 64, 50.5 / 64)))
+    answer = explainer.answer(pictures(1))
+    here = scores_in(model(normalised(pictures(1)[0])))[:, :, 50, 20].softmax(dim=1)
+    torch.testing.assert_close(answer.best_scores, here.sort(dim=1, descending=True).values)
+    assert answer.best_scores[:, :1].equal(answer.scores)
+    assert answer.where is not None
+    assert answer.where[0, 0, 50, 20], "the mask is that of the class at the point"
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_a_point_is_that_of_the_picture_however_it_is_fitted(fit: str) -> None:
+    explainer = dense(Painted().eval(), fit=fit, preprocessing=Preprocessing(size=(64, 64), resize=64))
+    wide = np.repeat(painted(0, 0, 3, 0)[:, :, :1], 3, axis=2).transpose(1, 0, 2).repeat(2, axis=1)  # (64, 128, 3)
+    for at in ((80, 20), "62.5%,30%"):
+        explanation = explainer(wide, at=at)
+        assert explanation.label == "bird"
+        assert explanation.score > 0.5
+        assert explanation.point == pytest.approx((0.625, 0.32), abs=0.03)
+    assert explainer(wide, at=(3 if fit != "crop" else 40, 20)).label == "__background__"
+
+
+def test_shares_are_those_of_the_picture_without_padding() -> None:
+    explanation = dense(Painted().eval(), fit="pad", target="bird")(np.repeat(painted(0, 3), 2, axis=1))
+    (bird,) = explanation.classes
+    assert bird.score == 0.5
+    assert bird.mask is not None
+    assert bird.mask.mean() == 0.25
+
+
+def test_pictures_of_other_shapes_have_points_of_their_own() -> None:
+    square, wide = painted(0, 3), np.repeat(painted(0, 3), 2, axis=1)
+    explained = dense(Painted().eval(), fit="pad", at="50%,75%").explain([square, wide, square])
+    assert [each.label for each in explained] == ["bird"] * 3
+    assert [each.classes[0].mask.mean() for each in explained] == [0.5, 0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ((64, 10), "the point 64,10 lies outside of the picture, which has 64x64 pixels"),
+        ("here", "'here' is no point of the picture; give the x and y of a pixel, such as 320,240, or 50%,50%"),
+        ("50%,101%", "is no point of the picture"),
+        ("50%,10", "is no point of the picture"),
+        ((-1, 2), "is no point of the picture"),
+    ],
+)
+def test_a_point_that_is_none_is_refused(at: Any, message: str) -> None:
+    with pytest.raises(LivecamError, match=re.escape(message)):
+        dense()(painted(0, 3), at=at)
+
+
+def test_a_point_means_nothing_for_a_classifier() -> None:
+    with pytest.raises(LivecamError, match="Tiny says one thing of a whole picture, so a point cannot be explained"):
+        tiny(at=(1, 2))
+
+
+def test_perturbations_are_measured_on_the_pixels_of_the_first_pass() -> None:
+    """Else a channel whose loss costs the class its pixels would count for nothing."""
+    model, inputs = made("plain"), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    whole = scores_in(model(inputs))
+    index = int(whole.argmax(dim=1).flatten().mode().values)
+    own = whole.argmax(dim=1)[0] == index
+    with torch.no_grad():
+        features = model.encoder(inputs)
+        weights = []
+        for channel in range(features.shape[1]):
+            dropped = features.clone()
+            dropped[:, channel] = 0
+            scores = functional.interpolate(model.head(dropped), (64, 64), mode="bilinear")
+            weights.append(
+                (whole[0, index][own].mean() - scores[0, index][own].mean()) / whole[0, index][own].mean().abs()
+            )
+        expected = (torch.stack(weights)[:, None, None] * features[0]).sum(dim=0)
+    cam = dense(model, method="ablationcam", target=index).cam(inputs)[0]
+    torch.testing.assert_close(cam, expected, rtol=1e-4, atol=1e-6)

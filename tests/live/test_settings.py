@@ -13,7 +13,7 @@ from tests.live.harness import LiveRun, Parts, wait_until
 from tests.support.doubles import NumberedSource, NumberReader
 
 AT_FIRST = {
-    **{"method": "gradcam", "layer": None, "target": None, "top": 1, "threshold": 0.0, "steady": False},
+    **{"method": "gradcam", "layer": None, "target": None, "top": 1, "at": None, "threshold": 0.0, "steady": False},
     **{"view": "overlay", "colormap": "jet", "opacity": 0.5, "mirror": False, "paused": False},
 }
 CHANGES: list[dict[str, Any]] = [
@@ -21,6 +21,7 @@ CHANGES: list[dict[str, Any]] = [
     {"layer": "features"},
     {"target": "dog,cat", "top": None},
     {"top": 3},
+    {"at": "25%,50%"},
     {"view": "panels", "colormap": "hot", "opacity": 1},
     {"threshold": -0.25},
     {"threshold": "auto", "steady": True},

@@ -101,7 +101,7 @@ class NumberReader:
     )
     heat_options = HeatOptions()
     usual_batch = 4
-    explains_best = True
+    explains_best, point, takes_points = True, None, False
     own_targets, labels = ("top1",), ("zero", "one")
     prompts: tuple[str, ...] = ()
     methods, refused = METHODS, ("eigencam",)
@@ -141,7 +141,13 @@ class NumberReader:
         self.batches.append(batch)
 
     def change(
-        self, method: str, layer: object, target: object, top: int | None = None, prompts: tuple[str, ...] | None = None
+        self,
+        method: str,
+        layer: object,
+        target: object,
+        top: int | None = None,
+        prompts: tuple[str, ...] | None = None,
+        at: object = None,
     ) -> None:
         if method in self.refused:
             raise ModelError(f"{method} does not explain a class")

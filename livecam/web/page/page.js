@@ -24,7 +24,7 @@ const decodes = await decodableCodecs();
 const latencies = new Latencies();
 const classes = new Classes((one) => settings.change({ target: settings.targetOf(one) }));
 const settings = new Settings(send);
-const pictures = new Pictures(drawn, send, chosen);
+const pictures = new Pictures(drawn, send, chosen, clicked);
 const controls = new Controls(settings, pictures, send, answer);
 const connection = new Connection(hello, {
   welcome,
@@ -84,6 +84,7 @@ function stateChanged(message) {
   if (state.sources) arrange(state.sources);
   settings.show(state);
   showState(state);
+  stage.classList.toggle("takes-points", Boolean(state.choices?.takes_points));
   tell();
 }
 
@@ -220,6 +221,11 @@ function chosen() {
   latencies.clear();
   classes.clear();
   if (pictures.chosen.facts) classes.show(pictures.chosen.facts);
+}
+
+/** A place in the picture is explained, if the model says something of places. */
+function clicked(place) {
+  if (state.choices?.takes_points) send({ type: "do", command: "point", ...place });
 }
 
 function hasPicture() {

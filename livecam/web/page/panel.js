@@ -52,6 +52,7 @@ export class Settings {
     for (const event of ["change", "blur"]) element("target").addEventListener(event, () => (this.#isTyping = false));
     element("target-form").onsubmit = (event) => event.preventDefault();
     element("best").onclick = () => this.change({ target: null });
+    element("no-point").onclick = () => this.change({ at: null });
   }
 
   /** The settings by name; those that the user has just changed as they are wanted. Null before the model is loaded. */
@@ -91,10 +92,12 @@ export class Settings {
   }
 
   #showValues() {
-    const { target, threshold, steady, ...others } = this.inForce;
+    const { target, at, threshold, steady, ...others } = this.inForce;
     for (const id of ["method", "layer", "top", "view", "colormap", "opacity"]) element(id).value = others[id] ?? "";
     if (!this.#isTyping) element("target").value = target ?? "";
     element("best").hidden = target === null;
+    element("no-point").hidden = !at;
+    element("no-point").textContent = `at the point ${at} ×`;
     element("threshold").value = Number(threshold) || 0;
     element("auto-threshold").checked = threshold === "auto";
     element("steady").checked = steady;

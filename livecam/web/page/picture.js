@@ -161,16 +161,19 @@ export class Pictures {
   #drawn;
   #send;
   #chose;
+  #clicked;
 
   /**
    * @param drawn Called with a tile and the facts of the picture that it has drawn.
    * @param send Sends a message to livecam.
    * @param chose Called when another tile is chosen.
+   * @param clicked Called with a place in the picture of the chosen tile, `{source, x, y}`, x and y from 0 to 1.
    */
-  constructor(drawn, send, chose) {
+  constructor(drawn, send, chose, clicked) {
     this.#drawn = drawn;
     this.#send = send;
     this.#chose = chose;
+    this.#clicked = clicked;
     this.tiles = [];
     this.place = 0;
   }
@@ -201,13 +204,19 @@ export class Pictures {
     const tile = new Tile((facts) => this.#tileDrawn(tile, facts), () => this.#send({ type: "key", source: place }));
     tile.canvas.id = place ? `picture-${place}` : "picture";
     tile.name = Object.assign(document.createElement("button"), { type: "button" });
-    const figure = Object.assign(document.createElement("figure"), { className: "tile", onclick: () => this.#choose(place) });
+    const figure = Object.assign(document.createElement("figure"), { className: "tile", onclick: (event) => this.#click(place, event) });
     const frame = document.createElement("div");
     frame.append(tile.canvas, tile.name);
     figure.append(frame);
     document.getElementById("tiles").append(figure);
     this.tiles.push(tile);
     this.#choose(this.place);
+  }
+
+  #click(place, { target, offsetX, offsetY }) {
+    const { canvas } = this.tiles[place];
+    if (place !== this.place) this.#choose(place);
+    else if (target === canvas) this.#clicked({ source: place, x: offsetX / canvas.clientWidth, y: offsetY / canvas.clientHeight });
   }
 
   #choose(place) {
