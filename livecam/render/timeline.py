@@ -24,7 +24,9 @@ _LONGEST_BAR = 0.12
 """The length of the longest bar, by the width of the timeline."""
 _LEAST_MEAN = 0.02
 """The mean heat of the longest bar, unless one of the last seconds was higher."""
-_BARS = Palette(np.full((256, 3), 255, np.uint8), np.linspace(0, 0.5, 256, dtype=np.float32))
+_BARS = Palette(np.full((256, 3), 255, np.uint8), np.linspace(0, 0.9, 256, dtype=np.float32))
+_INSIDE = 0.25
+"""How bright a bar is, compared with its end."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,16 @@ def _write_seconds(canvas: Canvas) -> None:
     size = letter_size(width, height)
     for seconds in range(1, int(_SECONDS)):
         letters = render_line(f"{seconds} s ago", size, width)
-        if 2 * len(letters) < height / _SECONDS:
+        if len(letters) < 0.75 * height / _SECONDS:
             canvas.write(letters, 0, round(height * seconds / _SECONDS - len(letters) / 2) // 2 * 2, WHITE)
 
 
 def _bars(means: np.ndarray) -> np.ndarray:
     """Return bars from the right border, (rows, 256) in 0..1, whose lengths are as these means."""
     lengths = means[:, np.newaxis] / max(float(means.max()), _LEAST_MEAN) * _LONGEST_BAR * 256
-    return np.clip(lengths - np.arange(256)[::-1], 0, 1)
+    within = np.clip(lengths - np.arange(256)[::-1], 0, 1)
+    ends = within - np.clip(lengths - 1 - np.arange(256)[::-1], 0, 1)
+    return _INSIDE * within + (1 - _INSIDE) * ends
 
 
 def _levels(heat: np.ndarray) -> np.ndarray:
