@@ -28,6 +28,10 @@ log = logging.getLogger("livecam")
 
 _MOST_WAITING_BYTES = 2**28
 """How much memory the frames may take that wait for a clip to be explained."""
+_CATCH_UP = 1 / 3
+"""By how much faster than captured the frames of clips are shown, to catch up after one that took long."""
+_MOST_LATE_SECONDS = 0.5
+"""How late a frame of a clip may be on the screen before it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Feed:
         self._awaited: set[int] = set()  # the indices of the frames there that are to be shown with their own map
         self._to_show: deque[tuple[Frame, Explained | None]] = deque()
         self._delay_seconds = 0.0  # from captured to shown, by which the frames of a clip keep their pace
+        self._delayed_seconds = -math.inf  # when it was set
         self._last_sent = -1  # the index of the last frame that went to the screen
         self._newest: Explained | None = None
         self._is_revised = False
@@ -192,7 +197,8 @@ class Feed:
                 return
             self._to_explain.append(frame)
             self._drop_waiting()
-            if self.shows_every and not self.is_paused:  # a step shows a frame with its own map
+            # A step shows a frame with its own map, and so do those before the first clip.
+            if self.shows_every and not self.is_paused and (self._window is None or self._newest is not None):
                 self._send(frame)
             self._changed.notify_all()
 
@@ -246,7 +252,7 @@ class Feed:
             self._newest = explained[-1]
             awaited = [each for each in explained if each.frame.index in self._awaited]
             if self._window is not None and self.source.is_live and awaited:
-                self._delay_seconds = time.perf_counter() - awaited[0].frame.captured_seconds
+                self._set_delay(awaited[0].frame)
             for each in awaited:
                 if self._is_unsent(each.frame):
                     self._send(each.frame, each)
@@ -356,6 +362,15 @@ class Feed:
         self._followed = followed
         self._window.add(frame)
 
+    def _set_delay(self, frame: Frame) -> None:
+        """Show this frame of a clip now, or a little later so as to catch up smoothly; drop those that are too late."""
+        now = time.perf_counter()
+        caught_up = self._delay_seconds - _CATCH_UP * (now - self._delayed_seconds)
+        self._delay_seconds, self._delayed_seconds = max(now - frame.captured_seconds, caught_up), now
+        while self._to_show and self.seconds_to_next < -_MOST_LATE_SECONDS:
+            self._to_show.popleft()
+            self._drop("show")
+
     def _drop_waiting(self) -> None:
         """Drop the oldest frames that wait to be explained, but for those that the next clip has."""
         while len(self._to_explain) > 1 and self._waits_in_vain(self._to_explain[0]):
@@ -398,9 +413,9 @@ class Feed:
         if self._stands_still and self.source.is_live:
             self._drop("pause")
             return
-        if self._to_show and (own is None or own.clip is None):
-            self._drop("show", len(self._to_show))
-            self._to_show.clear()
+        while self._to_show and not _is_of_clip(self._to_show[-1][1]):
+            self._to_show.pop()
+            self._drop("show")
         self._to_show.append((frame, own))
 
     def _drop(self, step: str, count: int = 1) -> None:
@@ -409,3 +424,7 @@ class Feed:
 
     def _orientation(self, frame: Frame) -> Orientation:
         return frame.orientation.mirrored() if self.is_mirrored else frame.orientation
+
+
+def _is_of_clip(own: Explained | None) -> bool:
+    return own is not None and own.clip is not None

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from livecam.live.feed import Explained, Feed
+from livecam.picture.frame import Frame
+from livecam.picture.media import Orientation
 from livecam.run.clip_window import ClipWindow, of_frame
-from tests.live.harness import FACTS, LiveRun, wait_until
+from tests.live.harness import FACTS, LiveRun, Parts, wait_until
 from tests.support.doubles import ClipReader, NumberedSource
 
 FRAMES = list(NumberedSource(60).frames(None))
@@ -77,7 +79,6 @@ def test_a_stride_that_cannot_be_kept_is_told_and_counted(caplog: pytest.LogCapt
 
     run = live_run(count, ClipReader(before=explain_slowly), before=read, stride=2)
     check(run)
-    assert run.indices == list(range(count))
     assert run.ledger.clips_left_out >= run.ledger.clips > 20
     (told,) = (line for line in caplog.messages if "stride" in line)
     assert re.fullmatch(
@@ -140,6 +141,71 @@ def test_frames_that_wait_never_fill_the_memory(monkeypatch: pytest.MonkeyPatch)
     put(feed, range(8))
     assert explain(feed) == [6, 7]
     assert feed.ledger.dropped == {"explain": 6}
+
+
+def captured(index: int, ago_seconds: float) -> Frame:
+    return dataclasses.replace(FRAMES[index], captured_seconds=time.perf_counter() - ago_seconds)
+
+
+def test_frames_that_are_drawn_too_slowly_are_dropped() -> None:
+    feed = feed_of(stride=4)
+    for index in range(12):
+        feed.put(captured(index, 0 if index > 7 else 2 - 0.1 * index))
+        if index == 7:
+            explain(feed)  # the first of them is to be shown 2 s after it was captured
+    feed._delay_seconds = 0.0
+    explain(feed)
+    assert [frame.index for frame, _ in feed._to_show] == [8, 9, 10, 11]
+    assert feed.ledger.dropped == {"show": 8}
+
+
+def test_what_was_late_is_caught_up_smoothly() -> None:
+    feed = feed_of(stride=4)
+    put(feed, range(7))
+    feed.put(captured(7, 1))
+    explain(feed)
+    for index in range(8, 12):
+        feed.put(captured(index, 0))
+    explain(feed)
+    assert feed._delay_seconds > 0.8  # though these were explained at once
+
+
+def test_a_paused_picture_is_explained_anew_by_its_own_clip() -> None:
+    parts = Parts(NumberedSource(60, is_live=True), reader=ClipReader())
+    (feed,) = parts.feeds
+    feed.source.media = dataclasses.replace(feed.source.media)
+    with parts.explaining_thread():
+        wait_until(lambda: feed.has_begun)
+        put(feed, range(12))
+        wait_until(lambda: parts.screen.present() is not None and feed.on_screen and feed.on_screen.frame.index >= 7)
+        parts.press(" ")
+        shown = feed.on_screen
+        assert shown is not None
+        parts.press("m")
+        wait_until(lambda: feed.is_revised)
+    assert feed.on_screen is not None and feed.on_screen.frame is shown.frame
+    anew = feed.on_screen.explained.explanation
+    assert anew is not shown.explained.explanation
+    assert str(shown.frame.index) in anew.label.split()
+
+
+def test_a_reflected_picture_begins_a_new_clip() -> None:
+    feed = feed_of()
+    put(feed, range(8))
+    explain(feed)
+    for index in range(8, 18):
+        feed.put(dataclasses.replace(FRAMES[index], orientation=Orientation(flipped_x=True)))
+        assert feed.waits_for_explainer == (index >= 15)
+    assert explain(feed) == list(range(10, 18))
+
+
+def test_every_frame_is_shown_at_once_if_so_asked() -> None:
+    run = live_run(30, ClipReader(), is_live=False, shows_every=True)
+    assert run.indices[-1] == 29
+    for _, frame, one in run.shown:
+        assert one.clip_frames is not None
+        assert frame.index - one.age_frames == one.clip_frames[1] or not one.age_frames
+    assert run.ledger.is_balanced
 
 
 def test_the_frames_of_a_clip_keep_their_pace(monkeypatch: pytest.MonkeyPatch) -> None:
