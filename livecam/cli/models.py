@@ -16,7 +16,7 @@ from livecam.cli.loading import loading
 from livecam.cli.options import AS_JSON, FILE, INPUT, LABELS, Command, preprocessing_changes
 from livecam.cli.terminal import inform, print_table, print_text, waiting
 from livecam.models.default import default_model
-from livecam.models.known import check_name
+from livecam.models.known import CLIP, check_name
 
 if TYPE_CHECKING:
     from livecam.models.catalog import Entry
@@ -27,6 +27,7 @@ HEADINGS = {
     "clips": ("CLASSES OF A CLIP", "TOP-1"),
     "masks": ("CLASSES OF PIXELS", "MIOU"),
     "boxes": ("OBJECTS IN BOXES", "AP"),
+    "words": ("WORDS OF YOUR OWN", "ACCURACY"),
 }
 """For each kind of models the heading of their names, and that of their accuracy."""
 
@@ -37,14 +38,14 @@ HEADINGS = {
 def models_command(pattern: str | None, as_json: bool) -> None:
     """List the models that --model can name.
 
-    PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Models of timm are listed for
-    a pattern that no others match, such as one that begins with timm:. They are grouped by what they say. The accuracy
-    is in percent: TOP-1 on ImageNet-1k, of clips on Kinetics-400; MIOU and AP on COCO; - stands for a figure that is
-    unknown until the model is built.
+    PATTERN is a part of a name, or a shell pattern such as 'timm:*resnet*'. Models of timm and open_clip are listed for
+    a pattern that no others match, such as one that begins with timm: or clip:. They are grouped by what they say. The
+    accuracy is in percent: TOP-1 on ImageNet-1k, of clips on Kinetics-400; MIOU and AP on COCO; - stands for a figure
+    that is unknown until the model is built.
     """
     from livecam.models.catalog import find_models, hints
 
-    with waiting("reading the names of timm …") if pattern else nullcontext():
+    with waiting("reading the names of models …") if pattern else nullcontext():
         entries = find_models(pattern)
     if as_json:
         print_text(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=2))
@@ -105,7 +106,9 @@ def layers_command(
         from livecam.models.loading import weights_without_download
 
         weights = weights or weights_without_download(model)
-        rows = _layer_rows(Explainer(model, weights=weights, labels=labels, preprocessing=changes).survey)
+        prompts = "a photo" if model.startswith(CLIP) else None  # the layers are the same for any
+        explainer = Explainer(model, weights=weights, labels=labels, preprocessing=changes, prompts=prompts)
+        rows = _layer_rows(explainer.survey)
     if as_json:
         print_text(json.dumps(rows, indent=2))
         return

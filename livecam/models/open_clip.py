@@ -28,6 +28,28 @@ def recognises(name: str) -> bool:
     return name.startswith(CLIP)
 
 
+def names() -> tuple[str, ...]:
+    """Return all architectures with the prefix, and with each of their published weights. Raises ModelError."""
+    open_clip = _open_clip()
+    return tuple(
+        name
+        for architecture in open_clip.list_models()
+        for name in [
+            f"{CLIP}{architecture}",
+            *(f"{CLIP}{architecture}/{tag}" for tag in open_clip.list_pretrained_tags_by_model(architecture)),
+        ]
+    )
+
+
+def where(name: str) -> str:
+    """Return where the weights of a model are, as in `livecam.models.catalog.Entry`."""
+    architecture, tag = _parts(name)
+    published = _published(architecture, tag or _first_tag(architecture))
+    if not published:
+        return "none published"
+    return "on disk" if _cached(published) else "to download"
+
+
 def load(name: str) -> Classifier:
     """Return the model with published weights, which are downloaded once: those after the slash, else the first.
 
@@ -148,24 +170,38 @@ def _preprocessing(module: Any) -> Preprocessing:
 
 def _weights(name: str, published: dict[str, Any]) -> Path:
     """Return the file of published weights, which is downloaded unless it was before. Raises ModelError."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 
-    names = _open_clip().constants
-    repository, _, file = published.get("hf_hub", "").rpartition("/")
-    files = [file] if file else [names.HF_SAFE_WEIGHTS_NAME, names.HF_WEIGHTS_NAME]
-    host = urlparse(constants.ENDPOINT if repository else published["url"]).netloc
+    if cached := _cached(published):
+        return Path(cached)
+    repository, files = _on_hub(published)
     try:
         if repository:
-            cached = (try_to_load_from_cache(repository, each) for each in files)
-            if found := next((path for path in cached if isinstance(path, str)), None):
-                return Path(found)
             with suppress(EntryNotFoundError):
                 # Ask the hub first: without a connection, the download itself would retry for most of a minute.
                 get_hf_file_metadata(hf_hub_url(repository, files[0]))
         return Path(_open_clip().download_pretrained(published))
     except Exception as exc:  # the hub's client raises the errors of several other libraries
-        raise download_error(name, host, exc) from exc
+        raise download_error(
+            name, urlparse(constants.ENDPOINT if repository else published["url"]).netloc, exc
+        ) from exc
+
+
+def _cached(published: dict[str, Any]) -> str | None:
+    """Return the path of published weights that were downloaded from the hub before, None if they were not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, files = _on_hub(published)
+    found = (try_to_load_from_cache(repository, file) for file in files if repository)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def _on_hub(published: dict[str, Any]) -> tuple[str, list[str]]:
+    """Return the repository of published weights, and how their file may be called, the preferred name first."""
+    constants = _open_clip().constants
+    repository, _, file = published.get("hf_hub", "").rpartition("/")
+    return repository, [file] if file else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]
 
 
 @contextmanager

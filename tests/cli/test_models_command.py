@@ -34,9 +34,10 @@ def test_without_a_pattern_it_lists_all_but_timm(livecam: Livecam) -> None:
     for (headings, *rows), module in zip(others, (zoo.video, zoo.segmentation, zoo.detection), strict=True):
         assert headings.endswith("WEIGHTS")
         assert [row.split()[0] for row in rows] == zoo.list_models(module=module)
-    of_timm, of_hub = result.stderr.splitlines()
+    of_timm, of_hub, of_clip = result.stderr.splitlines()
     assert "livecam models 'timm:*resnet*'" in of_timm
     assert "hf:ORGANISATION/NAME" in of_hub
+    assert "livecam models 'clip:*'" in of_clip
 
 
 def test_the_facts_in_the_source_of_torchvision_are_those_that_it_has() -> None:

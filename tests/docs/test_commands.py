@@ -22,6 +22,7 @@ from PIL import Image
 
 import livecam as package
 from livecam.cli import cli
+from tests.support import tiny_clip
 from tests.support.clips import make_clip
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,8 @@ COMMANDS = cli.commands
 SUBSTITUTIONS = {
     # Weights that would have to be downloaded.
     "--model resnet50": "--model resnet50 --weights none",
+    "--model clip:ViT-B-16": "--model clip:tiny-vit --weights none",
+    'Explainer("clip:ViT-B-16"': 'Explainer("clip:tiny-vit", weights="none"',
     # Names of ImageNet's classes, which the quick model of these tests does not know.
     " --target ": " --model efficientnet_lite0 --target ",
     # The window, the camera, and scenes that are long or do not end.
@@ -167,6 +170,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(picture).save(folder / name)
     Image.fromarray(picture).save(folder / "moves.gif", save_all=True, append_images=[Image.fromarray(255 - picture)])
     return folder
+
+
+@pytest.fixture(autouse=True)
+def tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs").mkdir()
+    tiny_clip.register(monkeypatch, tmp_path / "configs")
 
 
 @pytest.fixture
