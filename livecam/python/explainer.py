@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import Any, overload
@@ -16,6 +16,8 @@ from livecam.python.clip import ClipExplanation, frames_of
 from livecam.python.explanation import Explanation
 from livecam.python.pictures import Picture, Pictures, are_several_clips, frame_of, unbatched
 from livecam.python.streaming import SourceName, streamed
+from livecam.run.clip_window import ClipWindow
+from livecam.run.clips import ClipExplanations
 from livecam.sources import LiveOptions
 from livecam.sources.demo import DEMO
 
@@ -72,7 +74,8 @@ class Explainer(explainer.Explainer):
 
         Of a file, all frames are explained. Of a camera or a stream the newest is explained; others came too fast and
         are dropped, and `frame.dropped` says how many before each. Each heatmap is that of the frame beside it, and is
-        not steadied from frame to frame as in `annotate`. The source is opened by the first step of the loop, and
+        not steadied from frame to frame as in `annotate`. If the model takes clips, each frame comes once its clip has
+        been explained, with the map of its own time. The source is opened by the first step of the loop, and
         closed when the loop ends; to close it earlier, call `close()` on what this function returned.
 
         Args:
@@ -94,8 +97,13 @@ class Explainer(explainer.Explainer):
         with self, closing(coming) as frames:
             if not (isinstance(source, str) and DEMO.recognises(source)):
                 self.tell_limits()
-            for frame in frames:
-                yield frame, self(frame)
+            yield from self._by_clips(frames) if self.clip_frames > 1 else ((frame, self(frame)) for frame in frames)
+
+    def _by_clips(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Explanation]]:
+        """Explain frames, each by its own time cell of the clip whose middle is nearest."""
+        window = ClipWindow(self.prepared, self.clip_frames, self.frames_per_second)
+        for frame, data in ClipExplanations(window, self.explain_clips).of(frames):
+            yield frame, Explanation.of(data, frame, self.method)
 
     def _of_clip(self, pictures: Any, target: Target | None) -> ClipExplanation:
         frames = frames_of(list(pictures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from livecam.errors import InputError, LivecamError
@@ -86,6 +86,12 @@ class ClipExplanations:
         self._waiting: deque[Frame] = deque()
         self._due: list[Clip] = []
         self._cells: Cells = ()  # of the last clip
+
+    def of(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Explanation]]:
+        """Yield all frames of a file with their explanations. Raises InputError if they are too few for a clip."""
+        for frame in frames:
+            yield from self.add(frame)
+        yield from self.end()
 
     def add(self, frame: Frame) -> list[tuple[Frame, Explanation]]:
         """Take the next frame; return the frames that can be explained now."""

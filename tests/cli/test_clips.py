@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from livecam.motion_scene import MotionScene
+
 Livecam = Callable[..., Result]
 Clip = Callable[..., Path]
 
@@ -41,6 +43,19 @@ def test_annotate_writes_every_frame_with_the_map_of_its_time(livecam: Livecam, 
     check(lines)
     assert json.loads(report.read_text())["clips"] == {"explained": 5, "left_out": 0}
     assert len(np.load(maps)) == 20
+
+
+def test_heat_lies_on_the_frames_in_which_something_moves(livecam: Livecam, tmp_path: Path) -> None:
+    said = tmp_path / "said.jsonl"
+    source = "demo:motion?seconds=8&size=320x180&fps=30&seed=3"
+    options = ("--model", "tests.support.tiny:moves", "--target", "moves", "--steady", "off", "--predictions", said)
+    assert livecam("annotate", source, "-o", "null:", *options, "--engine", "eager").exit_code == 0
+    scene = MotionScene(3, width=320, height=180)
+    events = [event for event in map(scene.event, range(5)) if event.mover is not None]
+    moving = {frame for event in events for frame in range(240) if event.start_seconds < frame / 30 < event.end_seconds}
+    hot = {line["index"] for line in lines_of(said) if line["explained"][0]["peak"]}
+    assert moving <= hot
+    assert all(min(abs(frame - other) for other in moving) <= 3 for frame in hot)  # a cell has four frames
 
 
 def test_live_shows_every_frame_of_a_file(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from livecam.sources import LiveOptions
 from tests.support.doubles import NumberedSource, livecam_threads
 from tests.support.reading import number_of
 from tests.support.stills import scene
-from tests.support.tiny import tiny
+from tests.support.tiny import tiny, tiny_clips
 
 Clip = Callable[..., Path]
 
@@ -174,3 +174,14 @@ def test_the_engine_is_told_how_many_frames_are_to_come() -> None:
     told: list[float | None] = []
     frames = list(streaming.streamed("demo:?size=64x48&seconds=0.1", 0.0, None, LiveOptions(), told.append))
     assert told == [len(frames)]
+
+
+def test_a_model_of_clips_gives_each_frame_the_map_of_its_own_time(clip: Clip) -> None:
+    classifier = tiny_clips()
+    explainer = Explainer(classifier.module, preprocessing=classifier.preprocessing, engine="eager")
+    pairs = list(explainer.stream(clip(frames=15)))
+    assert [frame.index for frame, _ in pairs] == list(range(15))
+    for frame, explanation in pairs:
+        assert explanation.cell_frames is not None
+        assert explanation.cell_frames[0] <= frame.index <= explanation.cell_frames[1]
+        assert explanation.draw().shape == (90, 160, 3)

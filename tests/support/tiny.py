@@ -56,6 +56,27 @@ class TinyClips(nn.Module):
         return self.head(self.features(x).relu().mean(dim=(2, 3, 4)))
 
 
+class Moves(nn.Module):
+    """The classes "moves" and "stands" by how much each frame of a clip differs from the next, in cells of 2 frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.difference = nn.Conv3d(3, 2, (2, 1, 1), bias=False)
+        before_after = torch.tensor([-1.0, 1.0]).view(1, 1, 2, 1, 1).expand(1, 3, 2, 1, 1)
+        self.difference.weight = nn.Parameter(torch.cat([before_after, -before_after]))
+        self.pool = nn.Sequential(nn.ReLU(), nn.AvgPool3d((2, 8, 8)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        moves = self.pool(self.difference(torch.cat([x, x[:, :, -1:]], dim=2))).mean(dim=(1, 2, 3, 4))
+        return torch.stack([moves, torch.full_like(moves, 0.01)], dim=1)
+
+
+def moves() -> Classifier:
+    """Return a classifier that sees 16 frames at 15 a second, of which it tells if something moves."""
+    size = {"size": (96, 96), "resize": 96, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    return Classifier("moves", Moves(), ("moves", "stands"), Preprocessing(**size, frames=16, frames_per_second=15.0))
+
+
 def tiny_clips() -> Classifier:
     """Return a classifier of clips, with random weights."""
     preprocessing = Preprocessing(size=(32, 32), resize=32, frames=8)
