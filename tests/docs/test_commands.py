@@ -40,8 +40,8 @@ SUBSTITUTIONS = {
     " --target ": " --model efficientnet_lite0 --target ",
     # The window, the camera, and scenes that are long or do not end.
     "livecam live ": "livecam live --no-window --predictions live.jsonl ",
+    " demo:motion": ' "demo:"motion?size=64x48&seconds=1.2',  # in quotes, so that it is not substituted again
     " demo:": " demo:?size=64x48&seconds=0.2",
-    " demo:?size=64x48&seconds=0.2motion": " demo:motion?size=64x48&seconds=1.2",  # a clip lasts a second
     'watch(["0"]': 'watch(["demo:?size=64x48"]',
     "duration_seconds=60": "duration_seconds=0.2",
 }
