@@ -241,11 +241,13 @@ class ExplainerThread:
             feed.put_explained(each)
 
     def _explain_clips(self, feeds: Sequence[Feed]) -> None:
-        taken = [feed.take_clip() for feed in feeds]
+        taken = {feed: clip for feed in feeds if (clip := feed.take_clip())}
+        if not taken:
+            return
         begin = time.perf_counter()
-        explained = self._explained_clips(feeds, *zip(*taken, strict=True))
+        explained = self._explained_clips(list(taken), *zip(*taken.values(), strict=True))
         seconds = time.perf_counter() - begin
-        for feed, of_feed in zip(feeds, explained, strict=True):
+        for feed, of_feed in zip(taken, explained, strict=True):
             feed.ledger.stages["explain"].add(seconds)
             feed.put_explained(*of_feed)
             if self._stride is not None:

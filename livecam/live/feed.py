@@ -123,7 +123,9 @@ class Feed:
         with self._changed:
             if not self._to_show:
                 return math.inf
-            return self._to_show[0][0].captured_seconds + self._delay_seconds - time.perf_counter()
+            frame, own = self._to_show[0]
+            delay_seconds = self._delay_seconds if _is_of_clip(own) else 0.0
+            return frame.captured_seconds + delay_seconds - time.perf_counter()
 
     @property
     def is_revised(self) -> bool:
@@ -237,10 +239,11 @@ class Feed:
         with self._changed:
             self._window = window
 
-    def take_clip(self) -> tuple[Clip, list[Frame]]:
-        """Return the clip that is to be explained, and the frames that wait for it; there must be some."""
+    def take_clip(self) -> tuple[Clip, list[Frame]] | None:
+        """Return the clip that is to be explained, and the frames that wait for it; None if it was given up."""
         with self._changed:
-            assert self._window is not None
+            if self._window is None or not self._has_due:
+                return None
             clip = self._window.take()
             self.ledger.clips += 1
             return clip, self._taken(clip[-1].frame_index)

@@ -15,7 +15,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation
 from livecam.run.clip_window import ClipWindow, of_frame
 from tests.live.harness import FACTS, LiveRun, Parts, wait_until
-from tests.support.doubles import ClipReader, NumberedSource
+from tests.support.doubles import ClipReader, NumberedSource, nothing
 
 FRAMES = list(NumberedSource(60).frames(None))
 
@@ -95,7 +95,9 @@ def feed_of(*, is_live: bool = True, stride: int | None = 1) -> Feed:
 
 def explain(feed: Feed) -> list[int]:
     """Explain the clip that is due; return the indices of the frames that waited for it."""
-    clip, frames = feed.take_clip()
+    taken = feed.take_clip()
+    assert taken is not None
+    clip, frames = taken
     (cells,) = ClipReader().explain_clips([clip])
     feed.put_explained(*(Explained(frame, of_frame(cells, frame), FACTS, clip=clip) for frame in frames))
     return [frame.index for frame in frames]
@@ -199,9 +201,32 @@ def test_a_reflected_picture_begins_a_new_clip() -> None:
     assert explain(feed) == list(range(10, 18))
 
 
-def test_every_frame_is_shown_at_once_if_so_asked() -> None:
-    run = live_run(30, ClipReader(), is_live=False, shows_every=True)
-    assert run.indices[-1] == 29
+def test_a_clip_that_was_given_up_is_not_explained() -> None:
+    feed = feed_of()
+    put(feed, range(8))
+    assert feed.waits_for_explainer
+    feed.put(dataclasses.replace(FRAMES[8], orientation=Orientation(flipped_x=True)))
+    assert feed.take_clip() is None
+
+
+def test_a_frame_without_a_map_of_its_own_is_shown_at_once() -> None:
+    feed = feed_of()
+    for index in range(8):
+        feed.put(captured(index, 2))
+    explain(feed)
+    assert feed._delay_seconds > 1
+    shown_of(feed)
+    feed._to_show.clear()
+    feed.shows_every = True
+    feed.put(captured(8, 0))
+    assert shown_of(feed) == [8]
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_every_frame_is_shown_if_so_asked(is_live: bool) -> None:
+    wait = (lambda number: time.sleep(0.01)) if is_live else nothing
+    run = live_run(40, ClipReader(), is_live=is_live, before=wait, shows_every=True)
+    assert len(run.indices) > 20
     for _, frame, one in run.shown:
         assert one.clip_frames is not None
         assert frame.index - one.age_frames == one.clip_frames[1] or not one.age_frames
