@@ -157,6 +157,8 @@ class Explainer:
         self._runner_up = runner_up
         self.device = find_device(device, model)
         classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit, confidence)
+        if labels is not None and prompts:
+            raise ModelError("prompts are names of classes themselves, so no labels are for them; give one of the two")
         self.classifier = classifier if functions else prompted(classifier, prompts)
         self.own_targets = self._parsed(range(len(functions)) if functions else target, top)
         if method is not None:

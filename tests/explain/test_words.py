@@ -167,6 +167,12 @@ def test_a_change_that_cannot_be_changes_nothing(change: dict[str, Any], told: s
     np.testing.assert_array_equal(explainer(image).cam, before.cam)
 
 
+def test_labels_are_prompts_but_not_beside_prompts() -> None:
+    assert explainer_of(prompts=None, labels=PROMPTS).prompts == PROMPTS
+    with pytest.raises(ModelError, match="give one of the two"):
+        explainer_of(labels=["dog"])
+
+
 @pytest.mark.parametrize(
     ("model", "prompts", "told"),
     [

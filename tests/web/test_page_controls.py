@@ -130,3 +130,12 @@ def test_a_picture_that_is_dropped_is_sent_like_a_camera(server: WebServer, page
 def test_a_file_that_is_no_picture_is_told(page: Page) -> None:
     drop(page, "note.txt", "text/plain", b"no picture")
     page.wait_for("document.getElementById('card').innerText.includes('cannot be shown')")
+
+
+def test_the_field_of_the_class_takes_prompts_where_the_model_compares_with_words(
+    server: WebServer, page: Page
+) -> None:
+    press(page, "/")
+    assert page.evaluate("document.activeElement.id") == "target"
+    server.set_state(STATE | {"choices": {**STATE["choices"], "takes_prompts": True}})  # type: ignore[dict-item]
+    page.wait_for("document.getElementById('target').placeholder === 'a new prompt'")
