@@ -164,12 +164,9 @@ class BoxSelection(ClassSelection):
     def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...]) -> ClassMap:
         """Return a map with its boxes, and with a title that says if there are none."""
         if not boxes:
-            is_named = one.label in self._named
-            return dataclasses.replace(
-                one,
-                label=one.label if is_named else "nothing",
-                title=f"no {one.label}" if is_named else "nothing found",
-            )
+            label = one.label if one.label in self._named else "nothing"
+            title = "nothing found" if label == "nothing" else f"no {label} found"
+            return dataclasses.replace(one, label=label, title=title if self._method.needs_target else one.title)
         if one.index >= 0:
             return dataclasses.replace(one, boxes=boxes)
         (box,) = boxes

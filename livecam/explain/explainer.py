@@ -215,7 +215,7 @@ class Explainer:
         self._aimed = method, layer, wanted, self.prompts
         self.wanted_layer, self.layer = layer, ",".join(dict.fromkeys(call.name for calls in layers for call in calls))
         self.layer_title = self._title(layers)
-        self._way = way_of(found, "" if layer is None else self.layer_title)
+        self._way = way_of(found, "" if layer is None else self.layer_title, self.task.usual_method)
         if not is_same_program:
             self._selection = selection
             self._runtime.aim(selection, layers, found)

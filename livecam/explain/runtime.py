@@ -176,5 +176,7 @@ class Runtime:
         """Return why a method cannot be compiled for this model; empty if it can."""
         if self._effects.told:
             return f"{self._classifier.name} {self._effects.told}"
+        if self._classifier.obstacle:
+            return f"{self._classifier.name} {self._classifier.obstacle}"
         is_traceable = method is None or method.is_traceable
         return "" if is_traceable else "the method runs the model many times for each picture, which is not compiled"

@@ -11,14 +11,15 @@ from livecam.models.survey.layers import Survey, TargetLayer
 from livecam.names import USUAL_METHOD
 
 
-def way_of(method: Method, chosen: str = "") -> str:
+def way_of(method: Method, chosen: str = "", usual: str = USUAL_METHOD) -> str:
     """Return how a map was made, as far as it is not as usual: "layercam at layer3"; empty if all is as usual.
 
     Args:
         method: The method.
         chosen: The title of the layers if they were chosen by the user.
+        usual: The name of the method that is usual for the task.
     """
-    if method.name == USUAL_METHOD:
+    if method.name == usual:
         return chosen
     return f"{method.name} at {chosen}" if chosen else method.name
 

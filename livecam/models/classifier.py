@@ -162,6 +162,7 @@ class Classifier:
             probabilities already stay what they are.
         unit: The unit of raw scores, such as "years".
         layer: The layer that is explained by default; None for the automatic choice.
+        obstacle: Why its program cannot be compiled; empty if it may be.
         confidence: The least score of a box, for a model that detects objects; None is `USUAL_CONFIDENCE`.
         task: What its outputs mean, one of `livecam.names.TASKS`, or "auto" to tell by their form.
         encoder: The text encoder of a model of the task "words"; its `module` returns the embeddings of pictures, (B,
@@ -181,6 +182,7 @@ class Classifier:
     task: str = "auto"
     encoder: TextEncoder | None = None
     layer: str | None = None
+    obstacle: str = ""
     confidence: float | None = None
     limits: str = ""
 

@@ -82,6 +82,7 @@ class Detector(nn.Module):
     """
 
     overlap: float
+    obstacle = ""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -150,6 +151,8 @@ class Ssd(OneStage):
 class TwoStage(Detector):
     """Faster R-CNN, whose second stage classifies the boxes that the first proposes."""
 
+    obstacle = "proposes more boxes for one picture than for another, which is not compiled"
+
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.rpn, self.roi_heads = model.rpn, model.roi_heads
@@ -183,7 +186,10 @@ def classifier_of(name: str, model: Any, labels: tuple[str, ...] | None = None) 
     """Return the classifier for a detector of torchvision, with the size, mean and deviation of its transform."""
     adapter = _adapter_of(model)
     assert adapter is not None
-    return Classifier(name, adapter(model), labels, _preprocessing_of(model.transform), task="boxes", layer=PYRAMID)
+    preprocessing = _preprocessing_of(model.transform)
+    return Classifier(
+        name, adapter(model), labels, preprocessing, task="boxes", layer=PYRAMID, obstacle=adapter.obstacle
+    )
 
 
 def _adapter_of(model: object) -> type[Detector] | None:

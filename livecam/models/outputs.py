@@ -167,7 +167,7 @@ def _without_scores(output: Any, tensors: Mapping[Path, Tensor]) -> str:
 
 def _remedy(tensors: Mapping[Path, Tensor]) -> str:
     if _holds_boxes(tensors):
-        return "boxes come from detection; take a model that classifies"
+        return "to explain boxes, let it return livecam.models.detectors.Detections, which docs/detection.md shows"
     if tensors and not any(tensor.is_floating_point() for tensor in tensors.values()):
         if any(tensor.is_complex() for tensor in tensors.values()):
             return "let it return real numbers, such as their magnitudes"

@@ -29,8 +29,9 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
     `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
     pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. A group has no
     `index` (null) but `members`, such as "151-268". Scores that are numbers instead of probabilities have a `unit`,
-    which may be empty. If the model saw a clip, `clip_frames` are the index of its first and of its last frame, and
-    `cell_frames` those of the time cell that the maps are of.
+    which may be empty. If the model detects objects, there are `boxes` in pixels, the most probable first, and each of
+    the `explained` has the ranks of its own, from 1. If the model saw a clip, `clip_frames` are the index of its first
+    and of its last frame, and `cell_frames` those of the time cell that the maps are of.
     """
     return {
         "index": frame.index,
@@ -42,11 +43,12 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         **({} if explanation.unit is None else {"unit": explanation.unit}),
         "explained": [
             {
-                "index": None if one.members else one.index,
+                "index": None if one.members or one.index < 0 else one.index,
                 **({"members": spans_of(one.members)} if one.members else {}),
                 "label": one.label,
                 "score": round(one.score, 6),
                 "peak": _in_pixels(explanation.peak_of(one), frame),
+                **({"boxes": [explanation.boxes.index(box) + 1 for box in one.boxes]} if explanation.detects else {}),
             }
             for one in explanation.classes
         ],
@@ -54,11 +56,28 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
             {"index": best.index, "label": best.label, "score": round(best.score, 6)}
             for best in explanation.predictions
         ],
+        **({"boxes": _boxes(explanation, frame)} if explanation.detects else {}),
     }
 
 
 def _spans(explanation: Explanation) -> dict[str, Any]:
     return {"clip_frames": explanation.clip_frames, "cell_frames": explanation.cell_frames}
+
+
+def _boxes(explanation: Explanation, frame: Frame) -> list[dict[str, Any]]:
+    width, height = frame.upright_size
+    return [
+        {
+            "index": box.index,
+            "label": box.label,
+            "score": round(box.score, 6),
+            "left": round(box.left * width, 1),
+            "top": round(box.top * height, 1),
+            "right": round(box.right * width, 1),
+            "bottom": round(box.bottom * height, 1),
+        }
+        for box in explanation.boxes
+    ]
 
 
 def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from livecam import Explainer
+from livecam.errors import LivecamError
+from livecam.explain.answer import Answer, agreement
 from livecam.explain.boxes import found_boxes
+from livecam.explain.engines.graph import trace
+from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.run.sidecars import described
 from tests.support.detectors import KINDS, LABELS, SIZE, Tiny, example, picture, tiny
+from tests.support.tiny import program_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,3 +79,102 @@ def explainer(made: Tiny, **options: Any) -> Explainer:
 
 def numpy_picture() -> np.ndarray:
     return (255 * picture().permute(1, 2, 0)).byte().numpy()
+
+
+@pytest.mark.parametrize(
+    "kind", ["fcos", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("retinanet", "ssd"))]
+)
+def test_detectors_of_one_stage_give_in_openvino_what_they_give_in_pytorch(kind: str, tmp_path: Path) -> None:
+    """Also the gradients of convolutions whose weights the network uses itself, and of group normalisation."""
+    one = explainer(tiny(kind), target="dog")
+    images = torch.from_numpy(numpy_picture())[None]
+    graph = trace(program_of(one), one.classifier.module, images)
+    openvino().save_model(to_openvino(graph.in_precision(torch.float32), images), tmp_path / "model.xml", False)
+    given = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images))
+    expected = one.answer(images)
+    assert agreement([given], [expected]).cosine > 0.99999
+    found = expected.where[expected.where[..., 4] > 0]
+    torch.testing.assert_close(given.where[given.where[..., 4] > 0], found, rtol=1e-4, atol=1e-5)
+
+
+def test_a_detector_of_two_stages_is_not_compiled(caplog: pytest.LogCaptureFixture) -> None:
+    one = explainer(tiny("fasterrcnn"), engine="compiled")
+    with one:
+        one.expect(float("inf"))
+        one(numpy_picture())
+    assert one.engine == "eager"
+    assert "proposes more boxes for one picture than for another" in caplog.text
+
+
+def test_boxes_are_places_of_the_picture_whatever_is_padded() -> None:
+    """A picture twice as high as the input's shape is padded at both sides."""
+    tall = np.concatenate([numpy_picture()] * 2)
+    made = tiny("ssd")
+    boxes = explainer(made._replace(confidence=made.confidence / 2), fit="pad")(tall).boxes
+    assert boxes
+    for box in boxes:
+        assert 0 <= box.left <= box.right <= 1
+        assert 0 <= box.top <= box.bottom <= 1
+
+
+def test_a_picture_without_boxes_has_no_heat_and_says_so() -> None:
+    one = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99)
+    explanation = one(numpy_picture())
+    assert (explanation.boxes, explanation.predictions, explanation.classes[0].has_evidence) == ((), (), False)
+    titles = [one(numpy_picture(), target=target).classes[0].title for target in ("top1", "dog", "box3")]
+    assert titles == ["nothing found", "no dog found", "no box 3 found"]
+
+
+def test_a_file_of_predictions_has_boxes_in_pixels(tmp_path: Path) -> None:
+    explanation = explainer(tiny("fcos"), target="box2")(numpy_picture())
+    line = described(explanation.frame, explanation)
+    second = explanation.boxes[1]
+    assert line["boxes"][1]["right"] == pytest.approx(second.right * SIZE[1], abs=0.06)
+    assert line["boxes"][1]["bottom"] == pytest.approx(second.bottom * SIZE[0], abs=0.06)
+    (explained,) = line["explained"]
+    assert (explained["index"], explained["label"], explained["boxes"]) == (None, second.label, [2])
+
+
+def test_a_module_that_returns_boxes_and_scores_is_a_detector() -> None:
+    """Its boxes are in pixels, and it has its own non-maximum suppression."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Conv2d(3, 4, 3, 4, 1)
+
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            cells = self.features(images).flatten(2).mT.sigmoid()
+            row = torch.tensor([[8.0, 16.0, 32.0, 48.0]])
+            return {"boxes": row.expand(len(images), cells.shape[1], 4), "scores": cells}
+
+    preprocessing = {"size": (64, 64)}
+    explanation = Explainer(Own(), labels=LABELS, preprocessing=preprocessing, confidence=0.1)(numpy_picture())
+    (box, *_) = explanation.boxes
+    assert (box.left, box.top, box.right, box.bottom) == (0.125, 0.25, 0.5, 0.75)
+    assert explanation.classes[0].has_evidence
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"target": "box2"}, "shapes detects no boxes, so there is no box2"),
+        ({"confidence": 0.5}, "confidence is for boxes, and shapes detects none"),
+        ({"confidence": 1.5}, "confidence is the least score of a box, between 0 and 1, not 1.5"),
+    ],
+)
+def test_a_classifier_has_no_boxes(options: dict[str, Any], error: str) -> None:
+    with pytest.raises(LivecamError, match=error):
+        Explainer("shapes", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"target": "box101"}, "there is no box 101: at most 100 boxes"),
+        ({"method": "scorecam"}, "scorecam measures scores of classes, and boxes are explained"),
+    ],
+)
+def test_what_detectors_cannot_explain_is_told(options: dict[str, Any], error: str) -> None:
+    with pytest.raises(LivecamError, match=error):
+        explainer(tiny("ssd"), **options)

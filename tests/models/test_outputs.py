@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     "map": (lambda scores, features: features, "a tensor of shape (1, 8, 8, 8) instead of class scores (B, classes)"),
     "detection": (
         lambda scores, features: [{"boxes": scores[:, :4], "scores": scores[0, :1]}],
-        "gives [0].boxes (1, 4), [0].scores (1,) instead of class scores (B, classes); boxes come from detection",
+        "gives [0].boxes (1, 4), [0].scores (1,) instead of class scores (B, classes); to explain boxes, let it return",
     ),
     "queries": (lambda scores, features: scores[:, :, None], "a tensor of shape (1, 5, 1) instead"),
     "argmax": (lambda scores, features: scores.argmax(dim=1), "before the argmax"),

@@ -94,6 +94,7 @@ def to_openvino(graph: GraphModule, *inputs: Tensor) -> Any:
     with torch.no_grad(), tracing(TracingContext(FakeTensorMode(allow_non_fake_inputs=True))):
         known = make_fx(pure, _decompositions(), tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
     _turn_weights(known)
+    _separate_weights(known)
     known.graph.eliminate_dead_code()
     known.recompile()
     front_end = openvino().frontend.FrontEndManager().load_by_framework("pytorch")
@@ -123,6 +124,23 @@ def _turn_weights(graph: Any) -> None:
                 graph.register_buffer(name, getattr(graph, source.target).detach().t().contiguous())
                 turned = graph.graph.call_function(aten.permute.default, (graph.graph.get_attr(name), [1, 0]))
                 node.args = (*node.args[:-1], turned)
+
+
+def _separate_weights(graph: Any) -> None:
+    """Store the weights of the gradients of convolutions apart from those of the convolutions themselves.
+
+    On processors without AVX-512, OpenVINO (2026.4) lays both out once, in the order of one of them, if they are the
+    same constant. They are stored in another order, so that they are no equal constants in its file either.
+    """
+    for node in graph.graph.nodes:
+        if node.target is not aten.convolution.default or not node.args[6] or node.args[1].op != "get_attr":
+            continue
+        weight = getattr(graph, node.args[1].target).detach()
+        name, order = f"{node.args[1].target}_apart", [1, 0, *range(2, weight.ndim)]
+        graph.register_buffer(name, weight.permute(order).contiguous())
+        with graph.graph.inserting_before(node):
+            apart = graph.graph.call_function(aten.permute.default, (graph.graph.get_attr(name), order))
+        node.args = (node.args[0], apart, *node.args[2:])
 
 
 def _is_one_hot(node: Any) -> bool:
@@ -238,12 +256,37 @@ def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:
     return torch.zeros_like(inputs).flatten(-2).scatter_add(-1, places, gradient.flatten(-2)).reshape(inputs.shape)
 
 
+def _group_norm(
+    inputs: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    batch: int,
+    channels: int,
+    cells: int,
+    groups: int,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute group normalisation with its mean and deviation, which a backward pass needs."""
+    grouped = inputs.reshape(batch, groups, -1)
+    mean = grouped.mean(2, keepdim=True)
+    centred = grouped - mean
+    inverse_deviation = (centred.square().mean(2, keepdim=True) + eps).rsqrt()
+    normal = (centred * inverse_deviation).reshape(inputs.shape)
+    of_channels = [1, channels, *[1] * (inputs.ndim - 2)]
+    if weight is not None:
+        normal = normal * weight.reshape(of_channels)
+    if bias is not None:
+        normal = normal + bias.reshape(of_channels)
+    return normal, mean.reshape(batch, groups), inverse_deviation.reshape(batch, groups)
+
+
 _OWN: dict[Any, Callable[..., Any]] = {
     aten.empty_permuted.default: _empty_permuted,
     aten.as_strided.default: _as_strided,
     aten.as_strided_scatter.default: _as_strided_scatter,
     aten.slice_scatter.default: _slice_scatter,
     aten.native_layer_norm.default: _layer_norm,
+    aten.native_group_norm.default: _group_norm,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
     aten.convolution_backward.default: _convolution_backward,
     aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
