@@ -50,6 +50,8 @@ class Detection(Classification):
     """
 
     usual_method = "hirescam"
+    takes_points = True
+    has_point = False
     selects: type[ClassSelection]
 
     def __init__(
@@ -63,6 +65,7 @@ class Detection(Classification):
     ) -> None:
         self._confidence = classifier.confidence or USUAL_CONFIDENCE
         self._size = classifier.preprocessing.size
+        self.inputs = (torch.zeros(3, device=device),)
         highest = detections_in(output, self._size).logits.detach()[:1].amax(dim=1)
         super().__init__(dataclasses.replace(classifier, scores="sigmoid", unit=""), highest, device, against, negative)
 
@@ -71,6 +74,24 @@ class Detection(Classification):
         if not method.is_traceable:
             raise ModelError(f"{method.name} measures scores of classes, and boxes are explained; take another method")
         return super().selection(wanted, method)
+
+    def seen(self, region: Region, point: tuple[float, float] | None) -> tuple[float, ...]:
+        """Return 1 if there is a point, and its x and y in fractions of the input. Raises ModelError if it is outside.
+
+        A point stands for the smallest box that holds it, whatever the targets are.
+        """
+        if point is None:
+            return (0.0, 0.0, 0.0)
+        x = (point[0] - region.left) / (region.right - region.left)
+        y = (point[1] - region.top) / (region.bottom - region.top)
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise ModelError("the point lies where the model does not see the picture; --fit pad shows it all")
+        return (1.0, x, y)
+
+    def see(self, seen: tuple[float, ...]) -> None:
+        """From now on, explain the box at this point, as `seen` returns it."""
+        self.has_point = bool(seen[0])
+        self.inputs = (torch.tensor(seen, device=self._device),)
 
     def read(self, output: Any) -> Tensor:
         """Return the boxes in what the model returned in its last run, as `found_boxes` does."""
@@ -114,7 +135,17 @@ class Detection(Classification):
         chosen = (label == targets) | (torch.arange(label.shape[2], device=label.device) == -1 - targets)
         for number, members in enumerate(self._group_members, start=self.classes):
             chosen = chosen | ((targets == number) & (label[..., None] == members).any(dim=3))
+        chosen = torch.where(self.inputs[0][0] > 0, self._at_point(output)[:, None], chosen)
         return chosen & (output[:, None, :, _SCORE] > 0)
+
+    def _at_point(self, output: Tensor) -> Tensor:
+        """Return which box is the smallest that holds the point, (B, N)."""
+        _, x, y = self.inputs[0].unbind()
+        left, top, right, bottom = output[..., _EDGES].unbind(dim=2)
+        holds = (left <= x) & (x <= right) & (top <= y) & (y <= bottom) & (output[..., _SCORE] > 0)
+        area = torch.where(holds, (right - left) * (bottom - top), torch.inf)
+        places = torch.arange(area.shape[1], device=area.device)
+        return holds & (places == area.argmin(dim=1, keepdim=True))
 
     def _find(self, target: Wanted) -> int:
         match = re.fullmatch("box([1-9][0-9]{0,5})", target, re.IGNORECASE) if isinstance(target, str) else None
@@ -163,6 +194,10 @@ class BoxSelection(ClassSelection):
 
     def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...]) -> ClassMap:
         """Return a map with its boxes, and with a title that says if there are none."""
+        if self._task.has_point:
+            label = boxes[0].label if boxes else "nothing"
+            title = label if boxes else "nothing found at the point"
+            return dataclasses.replace(one, boxes=boxes, label=label, title=title)
         if not boxes:
             label = one.label if one.label in self._named else "nothing"
             title = "nothing found" if label == "nothing" else f"no {label} found"

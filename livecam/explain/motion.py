@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from livecam.errors import LivecamError
-from livecam.explanation import ClassMap, Explanation
+from livecam.explanation import Box, ClassMap, Explanation
 from livecam.picture.frame import Frame
 from livecam.picture.media import Region
 from livecam.system import cores
@@ -56,6 +56,17 @@ class Motion(NamedTuple):
         rows, columns = cells.shape
         # Linear interpolation dims a peak that comes to lie between cells, by up to a fifth: the heat would flicker.
         return _sampled(cells, self.origins(region, columns, rows), cv2.INTER_CUBIC)
+
+    def moved_box(self, box: Box) -> Box:
+        """Shift a box by the median motion of what is in it now and was in it in the earlier frame."""
+        height, width = self.flow.shape[:2]
+        then = (_grid(width, height) + self.flow + 0.5) / np.array([width, height], np.float32)
+        is_inside = ((then >= [box.left, box.top]) & (then <= [box.right, box.bottom])).all(axis=2)
+        if not is_inside.any():
+            return box
+        x, y = (-np.median(self.flow[is_inside], axis=0) / [width, height]).tolist()
+        left, top, right, bottom = np.clip([box.left + x, box.top + y, box.right + x, box.bottom + y], 0, 1).tolist()
+        return dataclasses.replace(box, left=left, top=top, right=right, bottom=bottom)
 
 
 class MotionFinder:
@@ -150,7 +161,7 @@ class Carrier:
         """Return an explanation of each of the next frames; `explain` is called once, with the frames to explain.
 
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
-        and `heatmap` and its masks moved on their own grids, and its age.
+        and `heatmap`, its masks and boxes moved, and its age.
         """
         if self.every == 1:
             return explain(frames)
@@ -180,6 +191,7 @@ def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanati
     """Move an explanation along with `motion` from its own frame to this later one."""
     return dataclasses.replace(
         aged(explanation, motion.since, frame),
+        boxes=tuple(map(motion.moved_box, explanation.boxes)),
         classes=tuple(_moved(one, motion, explanation.region) for one in explanation.classes),
         runner_up=explanation.runner_up and _moved(explanation.runner_up, motion, explanation.region),
     )
@@ -201,4 +213,5 @@ def _moved(one: ClassMap, motion: Motion, region: Region) -> ClassMap:
     cam = motion.moved(one.cam, region)
     heatmap = np.clip(motion.moved(one.heatmap, region), 0, 1) if one.has_evidence else one.heatmap
     mask = None if one.mask is None else motion.moved(one.mask.astype(np.float32), region) >= _HALF
-    return dataclasses.replace(one, cam=cam, heatmap=heatmap, mask=mask)
+    boxes = tuple(map(motion.moved_box, one.boxes))
+    return dataclasses.replace(one, cam=cam, heatmap=heatmap, mask=mask, boxes=boxes)

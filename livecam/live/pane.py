@@ -60,9 +60,11 @@ class Follower:
 
 
 def _dark(explanation: Explanation) -> Explanation:
-    """Return the explanation without any heat or outline."""
-    classes = [dataclasses.replace(one, heatmap=np.zeros_like(one.heatmap), mask=None) for one in explanation.classes]
-    return dataclasses.replace(explanation, classes=tuple(classes))
+    """Return the explanation without any heat, outline or box."""
+    classes = [
+        dataclasses.replace(one, heatmap=np.zeros_like(one.heatmap), mask=None, boxes=()) for one in explanation.classes
+    ]
+    return dataclasses.replace(explanation, classes=tuple(classes), boxes=())
 
 
 class Pane:

@@ -18,6 +18,9 @@ from livecam.explain.answer import Answer, agreement
 from livecam.explain.boxes import found_boxes
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.explain.motion import Motion
+from livecam.explanation import Box
+from livecam.picture.frame import Frame
 from livecam.run.sidecars import described
 from tests.support.detectors import KINDS, LABELS, SIZE, Tiny, example, picture, tiny
 from tests.support.tiny import program_of
@@ -89,8 +92,9 @@ def test_detectors_of_one_stage_give_in_openvino_what_they_give_in_pytorch(kind:
     one = explainer(tiny(kind), target="dog")
     images = torch.from_numpy(numpy_picture())[None]
     graph = trace(program_of(one), one.classifier.module, images)
-    openvino().save_model(to_openvino(graph.in_precision(torch.float32), images), tmp_path / "model.xml", False)
-    given = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images))
+    model = to_openvino(graph.in_precision(torch.float32), images, *graph.inputs)
+    openvino().save_model(model, tmp_path / "model.xml", False)
+    given = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images, *graph.inputs))
     expected = one.answer(images)
     assert agreement([given], [expected]).cosine > 0.99999
     found = expected.where[expected.where[..., 4] > 0]
@@ -178,3 +182,27 @@ def test_a_classifier_has_no_boxes(options: dict[str, Any], error: str) -> None:
 def test_what_detectors_cannot_explain_is_told(options: dict[str, Any], error: str) -> None:
     with pytest.raises(LivecamError, match=error):
         explainer(tiny("ssd"), **options)
+
+
+def test_the_smallest_box_at_a_point_is_explained() -> None:
+    made = tiny("retinanet")
+    one = explainer(made)
+    picture = numpy_picture()
+    boxes = one(picture).boxes
+    alone = min(boxes, key=lambda box: (box.right - box.left) * (box.bottom - box.top))
+    x, y = (alone.left + alone.right) / 2, (alone.top + alone.bottom) / 2
+    (explained,) = one.explain([picture], at=f"{100 * x:.3f}%,{100 * y:.3f}%")[0].classes
+    assert (explained.boxes, explained.label) == ((alone,), alone.label)
+    (expected,) = one.explain([picture], target=f"box{boxes.index(alone) + 1}")[0].classes
+    np.testing.assert_allclose(explained.cam, expected.cam, atol=1e-6)
+    assert one(picture).classes[0].boxes != (alone,)  # the point was for one call
+
+
+def test_boxes_move_along_with_the_picture() -> None:
+    flow = np.full((72, 128, 2), (-12.8, 0), np.float32)  # to where it was, a tenth of the width to the left
+    motion = Motion(Frame.from_rgb(numpy_picture()), flow)
+    box = Box(left=0.25, top=0.25, right=0.5, bottom=0.75, index=0, label="dog", score=1.0)
+    moved = motion.moved_box(box)
+    assert moved.left == pytest.approx(0.35, abs=0.01)
+    assert moved.right == pytest.approx(0.6, abs=0.01)
+    assert (moved.top, moved.bottom) == pytest.approx((0.25, 0.75), abs=0.01)
