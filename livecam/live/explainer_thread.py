@@ -34,8 +34,8 @@ _SETTLING_SECONDS = 5.0
 _SLOW_SECONDS = 0.5
 """A picture that takes longer has its progress shown, if its method takes many forward passes."""
 
-_LOOK_CLIPS, _MOST_LEFT_OUT = 20, 0.25
-"""After how many clips it is looked if the stride is kept, and how many may be left out for each that is explained."""
+_LOOK_SECONDS, _MOST_LEFT_OUT = 10.0, 0.25
+"""How often it is looked if a stride is kept, and how many clips may be left out for each that is explained."""
 
 _RANKS = ("top1", "top2", "top3", "top4", "top5")
 
@@ -100,7 +100,9 @@ class ExplainerThread:
         self._shows_every = shows_every
         self._stride = stride
         self._windows: dict[Feed, ClipWindow] = {}
-        self._left_out_before, self._has_told_stride = 0, False
+        self._looked_seconds = -math.inf
+        self._counted: tuple[int, int] | None = None  # the clips explained and left out, at the last look
+        self._has_told_stride = False
         self._settling_seconds = settling_seconds
         self._settled_seconds = math.inf
         self._begin_seconds = math.inf
@@ -251,24 +253,21 @@ class ExplainerThread:
             feed.ledger.stages["explain"].add(seconds)
             feed.put_explained(*of_feed)
             if self._stride is not None:
-                self._account_for_stride(feed, self._stride)
+                feed.ledger.clips_left_out = self._windows[feed].left_out
+                self._tell_stride(self._stride)
 
-    def _account_for_stride(self, feed: Feed, stride: int) -> None:
-        """Count the clips that were left out. If there is no time for a stride, tell it once."""
-        ledger, left_out = feed.ledger, self._windows[feed].left_out
-        ledger.clips_left_out = left_out
-        if ledger.clips % _LOOK_CLIPS or self._has_told_stride:
+    def _tell_stride(self, stride: int) -> None:
+        """Tell once if there is no time for the stride."""
+        now, ledgers = time.monotonic(), [feed.ledger for feed in self._feeds]
+        if self._has_told_stride or now < self._looked_seconds + _LOOK_SECONDS:
             return
-        missed, self._left_out_before = left_out - self._left_out_before, left_out
-        if missed > _MOST_LEFT_OUT * _LOOK_CLIPS:
+        counts = sum(ledger.clips for ledger in ledgers), sum(ledger.clips_left_out for ledger in ledgers)
+        clips, left_out = (count - before for count, before in zip(counts, self._counted or counts, strict=True))
+        self._looked_seconds, self._counted = now, counts
+        if left_out > _MOST_LEFT_OUT * clips:  # not the first time: it may still become faster
             self._has_told_stride = True
-            clip_ms = ledger.stages["explain"].recent_ms(_LOOK_CLIPS)
-            log.warning(
-                "a stride of %d cannot be kept, since a clip takes %.0f ms: one is explained each %.0f frames",
-                stride,
-                clip_ms and clip_ms["p50"],
-                stride * (1 + missed / _LOOK_CLIPS),
-            )
+            frames = stride * (1 + left_out / clips)
+            log.warning("a stride of %d cannot be kept: a clip is explained each %.0f frames", stride, frames)
 
     def _report(self, done: int, total: int) -> None:
         """Tell how far a method is that takes many forward passes. Raises GivenUp, in the middle of a picture."""
