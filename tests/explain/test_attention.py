@@ -116,7 +116,7 @@ def test_rollout_depends_on_no_class_and_says_so() -> None:
         (lambda: Cait(**TIMM), "gathers its tokens by several steps of attention"),
         (
             lambda: torchvision.models.SwinTransformer([8, 8], 16, [1, 1], [2, 2], [4, 4], num_classes=5),
-            "attends within windows or on grids of several sizes",
+            "attends within windows, within frames or on grids of several sizes",
         ),
     ],
 )

@@ -118,7 +118,9 @@ def attention_of(calls: Sequence[AttentionCall], outputs: Sequence[Reached]) -> 
     among, behind = blocks[: last + 1], blocks[last + 1 :]
     tokens = blocks[last].shape[3]
     if {block.shape[0] for block in blocks} != {1} or {block.shape[2:] for block in among} != {(tokens, tokens)}:
-        return Attention(obstacle="attends within windows or on grids of several sizes, not between all tokens")
+        return Attention(
+            obstacle="attends within windows, within frames or on grids of several sizes, not between all tokens"
+        )
     if [block.shape[3] for block in behind] not in ([], [tokens]):
         return Attention(obstacle="gathers its tokens by several steps of attention, or together with others")
     readers = _readers(tokens, outputs)
