@@ -186,5 +186,13 @@ def _fused(maps: Sequence[Tensor]) -> Tensor:
 
 def _on_finest_grid(maps: Sequence[Tensor]) -> list[Tensor]:
     size = max((each.shape[2:] for each in maps), key=math.prod)
-    mode = "trilinear" if len(size) == 3 else "bilinear"
-    return [functional.interpolate(each, size, mode=mode) for each in maps]
+    return [_interpolated(each, size) for each in maps]
+
+
+def _interpolated(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Interpolate maps (B, K, [t,] h, w) linearly in space and then in time; OpenVINO knows no three axes at once."""
+    if maps.ndim == 4:
+        return functional.interpolate(maps, tuple(size), mode="bilinear")
+    times, *sides = size
+    in_space = functional.interpolate(maps.flatten(1, 2), tuple(sides), mode="bilinear").reshape(*maps.shape[:3], -1)
+    return functional.interpolate(in_space, (times, math.prod(sides)), mode="bilinear").reshape(*maps.shape[:2], *size)

@@ -1,4 +1,4 @@
-"""The image classifiers of Hugging Face's transformers, from the hub or a local folder: an optional extra."""
+"""The classifiers of Hugging Face's transformers, of pictures and of clips, from the hub or a folder: an extra."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 ADAPTS = ("classes",)
 _DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json")
 _WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
+_KINDS = ("IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION")
+_FRAMES_PER_SECOND = {"videomae": 30 / 4, "timesformer": 30 / 32, "vivit": 30 / 2}
+"""The rates of the papers, by the kind of model: one of several frames of a video with 30 a second."""
 _SCORES = {"regression": "raw", "multi_label_classification": "sigmoid"}
 
 
@@ -51,9 +54,9 @@ def load(name: str) -> Classifier:
             f"{name} has no weights as model.safetensors (pickled ones are not read, since they could run code); "
             "save it again with save_pretrained of transformers, or give --weights FILE"
         )
-    with _loading(name) as transformers:
+    with _loading(name):
         config = _config(name, folder)
-        module, found = transformers.AutoModelForImageClassification.from_pretrained(
+        module, found = _auto_class(config).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -81,11 +84,11 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
     Its configuration is downloaded once. Raises ModelError.
     """
     folder = _folder(name, _DESCRIPTION)
-    with _loading(name) as transformers:
+    with _loading(name):
         config = _config(name, folder)
         if classes:
             config.num_labels = classes  # which also replaces the names
-        module = untrained(lambda: transformers.AutoModelForImageClassification.from_config(config))
+        module = untrained(lambda: _auto_class(config).from_config(config))
         return replace(classifier_of(name, module), preprocessing=_preprocessing(name, folder, module))
 
 
@@ -133,6 +136,7 @@ def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
     if size := getattr(getattr(config, "vision_config", config), "image_size", None):
         height, width = size if isinstance(size, list | tuple) else (size, size)
         made = replace(made, size=(height, width), resize=(height, width))
+    made = _of_clips(made, config)
     log.warning(
         f"{name} comes without its image processor, so the default is what is usual for {config.model_type}: "
         f"{made.size[1]}x{made.size[0]}, mean {_in_short(made.mean)}, deviation {_in_short(made.std)}; "
@@ -151,7 +155,27 @@ def _preprocessing(name: str, folder: Path, module: Any) -> Preprocessing:
     processor = _transformers().AutoImageProcessor.from_pretrained(
         folder, config=module.config, trust_remote_code=False, backend="torchvision"
     )
-    return preprocessing_of(processor, input_channels(module))
+    return _of_clips(preprocessing_of(processor, input_channels(module)), module.config)
+
+
+def _of_clips(preprocessing: Preprocessing, config: Any) -> Preprocessing:
+    """Return the preprocessing with the number and rate of frames, if a model takes clips."""
+    frames = getattr(config, "num_frames", 1)
+    if frames == 1:
+        return preprocessing
+    rate = _FRAMES_PER_SECOND.get(config.model_type)
+    return replace(preprocessing, frames=frames, frames_per_second=rate, frames_first=True)
+
+
+def _auto_class(config: Any) -> Any:
+    """Return the class of transformers that loads the classifiers of a configuration's kind."""
+    kind = next(kind for kind in _KINDS if type(config) in _mapping(kind))
+    return getattr(_transformers(), f"AutoModelFor{kind.title().replace('_', '')}")
+
+
+def _mapping(kind: str) -> Any:
+    """Return the classes of models of a kind by the type of their configuration."""
+    return getattr(_transformers(), f"MODEL_FOR_{kind}_MAPPING")
 
 
 def _config(name: str, folder: Path) -> Any:
@@ -159,9 +183,9 @@ def _config(name: str, folder: Path) -> Any:
     transformers = _transformers()
     _check_kind(name, folder)
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    classes = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
+    classes = next((found for kind in _KINDS if (found := _mapping(kind).get(type(config), None))), None)
     if classes is None:
-        raise ModelError(f"{name} is no image classifier but {_architecture(config)}; name one that is")
+        raise ModelError(f"{name} is no classifier but {_architecture(config)}; name one that is")
     first = classes[0] if isinstance(classes, tuple) else classes
     config.architectures = config.architectures or [first.__name__]  # which transformers chooses among several by
     return config

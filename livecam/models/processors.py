@@ -46,9 +46,9 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
         ramp = ramp[:, None, None] if axis == 0 else ramp[None, :, None]
         made = _made(processor, np.broadcast_to(ramp, (_HEIGHT, _WIDTH, channels)))[0]
         line = made[:, made.shape[1] // 2] if axis == 0 else made[made.shape[0] // 2]
-        first, last = len(line) // 4, len(line) * 3 // 4
-        rise = float((line[last] - line[first]) * deviation[0])
-        return round((last - first) / rise)
+        inner = line[len(line) // 4 : len(line) * 3 // 4].double().numpy() * float(deviation[0])
+        rise, _ = np.polyfit(np.arange(len(inner)), inner, 1)
+        return round(1 / rise)
 
     scaled_height, scaled_width = scaled_length(0), scaled_length(1)
     keeps_aspect = abs(scaled_width - scaled_height * _WIDTH / _HEIGHT) < 1
@@ -95,10 +95,12 @@ def _interpolation(processor: Any) -> str:
 
 def _made(processor: Any, picture: np.ndarray) -> Tensor:
     """Return what a processor makes of a picture (h, w, channels) of levels in 0..255: (channels, h, w)."""
-    made: Tensor = processor(picture.astype(np.float32), input_data_format="channels_last", return_tensors="pt")[
-        "pixel_values"
-    ]
-    return made[0]
+    options = {"input_data_format": "channels_last", "return_tensors": "pt"}
+    try:
+        made: Tensor = processor(picture.astype(np.float32), **options)["pixel_values"]
+    except ValueError:  # it takes whole numbers only
+        made = processor(picture.round().astype(np.uint8), **options)["pixel_values"]
+    return made.reshape(made.shape[-3:])  # of a processor of clips, those of one frame
 
 
 def _centre(processor: Any, picture: np.ndarray) -> Tensor:

@@ -315,7 +315,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another head": (
         lambda folder: changed(folder, model_type="vit_mae", architectures=["ViTMAEForPreTraining"]),
-        "is no image classifier but ViTMAEForPreTraining",
+        "is no classifier but ViTMAEForPreTraining",
     ),
     "its own code": (
         lambda folder: changed(folder, model_type="mine", auto_map={"AutoConfig": "mine.Config"}),

@@ -252,8 +252,19 @@ def _convolution_backward(
 
 def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:
     """Scatter each gradient to the position of its maximum, which the last argument holds."""
-    places = rest[-1].flatten(-2)
-    return torch.zeros_like(inputs).flatten(-2).scatter_add(-1, places, gradient.flatten(-2)).reshape(inputs.shape)
+    places = rest[-1].flatten(2)
+    return torch.zeros_like(inputs).flatten(2).scatter_add(2, places, gradient.flatten(2)).reshape(inputs.shape)
+
+
+def _avg_pool3d_backward(gradient: Tensor, inputs: Tensor, kernel: Sequence[int], *rest: Any) -> Tensor:
+    """Return the gradient of a mean over windows, which is a convolution of each channel with equal weights."""
+    stride, padding, ceil_mode, counts_padding, divisor = rest
+    if ceil_mode or (any(padding) and not counts_padding):
+        raise NotImplementedError("the gradient of a mean over windows of different sizes")
+    channels, plain = inputs.shape[1], [1, 1, 1]
+    weight = torch.full((channels, 1, *kernel), 1 / (divisor or math.prod(kernel)))
+    options = stride or kernel, padding, plain, False, [0, 0, 0], channels, [True, False, False]
+    return _convolution_backward(gradient, inputs, weight, None, *options)[0]
 
 
 def _group_norm(
@@ -290,4 +301,6 @@ _OWN: dict[Any, Callable[..., Any]] = {
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
     aten.convolution_backward.default: _convolution_backward,
     aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
+    aten.max_pool3d_with_indices_backward.default: _max_pool_backward,
+    aten.avg_pool3d_backward.default: _avg_pool3d_backward,
 }
