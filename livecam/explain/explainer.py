@@ -543,7 +543,7 @@ class Explainer:
                     [self.cam(picture, [each]) for picture, each in zip(batch[:, None], wanted, strict=True)]
                 )
             selection = self.task.selection(wanted, self._method)
-            height, width = batch.shape[2:]
+            height, width = batch.shape[-2:]
             self.task.see(self.task.seen(Region(), self.point and self.point.in_picture(width, height)))
             program = self._runtime.engine.eager.program
             with self:
