@@ -52,7 +52,7 @@ OWN = "OpenVINO's own prediction"
 def plain_prediction(model: str, batch: int, precision: str) -> Callable[[], object]:
     """OpenVINO's prediction of a batch, converted as its documentation does it; from float input to scores."""
     classifier = load_model(model, weights=weights_of(model))
-    inputs = torch.randn(batch, 3, *classifier.preprocessing.size, generator=torch.Generator().manual_seed(0))
+    inputs = torch.randn(batch, *classifier.preprocessing.input_shape, generator=torch.Generator().manual_seed(0))
     module = classifier.module.eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)

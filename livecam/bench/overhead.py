@@ -27,6 +27,7 @@ from livecam.ledger import percentiles
 from livecam.picture.frame import Frame
 from livecam.scene import Scene
 
+_FPS = 15  # of a clip
 TIMED = "uint8 input on the CPU to maps and scores on the CPU"
 
 
@@ -131,12 +132,17 @@ def fastest(rows: Sequence[dict[str, Any]]) -> Variant:
 
 
 def pictures(explainer: Explainer, count: int) -> Tensor:
-    """Return generated scenes as model inputs, (count, h, w, channels) uint8; every call returns the same ones."""
+    """Return generated scenes as model inputs, (count, h, w, channels) uint8; every call returns the same ones.
+
+    Those of a model of clips are clips, (count, frames, h, w, channels).
+    """
     preprocessing = explainer.classifier.preprocessing
-    height, width = preprocessing.size
+    frames, height, width = preprocessing.extent
     prepare = Preprocessor(preprocessing)
-    scenes = (Scene(seed, 2, width, height).render(1.0) for seed in range(count))
-    return torch.from_numpy(np.ascontiguousarray([prepare(Frame.from_rgb(scene))[0] for scene in scenes]))
+    scenes = (Scene(seed, 2, width, height) for seed in range(count))
+    drawn = [scene.render(1.0 + number / _FPS) for scene in scenes for number in range(frames)]
+    prepared = np.ascontiguousarray([prepare(Frame.from_rgb(picture))[0] for picture in drawn])
+    return torch.from_numpy(prepared.reshape(count, *preprocessing.picture_shape))
 
 
 def _works(explainers: dict[Variant, Explainer], images: Tensor) -> dict[str, Callable[[], object]]:

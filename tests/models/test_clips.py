@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from livecam import Explainer
 from livecam.errors import ModelError
-from livecam.models import Preprocessing
+from livecam.models import Preprocessing, load_model
 from livecam.models.survey.grid import Grid
+from livecam.models.torchvision_models import preprocessing_of
 from tests.support.witness import gradcam_witness
 
 CLIPS = Preprocessing(size=(64, 64), frames=8)
@@ -221,3 +223,44 @@ def test_a_clip_that_does_not_fit_is_told(preprocessing: dict[str, object], mess
     with pytest.raises(ModelError) as error:
         Explainer(Convolutions(), preprocessing=preprocessing)
     assert str(error.value) == message
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        *(("r3d_18", "layer4"), ("mc3_18", "layer4"), ("r2plus1d_18", "layer4")),
+        *(("swin3d_t", "norm"), ("mvit_v1_b", "blocks.15.norm1")),
+    ],
+)
+def test_architectures_of_torchvision_are_explained_as_by_float64(name: str, layer: str) -> None:
+    known = load_model(name, weights="none")
+    changes = {} if name == "mvit_v1_b" else {"size": (64, 64), "frames": 8}
+    explainer = explained(known.module, known.preprocessing.changed(changes))
+    batch = torch.randn(2, *explainer.classifier.preprocessing.input_shape, generator=torch.Generator().manual_seed(1))
+
+    def fold(output: Tensor) -> Tensor:
+        if output.ndim == 3:
+            return output[:, 1:].transpose(1, 2).unflatten(2, (8, 7, 7))
+        return output.movedim(-1, 1) if name == "swin3d_t" else output
+
+    witness = gradcam_witness(
+        known.module, layer, batch, lambda output: output[:, 2], lambda output: fold(output).flatten(2, 3)
+    )
+    error = (explainer.cam(batch).flatten(1, 2) - witness).abs().amax(dim=(1, 2)) / witness.abs().amax(dim=(1, 2))
+    assert explainer.layer == layer
+    assert error.max() < 1e-5
+
+
+def test_torchvision_tells_how_many_frames_at_which_rate() -> None:
+    known = {
+        name: preprocessing_of(torchvision.models.get_model_weights(name).DEFAULT)
+        for name in ("r3d_18", "s3d", "mvit_v2_s", "swin3d_t")
+    }
+    assert {name: (each.frames, each.frames_per_second, each.size) for name, each in known.items()} == {
+        "r3d_18": (16, 15, (112, 112)),
+        "s3d": (16, 15, (224, 224)),
+        "mvit_v2_s": (16, 7.5, (224, 224)),
+        "swin3d_t": (32, 15, (224, 224)),
+    }
+    assert known["r3d_18"].resize == (128, 171)
