@@ -60,7 +60,8 @@ class Words(Classification):
         self._encoder, self._module, self._device = classifier.encoder, classifier.module, device
         self._scale, self._bias = self._encoder.scale, self._encoder.bias
         usual = "softmax" if self._bias is None else "sigmoid"
-        self._scores = usual if classifier.scores == "auto" else classifier.scores
+        given = "raw" if classifier.unit else classifier.scores
+        self._scores = usual if given == "auto" else given
         self._encoded: dict[str, Tensor] = {}
         prompts = classifier.labels or ()
         self.inputs = self._rows(prompts)

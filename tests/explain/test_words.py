@@ -102,6 +102,20 @@ def test_a_single_prompt_is_scored_by_its_similarity_since_its_probability_is_al
     assert explainer_of("clip:tiny-sigmoid", prompts="a dog")(image).unit is None
 
 
+def test_other_scores_can_be_asked_for() -> None:
+    explainer = explainer_of()
+    image = picture(explainer)
+    logits = Reference(explainer).logits(inputs_of(explainer, image))[0]
+    for options, expected, unit in (
+        ({"scores": "sigmoid"}, logits.sigmoid(), None),
+        ({"scores": "raw"}, logits, ""),
+        ({"unit": "points"}, logits, "points"),
+    ):
+        explanation = explainer_of(target=1, **options)(image)
+        assert explanation.score == pytest.approx(expected[1].item(), rel=1e-5)
+        assert explanation.unit == unit
+
+
 def test_prompts_and_targets_change_without_compiling_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVECAM_CACHE", str(tmp_path))
     explainer = explainer_of(engine="compiled", runner_up=True)
