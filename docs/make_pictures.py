@@ -1,4 +1,4 @@
-"""Draws the pictures of README.md, docs/recipes.md and docs/reading.md: ``python docs/make_pictures.py``.
+"""Draws the pictures of README.md and of docs/recipes.md, reading.md and clips.md: ``python docs/make_pictures.py``.
 
 They show the shipped model on a generated scene, and efficientnet_lite0 on a photograph that lies beside the tests, so
 that they can be drawn anywhere and come out the same.
@@ -17,12 +17,14 @@ from torch import nn
 from torch.nn.functional import cosine_similarity
 
 from livecam import Explainer
+from livecam.explain.heat import Steadiness
 from livecam.models import load_model
-from livecam.render import overlay
+from livecam.render import Renderer, Style, overlay
 from livecam.scene import Scene
 
 FOLDER = Path(__file__).parent
 SIZE = 640, 360
+MOVING = Style(view="timeline")
 as_published = partial(overlay, blend="uniform", caption=True)
 """Draws as the recipes do."""
 
@@ -132,12 +134,23 @@ def reading(photograph: np.ndarray) -> None:
     )
 
 
+def clips() -> None:
+    """A shape that moves and another one that grows, with the timeline."""
+    explainer, steady, render = Explainer("motion", engine="eager"), Steadiness(), Renderer("gbrp", MOVING)
+    pictures = [
+        render(frame, steady(frame, explanation)).to_ndarray(format="rgb24")
+        for frame, explanation in explainer.stream("demo:motion?size=640x360&fps=30&seconds=7&seed=28")
+    ]
+    save("clips", pictures[72], pictures[168], columns=2)
+
+
 def main() -> None:
     """All of them."""
     photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
     recipes(photograph)
     seen(photograph)
     reading(photograph)
+    clips()
 
 
 if __name__ == "__main__":
