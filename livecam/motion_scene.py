@@ -54,9 +54,9 @@ class Event:
     start_seconds: float
     end_seconds: float
 
-    def progress(self, time_seconds: float) -> float:
-        """Return the part of the motion that is over at a time, from 0 to 1."""
-        return float(np.interp(time_seconds, [self.start_seconds, self.end_seconds], [0, 1]))
+    def progress(self, times_seconds: np.ndarray | float) -> np.ndarray:
+        """Return the part of the motion that is over at each time, from 0 to 1: float64."""
+        return np.asarray(np.interp(times_seconds, [self.start_seconds, self.end_seconds], [0, 1]))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class MotionScene(Scene):
         pair = int(time_seconds // (2 * EVENT_SECONDS))
         _, mover, _, change = _pair(self.seed, pair)
         there, back = self.event(2 * pair), self.event(2 * pair + 1)
-        part = there.progress(time_seconds) - back.progress(time_seconds)
+        part = float(there.progress(time_seconds) - back.progress(time_seconds))
         for index, (label, pose) in enumerate(self._at_rest):
             yield index, label, change.applied(pose, part) if index == mover else pose
 

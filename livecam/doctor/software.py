@@ -60,12 +60,13 @@ def protocols() -> Iterator[Check]:
 
 def weights() -> Iterator[Check]:
     """Check the models that need no download, and count the torchvision models that have been downloaded."""
-    from livecam.models import efficientnet_lite, load_model, shapes
+    from livecam.models import efficientnet_lite, load_model, motion, shapes
     from livecam.models.catalog import find_models, hub_folder
     from livecam.models.torchvision_facts import facts
 
-    labels = load_model(shapes.NAME).labels or ()
-    yield Check.ok(shapes.NAME, f"shipped, {len(labels)} classes")
+    for name in (shapes.NAME, motion.NAME):
+        labels = load_model(name).labels or ()
+        yield Check.ok(name, f"shipped, {len(labels)} classes")
     if efficientnet_lite.is_installed():
         yield Check.ok("imagenet", f"{efficientnet_lite.NAME} is installed")
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from livecam.errors import ModelError
-from livecam.models.default import IMAGENET, MISSING, SHAPES, has_imagenet
+from livecam.models.default import IMAGENET, MISSING, MOTION, SHAPES, has_imagenet
 from livecam.models.known import CLIP, TIMM, architectures_of_timm
 from livecam.models.torchvision_facts import facts
 from livecam.text import similar
@@ -58,6 +58,7 @@ class Entry:
 _OF_IMAGENET = Entry(IMAGENET, "classes", (224, 224), "installed", parameters=4_652_008, accuracy=75.1)
 """The accuracy is as the authors of the weights publish it."""
 _OF_SHAPES = Entry(SHAPES, "classes", (160, 160), "shipped", parameters=264_728)
+_OF_MOTION = Entry(MOTION, "clips", (96, 96), "shipped", parameters=73_600)
 
 
 def find_models(pattern: str | None = None) -> list[Entry]:
@@ -65,7 +66,7 @@ def find_models(pattern: str | None = None) -> list[Entry]:
 
     Those, whose import takes seconds, are searched if no other name matches. Raises ModelError if none does.
     """
-    own = [*([_OF_IMAGENET] if has_imagenet() else []), _OF_SHAPES, *map(_of_torchvision, facts())]
+    own = [*([_OF_IMAGENET] if has_imagenet() else []), _OF_SHAPES, _OF_MOTION, *map(_of_torchvision, facts())]
     if pattern is None:
         return own
     shell_pattern = _shell_pattern(pattern)

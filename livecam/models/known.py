@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from livecam.errors import ModelError
-from livecam.models.default import IMAGENET, SHAPES
+from livecam.models.default import IMAGENET, MOTION, SHAPES
 from livecam.models.torchvision_facts import facts
 from livecam.system.files import exists, is_folder
 from livecam.text import similar
@@ -42,7 +42,7 @@ def check_name(name: str) -> None:
         architectures = [CLIP + each for each in architectures_of_clip()]
         if architectures and name.partition("/")[0] not in architectures:
             raise unknown_model(name, architectures)
-    elif not is_file_or_code(name) and name not in (names := (SHAPES, IMAGENET, *facts())):
+    elif not is_file_or_code(name) and name not in (names := (SHAPES, MOTION, IMAGENET, *facts())):
         raise _unknown_plain_name(name, names)
 
 

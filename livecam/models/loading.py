@@ -18,6 +18,7 @@ from livecam.models import (
     files,
     huggingface,
     modules,
+    motion,
     open_clip,
     shapes,
     timm_models,
@@ -52,6 +53,7 @@ class Family(Protocol):
 
 FAMILIES: tuple[Family, ...] = (
     shapes,
+    motion,
     efficientnet_lite,
     timm_models,
     huggingface,
@@ -67,13 +69,12 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
     """Load a classifier by name, onto the CPU.
 
     Args:
-        name: "shapes", which ships with livecam; "efficientnet_lite0", with the extra imagenet; the name of any
-            classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of an
+        name: "shapes" and "motion", which ship with livecam; "efficientnet_lite0", with the extra imagenet; the name of
+            any classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of an
             image classifier of transformers, with the extra hf; "clip:NAME" or "clip:NAME/WEIGHTS" of open_clip, with
-            the extra clip; the path of a program of `torch.export` or of
-            TorchScript, which runs like any code; or "package.module:callable". The last is imported, also from the
-            current folder, and called without arguments; it must return, or be, a `torch.nn.Module`, a
-            `torch.export.ExportedProgram` or a `Classifier`.
+            the extra clip; the path of a program of `torch.export` or of TorchScript, which runs like any code; or
+            "package.module:callable". The last is imported, also from the current folder, and called without arguments;
+            it must return, or be, a `torch.nn.Module`, a `torch.export.ExportedProgram` or a `Classifier`.
         weights: "default" for the best published weights, which are downloaded once, or for a callable's own; "none"
             for random ones, the same each time (not for a callable); or the path of a checkpoint of `torch.save` or
             safetensors, in which the model's tensors are found by their names and shapes. The file decides how many

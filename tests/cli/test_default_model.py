@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from livecam import Explainer, LivecamError
 from livecam.cli import cli
-from livecam.models.default import IMAGENET, PACKAGES, SHAPES, default_model
+from livecam.models.default import IMAGENET, MOTION, PACKAGES, SHAPES, default_model
 
 Clip = Callable[..., Path]
 DOG = Path(__file__).parents[1] / "data" / "dog.jpg"
@@ -44,6 +44,13 @@ def test_shapes_is_for_generated_scenes_alone(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == [
         f"demo: is explained by {IMAGENET} like the other inputs; --model shapes knows its shapes"
     ]
+
+
+def test_motion_is_for_scenes_of_motions_alone() -> None:
+    moving = "demo:motion?seconds=1"
+    assert default_model([moving]) == default_model([moving, "demo:motion"]) == MOTION
+    assert default_model([moving, DEMO]) == SHAPES
+    assert default_model([moving, "clip.mp4"]) == IMAGENET
 
 
 @pytest.mark.usefixtures("not_installed")

@@ -63,7 +63,7 @@ def test_it_tells_the_truth_about_this_machine(doctor: Livecam) -> None:
     assert report["encoders"]["libx264"] == {"state": "ok", "fact": "h264, 5 frames encoded", "next_step": None}
     assert report["decoders"]["vp9"]["fact"].endswith("5 frames decoded")
     assert report["protocols"]["streams"]["fact"].startswith("rtsp, rtsps, rtmp, rtmps, http, https, tcp, udp, rtp")
-    assert report["weights"]["shapes"]["fact"] == "shipped, 8 classes"
+    assert report["weights"]["shapes"]["fact"] == report["weights"]["motion"]["fact"] == "shipped, 8 classes"
     assert report["weights"]["imagenet"]["fact"] == "efficientnet_lite0 is installed"
     assert report["window"]["page"]["fact"].startswith("--show browser shows one, with aiohttp ")
     if sys.platform.startswith("linux"):

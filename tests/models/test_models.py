@@ -40,7 +40,7 @@ def test_labels_come_with_the_weights() -> None:
 
 
 def test_without_weights_a_model_is_the_same_each_time() -> None:
-    for model in ("shapes", "squeezenet1_1", "efficientnet_lite0"):
+    for model in ("shapes", "motion", "squeezenet1_1", "efficientnet_lite0"):
         first, second = (load_model(model, weights="none").module.state_dict() for _ in range(2))
         assert all(torch.equal(first[name], second[name]) for name in first)
 

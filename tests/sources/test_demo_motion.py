@@ -11,8 +11,8 @@ from livecam.picture.conversion import Bt709Converter
 from livecam.picture.planes import planes
 
 
-def pixels(uri: str, **part: float) -> list[np.ndarray]:
-    with open_source(uri, **part) as source:
+def pixels(uri: str, start_seconds: float = 0.0, duration_seconds: float | None = None) -> list[np.ndarray]:
+    with open_source(uri, start_seconds=start_seconds, duration_seconds=duration_seconds) as source:
         return [planes(frame.picture)[0].copy() for frame in source.frames(lambda packet: None)]
 
 

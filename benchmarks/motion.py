@@ -1,0 +1,78 @@
+"""Does the heatmap point at what moved, and when? ``python -m benchmarks.motion --scenes 500 --seed 0 --json FILE``.
+
+In each scene one of four shapes moves, in a known half of the clip. The clip is explained by the model `motion`, for
+the class of that motion. The place is right if the highest cell of the map, seen from the whole picture, has its centre
+on the shape that moves, and the time is right if the shape moves in a frame of that cell.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator, default_rng
+
+from benchmarks.pointing import FRAME_SIZES, UNSEEN, points_at
+from benchmarks.timing import print_machine
+from livecam import Explainer
+from livecam.bench.timing import write_json
+from livecam.models.motion import FRAMES, FRAMES_PER_SECOND
+from livecam.motion_scene import Event, MotionScene
+
+MEASURED = ("best class right", "peak on the shape that moves", "peak while it moves")
+EVENTS = 200
+FRAME_SECONDS = 1 / FRAMES_PER_SECOND
+HALF_SECONDS = FRAMES / 2 * FRAME_SECONDS
+
+
+def draw(rng: Generator, frame_size: tuple[int, int]) -> tuple[MotionScene, Event, np.ndarray]:
+    """Draw a random scene, an event in which a shape moves, and the times of a clip in seconds, (T,).
+
+    All frames in which the shape moves are in one half of the clip.
+    """
+    width, height = frame_size
+    scene = MotionScene(int(rng.integers(UNSEEN, 2 * UNSEEN)), width=width, height=height)
+    events = (scene.event(int(rng.integers(EVENTS))) for _ in range(EVENTS))
+    event = next(event for event in events if event.mover is not None)
+    room_seconds = HALF_SECONDS - (event.end_seconds - event.start_seconds)
+    before = rng.uniform(0, room_seconds) + rng.choice([0, HALF_SECONDS - FRAME_SECONDS])
+    return scene, event, event.start_seconds - before + FRAME_SECONDS * np.arange(FRAMES)
+
+
+def look(explainer: Explainer, scene: MotionScene, event: Event, times: np.ndarray) -> tuple[bool, bool, bool]:
+    """Return if the best class, the place of the peak of the event's class, and the time of that peak are right."""
+    explanation = explainer([scene.render(time) for time in times], target=event.motion)
+    number = int(explanation.cam.max((1, 2)).argmax())
+    covered = np.split(times, len(explanation.cells))[number]
+    moves = (covered >= event.start_seconds) & (covered <= event.end_seconds)
+    on_shape = points_at(explanation.cells[number].peak, scene.masks(covered.mean())[event.mover])
+    return explanation.predictions[0].label == event.motion, on_shape, bool(moves.any())
+
+
+def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed: int) -> dict[str, float]:
+    """Return the shares in [0, 1] for frames of a size, width and height in pixels."""
+    rng = default_rng(seed)
+    found = [look(explainer, *draw(rng, frame_size)) for _ in range(scenes)]
+    return dict(zip(MEASURED, np.mean(found, 0).tolist(), strict=True))
+
+
+def main() -> None:
+    """Print the shares as a table, and write them as JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with Explainer("motion") as explainer:
+        results = {name: measure(explainer, size, options.scenes, options.seed) for name, size in FRAME_SIZES.items()}
+    print_machine()
+    print(f"{options.scenes} scenes each".ljust(40) + "".join(name.rjust(8) for name in results))
+    for measured in next(iter(results.values())):
+        print(measured.ljust(40) + "".join(f"{result[measured]:8.1%}" for result in results.values()))
+    if options.json:
+        write_json(options.json, {"scenes": options.scenes, "seed": options.seed, "shares": results})
+
+
+if __name__ == "__main__":
+    main()
