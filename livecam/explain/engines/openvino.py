@@ -239,8 +239,10 @@ def _convolution_backward(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Return the gradient with respect to the inputs only: weights are never trained here."""
     _, stride, padding, dilation, is_transposed, _, groups, wanted = rest
-    if is_transposed or any(wanted[1:]):
-        raise NotImplementedError("the gradient of a transposed convolution, or of weights")
+    if any(wanted[1:]):
+        raise NotImplementedError("the gradient of weights")
+    if is_transposed:
+        return aten.convolution(gradient, weight, None, stride, padding, dilation, False, [0, 0], groups), None, None
     missing = [
         length - ((reached - 1) * step - 2 * edge + spacing * (size - 1) + 1)
         for length, reached, step, edge, spacing, size in zip(
@@ -248,6 +250,50 @@ def _convolution_backward(
         )
     ]
     return aten.convolution(gradient, weight, None, stride, padding, dilation, True, missing, groups), None, None
+
+
+def _bilinear_backward(
+    gradient: Tensor,
+    size: Sequence[int],
+    before: Sequence[int],
+    align_corners: bool,
+    scale_down: float | None = None,
+    scale_across: float | None = None,
+) -> Tensor:
+    """Multiply by the matrices of both axes, which hold how much each place before counts in each one after."""
+    down = _bilinear_weights(gradient, size[0], before[2], align_corners, scale_down)
+    across = _bilinear_weights(gradient, size[1], before[3], align_corners, scale_across)
+    return down.T @ (gradient @ across)
+
+
+def _bilinear_weights(like: Tensor, after: int, before: int, align_corners: bool, scale: float | None) -> Tensor:
+    """Return the weights (after, before) with which a line of numbers is stretched, as PyTorch does it."""
+    places = torch.arange(after, dtype=torch.float32, device=like.device)
+    if align_corners:
+        sources = places * ((before - 1) / max(after - 1, 1))
+    else:
+        sources = ((places + 0.5) * (1 / scale if scale else before / after) - 0.5).clamp(0, before - 1)
+    distances = sources[:, None] - torch.arange(before, dtype=torch.float32, device=like.device)
+    return (1 - distances.abs()).relu().to(like.dtype)
+
+
+def _nearest_backward(
+    gradient: Tensor,
+    size: Sequence[int],
+    before: Sequence[int],
+    scale_down: float | None = None,
+    scale_across: float | None = None,
+) -> Tensor:
+    """Multiply by the matrices of both axes, which hold which place before each one after is a copy of."""
+    down = _nearest_weights(gradient, size[0], before[2], scale_down)
+    across = _nearest_weights(gradient, size[1], before[3], scale_across)
+    return down.T @ (gradient @ across)
+
+
+def _nearest_weights(like: Tensor, after: int, before: int, scale: float | None) -> Tensor:
+    places = torch.arange(after, dtype=torch.float32, device=like.device)
+    sources = (places * (1 / scale if scale else before / after)).floor().clamp(max=before - 1)
+    return (sources[:, None] == torch.arange(before, device=like.device)).to(like.dtype)
 
 
 def _max_pool_backward(gradient: Tensor, inputs: Tensor, *rest: Any) -> Tensor:
@@ -303,4 +349,6 @@ _OWN: dict[Any, Callable[..., Any]] = {
     aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
     aten.max_pool3d_with_indices_backward.default: _max_pool_backward,
     aten.avg_pool3d_backward.default: _avg_pool3d_backward,
+    aten.upsample_bilinear2d_backward.default: _bilinear_backward,
+    aten.upsample_nearest2d_backward.default: _nearest_backward,
 }
