@@ -73,7 +73,7 @@ class Segmentation(Classification):
         They are the scores at the point. Without one, they are shares of the picture, and the background comes after
         all other classes that are in the picture.
         """
-        shares = self._shares(self._present(output))
+        shares = self._shares_of_all(output)
         shares = torch.where(self._is_background, shares / (1 + output[0, 0].numel()), shares)
         return torch.where(self._has_point, self._at_point(output), shares)
 
@@ -84,16 +84,24 @@ class Segmentation(Classification):
         """
         at_point = self._scored(self._at_point(output).float(), targets)
         best = self.ranking(output).topk(min(SHOWN_PREDICTIONS, self.classes), dim=1).indices
-        shares = self._shares(self._present(output)).gather(1, best)
-        of_picture = self._shares(self.where(output, targets)), best, shares
+        of_picture = self._shares(self.where(output, targets)), best, self._shares_of_all(output).gather(1, best)
         chosen = [torch.where(self._has_point, *each) for each in zip(at_point, of_picture, strict=True)]
         return chosen[0], chosen[1], chosen[2]
 
     def where(self, output: Tensor, targets: Tensor) -> Tensor:
-        """Return the pixels of the targets, (B, K, H, W) bool."""
-        present, members = self._present(output), self._membership
-        masks = [(present & members[target][:, :, None, None]).any(dim=1) for target in targets.unbind(dim=1)]
-        return torch.stack(masks, dim=1) & self._inside(present)
+        """Return the pixels of the targets, (B, K, H, W) bool.
+
+        They are those where the class is the best, or if classes do not exclude each other, where it is likely.
+        """
+        if not targets.shape[1]:  # a prediction explains none
+            return output.new_zeros(len(output), 0, *output.shape[2:], dtype=torch.bool)
+        members = self._membership[targets]
+        if self._is_exclusive:
+            best = _best(output).flatten(1)[:, None].expand(-1, targets.shape[1], -1)
+            masks = members.gather(2, best).reshape(*targets.shape, *output.shape[2:])
+        else:
+            masks = ((output > 0)[:, None] & members[:, :, :, None, None]).any(dim=2)
+        return masks & self._inside(output)
 
     def pixels(self, output: Tensor, targets: Tensor) -> Tensor:
         """Return how much each pixel counts in the scores of the targets, (B, K, H, W).
@@ -127,20 +135,22 @@ class Segmentation(Classification):
         """Return what the scores are, as plain data."""
         return {"scores": "share" if self.are_shares else self._reading.scores}
 
-    def _present(self, logits: Tensor) -> Tensor:
-        """Return in which pixels each class is, (B, classes, H, W) bool.
+    @property
+    def _is_exclusive(self) -> bool:
+        """True if each pixel shows one class."""
+        return self._reading.scores != "sigmoid"
 
-        It is where the class is the best, or if classes do not exclude each other, where it is likely.
-        """
-        if self._reading.scores == "sigmoid":
-            return logits > 0
-        best = logits.argmax(dim=1, keepdim=True)
-        return best == torch.arange(self.classes, device=logits.device)[:, None, None]
+    def _shares_of_all(self, output: Tensor) -> Tensor:
+        """Return the shares of the picture that all classes take, (B, classes)."""
+        if not self._is_exclusive:
+            return self._shares((output > 0) & self._inside(output))
+        inside = self._inside(output).float().flatten().expand(len(output), -1)
+        counts = inside.new_zeros(output.shape[:2]).scatter_add(1, _best(output).flatten(1), inside)
+        return counts / inside[0].sum()
 
     def _shares(self, masks: Tensor) -> Tensor:
         """Return the shares of the picture, (B, N), that masks (B, N, H, W) bool take."""
-        inside = self._inside(masks)
-        return (masks & inside).float().sum(dim=(2, 3)) / inside.float().sum()
+        return masks.float().sum(dim=(2, 3)) / self._inside(masks).float().sum()
 
     def _inside(self, pixels: Tensor) -> Tensor:
         """Return which pixels of the input show the picture, (H, W) bool: padding does not."""
@@ -175,3 +185,8 @@ class Segmentation(Classification):
     def _is_background(self) -> Tensor:
         labels = self._classifier.labels or [""] * self.classes
         return torch.tensor([label.lower() in BACKGROUND for label in labels], device=self._device)
+
+
+def _best(logits: Tensor) -> Tensor:
+    """Return the best class of each pixel, (B, H, W) int64."""
+    return logits.argmax(dim=1)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 ADAPTS = ("classes",)
 _DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json")
 _WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-_KINDS = ("IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION")
+_KINDS = ("IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION", "SEMANTIC_SEGMENTATION")
 _FRAMES_PER_SECOND = {"videomae": 30 / 4, "timesformer": 30 / 32, "vivit": 30 / 2}
 """The rates of the papers, by the kind of model: one of several frames of a video with 30 a second."""
 _SCORES = {"regression": "raw", "multi_label_classification": "sigmoid"}
@@ -169,8 +169,17 @@ def _of_clips(preprocessing: Preprocessing, config: Any) -> Preprocessing:
 
 def _auto_class(config: Any) -> Any:
     """Return the class of transformers that loads the classifiers of a configuration's kind."""
-    kind = next(kind for kind in _KINDS if type(config) in _mapping(kind))
+    kind = _kind(config)
+    assert kind is not None  # `_config` has checked it
     return getattr(_transformers(), f"AutoModelFor{kind.title().replace('_', '')}")
+
+
+def _kind(config: Any) -> str | None:
+    """Return the kind of the classifier that a checkpoint is of, by default the first that its configuration fits."""
+    known = {kind: _mapping(kind).get(type(config), None) for kind in _KINDS}
+    fitting = [kind for kind in _KINDS if known[kind] is not None]
+    named = (kind for kind in fitting if getattr(known[kind], "__name__", "") in (config.architectures or ()))
+    return next(named, fitting[0] if fitting else None)
 
 
 def _mapping(kind: str) -> Any:
@@ -183,9 +192,10 @@ def _config(name: str, folder: Path) -> Any:
     transformers = _transformers()
     _check_kind(name, folder)
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    classes = next((found for kind in _KINDS if (found := _mapping(kind).get(type(config), None))), None)
-    if classes is None:
+    kind = _kind(config)
+    if kind is None:
         raise ModelError(f"{name} is no classifier but {_architecture(config)}; name one that is")
+    classes = _mapping(kind)[type(config)]
     first = classes[0] if isinstance(classes, tuple) else classes
     config.architectures = config.architectures or [first.__name__]  # which transformers chooses among several by
     return config

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from livecam.errors import ModelError
 from livecam.explain.answer import Program
+from livecam.explain.engines import averages
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def trace(program: Program, model: nn.Module, images: Tensor) -> Graph:
         # The program reads its further inputs itself: the trace knows them as these very tensors.
         inputs = program.inputs
         module = make_fx(lambda pictures, *_: program(pictures).tensors, tracing_mode="real")(images, *inputs)
+    averages.rewrite(module.graph)
+    module.recompile()
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     graph = Graph(module, (), program.dtype, inputs)
     weights = tuple(name for name in graph._attributes if id(getattr(module, name)) in own)

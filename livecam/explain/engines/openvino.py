@@ -14,9 +14,10 @@ import torch
 import torch._higher_order_ops.triton_kernel_wrap  # make_fx uses it without importing it
 from torch import Tensor
 from torch._decomp import core_aten_decompositions
+from torch._functorch.compile_utils import fx_graph_cse
 from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from livecam.errors import ModelError
@@ -93,6 +94,7 @@ def to_openvino(graph: GraphModule, *inputs: Tensor) -> Any:
     pure = torch.func.functionalize(graph, remove="mutations")
     with torch.no_grad(), tracing(TracingContext(FakeTensorMode(allow_non_fake_inputs=True))):
         known = make_fx(pure, _decompositions(), tracing_mode="fake", _allow_non_fake_inputs=True)(*inputs)
+    known.graph = fx_graph_cse(_without_aliases(known.graph))
     _turn_weights(known)
     _separate_weights(known)
     known.graph.eliminate_dead_code()
@@ -100,6 +102,14 @@ def to_openvino(graph: GraphModule, *inputs: Tensor) -> Any:
     front_end = openvino().frontend.FrontEndManager().load_by_framework("pytorch")
     decoder = TorchFXPythonDecoder(known)  # must stay alive while the model is loaded
     return front_end.convert(front_end.load(decoder))
+
+
+def _without_aliases(graph: Graph) -> Graph:
+    """Return a graph in which nothing has two names, so that operations repeated on it are seen to be equal."""
+    for node in graph.nodes:
+        if node.target in (aten.detach.default, aten.alias.default):
+            node.replace_all_uses_with(node.args[0])
+    return graph
 
 
 def _turn_weights(graph: Any) -> None:

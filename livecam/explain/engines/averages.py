@@ -1,0 +1,134 @@
+"""Rewrites a traced backward pass, of which only a mean or one channel is needed, to equal but cheaper operations.
+
+Grad-CAM needs the gradient at a layer only as its mean over all cells. Behind a convolution that mean is a product of
+the kernel with sums over rectangles: each weight of the kernel meets the gradient of all cells, but for those at the
+border that it does not reach.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch.fx import Graph, Node
+
+aten = torch.ops.aten
+
+_SAME_MEAN = (aten.clone.default, aten.detach.default, aten.alias.default)
+_SCALED = (aten.div.Tensor, aten.mul.Tensor)
+
+
+def rewrite(graph: Graph) -> None:
+    """Rewrite means of what convolutions give back, and what stretching gives back of one channel."""
+    for node in list(graph.nodes):
+        with graph.inserting_before(node):
+            if _is_mean_of_cells(node) and _holds_convolution(node.args[0]):
+                node.replace_all_uses_with(_mean(graph, node.args[0]))
+            elif node.target is aten.upsample_bilinear2d_backward.default:
+                _stretch_one_channel(graph, node)
+    graph.eliminate_dead_code()
+    graph.lint()
+
+
+def _is_mean_of_cells(node: Any) -> bool:
+    is_mean = node.target is aten.mean.dim and [axis % 4 for axis in _axes(node)] == [2, 3]
+    return is_mean and len(_shape(node.args[0])) == 4 and bool(node.args[2:] and node.args[2])
+
+
+def _axes(node: Any) -> Sequence[int]:
+    axes: Sequence[int] = node.args[1]
+    return axes
+
+
+def _shape(node: Any) -> Sequence[int]:
+    weights = getattr(node.graph.owning_module, node.target) if node.op == "get_attr" else node.meta["val"]
+    return tuple(weights.shape)
+
+
+def _holds_convolution(node: Any) -> bool:
+    """Return True if a sum of tensors has one among them that a convolution gives back, and that nothing else needs."""
+    if len(node.users) != 1:
+        return False
+    if node.target is operator.getitem:
+        return _is_plain_convolution(node.args[0])
+    return any(_holds_convolution(part) for part in _parts(node))
+
+
+def _parts(node: Any) -> Sequence[Any]:
+    """Return the tensors of which the mean tells the mean of a node; none if it has to be computed."""
+    if node.target in _SAME_MEAN or (node.target in _SCALED and not _is_node(node.args[1])):
+        return node.args[:1]
+    is_sum = node.target is aten.add.Tensor and all(_is_node(part) for part in node.args[:2])
+    return node.args[:2] if is_sum and not node.kwargs and all(_shape(p) == _shape(node) for p in node.args) else ()
+
+
+def _is_plain_convolution(node: Any) -> bool:
+    return node.target is aten.convolution_backward.default and not node.args[7] and len(_shape(node.args[2])) == 4
+
+
+def _mean(graph: Graph, node: Any) -> Node:
+    """Return the mean over all cells, (B, C, 1, 1)."""
+    if node.target is operator.getitem and _is_plain_convolution(node.args[0]):
+        return _mean_behind_convolution(graph, node.args[0])
+    means = [_mean(graph, part) for part in _parts(node)]
+    if not means:
+        return graph.call_function(aten.mean.dim, (node, [2, 3], True))
+    if len(means) == 2:
+        return graph.call_function(aten.add.Tensor, tuple(means))
+    return graph.call_function(node.target, (means[0], *node.args[1:])) if node.target in _SCALED else means[0]
+
+
+def _mean_behind_convolution(graph: Graph, node: Any) -> Node:
+    """Return the kernel, applied to the sums of the gradient over the cells that each of its weights reaches."""
+    gradient, inputs, kernel, _, stride, padding, dilation, _, _, groups, _ = node.args
+    call = graph.call_function
+    (rows, columns), channels, (tall, wide) = _shape(inputs)[2:], _shape(gradient)[1], _shape(kernel)[2:]
+    down = [_reach(tap * dilation[0] - padding[0], stride[0], rows, _shape(gradient)[2]) for tap in range(tall)]
+    across = [_reach(tap * dilation[1] - padding[1], stride[1], columns, _shape(gradient)[3]) for tap in range(wide)]
+    sums = []
+    for first, end in down:
+        band = call(aten.sum.dim_IntList, (call(aten.slice.Tensor, (gradient, 2, first, end)), [2], True))
+        for left, right in across:
+            sums.append(call(aten.sum.dim_IntList, (call(aten.slice.Tensor, (band, 3, left, right)), [3], True)))
+    reached = call(aten.view.default, (call(aten.cat.default, (sums, 3)), [-1, channels, tall, wide]))
+    of_group = channels // groups, _shape(kernel)[1]
+    turned = call(aten.transpose.int, (call(aten.view.default, (kernel, [groups, *of_group, tall, wide])), 1, 2))
+    turned = call(aten.reshape.default, (turned, [groups * of_group[1], of_group[0], tall, wide]))
+    whole = call(aten.convolution.default, (reached, turned, None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups))
+    return call(aten.div.Tensor, (whole, rows * columns))
+
+
+def _reach(offset: int, stride: int, before: int, after: int) -> tuple[int, int]:
+    """Return the first and the end of the places o of `after` places for which o * stride + offset is in the input."""
+    first = min(max(-(offset // stride), 0), after)
+    return first, max(min((before - 1 - offset) // stride + 1, after), first)
+
+
+def _stretch_one_channel(graph: Graph, node: Any) -> None:
+    """Stretch back what all channels of a gradient have in common, and scale the result for each channel."""
+    gradient, size, before, *rest = node.args
+    factors = gradient.args if _is_node(gradient) and gradient.target is aten.mul.Tensor else ()
+    scales = next((each for each in factors if _is_same_everywhere(each)), None)
+    shared = next((each for each in factors if each is not scales and _is_node(each)), None)
+    if scales is None or shared is None or _shape(shared)[1] != 1 or len(_shape(shared)) != 4:
+        return
+    assert isinstance(before, Sequence)
+    stretched = graph.call_function(node.target, (shared, size, [before[0], 1, *before[2:]], *rest))
+    scaled = graph.call_function(aten.mul.Tensor, (scales.args[0], stretched))
+    scaled.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(scaled)
+
+
+def _is_node(each: object) -> bool:
+    return isinstance(each, Node)
+
+
+def _is_same_everywhere(node: Any) -> bool:
+    """Return True for one number of each channel that is repeated for all cells."""
+    if not _is_node(node) or node.target is not aten.expand.default:
+        return False
+    shape = _shape(node.args[0])
+    return len(shape) == 4 and prod(shape[2:]) == 1
