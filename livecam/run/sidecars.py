@@ -28,10 +28,11 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
     It has the `index` of the frame, the `path` of a still picture, `time_seconds` in the source, `age_frames` and
     `age_seconds` since the frame that the model saw (0 if it saw this one), the classes `explained`, each with the
     pixel of the upright picture where its map peaks (null: no evidence), and the model's best `classes`. A group has no
-    `index` (null) but `members`, such as "151-268". Scores that are numbers instead of probabilities have a `unit`,
-    which may be empty. If the model detects objects, there are `boxes` in pixels, the most probable first, and each of
-    the `explained` has the ranks of its own, from 1. If the model saw a clip, `clip_frames` are the index of its first
-    and of its last frame, and `cell_frames` those of the time cell that the maps are of.
+    `index` (null) but `members`, such as "151-268". Scores that are no probabilities have a `unit`, which may be empty.
+    If the user chose a point, it is the pixel `point`. If the model detects objects, there are `boxes` in pixels, the
+    most probable first, and each of the `explained` has the ranks of its own, from 1. If the model saw a clip,
+    `clip_frames` are the index of its first and of its last frame, and `cell_frames` those of the time cell that the
+    maps are of.
     """
     return {
         "index": frame.index,
@@ -40,7 +41,8 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         "age_frames": explanation.age_frames,
         "age_seconds": None if explanation.age_seconds is None else round(explanation.age_seconds, 6),
         **({} if explanation.clip_frames is None else _spans(explanation)),
-        **({} if explanation.unit is None else {"unit": explanation.unit}),
+        **_unit(explanation),
+        **({} if explanation.point is None else {"point": _in_pixels(explanation.point, frame)}),
         "explained": [
             {
                 "index": None if one.members or one.index < 0 else one.index,
@@ -78,6 +80,11 @@ def _boxes(explanation: Explanation, frame: Frame) -> list[dict[str, Any]]:
         }
         for box in explanation.boxes
     ]
+
+
+def _unit(explanation: Explanation) -> dict[str, str]:
+    unit = "share of the picture" if explanation.are_shares else explanation.unit
+    return {} if unit is None else {"unit": unit}
 
 
 def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, float] | None:
