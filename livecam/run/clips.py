@@ -73,14 +73,12 @@ class ClipExplanations:
         batch: How many clips are explained at once.
 
     Attributes:
-        clips: How many clips were explained so far.
         stride: About how many frames there are from one clip to the next.
     """
 
     def __init__(
         self, window: ClipWindow, explain: Callable[[Sequence[Clip]], Sequence[Cells]], batch: int = 1
     ) -> None:
-        self.clips = 0
         self.stride = window.stride or window.frames // 2
         self._window, self._explain, self._batch = window, explain, batch
         self._waiting: deque[Frame] = deque()
@@ -116,7 +114,6 @@ class ClipExplanations:
     def _explained(self) -> list[tuple[Frame, Explanation]]:
         """Explain the clips that wait; return the frames that are nearer to these than to later ones."""
         served = []
-        self.clips += len(self._due)
         for cells in self._explain(self._due):
             if self._cells:
                 served += self._served((_middle(self._cells) + _middle(cells)) / 2)

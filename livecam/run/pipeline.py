@@ -207,7 +207,7 @@ class Pipeline:
 
     def _last_answers(self) -> list[Answer]:
         """Return the answers to the frames that still wait. Raises InputError if there is no clip."""
-        if self._clips is None or self._stopping.is_set() and not self._clips.clips:
+        if self._clips is None or self._stopping.is_set() and not self.ledger.clips:
             return []
         return self._steady(self._clips.end())
 
