@@ -1,8 +1,8 @@
 """Does the heatmap point at what moved, and when? ``python -m benchmarks.motion --scenes 500 --seed 0 --json FILE``.
 
 In each scene one of four shapes moves, in a known half of the clip. The clip is explained by the model `motion`, for
-the class of that motion. The place is right if the highest cell of the map, seen from the whole picture, has its centre
-on the shape that moves, and the time is right if the shape moves in a frame of that cell.
+the class of that motion. The peak is the centre of the highest cell of the map, seen from the whole picture; the shape
+has to be there, in its box or with its own pixels, and to move in a frame of that cell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from livecam.bench.timing import write_json
 from livecam.models.motion import FRAMES, FRAMES_PER_SECOND
 from livecam.motion_scene import Event, MotionScene
 
-MEASURED = ("best class right", "peak on the shape that moves", "peak while it moves")
+MEASURED = ("best class right", "peak in the box of what moves", "peak on what moves itself", "peak while it moves")
 EVENTS = 200
 FRAME_SECONDS = 1 / FRAMES_PER_SECOND
 HALF_SECONDS = FRAMES / 2 * FRAME_SECONDS
@@ -40,14 +40,16 @@ def draw(rng: Generator, frame_size: tuple[int, int]) -> tuple[MotionScene, Even
     return scene, event, event.start_seconds - before + FRAME_SECONDS * np.arange(FRAMES)
 
 
-def look(explainer: Explainer, scene: MotionScene, event: Event, times: np.ndarray) -> tuple[bool, bool, bool]:
-    """Return if the best class, the place of the peak of the event's class, and the time of that peak are right."""
+def look(explainer: Explainer, scene: MotionScene, event: Event, times: np.ndarray) -> tuple[bool, bool, bool, bool]:
+    """Return what is right, as in `MEASURED`: the best class, and place and time of the peak of the event's class."""
     explanation = explainer([scene.render(time) for time in times], target=event.motion)
     number = int(explanation.cam.max((1, 2)).argmax())
     covered = np.split(times, len(explanation.cells))[number]
     moves = (covered >= event.start_seconds) & (covered <= event.end_seconds)
-    on_shape = points_at(explanation.cells[number].peak, scene.masks(covered.mean())[event.mover])
-    return explanation.predictions[0].label == event.motion, on_shape, bool(moves.any())
+    peak, mask = explanation.cells[number].peak, scene.masks(covered.mean())[event.mover]
+    box = np.outer(mask.any(1), mask.any(0))
+    is_right = explanation.predictions[0].label == event.motion
+    return is_right, points_at(peak, box), points_at(peak, mask), bool(moves.any())
 
 
 def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed: int) -> dict[str, float]:
