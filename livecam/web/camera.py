@@ -96,8 +96,8 @@ class BrowserCamera(Source):
     def dropped(self) -> Counter[str]:
         """How many of the frames that pages captured were not, and will not be, among `frames`, by place.
 
-        "browser": dropped by the page, or lost with a broken connection; "start": came before the first of `frames` was
-        taken; "decode": could not be decoded, at all or in time.
+        "browser": dropped by the page, or lost with a broken connection; "loading": came before the first of `frames`
+        was taken; "decode": could not be decoded, at all or in time.
         """
         with self._changed:
             in_browser = self._missing_before + sum(account.missing for account in self._accounts.values())
@@ -151,7 +151,7 @@ class BrowserCamera(Source):
         while not (until.is_set() or self._is_stopped):
             picture = self._next_picture(_POLL_SECONDS)
             if picture is not None:
-                self._drop("start")
+                self._drop("loading")
                 on_frame(Frame(picture=picture))
 
     def frames(self, on_packet: OnPacket) -> Iterator[Frame]:

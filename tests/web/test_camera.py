@@ -71,7 +71,7 @@ def test_what_comes_before_the_run_is_looked_at_and_counted() -> None:
             begun.set()
 
     camera.idle(begun, look)
-    assert len(seen) == 2 and camera.dropped == {"start": 2}
+    assert len(seen) == 2 and camera.dropped == {"loading": 2}
 
 
 def test_idle_ends_without_a_page() -> None:
