@@ -25,8 +25,9 @@ from livecam.models.squashing import Squashing
 from livecam.picture.media import Region
 
 SIMILARITY = "cosine similarity"
-_UNUSED = -1e4
-"""The logit of a row without a prompt: its probability is 0, and half precision can hold it."""
+_BELOW_ALL = 100.0
+"""How far the logit of a row without a prompt is below the lowest that a prompt can have: its probability is 0 then. It
+is not lower still, since differences between logits are judged by the largest of them."""
 
 
 class Words(Classification):
@@ -59,6 +60,7 @@ class Words(Classification):
         assert classifier.encoder is not None  # else it would be of another task
         self._encoder, self._module, self._device = classifier.encoder, classifier.module, device
         self._scale, self._bias = self._encoder.scale, self._encoder.bias
+        self._unused = (self._bias or 0) - self._scale - _BELOW_ALL
         usual = "softmax" if self._bias is None else "sigmoid"
         given = "raw" if classifier.unit else classifier.scores
         self._scores = usual if given == "auto" else given
@@ -97,7 +99,7 @@ class Words(Classification):
         # In float32, and made as long as 1 again: logits are 100 times the similarity, so rounding would be seen.
         features = functional.normalize(at_least_single(_features(output)), dim=1)
         logits = self._scale * (features @ embeddings.to(features.dtype).T) + (self._bias or 0)
-        return logits.masked_fill(~used, _UNUSED)
+        return logits.masked_fill(~used, self._unused)
 
     def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> WordSelection:
         """Choose prompts by number, text or rank, as `Classification` does. Raises ModelError."""

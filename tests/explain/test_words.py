@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from livecam import Explainer, ModelError
+from livecam.explain.forward import LayerProbe
 from livecam.explain.program import Normalisation
 from livecam.models import Classifier, Preprocessing
 from tests.support import tiny_clip
@@ -240,3 +241,12 @@ def test_weights_from_a_file_are_those_of_both_encoders(tmp_path: Path) -> None:
     loaded = explainer_of(weights=str(tmp_path / "trained.pt"))
     for name, value in loaded.classifier.module.state_dict().items():
         torch.testing.assert_close(value, trained[name])
+
+
+def test_a_layer_with_a_shortcut_around_it_is_not_explained_on_a_blank_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = "visual.transformer.resblocks.0.mlp"
+    explainer = explainer_of(method="ablationcam", layer=layer)
+    image = picture(explainer)
+    cam = explainer(image).cam
+    monkeypatch.setattr(LayerProbe, "_layer_decides", False)
+    np.testing.assert_allclose(cam, explainer(image).cam, atol=1e-5 * np.abs(cam).max())
