@@ -44,6 +44,18 @@ class Box:
     label: str
     score: float
 
+    def overlap(self, other: Box) -> float:
+        """Return the intersection over union with another box, 0..1."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        common = max(width, 0.0) * max(height, 0.0)
+        return common / (self.area + other.area - common) if common else 0.0
+
+    @property
+    def area(self) -> float:
+        """The share of the picture that the box takes."""
+        return (self.right - self.left) * (self.bottom - self.top)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMap:
@@ -149,7 +161,8 @@ class Explanation:
             return f"{number(score)} {self.unit}".rstrip()
         if self.are_shares and not score:
             return "not in the picture"
-        percent = f"<{_UNLIKELY:.0%}" if score < _UNLIKELY else f"{score:.0%}"
+        is_small = score < _UNLIKELY and not (self.detects and not score)  # 0 if there is no box
+        percent = f"<{_UNLIKELY:.0%}" if is_small else f"{score:.0%}"
         return f"{percent} of the picture" if self.are_shares else percent
 
     @property

@@ -237,6 +237,8 @@ class Classification:
     """The layer where the network is narrowest is explained by default, and not the last one."""
     are_shares = False
     """Scores are shares of the picture, as in `Explanation.are_shares`."""
+    detects = False
+    """The model detects objects, as in `Explanation.detects`."""
 
     @property
     def unit(self) -> str | None:
@@ -388,6 +390,7 @@ class ClassSelection:
             runner_up=classes[self.shown] if self.shown < len(classes) else None,
             unit=self._task.unit,
             are_shares=self._task.are_shares,
+            detects=self._task.detects,
             region=region,
             frame_index=frame_index,
         )

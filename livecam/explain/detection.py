@@ -50,6 +50,7 @@ class Detection(Classification):
     """
 
     usual_method = "hirescam"
+    detects = True
     takes_points = True
     has_point = False
     selects: type[ClassSelection]
@@ -102,7 +103,7 @@ class Detection(Classification):
         score = output[..., _SCORE].float()
         best = self.ranking(output).topk(min(SHOWN_PREDICTIONS, self.classes), dim=1)
         of_targets = torch.where(self._explained(output, targets), score[:, None], 0).amax(dim=2)
-        return of_targets, best.indices, best.values
+        return of_targets, best.indices, best.values.clamp_min(0)
 
     def where(self, output: Tensor, targets: Tensor) -> Tensor:
         """Return the edges, the score and the class of each box, and 1 for each target that it is explained for."""
@@ -125,9 +126,10 @@ class Detection(Classification):
         return objective
 
     def ranking(self, output: Tensor) -> Tensor:
-        """Return the score of the best box of each class, (B, classes), 0 where there is none."""
-        is_of_class = output[..., _LABEL, None] == torch.arange(self.classes, device=output.device)
-        return torch.where(is_of_class, output[..., _SCORE, None].float(), 0).amax(dim=1)
+        """Return the score of the best box of each class, (B, classes); where there is none, below 0."""
+        numbers = torch.arange(self.classes, device=output.device)
+        score = torch.where(output[..., _LABEL, None] == numbers, output[..., _SCORE, None].float(), 0).amax(dim=1)
+        return torch.where(score > 0, score, -1.0 - numbers)  # in an order that all engines agree on
 
     def _explained(self, output: Tensor, targets: Tensor) -> Tensor:
         """Return which boxes each of the targets (B, K) stands for, (B, K, N)."""
@@ -177,7 +179,6 @@ class BoxSelection(ClassSelection):
         )
         return dataclasses.replace(
             explanation,
-            detects=True,
             classes=tuple(classes),
             boxes=tuple(boxes),
             predictions=tuple(each for each in explanation.predictions if each.score),
@@ -197,7 +198,8 @@ class BoxSelection(ClassSelection):
         if self._task.has_point:
             label = boxes[0].label if boxes else "nothing"
             title = label if boxes else "nothing found at the point"
-            return dataclasses.replace(one, boxes=boxes, label=label, title=title)
+            index = boxes[0].index if boxes else one.index
+            return dataclasses.replace(one, index=index, boxes=boxes, label=label, title=title)
         if not boxes:
             label = one.label if one.label in self._named else "nothing"
             title = "nothing found" if label == "nothing" else f"no {label} found"

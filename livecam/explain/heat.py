@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ _MEMORY_SECONDS = 0.3
 _LARGEST_ERROR = 0.3
 """How far the heat shown may be from the frame's own, as a fraction of its Euclidean length; their cosine is then at
 least 0.95. A larger change is shown at once."""
+_SAME_OBJECT = 0.3
+"""The intersection over union above which the boxes of two frames are of one object."""
 _MARGIN = 0.2
 """A class takes the place of another when its score leads by this fraction of the larger one: when it is 1.25 times as
 probable."""
@@ -160,7 +163,7 @@ class Steadiness:
         self._finder = finder or MotionFinder()
         self._last: Frame | None = None
         self._strongest = 0.0
-        self._shown: dict[int, np.ndarray] = {}
+        self._shown: dict[int, ClassMap] = {}
 
     def __call__(self, frame: Frame, explanation: Explanation) -> Explanation:
         """Return the explanation to show for the next frame, with steady heat and without `runner_up`."""
@@ -169,15 +172,16 @@ class Steadiness:
         cams = [self._heat.smoothed(one.cam) for one in classes]
         faded = self._strongest * 0.5 ** (seconds / _HALF_LIFE_SECONDS)
         # The cells of a clip share a scale: a cell without evidence stays dark beside one that has it.
-        self._strongest = max(faded, *map(_strength, cams), *(one.full for one in classes))
+        self._strongest = max(faded, *map(_strength, cams), *(one.full for one in classes if explanation.clip_frames))
         steady = []
         for one, cam in zip(classes, cams, strict=True):
             heat, cutoff, full = self._heat.scaled(cam, self._strongest)
-            if motion is not None and one.index in self._shown:
-                past = np.clip(motion.moved(self._shown[one.index], explanation.region), 0, 1)
+            before = self._shown.get(one.index)
+            if motion is not None and before is not None and _goes_on(before, one):
+                past = np.clip(motion.moved(before.heatmap, explanation.region), 0, 1)
                 heat = _mean(heat, past, math.exp(-seconds / _MEMORY_SECONDS))
             steady.append(dataclasses.replace(one, heatmap=heat, cutoff=cutoff, full=full))
-        self._shown = {one.index: one.heatmap for one in steady}
+        self._shown = {one.index: one for one in steady}
         return dataclasses.replace(explanation, classes=tuple(steady), runner_up=None)
 
     def _since_last(self, frame: Frame) -> tuple[float, Motion | None]:
@@ -200,6 +204,15 @@ def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
             place -= 1
         chosen.insert(place, one)
     return chosen[: len(explanation.classes)]
+
+
+def _goes_on(before: ClassMap, now: ClassMap) -> bool:
+    """Return True unless both maps are of boxes, and none of these is of an object that both have."""
+    pairs = itertools.product(before.boxes, now.boxes)
+    is_of_boxes = bool(before.boxes and now.boxes)
+    return not is_of_boxes or any(
+        one.index == other.index and one.overlap(other) > _SAME_OBJECT for one, other in pairs
+    )
 
 
 def _leads(score: float, other: float) -> bool:

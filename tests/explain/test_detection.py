@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from livecam import Explainer
+from livecam import Explainer, Explanation
 from livecam.errors import LivecamError
 from livecam.explain.answer import Answer, agreement
 from livecam.explain.boxes import found_boxes
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Motion
 from livecam.explanation import Box
 from livecam.picture.frame import Frame
 from livecam.run.sidecars import described
 from tests.support.detectors import KINDS, LABELS, SIZE, Tiny, example, picture, tiny
+from tests.support.doubles import NumberedSource
+from tests.support.explanations import explanation_of
 from tests.support.tiny import program_of
 
 
@@ -206,3 +210,41 @@ def test_boxes_move_along_with_the_picture() -> None:
     assert moved.left == pytest.approx(0.35, abs=0.01)
     assert moved.right == pytest.approx(0.6, abs=0.01)
     assert (moved.top, moved.bottom) == pytest.approx((0.25, 0.75), abs=0.01)
+
+
+def test_nothing_found_is_the_same_answer_in_every_engine() -> None:
+    one = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99)
+    answer = one.answer(torch.from_numpy(numpy_picture())[None])
+    assert (answer.targets.tolist(), answer.best.tolist()) == ([[0]], [[0, 1, 2, 3]])
+    assert not answer.best_scores.any()
+
+
+def test_a_class_of_which_there_is_no_box_is_not_called_unlikely(caplog: pytest.LogCaptureFixture) -> None:
+    explanation = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99, target="dog")(numpy_picture())
+    assert "unlikely" not in caplog.text
+    assert explanation.described(explanation.score) == "0%"
+
+
+def test_a_box_at_a_point_has_the_number_of_its_class() -> None:
+    one = explainer(tiny("retinanet"))
+    for x in (20, 64, 100):
+        explained = one(numpy_picture(), at=(x, 40)).classes[0]
+        assert explained.label == LABELS[explained.index]
+
+
+@pytest.mark.parametrize(("label", "left", "goes_on"), [("cat", 0.2, True), ("cat", 0.7, False), ("dog", 0.2, False)])
+def test_heat_goes_on_in_the_next_frame_only_for_the_same_object(label: str, left: float, goes_on: bool) -> None:
+    steady, frames = Steadiness(), list(NumberedSource(2).frames(None))
+    upper, lower = (np.eye(2, dtype=np.float32)[[row]].repeat(2, 0) for row in (0, 1))
+    steady(frames[0], of_box(upper, "cat", 0.2))
+    heat = steady(frames[1], of_box(lower, label, left)).heatmap
+    assert bool(heat[:, 0].any()) == goes_on
+
+
+def of_box(cam: np.ndarray, label: str, left: float) -> Explanation:
+    """Return the explanation of the most probable box."""
+    index = LABELS.index(label)
+    box = Box(left=left, top=0.1, right=left + 0.2, bottom=0.4, index=index, label=label, score=0.9)
+    explanation = explanation_of(cam)
+    one = replace(explanation.classes[0], index=-1, label=label, boxes=(box,))
+    return replace(explanation, classes=(one,), boxes=(box,), detects=True)
