@@ -19,23 +19,23 @@ def draw_boxes(
     canvas: Canvas,
     explanation: Explanation,
     classes: Sequence[ClassMap],
-    color_of: Callable[[int], RGB],
+    color_of: Callable[[Box], RGB],
     *,
     labels: bool,
 ) -> None:
-    """Draw all boxes, each in the colour of its class: those that are explained with wider lines and filled labels.
+    """Draw all boxes: those that are explained with wider lines and filled labels.
 
     Args:
         canvas: What to draw on.
         explanation: Has the boxes.
         classes: The classes whose boxes are explained.
-        color_of: Returns the colour of a class by its number.
+        color_of: Returns the colour of a box.
         labels: Write class and score above the boxes.
     """
     explained = {box for one in classes for box in one.boxes}
     # The most probable ones come last, on top.
     for box in sorted(explanation.boxes, key=lambda box: (box in explained, box.score)):
-        color, is_explained = color_of(box.index), box in explained
+        color, is_explained = color_of(box), box in explained
         canvas.frame(Region(box.left, box.top, box.right, box.bottom), color, wide=is_explained)
         if labels:
             _label(canvas, box, f"{box.label} {explanation.described(box.score)}", color, is_filled=is_explained)

@@ -100,7 +100,7 @@ def overlay(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Styl
     if one.has_evidence and style.opacity:
         faint = min(float(one.heatmap.max()) / _FAINT, 1) if style.blend == "uniform" else 1
         canvas.blend(levels, explanation.region, _blending(one, style, style.opacity * faint))
-    draw_boxes(canvas, explanation, [one], tint, labels=style.caption)
+    draw_boxes(canvas, explanation, [one], lambda box: tint(box.index), labels=style.caption)
     _annotate(canvas, explanation, one, levels, style, _blending(one, style, 1.0))
 
 
@@ -129,7 +129,8 @@ def tints(canvas: Canvas, explanation: Explanation, one: ClassMap, style: Style)
         heat if one.mask is None else _pixels(one.mask) for one, heat in zip(explanation.classes, heats, strict=True)
     ]
     canvas.outline(borders, explanation.region, level=_HOT, colors=colors)
-    draw_boxes(canvas, explanation, explanation.classes, tint, labels=style.caption)
+    of_boxes = {box: color for one, color in zip(explanation.classes, colors, strict=True) for box in one.boxes}
+    draw_boxes(canvas, explanation, explanation.classes, lambda box: of_boxes.get(box, WHITE), labels=style.caption)
     if explanation.point is not None:
         canvas.mark(*explanation.point, WHITE)
     if style.caption:
