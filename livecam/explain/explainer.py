@@ -194,6 +194,7 @@ class Explainer:
         if self._sibling is None or self._sibling._functions != functions:
             sibling = copy.copy(self)
             sibling._look(functions, None, "eager")
+            sibling.point = None
             sibling._aim(self.method, self.wanted_layer, range(len(functions)))
             self._sibling = sibling
         return self._sibling
@@ -345,7 +346,7 @@ class Explainer:
         with self._turn:
             if functions := functions_in(target):
                 with self._runtime.engine.eager.suspended():
-                    return self._asked(functions).explain(frames, uploaded=uploaded, heat=heat)
+                    return self._asked(functions).explain(frames, at=at, uploaded=uploaded, heat=heat)
             batch, regions = self._preprocess.batch(frames, uploaded)
             asked = None if target is None else self.task.selection(self._parsed(target), self._method)
             point = self.point if at is None else self._checked_point(at)
@@ -428,7 +429,8 @@ class Explainer:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
         if layer == self.wanted_layer:
             return self.layer_title
-        return self._title(self.survey.find(self.classifier.module, layer, features_only=self._method.features_only))
+        usual, features_only = self.classifier.layer, self._method.features_only
+        return self._title(self.survey.find(self.classifier.module, layer, features_only=features_only, usual=usual))
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -476,7 +478,14 @@ class Explainer:
 
         A model of clips takes (B, frames, h, w, channels), and its maps are (B, K, t, h, w) with t time cells.
         """
-        return self._runtime.answer(images)
+        *_, height, width, _ = images.shape
+        with self._turn:
+            self._see_whole(height, width)
+            return self._runtime.answer(images)
+
+    def _see_whole(self, height: int, width: int) -> None:
+        """Have the task see inputs that show whole pictures of this size, and the explainer's own point."""
+        self.task.see(self.task.seen(Region(), self.point and self.point.in_picture(width, height)))
 
     @torch.inference_mode(False)
     def predict(self, images: Tensor) -> Answer:
@@ -544,7 +553,7 @@ class Explainer:
                 )
             selection = self.task.selection(wanted, self._method)
             height, width = batch.shape[-2:]
-            self.task.see(self.task.seen(Region(), self.point and self.point.in_picture(width, height)))
+            self._see_whole(height, width)
             program = self._runtime.engine.eager.program
             with self:
                 return program.maps(batch.to(self.device, program.dtype), selection.one_for_each)[:, 0].float()

@@ -117,8 +117,17 @@ def _kind_of(classifier: Classifier, output: object) -> str:
         return classifier.task
     if are_detections(output):
         return "boxes"
-    is_dense = find_maps(output, classifier.classes, classifier.preprocessing.size) is not None
-    return "masks" if is_dense else "classes"
+    place = find_maps(output, classifier.classes, classifier.preprocessing.size)
+    if place is None:
+        return "classes"
+    if not classifier.labels:
+        log.warning(
+            "what %s returns for every pixel is taken for the scores of %d classes; if it is something else, explain a "
+            "function of it",
+            classifier.name,
+            place.classes,
+        )
+    return "masks"
 
 
 def _check_confidence(classifier: Classifier, task: Classification) -> None:

@@ -243,3 +243,23 @@ def test_perturbations_are_measured_on_the_pixels_of_the_first_pass() -> None:
         expected = (torch.stack(weights)[:, None, None] * features[0]).sum(dim=0)
     cam = dense(model, method="ablationcam", target=index).cam(inputs)[0]
     torch.testing.assert_close(cam, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_function_has_no_point() -> None:
+    explainer = dense(at="10,10")
+    function = {"mean": lambda output: scores_in(output)[:, 1].mean(dim=(1, 2))}
+    assert explainer(PHOTO, target=function).point is None
+    with pytest.raises(LivecamError, match="a point cannot be explained"):
+        explainer(PHOTO, target=function, at="10,10")
+
+
+def test_an_answer_is_for_the_own_point_of_the_explainer() -> None:
+    explainer, images = dense(), torch.full((1, 64, 64, 3), 90, dtype=torch.uint8)
+    before = explainer.answer(images).scores
+    explainer(PHOTO, at="10,10")
+    assert torch.equal(explainer.answer(images).scores, before)
+
+
+def test_maps_that_nobody_calls_scores_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    dense(labels=None)
+    assert "what Dense returns for every pixel is taken for the scores of 5 classes" in caplog.text
