@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,13 @@ class ClipExplanation:
 
 
 def frames_of(clip: Sequence[Picture]) -> tuple[Frame, ...]:
-    """Return the pictures of a clip as frames, which count from 0 unless they are frames already.
+    """Return the pictures of a clip as frames, which count from 0 unless they are frames with indices of their own.
 
     Raises InputError if one cannot be read, or if they differ in size.
     """
-    frames = tuple(
-        picture if isinstance(picture, Frame) else replace(frame_of(picture), index=place)
-        for place, picture in enumerate(clip)
-    )
+    frames = tuple(map(frame_of, clip))
+    if any(later.index <= earlier.index for earlier, later in pairwise(frames)):
+        frames = tuple(replace(frame, index=place) for place, frame in enumerate(frames))
     if len(sizes := list(dict.fromkeys(frame.upright_size for frame in frames))) > 1:
         (width, height), (other_width, other_height), *_ = sizes
         raise InputError(f"the frames of a clip have one size, not {width}x{height} and {other_width}x{other_height}")

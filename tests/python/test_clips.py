@@ -148,3 +148,9 @@ def test_pictures_stay_pictures() -> None:
     explained = tiny(engine="eager")(np.zeros((2, 48, 48, 3), np.uint8))
     assert [type(each) for each in explained] == [Explanation] * 2
     assert explained[0].clip_frames is explained[0].cell_frames is None
+
+
+def test_frames_without_indices_of_their_own_are_counted(explainer: Explainer) -> None:
+    explanation = explainer([Frame.from_rgb(each) for each in clip_with(first=4, last=7)])
+    assert [cell.cell_frames for cell in explanation.cells] == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    assert len(explanation.draw()) == 8
