@@ -9,17 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from livecam.errors import LivecamError
+from livecam.errors import LivecamError, ModelError
 from livecam.explain.explainer import Explainer
 from livecam.explain.heat import Steadiness
+from livecam.explanation import Explanation
 from livecam.live.feed import Explained, Feed, Shown
 from livecam.live.question import Question
 from livecam.live.stages import stages
 from livecam.models.imagenet import groups_for
 from livecam.picture.frame import Frame
-from livecam.picture.transfer import transfer_to, uploaded
+from livecam.picture.transfer import DevicePlanes, transfer_to, uploaded
 from livecam.run.clip_window import Clip, ClipWindow, of_frame
 from livecam.run.clips import window_for
 from livecam.run.workers import GivenUp
@@ -300,7 +302,7 @@ class ExplainerThread:
         """Explain a frame of each of these feeds. On a GPU, the frame is uploaded once for explaining and drawing."""
         there = [uploaded(frame.picture, self._transfer) for frame in frames]
         with self._progress_shown():
-            explanations = self._explainer.explain(frames, uploaded=there, heat=not self._answered.is_steady)
+            explanations = self._answers(frames, there)
         if self._answered.is_steady:
             steady = [self._steadiness[feed] for feed in feeds]
             explanations = [make(frame, each) for make, frame, each in zip(steady, frames, explanations, strict=True)]
@@ -309,6 +311,26 @@ class ExplainerThread:
             Explained(frame, explanation, facts, planes)
             for frame, explanation, planes in zip(frames, explanations, there, strict=True)
         ]
+
+    def _answers(self, frames: Sequence[Frame], there: Sequence[DevicePlanes | None]) -> list[Explanation]:
+        """Explain frames. If the model does not see the point of the question in one, tell it and go on without."""
+        explain = partial(self._explainer.explain, frames, uploaded=there, heat=not self._answered.is_steady)
+        try:
+            return explain()
+        except ModelError as exc:
+            if self._answered.at is None:
+                raise
+            self._tell(str(exc))
+            self._leave_point()
+            return explain()
+
+    def _leave_point(self) -> None:
+        answered, without = self._answered, dataclasses.replace(self._answered, at=None)
+        self._explainer.change(*without.aim)
+        with self._changed:
+            self._answered = without
+            if self.question == answered:
+                self.question = without
 
     def _explained_clips(
         self, feeds: Sequence[Feed], clips: Sequence[Clip], frames: Sequence[Sequence[Frame]]
