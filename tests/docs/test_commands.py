@@ -34,10 +34,14 @@ COMMANDS = cli.commands
 SUBSTITUTIONS = {
     # Weights that would have to be downloaded.
     "--model resnet50": "--model resnet50 --weights none",
+    "--model deeplabv3_resnet50": "--model lraspp_mobilenet_v3_large --weights none",
+    "--model retinanet_resnet50_fpn_v2": "--model ssdlite320_mobilenet_v3_large --weights none",
+    "--model fcos_resnet50_fpn": "--model ssdlite320_mobilenet_v3_large --weights none",
     "--model clip:ViT-B-16": "--model clip:tiny-vit --weights none",
     'Explainer("clip:ViT-B-16"': 'Explainer("clip:tiny-vit", weights="none"',
     # Names of ImageNet's classes, which the quick model of these tests does not know.
-    " --target ": " --model efficientnet_lite0 --target ",
+    "photo.jpg --target ": "photo.jpg --model efficientnet_lite0 --target ",
+    "--realtime --target ": "--realtime --model efficientnet_lite0 --target ",
     # The window, the camera, and scenes that are long or do not end.
     "livecam live ": "livecam live --no-window --predictions live.jsonl ",
     " demo:motion": ' "demo:"motion?size=64x48&seconds=1.2',  # in quotes, so that it is not substituted again
@@ -154,11 +158,12 @@ def is_accepted(command: click.Command, options: list[str]) -> bool:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the documentation speaks of, as small as may be."""
     folder = tmp_path_factory.mktemp("files")
-    for name in ("clip.mp4", "b.mp4"):
+    for name in ("clip.mp4", "b.mp4", "street.mp4"):
         make_clip(folder / name, frames=4, size=(96, 64), audio=["aac"])
     picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     for name in (
         "photo.jpg",
+        "street.jpg",
         "a.jpg",
         "photos/1.jpg",
         "photos/2.png",
@@ -169,6 +174,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / name)
     Image.fromarray(picture).save(folder / "moves.gif", save_all=True, append_images=[Image.fromarray(255 - picture)])
+    (folder / "mine.py").write_text(*fenced("docs/detection.md", "python"), encoding="utf-8")
     return folder
 
 
