@@ -16,7 +16,6 @@ from click import Option
 from livecam.cli.hints import HELP, check_inputs, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
 from livecam.errors import ModelError
-from livecam.explain.point import point_of
 from livecam.models.default import default_model
 from livecam.models.known import check_name
 from livecam.names import (
@@ -173,6 +172,8 @@ class At(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text, if it is a point."""
+        from livecam.explain.point import point_of  # with OpenCV, which takes long
+
         try:
             return str(point_of(value))
         except ModelError as exc:
@@ -261,7 +262,7 @@ MODEL = Section(
             ["--model"],
             metavar="NAME",
             show_default="efficientnet_lite0 if it is installed; for demo: shapes",
-            help="The classifier: efficientnet_lite0 (ImageNet, nothing to download), shapes (ships with livecam, "
+            help="The model: efficientnet_lite0 (ImageNet, nothing to download), shapes (ships with livecam, "
             "knows only the shapes of demo:), a model of torchvision, timm:NAME, hf:NAME or hf:FOLDER of Hugging Face, "
             "a file (model.pt2), or package.module:callable for your own. `livecam models` lists names.",
         ),

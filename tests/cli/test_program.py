@@ -57,7 +57,7 @@ def test_options_are_listed_by_topic(livecam: Livecam) -> None:
         *("Videos", "Video encoder", "Sidecar files", "Speed", "Other options"),
     ]
     assert annotate["Model"] == [
-        *("--model", "--weights", "--labels", "--scores", "--unit"),
+        *("--model", "--weights", "--labels", "--scores", "--confidence", "--unit"),
         *("--fit", "--input-size", "--mean", "--std"),
     ]
     assert annotate["Sidecar files"] == ["--predictions", "--save-map", "--report"]
@@ -88,7 +88,14 @@ def test_each_option_is_listed_once_and_told_in_sentences(livecam: Livecam, name
 def test_defaults_are_told_alike(livecam: Livecam) -> None:
     text = " ".join(livecam("annotate", "--help").stdout.split())
     of_model = "(efficientnet_lite0 if it is installed; for demo: shapes)"
-    for default in (of_model, "(top1)", "gradcam", "caption", "(libx264; libvpx-vp9 for .webm)", "0.5; 0<=x<=1"):
+    for default in (
+        of_model,
+        "(top1)",
+        "(gradcam; for boxes hirescam)",
+        "caption",
+        "(libx264; libvpx-vp9 for .webm)",
+        "0.5; 0<=x<=1",
+    ):
         assert f"[default: {default}]" in text
 
 

@@ -227,7 +227,7 @@ def test_quiet_tells_only_errors(livecam: Livecam) -> None:
     assert "read" in livecam("annotate", *SHORT).stderr
     assert livecam("annotate", *SHORT, "-q").output == ""
     assert "does not exist" in livecam("annotate", "a.mp4", "--quiet").stderr
-    assert livecam("models", "shapes", "-q").stdout.startswith("NAME")
+    assert livecam("models", "shapes", "-q").stdout.startswith("CLASSES OF A PICTURE")
 
 
 def test_verbose_tells_the_model_and_the_times(livecam: Livecam) -> None:

@@ -50,7 +50,7 @@ MISSING = {
 """Command lines whose mistake is told before anything that reads pictures is imported."""
 
 WITHOUT_MODEL = {
-    "models": "hf:ORGANISATION/NAME",
+    "models": "livecam models 'clip:*' lists them",
     "annotate": "needs an INPUT",
     "annotate photo.png -o nowhere/out.png": "livecam: the folder nowhere does not exist",
     "annotate photo.png -o photo.png --overwrite": "photo.png would be the input",
