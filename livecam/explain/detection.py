@@ -32,6 +32,8 @@ from livecam.picture.media import Region
 
 _EDGES, _SCORE, _LABEL, _LOGITS = slice(4), 4, 5, slice(6, None)
 """The parts of a row of `found_boxes`."""
+_NOTHING = -1 - MOST_BOXES
+"""The number of a class by rank that was not found, which no class or box has."""
 
 
 class Detection(Classification):
@@ -198,12 +200,14 @@ class BoxSelection(ClassSelection):
         if self._task.has_point:
             label = boxes[0].label if boxes else "nothing"
             title = label if boxes else "nothing found at the point"
-            index = boxes[0].index if boxes else one.index
+            index = boxes[0].index if boxes else _NOTHING
             return dataclasses.replace(one, index=index, boxes=boxes, label=label, title=title)
         if not boxes:
             label = one.label if one.label in self._named else "nothing"
             title = "nothing found" if label == "nothing" else f"no {label} found"
-            return dataclasses.replace(one, label=label, title=title if self._method.needs_target else one.title)
+            index = _NOTHING if label == "nothing" else one.index
+            title = title if self._method.needs_target else one.title
+            return dataclasses.replace(one, index=index, label=label, title=title)
         if one.index >= 0:
             return dataclasses.replace(one, boxes=boxes)
         (box,) = boxes

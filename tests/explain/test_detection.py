@@ -129,6 +129,7 @@ def test_a_picture_without_boxes_has_no_heat_and_says_so() -> None:
     one = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99)
     explanation = one(numpy_picture())
     assert (explanation.boxes, explanation.predictions, explanation.classes[0].has_evidence) == ((), (), False)
+    assert described(explanation.frame, explanation)["explained"][0]["index"] is None
     titles = [one(numpy_picture(), target=target).classes[0].title for target in ("top1", "dog", "box3")]
     assert titles == ["nothing found", "no dog found", "no box 3 found"]
 
