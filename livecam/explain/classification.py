@@ -55,6 +55,89 @@ def against_similar_classes(logits: Tensor, target: Tensor) -> Tensor:
     return (similar.softmax(dim=1) * (own - similar)).sum(dim=1)
 
 
+class ClassSelection:
+    """Picks the classes to explain from the logits, as `livecam.explain.task.Selection` describes it.
+
+    Args:
+        task: Names and scores the classes.
+        method: The method that explains them.
+        shown: How many classes are shown for each picture; a runner-up comes after them.
+        fixed: The number of each class if it was given, 0 if it is chosen by rank, (K,) int64.
+        ranked: How many of the best classes are determined.
+        places: The index of each class in `fixed` followed by the best classes, (K,) int64.
+        named: The names of the classes that were not chosen by rank.
+    """
+
+    inputs: tuple[Tensor, ...] = ()
+
+    def __init__(
+        self,
+        task: Classification,
+        method: Method,
+        shown: int,
+        fixed: Tensor,
+        ranked: int,
+        places: Tensor,
+        named: Sequence[str],
+    ) -> None:
+        self.shown = shown
+        self.objective = task.objective(method)
+        self._task = task
+        self._method = method
+        self._fixed, self._ranked, self._places, self._named = fixed, ranked, places, named
+
+    def becomes(self, other: object) -> bool:
+        """Return False: the numbers of the classes are constants of the program."""
+        return False
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return the classes to explain, (B, K) int64."""
+        ranking = self._task.ranking(at_least_single(output.detach()))
+        best = ranking.topk(self._ranked, dim=1).indices
+        return torch.cat([self._fixed.expand(len(ranking), -1), best], dim=1)[:, self._places]
+
+    def one_for_each(self, output: Tensor) -> Tensor:
+        """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
+        return self(output).diagonal()[:, None]
+
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
+        """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them.
+
+        `way` is how its maps were made, for captions. Raises ModelError if a map is not finite.
+        """
+        if not np.isfinite(answer.maps).all():
+            raise ModelError(
+                f"a map of frame {frame_index} is not made of finite numbers: the model overflows on it, "
+                "or it or the target divides by 0"
+            )
+        classes = [
+            ClassMap(
+                index=index,
+                label=self._task.label(index),
+                members=self._task.members(index),
+                title=self._task.title(index, self._method, way),
+                score=score,
+                cam=cam,
+                heatmap=np.zeros_like(cam),
+                **self._task.located(answer, number),
+            )
+            for number, (index, score, cam) in enumerate(zip(answer.targets, answer.scores, answer.maps, strict=True))
+        ]
+        best = zip(answer.best, answer.best_scores, strict=True)
+        explanation = Explanation(
+            classes=tuple(classes[: self.shown]),
+            predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
+            runner_up=classes[self.shown] if self.shown < len(classes) else None,
+            unit=self._task.unit,
+            are_shares=self._task.are_shares,
+            detects=self._task.detects,
+            region=region,
+            frame_index=frame_index,
+        )
+        self._task.tell_unlikely(explanation, self._named)
+        return explanation
+
+
 class Classification:
     """The task of a model that scores classes, as `livecam.explain.task.Task` describes it.
 
@@ -72,10 +155,14 @@ class Classification:
     Attributes:
         usual_method: The name of the method that explains it unless another is asked for.
         selects: What chooses the targets.
+        takes_points: True if a point of the picture can be explained.
+        explains_bottleneck: True if the layer where the network is narrowest is explained by default, not the last one.
+        are_shares, detects: As in `Explanation`.
     """
 
     usual_method = USUAL_METHOD
-    selects: type[ClassSelection]
+    selects: type[ClassSelection] = ClassSelection
+    takes_points = explains_bottleneck = are_shares = detects = False
     inputs: tuple[Tensor, ...] = ()
 
     def __init__(
@@ -231,15 +318,6 @@ class Classification:
         """What the user has to be told about how the output is read; empty if it is obvious."""
         return self._reading.note
 
-    takes_points = False
-    """A point of the picture can be explained."""
-    explains_bottleneck = False
-    """The layer where the network is narrowest is explained by default, and not the last one."""
-    are_shares = False
-    """Scores are shares of the picture, as in `Explanation.are_shares`."""
-    detects = False
-    """The model detects objects, as in `Explanation.detects`."""
-
     @property
     def unit(self) -> str | None:
         """The unit of the scores, None for probabilities, as in `Explanation.unit`."""
@@ -313,89 +391,3 @@ def _why_not_finite(module: nn.Module) -> str:
     if all(each.isfinite().all() for each in weights):
         return "its weights are, so its forward divides by 0 or overflows"
     return "its weights are damaged"
-
-
-class ClassSelection:
-    """Picks the classes to explain from the logits, as `livecam.explain.task.Selection` describes it.
-
-    Args:
-        task: Names and scores the classes.
-        method: The method that explains them.
-        shown: How many classes are shown for each picture; a runner-up comes after them.
-        fixed: The number of each class if it was given, 0 if it is chosen by rank, (K,) int64.
-        ranked: How many of the best classes are determined.
-        places: The index of each class in `fixed` followed by the best classes, (K,) int64.
-        named: The names of the classes that were not chosen by rank.
-    """
-
-    inputs: tuple[Tensor, ...] = ()
-
-    def __init__(
-        self,
-        task: Classification,
-        method: Method,
-        shown: int,
-        fixed: Tensor,
-        ranked: int,
-        places: Tensor,
-        named: Sequence[str],
-    ) -> None:
-        self.shown = shown
-        self.objective = task.objective(method)
-        self._task = task
-        self._method = method
-        self._fixed, self._ranked, self._places, self._named = fixed, ranked, places, named
-
-    def becomes(self, other: object) -> bool:
-        """Return False: the numbers of the classes are constants of the program."""
-        return False
-
-    def __call__(self, output: Tensor) -> Tensor:
-        """Return the classes to explain, (B, K) int64."""
-        ranking = self._task.ranking(at_least_single(output.detach()))
-        best = ranking.topk(self._ranked, dim=1).indices
-        return torch.cat([self._fixed.expand(len(ranking), -1), best], dim=1)[:, self._places]
-
-    def one_for_each(self, output: Tensor) -> Tensor:
-        """Return the first class for the first picture, the second for the second, and so on: (B, 1)."""
-        return self(output).diagonal()[:, None]
-
-    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
-        """Convert a picture's answer to an explanation with class names; the heatmaps are 0 until `Heat` fills them.
-
-        `way` is how its maps were made, for captions. Raises ModelError if a map is not finite.
-        """
-        if not np.isfinite(answer.maps).all():
-            raise ModelError(
-                f"a map of frame {frame_index} is not made of finite numbers: the model overflows on it, "
-                "or it or the target divides by 0"
-            )
-        classes = [
-            ClassMap(
-                index=index,
-                label=self._task.label(index),
-                members=self._task.members(index),
-                title=self._task.title(index, self._method, way),
-                score=score,
-                cam=cam,
-                heatmap=np.zeros_like(cam),
-                **self._task.located(answer, number),
-            )
-            for number, (index, score, cam) in enumerate(zip(answer.targets, answer.scores, answer.maps, strict=True))
-        ]
-        best = zip(answer.best, answer.best_scores, strict=True)
-        explanation = Explanation(
-            classes=tuple(classes[: self.shown]),
-            predictions=tuple(Prediction(index, self._task.label(index), score) for index, score in best),
-            runner_up=classes[self.shown] if self.shown < len(classes) else None,
-            unit=self._task.unit,
-            are_shares=self._task.are_shares,
-            detects=self._task.detects,
-            region=region,
-            frame_index=frame_index,
-        )
-        self._task.tell_unlikely(explanation, self._named)
-        return explanation
-
-
-Classification.selects = ClassSelection

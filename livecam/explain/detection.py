@@ -36,6 +36,56 @@ _NOTHING = -1 - MOST_BOXES
 """The number of a class by rank that was not found, which no class or box has."""
 
 
+class BoxSelection(ClassSelection):
+    """Picks the classes or boxes to explain, as `livecam.explain.task.Selection` describes it."""
+
+    _task: Detection
+
+    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
+        """Convert a picture's answer to an explanation with boxes; raises ModelError if a map is not finite."""
+        explanation = super().explanation(answer, region=region, frame_index=frame_index, way=way)
+        assert answer.where is not None  # `Detection.where` returned it
+        rows = answer.where[answer.where[:, _SCORE] > 0]
+        boxes = [self._box(row, region) for row in rows]
+        classes = (
+            self._with_boxes(one, tuple(box for box, row in zip(boxes, rows, strict=True) if row[_LABEL + 1 + number]))
+            for number, one in enumerate(explanation.classes)
+        )
+        return dataclasses.replace(
+            explanation,
+            classes=tuple(classes),
+            boxes=tuple(boxes),
+            predictions=tuple(each for each in explanation.predictions if each.score),
+        )
+
+    def _box(self, row: np.ndarray, region: Region) -> Box:
+        """Return the box in a row of `Detection.where`; what of it lies outside of the picture is cut off."""
+        width, height = region.right - region.left, region.bottom - region.top
+        edges = row[_EDGES] * [width, height, width, height] + [region.left, region.top] * 2
+        left, top, right, bottom = edges.clip(0, 1).tolist()
+        index, score = int(row[_LABEL]), float(row[_SCORE])
+        label = self._task.label(index)
+        return Box(left=left, top=top, right=right, bottom=bottom, index=index, label=label, score=score)
+
+    def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...]) -> ClassMap:
+        """Return a map with its boxes, and with a title that says if there are none."""
+        if self._task.has_point:
+            label = boxes[0].label if boxes else "nothing"
+            title = label if boxes else "nothing found at the point"
+            index = boxes[0].index if boxes else _NOTHING
+            return dataclasses.replace(one, index=index, boxes=boxes, label=label, title=title)
+        if not boxes:
+            label = one.label if one.label in self._named else "nothing"
+            title = "nothing found" if label == "nothing" else f"no {label} found"
+            index = _NOTHING if label == "nothing" else one.index
+            title = title if self._method.needs_target else one.title
+            return dataclasses.replace(one, index=index, label=label, title=title)
+        if one.index >= 0:
+            return dataclasses.replace(one, boxes=boxes)
+        (box,) = boxes
+        return dataclasses.replace(one, boxes=boxes, label=box.label, title=f"{box.label} · {one.title}")
+
+
 class Detection(Classification):
     """The task of a model that detects objects, as `livecam.explain.task.Task` describes it.
 
@@ -55,7 +105,7 @@ class Detection(Classification):
     detects = True
     takes_points = True
     has_point = False
-    selects: type[ClassSelection]
+    selects = BoxSelection
 
     def __init__(
         self,
@@ -162,56 +212,3 @@ class Detection(Classification):
     def label(self, index: int) -> str:
         """Return the name of a class, or that of a box, such as "box 2"."""
         return f"box {-index}" if index < 0 else super().label(index)
-
-
-class BoxSelection(ClassSelection):
-    """Picks the classes or boxes to explain, as `livecam.explain.task.Selection` describes it."""
-
-    _task: Detection
-
-    def explanation(self, answer: PictureAnswer, *, region: Region, frame_index: int, way: str = "") -> Explanation:
-        """Convert a picture's answer to an explanation with boxes; raises ModelError if a map is not finite."""
-        explanation = super().explanation(answer, region=region, frame_index=frame_index, way=way)
-        assert answer.where is not None  # `Detection.where` returned it
-        rows = answer.where[answer.where[:, _SCORE] > 0]
-        boxes = [self._box(row, region) for row in rows]
-        classes = (
-            self._with_boxes(one, tuple(box for box, row in zip(boxes, rows, strict=True) if row[_LABEL + 1 + number]))
-            for number, one in enumerate(explanation.classes)
-        )
-        return dataclasses.replace(
-            explanation,
-            classes=tuple(classes),
-            boxes=tuple(boxes),
-            predictions=tuple(each for each in explanation.predictions if each.score),
-        )
-
-    def _box(self, row: np.ndarray, region: Region) -> Box:
-        """Return the box in a row of `Detection.where`; what of it lies outside of the picture is cut off."""
-        width, height = region.right - region.left, region.bottom - region.top
-        edges = row[_EDGES] * [width, height, width, height] + [region.left, region.top] * 2
-        left, top, right, bottom = edges.clip(0, 1).tolist()
-        index, score = int(row[_LABEL]), float(row[_SCORE])
-        label = self._task.label(index)
-        return Box(left=left, top=top, right=right, bottom=bottom, index=index, label=label, score=score)
-
-    def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...]) -> ClassMap:
-        """Return a map with its boxes, and with a title that says if there are none."""
-        if self._task.has_point:
-            label = boxes[0].label if boxes else "nothing"
-            title = label if boxes else "nothing found at the point"
-            index = boxes[0].index if boxes else _NOTHING
-            return dataclasses.replace(one, index=index, boxes=boxes, label=label, title=title)
-        if not boxes:
-            label = one.label if one.label in self._named else "nothing"
-            title = "nothing found" if label == "nothing" else f"no {label} found"
-            index = _NOTHING if label == "nothing" else one.index
-            title = title if self._method.needs_target else one.title
-            return dataclasses.replace(one, index=index, label=label, title=title)
-        if one.index >= 0:
-            return dataclasses.replace(one, boxes=boxes)
-        (box,) = boxes
-        return dataclasses.replace(one, boxes=boxes, label=box.label, title=f"{box.label} · {one.title}")
-
-
-Detection.selects = BoxSelection

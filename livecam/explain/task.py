@@ -1,7 +1,7 @@
 """The task: an interface that hides the meaning of a model's output from the code that explains it.
 
-`livecam.explain.classification` implements it for classes, `livecam.explain.functions` for functions of the output;
-`livecam.explain.first_look` creates one of them.
+In `livecam.explain`, `classification` implements it for classes, `functions` for functions of the output,
+`segmentation` for classes of pixels, `detection` for boxes, and `words` for prompts; `first_look` creates one of them.
 """
 
 from __future__ import annotations
