@@ -329,7 +329,7 @@ EXPLANATION = Section(
             ["--at"],
             type=At(),
             metavar="X,Y",
-            help="Of a model that segments, explain the class at this pixel, or at 50%,50% of the picture.",
+            help="Explain what is at this pixel, or at 50%,50% of the picture, by a model that segments or detects.",
         ),
         Option(
             ["--against"],

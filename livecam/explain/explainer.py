@@ -74,7 +74,7 @@ class Explainer:
             is no evidence if it is the explained class itself.
         negative: Show what speaks against the class.
         at: A point of the upright picture, as in `livecam.explain.point.At`. A model that segments then explains the
-            class there, by its score in that very pixel.
+            class there, by its score in that very pixel, and a detector the smallest box that holds it.
         threshold: As in `livecam.explain.heat.HeatOptions`; so are `smooth` and `scale`.
         weights: The weights of a named model, as in `load_model`.
         prompts: What a model that compares pictures with words looks for, at most `livecam.models.prompts.MOST_PROMPTS`
@@ -179,7 +179,7 @@ class Explainer:
         if at is not None and not self.task.takes_points:
             raise ModelError(
                 f"{self.classifier.name} says one thing of a whole picture, so a point cannot be explained; "
-                "leave it out, or take a model that segments"
+                "leave it out, or take a model that segments or detects"
             )
         return None if at is None else point_of(at)
 

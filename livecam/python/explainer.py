@@ -35,8 +35,7 @@ class Explainer(explainer.Explainer):
         """Explain a picture; or several pictures of any sizes, which gives a list of explanations.
 
         If the model takes clips, several pictures are one clip, the oldest first, as many as `clip_frames` says. That
-        gives a `ClipExplanation`. Several clips, as a list of lists or an array of five axes, give
-        a list of these.
+        gives a `ClipExplanation`. Several clips, as a list of lists or an array of five axes, give a list of these.
 
         Args:
             picture: The path of a picture file; an image of Pillow; an array or a tensor on any device, (H, W),
@@ -54,11 +53,11 @@ class Explainer(explainer.Explainer):
         """
         pictures, size = unbatched(picture), self.usual_batch
         if self.clip_frames > 1 and are_several_clips(pictures):
-            return [self._of_clip(clip, target) for clip in pictures]
+            return [self._of_clip(clip, target, at) for clip in pictures]
         if not isinstance(pictures, list | tuple):
             return self._explained([pictures], target, at)[0]
         if self.clip_frames > 1:
-            return self._of_clip(pictures, target)
+            return self._of_clip(pictures, target, at)
         parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
         return list(chain.from_iterable(self._explained(part, target, at) for part in parts))
 
@@ -105,11 +104,14 @@ class Explainer(explainer.Explainer):
         for frame, data in ClipExplanations(window, self.explain_clips).of(frames):
             yield frame, Explanation.of(data, frame, self.method)
 
-    def _of_clip(self, pictures: Any, target: Target | None) -> ClipExplanation:
+    def _of_clip(self, pictures: Any, target: Target | None, at: At | None) -> ClipExplanation:
+        self._checked_point(at)  # no task of clips takes one
         frames = frames_of(list(pictures))
         (cells,) = self.explain_clips([self.prepared(frames)], target=target)
-        at = {frame.index: frame for frame in frames}
-        return ClipExplanation(frames, tuple(Explanation.of(cell, at[cell.frame_index], self.method) for cell in cells))
+        by_index = {frame.index: frame for frame in frames}
+        return ClipExplanation(
+            frames, tuple(Explanation.of(cell, by_index[cell.frame_index], self.method) for cell in cells)
+        )
 
     def _explained(self, pictures: Sequence[Picture], target: Target | None, at: At | None) -> list[Explanation]:
         check_takes(self.classifier, clips=False)

@@ -44,12 +44,19 @@ class Explanation(explanation.Explanation):
         peak: The (x, y) of the strongest evidence in fractions of the picture; None if there is no evidence.
         classes: All classes that are explained; each has label, index, score, cam and heatmap.
         predictions: The model's best classes, the best first; each has label, index and score.
+        boxes: All boxes of a model that detects objects (`detects`), the most probable first; each of the `classes` has
+            those that it explains.
         unit: None if scores are probabilities; else they are numbers in this unit, such as "years", or "".
+        are_shares: True if scores are shares of the picture, as of a model that segments. Each of the `classes` has its
+            pixels then, `mask`, (h, w) bool over the region.
+        point: The (x, y) that was asked for, in fractions of the picture; the scores are those there.
         region: The part of the picture that the maps cover, as fractions: left, top, right, bottom.
         frame: The picture with its index, time and file.
         method: The name of the method.
         runner_up: The map of the next best class, if the explainer was asked for it.
         frame_index: The index of the frame.
+        clip_frames, cell_frames: The first and the last frame of the clip that the model saw, and of those of it that
+            the maps are of; None if it saw a picture alone.
         age_frames, age_seconds: 0, since the model saw this very picture.
         explained_seconds: When the maps were ready, on the clock of `time.perf_counter`.
     """

@@ -122,6 +122,11 @@ def test_wrong_numbers_and_kinds_are_told_in_one_line(explainer: Explainer) -> N
         (lambda: explainer(clip[:5]), "a clip of Brightness has 8 frames, not 5"),
         (lambda: explainer([]), "a clip of Brightness has 8 frames, not 0"),
         (
+            lambda: explainer(clip, at="10,10"),
+            "Brightness says one thing of a whole picture, so a point cannot be explained; leave it out, or take a "
+            "model that segments or detects",
+        ),
+        (
             lambda: explainer([*clip[:7], clip[7, :40]]),
             "the frames of a clip have one size, not 64x48 and 64x40",
         ),
