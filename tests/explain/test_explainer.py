@@ -390,4 +390,4 @@ def test_targets_have_to_fit(pooled: PooledLinear) -> None:
 
 def test_scores_that_are_no_row_of_classes_are_refused() -> None:
     with pytest.raises(LivecamError, match="class scores"):
-        Explainer(nn.Conv2d(3, 4, 3))
+        Explainer(nn.Conv2d(3, 4, 3, 8))  # too coarse for scores of pixels
