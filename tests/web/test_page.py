@@ -104,6 +104,40 @@ def test_a_click_on_a_class_asks_for_this_class(
     assert [command["target"] for command in commands] == asked
 
 
+def click(page: Page, selector: str, x: float, y: float) -> None:
+    """Click at a place of an element, in fractions of it, with the mouse."""
+    box = page.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
+    where = {"x": box["left"] + x * box["width"], "y": box["top"] + y * box["height"], "button": "left", "clickCount": 1}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, **where)
+
+
+@pytest.mark.parametrize("takes_points", [True, False])
+def test_a_click_on_the_picture_asks_for_the_point_there_where_the_model_has_points(
+    chromium: Chromium, server: WebServer, takes_points: bool
+) -> None:
+    """The first click on another source only chooses it."""
+    choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": [], "takes_points": takes_points}
+    sources = [{"name": name, "width": SIZE[0], "height": SIZE[1]} for name in ("one", "two")]
+    server.set_state({**STATE, "sources": sources, "settings": SETTINGS | {"at": "10%,20%"}, "choices": choices})
+    with chromium.open(server.url) as page:
+        page.wait_for("document.getElementById('picture-1') && !document.getElementById('no-point').hidden")
+        record(page)
+        for source in (0, 1):
+            publish(server, range(1), source)
+        page.wait_for("new Set(drawn.map(({source}) => source)).size === 2")
+        for selector in ("#picture", "#picture-1", "#picture-1"):
+            click(page, selector, 0.25, 0.75)
+        page.evaluate("document.getElementById('no-point').click()")
+        page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+        *points, last = [command for command in server.commands() if command["type"] != "key"]
+        assert page.problems == []
+    assert last == {"type": "set", "at": None}
+    assert [point["source"] for point in points] == ([0, 1] if takes_points else [])
+    for point in points:
+        assert (point["x"], point["y"]) == pytest.approx((0.25, 0.75), abs=0.01)
+
+
 def test_panel_and_status_are_those_of_the_chosen_source(chromium: Chromium, server: WebServer) -> None:
     ledger = [{"read": read, "shown": read, "dropped": {}, "in_fps": 0, "out_fps": 0} for read in (3, 5, 0)]
     sources = [{"name": name, "width": 0, "height": 0} for name in ("one", "two", "three")]

@@ -215,8 +215,9 @@ export class Pictures {
 
   #click(place, { target, offsetX, offsetY }) {
     const { canvas } = this.tiles[place];
+    const { width, height } = canvas.getBoundingClientRect(); // clientWidth is rounded: at the edge, x would exceed 1
     if (place !== this.place) this.#choose(place);
-    else if (target === canvas) this.#clicked({ source: place, x: offsetX / canvas.clientWidth, y: offsetY / canvas.clientHeight });
+    else if (target === canvas) this.#clicked({ source: place, x: offsetX / width, y: offsetY / height });
   }
 
   #choose(place) {
