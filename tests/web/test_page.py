@@ -107,7 +107,12 @@ def test_a_click_on_a_class_asks_for_this_class(
 def click(page: Page, selector: str, x: float, y: float) -> None:
     """Click at a place of an element, in fractions of it, with the mouse."""
     box = page.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
-    where = {"x": box["left"] + x * box["width"], "y": box["top"] + y * box["height"], "button": "left", "clickCount": 1}
+    where = {
+        "x": box["left"] + x * box["width"],
+        "y": box["top"] + y * box["height"],
+        "button": "left",
+        "clickCount": 1,
+    }
     for kind in ("mousePressed", "mouseReleased"):
         page.call("Input.dispatchMouseEvent", type=kind, **where)
 
