@@ -62,7 +62,8 @@ class ClassMap:
     """The evidence for one class, or for a group of classes.
 
     Attributes:
-        index: The number of the class. A group has a number that no class has.
+        index: The number of the class. A group has a number that no class has. None if any box was asked for, and the
+            model found none.
         label: Its name.
         mask: The pixels of the class, (h, w) bool over the region of the explanation; None unless the model tells them.
         boxes: The boxes that are explained; none unless the model detects objects.
@@ -78,7 +79,7 @@ class ClassMap:
         full: The value of the map from which on the heat is 1; it is not above the cutoff if there is no evidence.
     """
 
-    index: int
+    index: int | None
     label: str
     title: str
     score: float
@@ -112,7 +113,8 @@ class Explanation:
             "years"; it may be empty.
         are_shares: True if the scores are not probabilities but the shares of the picture, 0..1, that the pixels of a
             class take.
-        point: The (x, y) that the user chose, in fractions of the upright picture; the scores are those there.
+        point: The (x, y) that the user chose, in fractions of the upright picture; the scores are those there. It moves
+            along with the picture as the maps do.
         region: The part of the upright picture that the maps cover.
         frame_index: The index of the frame.
         clip_frames: The indices of the first and the last frame of the clip that the model saw; None if it saw a
@@ -141,8 +143,8 @@ class Explanation:
     explained_seconds: float = field(default_factory=time.perf_counter)
 
     @property
-    def index(self) -> int:
-        """The number of the class."""
+    def index(self) -> int | None:
+        """The number of the class, as in `ClassMap`."""
         return self.classes[0].index
 
     @property

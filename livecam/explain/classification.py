@@ -205,7 +205,7 @@ class Classification:
             ranks, wanted = [*ranks, shown + 1], [*wanted, f"top{shown + 1}"]
         deepest = max(ranks, default=0)
         if deepest > self.classes:
-            raise ModelError(f"there is no top{deepest}: the model has {self.classes} classes")
+            raise ModelError(f"there is no top{deepest}: the model has {self.classes} {self._named.nouns}")
         indices = [None if rank else self._find(name) for rank, name in zip(ranks, wanted, strict=True)]
         if method.against_similar and any(map(self.members, filter(None, indices))):
             raise ModelError(

@@ -32,8 +32,6 @@ from livecam.picture.media import Region
 
 _EDGES, _SCORE, _LABEL, _LOGITS = slice(4), 4, 5, slice(6, None)
 """The parts of a row of `found_boxes`."""
-_NOTHING = -1 - MOST_BOXES
-"""The number of a class by rank that was not found, which no class or box has."""
 
 
 class BoxSelection(ClassSelection):
@@ -48,7 +46,11 @@ class BoxSelection(ClassSelection):
         rows = answer.where[answer.where[:, _SCORE] > 0]
         boxes = [self._box(row, region) for row in rows]
         classes = (
-            self._with_boxes(one, tuple(box for box, row in zip(boxes, rows, strict=True) if row[_LABEL + 1 + number]))
+            self._with_boxes(
+                one,
+                tuple(box for box, row in zip(boxes, rows, strict=True) if row[_LABEL + 1 + number]),
+                has_any=bool(boxes),
+            )
             for number, one in enumerate(explanation.classes)
         )
         return dataclasses.replace(
@@ -67,23 +69,29 @@ class BoxSelection(ClassSelection):
         label = self._task.label(index)
         return Box(left=left, top=top, right=right, bottom=bottom, index=index, label=label, score=score)
 
-    def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...]) -> ClassMap:
-        """Return a map with its boxes, and with a title that says if there are none."""
+    def _with_boxes(self, one: ClassMap, boxes: tuple[Box, ...], *, has_any: bool) -> ClassMap:
+        """Return a map with its boxes, and with a title that says if there are none, or if the picture has none."""
         if self._task.has_point:
             label = boxes[0].label if boxes else "nothing"
             title = label if boxes else "nothing found at the point"
-            index = boxes[0].index if boxes else _NOTHING
+            index = boxes[0].index if boxes else None
             return dataclasses.replace(one, index=index, boxes=boxes, label=label, title=title)
+        is_class = one.index is not None and one.index >= 0
         if not boxes:
-            label = one.label if one.label in self._named else "nothing"
-            title = "nothing found" if label == "nothing" else f"no {label} found"
-            index = _NOTHING if label == "nothing" else one.index
-            title = title if self._method.needs_target else one.title
-            return dataclasses.replace(one, index=index, label=label, title=title)
-        if one.index >= 0:
+            is_named = one.label in self._named
+            title = f"no {one.label if is_named else 'other class'} found" if is_named or has_any else "nothing found"
+            return dataclasses.replace(
+                one,
+                index=one.index if is_named and is_class else None,
+                label=one.label if is_named else "nothing",
+                title=title if self._method.needs_target else one.title,
+            )
+        if is_class:
             return dataclasses.replace(one, boxes=boxes)
         (box,) = boxes
-        return dataclasses.replace(one, boxes=boxes, label=box.label, title=f"{box.label} · {one.title}")
+        return dataclasses.replace(
+            one, index=box.index, boxes=boxes, label=box.label, title=f"{box.label} · {one.title}"
+        )
 
 
 class Detection(Classification):

@@ -118,7 +118,7 @@ class Explainer:
     @torch.inference_mode(False)
     def __init__(
         self,
-        model: str | nn.Module | ExportedProgram = "shapes",
+        model: str | nn.Module | ExportedProgram | Classifier = "shapes",
         *,
         method: str | None = None,
         layer: LayerChoice = None,
@@ -155,7 +155,7 @@ class Explainer:
         self._preparing = threading.Lock()
         self.heat_options = HeatOptions(threshold, smooth, scale)
         self._runner_up = runner_up
-        self.device = find_device(device, model)
+        self.device = find_device(device, model.module if isinstance(model, Classifier) else model)
         classifier = rescored(classifier_of(model, weights, labels, preprocessing), scores, unit, confidence)
         if labels is not None and prompts:
             raise ModelError("prompts are names of classes themselves, so no labels are for them; give one of the two")
@@ -564,7 +564,7 @@ def _frames(images: Sequence[np.ndarray | Frame]) -> list[Frame]:
 
 
 def maker_of(
-    given: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer], **options: Any
+    given: str | nn.Module | ExportedProgram | Classifier | Explainer | Callable[[], Explainer], **options: Any
 ) -> Callable[[], Explainer]:
     """Return a function that returns the explainer that the caller was given.
 
@@ -577,7 +577,7 @@ def maker_of(
     """
     if isinstance(given, Explainer):
         return lambda: given
-    if isinstance(given, str | nn.Module | ExportedProgram):
+    if isinstance(given, str | nn.Module | ExportedProgram | Classifier):
         return partial(Explainer, given, **options)
     if not callable(given):
         raise ModelError(f"an explainer is an Explainer, a model or its name, not {type(given).__name__}")

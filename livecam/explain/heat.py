@@ -163,12 +163,12 @@ class Steadiness:
         self._finder = finder or MotionFinder()
         self._last: Frame | None = None
         self._strongest = 0.0
-        self._shown: dict[int, ClassMap] = {}
+        self._shown: list[ClassMap] = []
 
     def __call__(self, frame: Frame, explanation: Explanation) -> Explanation:
         """Return the explanation to show for the next frame, with steady heat and without `runner_up`."""
         seconds, motion = self._since_last(frame)
-        classes = _chosen(explanation, list(self._shown))
+        classes = _chosen(explanation, [one.index for one in self._shown])
         cams = [self._heat.smoothed(one.cam) for one in classes]
         faded = self._strongest * 0.5 ** (seconds / _HALF_LIFE_SECONDS)
         # The cells of a clip share a scale: a cell without evidence stays dark beside one that has it.
@@ -176,12 +176,12 @@ class Steadiness:
         steady = []
         for one, cam in zip(classes, cams, strict=True):
             heat, cutoff, full = self._heat.scaled(cam, self._strongest)
-            before = self._shown.get(one.index)
-            if motion is not None and before is not None and _goes_on(before, one):
+            before = next((each for each in self._shown if _goes_on(each, one)), None)
+            if motion is not None and before is not None:
                 past = np.clip(motion.moved(before.heatmap, explanation.region), 0, 1)
                 heat = _mean(heat, past, math.exp(-seconds / _MEMORY_SECONDS))
             steady.append(dataclasses.replace(one, heatmap=heat, cutoff=cutoff, full=full))
-        self._shown = {one.index: one for one in steady}
+        self._shown = steady
         return dataclasses.replace(explanation, classes=tuple(steady), runner_up=None)
 
     def _since_last(self, frame: Frame) -> tuple[float, Motion | None]:
@@ -192,7 +192,7 @@ class Steadiness:
         return _seconds_between(last, frame), self._finder.motion(last, frame)
 
 
-def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
+def _chosen(explanation: Explanation, before: Sequence[int | None]) -> list[ClassMap]:
     """Return the classes to show: ordered as `before` (indices), except that a clearly more probable class moves up."""
     if explanation.runner_up is None:
         return list(explanation.classes)
@@ -207,7 +207,9 @@ def _chosen(explanation: Explanation, before: Sequence[int]) -> list[ClassMap]:
 
 
 def _goes_on(before: ClassMap, now: ClassMap) -> bool:
-    """Return True unless both maps are of boxes, and none of these is of an object that both have."""
+    """Return True for maps of one class, unless both are of boxes and none of these is of an object that both have."""
+    if before.index != now.index:
+        return False
     pairs = itertools.product(before.boxes, now.boxes)
     is_of_boxes = bool(before.boxes and now.boxes)
     return not is_of_boxes or any(

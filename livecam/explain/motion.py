@@ -60,13 +60,26 @@ class Motion(NamedTuple):
     def moved_box(self, box: Box) -> Box:
         """Shift a box by the median motion of what is in it now and was in it in the earlier frame."""
         height, width = self.flow.shape[:2]
-        then = (_grid(width, height) + self.flow + 0.5) / np.array([width, height], np.float32)
+        then = self._then
         is_inside = ((then >= [box.left, box.top]) & (then <= [box.right, box.bottom])).all(axis=2)
         if not is_inside.any():
             return box
         x, y = (-np.median(self.flow[is_inside], axis=0) / [width, height]).tolist()
         left, top, right, bottom = np.clip([box.left + x, box.top + y, box.right + x, box.bottom + y], 0, 1).tolist()
         return dataclasses.replace(box, left=left, top=top, right=right, bottom=bottom)
+
+    def moved_point(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Return where what was at a point of the earlier frame is now; of what left the picture, at its border."""
+        height, width = self.flow.shape[:2]
+        nearest = np.unravel_index(((self._then - point) ** 2).sum(axis=2).argmin(), (height, width))
+        x, y = np.clip(point - self.flow[nearest] / [width, height], 0, 1).tolist()
+        return x, y
+
+    @property
+    def _then(self) -> np.ndarray:
+        """The x, y of where each pixel was in the earlier frame, in fractions of the picture, (H, W, 2) float32."""
+        height, width = self.flow.shape[:2]
+        return (_grid(width, height) + self.flow + 0.5) / np.array([width, height], np.float32)
 
 
 class MotionFinder:
@@ -161,7 +174,7 @@ class Carrier:
         """Return an explanation of each of the next frames; `explain` is called once, with the frames to explain.
 
         A carried explanation has the region, the classes and the scores of the one that it comes from, its maps `cam`
-        and `heatmap`, its masks and boxes moved, and its age.
+        and `heatmap`, its masks, boxes and point moved, and its age.
         """
         if self.every == 1:
             return explain(frames)
@@ -191,6 +204,7 @@ def carried(explanation: Explanation, motion: Motion, frame: Frame) -> Explanati
     """Move an explanation along with `motion` from its own frame to this later one."""
     return dataclasses.replace(
         aged(explanation, motion.since, frame),
+        point=explanation.point and motion.moved_point(explanation.point),
         boxes=tuple(map(motion.moved_box, explanation.boxes)),
         classes=tuple(_moved(one, motion, explanation.region) for one in explanation.classes),
         runner_up=explanation.runner_up and _moved(explanation.runner_up, motion, explanation.region),

@@ -90,19 +90,24 @@ class Classes:
         model: The model's name, for messages.
         count: The number of classes.
         labels: Their names, None if unknown.
+        nouns: What one and several of them are called in messages.
 
     Attributes:
         groups: The groups found so far. Their numbers follow those of the classes.
+        nouns: What several classes are called.
 
     Raises:
         ModelError: The number of names differs.
     """
 
-    def __init__(self, model: str, count: int, labels: Sequence[str] | None) -> None:
+    def __init__(
+        self, model: str, count: int, labels: Sequence[str] | None, nouns: tuple[str, str] = ("class", "classes")
+    ) -> None:
         if labels is not None and len(labels) != count:
             raise ModelError(f"there are {len(labels)} labels, but {model} has {count} classes")
         self.groups: list[Group] = []
         self._model, self._count, self._labels = model, count, labels or ()
+        self._noun, self.nouns = nouns
         self._folded = list(map(_folded, self._labels))
         self._found: dict[Wanted, int] = {}
 
@@ -136,7 +141,7 @@ class Classes:
     def _numbered(self, number: int) -> int:
         if 0 <= number < self._count:
             return number
-        raise ModelError(f"{self._model} has the classes 0 to {self._count - 1}, not {number}")
+        raise ModelError(f"{self._model} has the {self.nouns} 0 to {self._count - 1}, not {number}")
 
     def _number_of(self, group: Group) -> int:
         for member in group.members:
@@ -230,7 +235,7 @@ class Classes:
         hint = f"did you mean {some_of([*groups, *self._entries(alike)], _SUGGESTIONS)}?"
         if not alike and not groups:
             hint = f"it has {self._listed(range(self._count), _FEW if self._count <= _FEW else _SUGGESTIONS)}"
-        raise ModelError(f"{self._model} has no class {text!r}; {hint}")
+        raise ModelError(f"{self._model} has no {self._noun} {text!r}; {hint}")
 
     def _described(self, group: Group) -> str:
         first, count = some_of([self.label(member) for member in group.members], 2), len(group.members)

@@ -76,7 +76,7 @@ class Words(Classification):
         """Compare with these prompts from now on. Raises ModelError if they cannot be; then nothing changes."""
         prompts = checked(prompts)
         rows = self._rows(prompts)
-        named = Classes(self._classifier.name, len(prompts), prompts)
+        named = Classes(self._classifier.name, len(prompts), prompts, ("prompt", "prompts"))
         against = self._contrasted_with
         number = None if against is None else named.find(single_target(against, prompts))
         self.inputs = *rows, torch.tensor([number or 0], device=self._device)

@@ -114,7 +114,7 @@ def facts_of(drawn: Drawn) -> dict[str, Any]:
     }
 
 
-def _class(explanation: Explanation, index: int, label: str, score: float) -> dict[str, Any]:
+def _class(explanation: Explanation, index: int | None, label: str, score: float) -> dict[str, Any]:
     """Describe a class; a score that JSON cannot have is None."""
     is_number = math.isfinite(score)
     return {

@@ -36,13 +36,14 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens bef
     from torch.export import ExportedProgram
 
     from livecam.explain.explainer import Explainer
+    from livecam.models.classifier import Classifier
 
 log = logging.getLogger("livecam")
 
 
 def watch(
     sources: str | int | Path | Sequence[str | int | Path],
-    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
+    explainer: str | nn.Module | ExportedProgram | Classifier | Explainer | Callable[[], Explainer],
     *,
     options: LiveOptions | None = None,
     style: Style | None = None,
@@ -190,7 +191,7 @@ class _Entries:
 
 
 def _loaded(
-    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
+    explainer: str | nn.Module | ExportedProgram | Classifier | Explainer | Callable[[], Explainer],
     steady: bool,
     sources: Sequence[str],
 ) -> Explainer:

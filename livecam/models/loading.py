@@ -102,12 +102,12 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
 
 
 def classifier_of(
-    model: str | nn.Module | ExportedProgram,
+    model: str | nn.Module | ExportedProgram | Classifier,
     weights: str,
     labels: Labels | None,
     preprocessing: Preprocessing | Mapping[str, Any] | None,
 ) -> Classifier:
-    """Return the classifier for a name or a module; the arguments are those of `Explainer`. Raises ModelError."""
+    """Return the classifier for a model; the arguments are those of `Explainer`. Raises ModelError."""
     given = preprocessing if isinstance(preprocessing, Preprocessing) else None
     if isinstance(model, str):
         classifier = load_model(model, weights=weights, labels=labels)
@@ -120,11 +120,15 @@ def classifier_of(
     return modules.ready(dataclasses.replace(classifier, preprocessing=given or classifier.preprocessing))
 
 
-def _own_classifier(model: nn.Module | ExportedProgram, preprocessing: Preprocessing | None) -> Classifier:
+def _own_classifier(model: nn.Module | ExportedProgram | Classifier, preprocessing: Preprocessing | None) -> Classifier:
+    if isinstance(model, Classifier):
+        return model
     name = type(model).__name__
     if classifier := modules.classifier_of(name, model, preprocessing):
         return classifier
-    raise ModelError(f"a model is a name, a torch.nn.Module or a torch.export.ExportedProgram, not {name}")
+    raise ModelError(
+        f"a model is a name, a torch.nn.Module, a torch.export.ExportedProgram or a Classifier, not {name}"
+    )
 
 
 def weights_without_download(name: str) -> str:

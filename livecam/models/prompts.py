@@ -36,6 +36,7 @@ def prompted(classifier: Classifier, prompts: str | Sequence[str] | None) -> Cla
     given = prompts or classifier.labels
     if not given:
         raise ModelError(
-            f'{classifier.name} compares pictures with words; give it some: --prompt "a dog" --prompt "a cat"'
+            f'{classifier.name} compares pictures with words; give it some: --prompt "a dog" --prompt "a cat", '
+            'or in Python prompts=["a dog", "a cat"]'
         )
     return replace(classifier, labels=checked(given))

@@ -42,7 +42,7 @@ class ClipExplanation:
         return self.cells[0].label
 
     @property
-    def index(self) -> int:
+    def index(self) -> int | None:
         """The number of the class."""
         return self.cells[0].index
 

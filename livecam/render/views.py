@@ -225,7 +225,7 @@ def _annotate(
 def _facts(explanation: Explanation, one: ClassMap) -> str:
     """Return the score for a caption, the time cell of a clip, and the age of the map unless it is the frame's own."""
     score, age = _score(explanation, one), explanation.age_frames
-    place = " at the point" if explanation.point is not None else ""
+    place = " at the point" if score and explanation.point is not None else ""  # else the title says so
     unlikely = ", unlikely" if explanation.is_unlikely(one) else ""
     span = f"  {explanation.span}" if explanation.span else ""
     return f"{score}{place}{unlikely}{span}" + (f"  {age} frame{'s' if age > 1 else ''} old" if age else "")

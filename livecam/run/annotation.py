@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # it imports torch, which takes seconds: what needs no model 
     from torch.export import ExportedProgram
 
     from livecam.explain.explainer import Explainer
+    from livecam.models.classifier import Classifier
 
 log = logging.getLogger("livecam")
 
@@ -38,7 +39,7 @@ OnProgress = Callable[[Ledger, int | None], None]
 def annotate(
     source: str | Path | Sequence[str | Path],
     output: str | Path,
-    explainer: str | nn.Module | ExportedProgram | Explainer | Callable[[], Explainer],
+    explainer: str | nn.Module | ExportedProgram | Classifier | Explainer | Callable[[], Explainer],
     *,
     style: Style | None = None,
     encoder: EncoderOptions | None = None,

@@ -45,7 +45,7 @@ def described(frame: Frame, explanation: Explanation) -> dict[str, Any]:
         **({} if explanation.point is None else {"point": _in_pixels(explanation.point, frame)}),
         "explained": [
             {
-                "index": None if one.members or one.index < 0 else one.index,
+                "index": None if one.members else one.index,
                 **({"members": spans_of(one.members)} if one.members else {}),
                 "label": one.label,
                 "score": round(one.score, 6),

@@ -20,9 +20,10 @@ from livecam.explain.boxes import found_boxes
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
 from livecam.explain.heat import Steadiness
-from livecam.explain.motion import Motion
+from livecam.explain.motion import Motion, carried
 from livecam.explanation import Box
 from livecam.picture.frame import Frame
+from livecam.render.views import _facts
 from livecam.run.sidecars import described
 from tests.support.detectors import KINDS, LABELS, SIZE, Tiny, example, picture, tiny
 from tests.support.doubles import NumberedSource
@@ -129,9 +130,24 @@ def test_a_picture_without_boxes_has_no_heat_and_says_so() -> None:
     one = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99)
     explanation = one(numpy_picture())
     assert (explanation.boxes, explanation.predictions, explanation.classes[0].has_evidence) == ((), (), False)
+    classes = [one(numpy_picture(), target=target).classes[0] for target in ("top1", "dog", "box3")]
+    assert [each.title for each in classes] == ["nothing found", "no dog found", "no box 3 found"]
+    assert [each.index for each in classes] == [None, LABELS.index("dog"), None]
     assert described(explanation.frame, explanation)["explained"][0]["index"] is None
-    titles = [one(numpy_picture(), target=target).classes[0].title for target in ("top1", "dog", "box3")]
-    assert titles == ["nothing found", "no dog found", "no box 3 found"]
+
+
+def test_a_rank_beyond_the_classes_that_were_found_does_not_say_that_nothing_was() -> None:
+    best = explainer(tiny("fcos"))(numpy_picture()).boxes[0]
+    one = Explainer(tiny("fcos").model, labels=LABELS, confidence=best.score - 1e-5)
+    explained = one(numpy_picture(), target="top4").classes[0]
+    assert (explained.title, explained.index, explained.boxes) == ("no other class found", None, ())
+
+
+def test_nothing_at_a_point_is_said_once() -> None:
+    one = Explainer(tiny("fcos").model, labels=LABELS, confidence=0.99, at="0,0")
+    explanation = one(numpy_picture())
+    assert explanation.classes[0].title == "nothing found at the point"
+    assert "point" not in _facts(explanation, explanation.classes[0])
 
 
 def test_a_file_of_predictions_has_boxes_in_pixels(tmp_path: Path) -> None:
@@ -141,7 +157,7 @@ def test_a_file_of_predictions_has_boxes_in_pixels(tmp_path: Path) -> None:
     assert line["boxes"][1]["right"] == pytest.approx(second.right * SIZE[1], abs=0.06)
     assert line["boxes"][1]["bottom"] == pytest.approx(second.bottom * SIZE[0], abs=0.06)
     (explained,) = line["explained"]
-    assert (explained["index"], explained["label"], explained["boxes"]) == (None, second.label, [2])
+    assert (explained["index"], explained["label"], explained["boxes"]) == (second.index, second.label, [2])
 
 
 def test_a_module_that_returns_boxes_and_scores_is_a_detector() -> None:
@@ -211,6 +227,16 @@ def test_boxes_move_along_with_the_picture() -> None:
     assert moved.left == pytest.approx(0.35, abs=0.01)
     assert moved.right == pytest.approx(0.6, abs=0.01)
     assert (moved.top, moved.bottom) == pytest.approx((0.25, 0.75), abs=0.01)
+
+
+def test_a_carried_point_stays_on_what_it_was_set_on() -> None:
+    flow = np.zeros((72, 128, 2), np.float32)
+    flow[:36] = (-12.8, 0)  # the upper half moves to the right by a tenth of the width
+    frames = list(NumberedSource(2).frames(None))
+    motion = Motion(frames[0], flow)
+    explanation = explanation_of(np.ones((2, 2), np.float32))
+    for point, expected in {(0.25, 0.25): (0.35, 0.25), (0.25, 0.75): (0.25, 0.75), (0.95, 0.25): (1, 0.25)}.items():
+        assert carried(replace(explanation, point=point), motion, frames[1]).point == pytest.approx(expected, abs=0.01)
 
 
 def test_nothing_found_is_the_same_answer_in_every_engine() -> None:
