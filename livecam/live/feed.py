@@ -196,12 +196,14 @@ class Feed:
             self._add_to_clips(frame)
             if self._stands_still and self.source.is_live:
                 self._drop("pause")
+                self._drop_waiting()
                 return
             self._to_explain.append(frame)
             self._drop_waiting()
             # A step shows a frame with its own map, and so do those before the first clip.
             if self.shows_every and not self.is_paused and (self._window is None or self._newest is not None):
-                self._send(frame)
+                for waiting in filter(self._is_unsent, self._to_explain):
+                    self._send(waiting)
             self._changed.notify_all()
 
     def pause(self, is_paused: bool) -> None:
@@ -376,12 +378,14 @@ class Feed:
 
     def _drop_waiting(self) -> None:
         """Drop the oldest frames that wait to be explained, but for those that the next clip has."""
-        while len(self._to_explain) > 1 and self._waits_in_vain(self._to_explain[0]):
+        while self._to_explain and self._waits_in_vain(self._to_explain[0]):
             if self._is_unsent(self._to_explain.popleft()):
                 self._drop("explain")
 
     def _waits_in_vain(self, frame: Frame) -> bool:
-        if self._window is None or frame.index < self._window.first_index:
+        if self._window is None:
+            return len(self._to_explain) > 1
+        if frame.index < self._window.first_index:
             return True
         size = 3 * frame.picture.width * frame.picture.height
         return self.source.is_live and size * len(self._to_explain) > _MOST_WAITING_BYTES
@@ -404,7 +408,7 @@ class Feed:
         if not self._has_due:
             self._drop("end", sum(map(self._is_unsent, self._to_explain)))
             if self._newest is None:
-                log.warning("%s: %s", self.source.name, self._window.shortage(self.ledger.read))
+                log.warning(self._window.shortage(self.ledger.read))
             self._to_explain.clear()
 
     def _is_unsent(self, frame: Frame) -> bool:
@@ -416,7 +420,7 @@ class Feed:
         if self._stands_still and self.source.is_live:
             self._drop("pause")
             return
-        while self._to_show and not _is_of_clip(self._to_show[-1][1]):
+        while self.source.is_live and self._to_show and not _is_of_clip(self._to_show[-1][1]):
             self._to_show.pop()
             self._drop("show")
         self._to_show.append((frame, own))

@@ -116,7 +116,7 @@ def shown_of(feed: Feed) -> list[int]:
 
 def put(feed: Feed, indices: range) -> None:
     for index in indices:
-        feed.put(FRAMES[index])
+        feed.put(dataclasses.replace(FRAMES[index], captured_seconds=0.0))  # so none waits for its own pace
 
 
 def test_a_clip_is_due_when_the_window_is_full_and_then_each_stride() -> None:
@@ -221,6 +221,36 @@ def test_a_frame_without_a_map_of_its_own_is_shown_at_once() -> None:
     feed.shows_every = True
     feed.put(captured(8, 0))
     assert shown_of(feed) == [8]
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_frames_that_wait_for_a_clip_are_counted_if_every_frame_is_shown_from_then_on(is_live: bool) -> None:
+    feed = feed_of(is_live=is_live, stride=4)
+    put(feed, range(8))
+    explain(feed)
+    shown = shown_of(feed)
+    put(feed, range(8, 11))  # they wait for the next clip
+    feed.shows_every = True  # as while another method is chosen
+    put(feed, range(11, 12))
+    shown += shown_of(feed)
+    feed.close()
+    assert feed.ledger.is_balanced
+    assert shown == [*range(8), *([11] if is_live else range(8, 12))]
+    assert feed.ledger.dropped == ({"show": 3} if is_live else {})
+
+
+def test_frames_that_waited_before_a_pause_are_not_explained_by_a_clip_without_them() -> None:
+    feed = feed_of(stride=4)
+    put(feed, range(8))
+    explain(feed)
+    shown_of(feed)
+    put(feed, range(8, 11))
+    feed.pause(True)
+    put(feed, range(11, 24))
+    feed.pause(False)
+    assert not feed.waits_for_explainer
+    feed.close()
+    assert feed.ledger.dropped == {"explain": 3, "pause": 13} and feed.ledger.is_balanced
 
 
 @pytest.mark.parametrize("is_live", [False, True])
