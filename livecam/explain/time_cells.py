@@ -23,6 +23,12 @@ def check_takes(classifier: Classifier, *, clips: bool) -> None:
         raise ModelError(f"{classifier.name} explains clips of {frames} frames, not single pictures; give it a clip")
 
 
+def check_takes_pictures(classifier: Classifier) -> None:
+    """Raise ModelError if a source of pictures is to be explained by a model of clips."""
+    if (frames := classifier.preprocessing.frames) > 1:
+        raise ModelError(f"{classifier.name} sees clips of {frames} frames, and a picture is none; give it a video")
+
+
 def batch_of(clips: Sequence[Sequence[Prepared]], classifier: Classifier) -> Tensor:
     """Return clips as one batch, (B, frames, h, w, channels) uint8. Raises ModelError if one has other frames."""
     check_takes(classifier, clips=True)

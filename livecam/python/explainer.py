@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
+from pathlib import Path
 from typing import Any, overload
 
 from livecam.explain import explainer
 from livecam.explain.point import At
 from livecam.explain.targets import Target
-from livecam.explain.time_cells import check_takes
+from livecam.explain.time_cells import check_takes, check_takes_pictures
 from livecam.picture.frame import Frame
 from livecam.python.clip import ClipExplanation, frames_of
 from livecam.python.explanation import Explanation
@@ -20,6 +21,7 @@ from livecam.run.clip_window import ClipWindow
 from livecam.run.clips import ClipExplanations
 from livecam.sources import LiveOptions
 from livecam.sources.demo import DEMO
+from livecam.text import redacted
 
 
 class Explainer(explainer.Explainer):
@@ -96,13 +98,22 @@ class Explainer(explainer.Explainer):
         with self, closing(coming) as frames:
             if not (isinstance(source, str) and DEMO.recognises(source)):
                 self.tell_limits()
-            yield from self._by_clips(frames) if self.clip_frames > 1 else ((frame, self(frame)) for frame in frames)
+            if self.clip_frames > 1:
+                name = redacted(str(source)) if isinstance(source, str | Path) else "the video"
+                window = ClipWindow(self.prepared, self.clip_frames, self.frames_per_second, name=name)
+                yield from self._by_clips(frames, window)
+            else:
+                yield from ((frame, self(frame)) for frame in frames)
 
-    def _by_clips(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Explanation]]:
+    def _by_clips(self, frames: Iterable[Frame], window: ClipWindow) -> Iterator[tuple[Frame, Explanation]]:
         """Explain frames, each by its own time cell of the clip whose middle is nearest."""
-        window = ClipWindow(self.prepared, self.clip_frames, self.frames_per_second)
-        for frame, data in ClipExplanations(window, self.explain_clips).of(frames):
+        for frame, data in ClipExplanations(window, self.explain_clips).of(map(self._of_video, frames)):
             yield frame, Explanation.of(data, frame, self.method)
+
+    def _of_video(self, frame: Frame) -> Frame:
+        if frame.path is not None:
+            check_takes_pictures(self.classifier)
+        return frame
 
     def _of_clip(self, pictures: Any, target: Target | None, at: At | None) -> ClipExplanation:
         self._checked_point(at)  # no task of clips takes one

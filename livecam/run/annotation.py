@@ -174,11 +174,12 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
 
 def _check_clips(explainer: Explainer, run: Run) -> None:
     """Check that a model of clips gets a video. Raises LivecamError."""
-    frames, name = explainer.clip_frames, explainer.classifier.name
-    if frames > 1 and run.is_still:
-        raise LivecamError(f"{name} sees clips of {frames} frames, and a picture is none; give it a video")
-    if frames > 1 and run.options.every > 1:
-        raise LivecamError(f"every is for models of single frames; for {name}, say stride")
+    from livecam.explain.time_cells import check_takes_pictures  # with torch, as above
+
+    if run.is_still:
+        check_takes_pictures(explainer.classifier)
+    if explainer.clip_frames > 1 and run.options.every > 1:
+        raise LivecamError(f"every is for models of single frames; for {explainer.classifier.name}, say stride")
 
 
 def _drawn(media: Media, style: Style, explainer: Explainer, largest_side: int | None) -> Media:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +12,10 @@ from livecam.explain.preprocess import Prepared
 from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 
+log = logging.getLogger("livecam")
+
+_LONG = 1.25
+"""By how much longer a clip may last than those that the model was trained on; uneven times alone make less of it."""
 _EARLY = 0.45
 """How early a frame may come for a tick, in periods. Jitter then skips no frame of a source that has the model's rate;
 a full half would leave the choice to rounding errors where a source is twice as fast."""
@@ -52,10 +57,12 @@ class ClipWindow:
         frames_per_second: The rate at which the model sees them; None for every frame of the source.
         stride: How many frames of the source there are from one clip to the next, counted in whole steps of the model's
             rate; at most a clip's length, so that each frame is in a clip. None for the length of a time cell.
+        name: What the source is called.
 
     Attributes:
         is_due: True if a clip is to be taken and explained.
         left_out: How many clips were due and not taken before the next one was.
+        has_told_slowness: True once it was told that the source is slower than the model's rate.
     """
 
     def __init__(
@@ -64,8 +71,11 @@ class ClipWindow:
         frames: int,
         frames_per_second: float | None = None,
         stride: int | None = None,
+        name: str = "the video",
     ) -> None:
         self.frames, self.stride = frames, stride
+        self.has_told_slowness = False
+        self._name = name
         self._prepare = prepare
         self._rate = frames_per_second
         self.left_out = 0
@@ -75,6 +85,7 @@ class ClipWindow:
         """Forget all frames: those to come do not follow them."""
         self._ticks = Ticks(self._rate)
         self._prepared: deque[Prepared] = deque(maxlen=self.frames)
+        self._seconds: deque[float] = deque(maxlen=self.frames)  # their times
         self._skipped: Frame | None = None  # the newest, if it was not chosen
         self._last_end = self._last_due = -1  # the indices at which the last clip ended, and at which one was due
         self.is_due = False
@@ -105,6 +116,7 @@ class ClipWindow:
         """Return the newest clip; one must be due."""
         self.is_due = False
         self._last_end = self.last_index
+        self._tell_slowness()
         return tuple(self._prepared)
 
     def settle_stride(self, cells: Cells) -> None:
@@ -114,12 +126,26 @@ class ClipWindow:
 
     def shortage(self, count: int) -> str:
         """Return why there is no clip in a source of so many frames."""
-        at_rate = f" at {self._rate:g} a second" if self._rate else ""
-        return f"{count} frames are too few: the model sees {self.frames} at once{at_rate}; take a longer video"
+        rate, frames = self._rate, f"{count} frame{'s' * (count != 1)}"
+        at_rate = f" at {rate:g} a second, which is {self.frames / rate:.2g} s" if rate else ""
+        return f"{self._name} is too short with {frames}: the model sees {self.frames}{at_rate}; take a longer video"
+
+    def _tell_slowness(self) -> None:
+        """Tell once if a clip lasts longer than those that the model was trained on."""
+        lasts_seconds = self._seconds[-1] - self._seconds[0]
+        if self._rate and not self.has_told_slowness and lasts_seconds * self._rate > _LONG * (self.frames - 1):
+            self.has_told_slowness = True
+            log.warning(
+                "%s has at times fewer frames a second than the %.3g that the model was trained at: "
+                "motion looks faster to it there",
+                self._name,
+                self._rate,
+            )
 
     def _choose(self, frame: Frame) -> None:
         (prepared,) = self._prepare([frame])
         self._prepared.append(prepared)
+        self._seconds.append(_seconds_of(frame))
         self._skipped = None
         if self._is_full and frame.index - self._last_due >= self._step:
             self.left_out += self.is_due

@@ -49,14 +49,16 @@ def window_for(explainer: Preparing, media: Media, name: str, stride: int | None
     longest = frames * (max(float(media.rate) / rate, 1) if rate and media.rate else 1)
     if stride is not None and not 1 <= stride <= longest:
         raise LivecamError(f"a clip is {longest:.0f} frames long, so stride is a number from 1 to that, not {stride}")
+    window = ClipWindow(explainer.prepared, frames, rate, stride, name)
     if rate and media.rate and media.rate < _SLOW * rate:
+        window.has_told_slowness = True
         log.warning(
             "%s has %.3g frames a second, and the model was trained at %.3g: motion looks faster to it",
             name,
             media.rate,
             rate,
         )
-    return ClipWindow(explainer.prepared, frames, rate, stride)
+    return window
 
 
 class ClipExplanations:

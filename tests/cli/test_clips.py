@@ -72,14 +72,14 @@ def test_live_shows_every_frame_of_a_file(livecam: Livecam, clip: Clip, tmp_path
 
 def test_a_live_file_that_is_shorter_than_a_clip_is_told(livecam: Livecam, clip: Clip, tmp_path: Path) -> None:
     result = livecam("live", clip(frames=5), "--no-window", *CLIPS, "--predictions", tmp_path / "said.jsonl")
-    assert "5 frames are too few: the model sees 8 at once; take a longer video" in result.stderr
+    assert "is too short with 5 frames: the model sees 8; take a longer video" in result.stderr
     assert "5 captured, 0 explained, 5 dropped (5 at end), 0 shown" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("frames", "options", "problem"),
     [
-        (5, CLIPS, "5 frames are too few: the model sees 8 at once; take a longer video"),
+        (5, CLIPS, "{} is too short with 5 frames: the model sees 8; take a longer video"),
         (12, (*CLIPS, "--stride", 9), "a clip is 8 frames long, so stride is a number from 1 to that, not 9"),
         (12, (*CLIPS, "--every", 2), "every is for models of single frames; for tiny_clips, say stride"),
         (12, (*STILLS, "--stride", 2), "stride is for models of clips, and this one sees single frames; leave it out"),
@@ -91,7 +91,7 @@ def test_what_does_not_fit_a_video_is_told_in_one_line(
     source = clip(frames=frames)
     result = livecam("annotate", source, "-o", tmp_path / "out.mp4", *options)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == f"livecam: {problem}"
+    assert result.stderr.splitlines()[-1] == f"livecam: {problem.format(source)}"
     assert list(tmp_path.iterdir()) == [source]
 
 

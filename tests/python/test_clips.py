@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from livecam import ClipExplanation, Explainer, Explanation, Frame
@@ -146,6 +149,21 @@ def test_wrong_numbers_and_kinds_are_told_in_one_line(explainer: Explainer) -> N
     for call, message in wrong:
         with pytest.raises(LivecamError) as error:
             call()
+        assert str(error.value) == message
+
+
+def test_what_a_stream_takes_no_clip_of_is_told(
+    explainer: Explainer, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 48)).save(photo := tmp_path / "photo.png")
+    short = clip(frames=1)
+    told = {
+        photo: "Brightness sees clips of 8 frames, and a picture is none; give it a video",
+        short: f"{short} is too short with 1 frame: the model sees 8; take a longer video",
+    }
+    for source, message in told.items():
+        with pytest.raises(LivecamError) as error:
+            list(explainer.stream(source))
         assert str(error.value) == message
 
 

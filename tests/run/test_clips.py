@@ -135,9 +135,25 @@ def test_a_source_that_is_slower_than_the_model_is_told(caplog: pytest.LogCaptur
     ]
 
 
+def test_a_source_that_is_slower_for_a_while_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    source = NumberedSource(40)
+    window = window_for(ClipReader(frames_per_second=RATE), source.media, "a.mkv", 1)  # type: ignore[arg-type]
+    assert window is not None
+    for frame in source.frames(None):
+        frame.picture.pts += 2 * max(frame.index - 20, 0)  # a third of the rate from there on
+        window.add(frame)
+        if window.is_due:
+            window.take()
+        assert bool(caplog.messages) == (frame.index > 20)
+    assert caplog.messages == [
+        f"a.mkv has at times fewer frames a second than the {RATE:g} that the model was trained at: "
+        "motion looks faster to it there"
+    ]
+
+
 def test_a_source_shorter_than_a_clip_is_refused() -> None:
     sink = Collector()
-    with pytest.raises(LivecamError, match="^7 frames are too few: the model sees 8 at once; take a longer video$"):
+    with pytest.raises(LivecamError, match="is too short with 7 frames: the model sees 8; take a longer video$"):
         run(7, ClipReader(), sink)
     assert sink.pictures == [] and sink.ended == ["aborted"]
 
