@@ -173,7 +173,7 @@ def test_a_stride_that_does_not_fit_is_refused(reader: NumberReader, stride: int
 
 def test_the_cells_of_a_clip_share_the_scale_of_heat() -> None:
     (frame,) = NumberedSource(1).frames(None)
-    cell = explanation_of(np.array([[1.0]], np.float32))
+    cell = dataclasses.replace(explanation_of(np.array([[1.0]], np.float32)), clip_frames=(0, 7))
     weak = dataclasses.replace(cell, classes=(dataclasses.replace(cell.classes[0], full=4.0),))
     steady = Steadiness()(frame, weak)
     assert steady.classes[0].full == 4
