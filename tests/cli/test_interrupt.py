@@ -210,3 +210,20 @@ def test_a_second_signal_gives_up_without_a_crash(long_clip: Path, number: signa
         process.send_signal(number)
         process.communicate(timeout=60)
     assert process.returncode == 128 + number
+
+
+def test_a_live_run_ends_while_its_model_is_loading(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text(
+        "import torch\n\n\ndef make():\n    print('loading', flush=True)\n"
+        "    while True:\n        torch.nn.Linear(600, 600)\n"
+    )
+    command = [sys.executable, "-m", "livecam", "live", "demo:", "--no-window", "--model", "endless:make"]
+    command += ["--report", str(tmp_path / "run.json")]
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, **piped) as process:
+        assert process.stdout is not None and process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "terminate" not in told
