@@ -33,7 +33,7 @@ def test_only_what_is_given_changes() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sise": (96, 96)}, "has size, resize, mean and std, not 'sise'"),
+        ({"sise": (96, 96)}, "has size, resize, mean, std and frames, not 'sise'"),
         ({"mean": (123.675, 116.28, 103.53)}, "those of colours from 0 to 1, not 123.675; divide all of them by 255"),
         ({"std": (0.5, 0.5)}, "mean and std of red, green and blue"),
         ({"mean": (0.5, 0.5), "std": (1, 1)}, "mean and std of red, green and blue, or one of each for grey"),
