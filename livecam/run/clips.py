@@ -97,7 +97,8 @@ class ClipExplanations:
         """Take the next frame; return the frames that can be explained now."""
         self._waiting.append(frame)
         self._window.add(frame)
-        return self._explained() if self._takes_due() == self._batch else []
+        batch = self._batch if self._window.stride else 1  # the first clip says how long a time cell is
+        return self._explained() if self._takes_due() == batch else []
 
     def end(self) -> list[tuple[Frame, Explanation]]:
         """Return the frames that are left. Raises InputError if there were too few for a clip."""

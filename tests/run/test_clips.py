@@ -78,9 +78,10 @@ def test_the_last_clip_ends_at_the_last_frame() -> None:
 
 
 def test_by_default_a_clip_is_explained_for_each_time_cell() -> None:
-    reader = ClipReader()
-    run(14, reader)
-    assert [clip[0] for clip in reader.clips] == [0, 2, 4, 6]
+    for batch in (1, 3):
+        reader = ClipReader()
+        run(14, reader, batch=batch)
+        assert [clip[0] for clip in reader.clips] == [0, 2, 4, 6]
 
 
 def test_each_frame_is_prepared_once() -> None:
