@@ -235,6 +235,7 @@ def test_a_clip_that_does_not_fit_is_told(preprocessing: dict[str, object], mess
 )
 def test_architectures_of_torchvision_are_explained_as_by_float64(name: str, layer: str) -> None:
     known = load_model(name, weights="none")
+    known.module.double()  # the rounding of float32 is up to 1.5e-5 after so many layers
     changes = {} if name == "mvit_v1_b" else {"size": (64, 64), "frames": 8}
     explainer = explained(known.module, known.preprocessing.changed(changes))
     batch = torch.randn(2, *explainer.classifier.preprocessing.input_shape, generator=torch.Generator().manual_seed(1))
