@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -30,7 +30,8 @@ _NOISE_LEVELS = 4
 """The minimum contrast assumed, in levels of 255, so that noise in a plain picture does not count as a cut."""
 
 
-class Motion(NamedTuple):
+@dataclass(frozen=True)
+class Motion:
     """The motion of a picture `since` an earlier frame.
 
     `flow`, (H, W, 2) float32, is the x, y offset from each pixel of a small upright picture to where it was then.
@@ -75,7 +76,7 @@ class Motion(NamedTuple):
         x, y = np.clip(point - self.flow[nearest] / [width, height], 0, 1).tolist()
         return x, y
 
-    @property
+    @functools.cached_property
     def _then(self) -> np.ndarray:
         """The x, y of where each pixel was in the earlier frame, in fractions of the picture, (H, W, 2) float32."""
         height, width = self.flow.shape[:2]
