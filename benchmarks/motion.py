@@ -7,16 +7,11 @@ has to be there, in its box or with its own pixels, and to move in a frame of th
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from benchmarks.pointing import FRAME_SIZES, UNSEEN, points_at
-from benchmarks.timing import print_machine
+from benchmarks.pointing import UNSEEN, points_at, report
 from livecam import Explainer
-from livecam.bench.timing import write_json
 from livecam.models.motion import FRAMES, FRAMES_PER_SECOND
 from livecam.motion_scene import Event, MotionScene
 
@@ -59,22 +54,5 @@ def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed
     return dict(zip(MEASURED, np.mean(found, 0).tolist(), strict=True))
 
 
-def main() -> None:
-    """Print the shares as a table, and write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    with Explainer("motion") as explainer:
-        results = {name: measure(explainer, size, options.scenes, options.seed) for name, size in FRAME_SIZES.items()}
-    print_machine()
-    print(f"{options.scenes} scenes each".ljust(40) + "".join(name.rjust(8) for name in results))
-    for measured in next(iter(results.values())):
-        print(measured.ljust(40) + "".join(f"{result[measured]:8.1%}" for result in results.values()))
-    if options.json:
-        write_json(options.json, {"scenes": options.scenes, "seed": options.seed, "shares": results})
-
-
 if __name__ == "__main__":
-    main()
+    report("motion", __doc__, measure, scenes=500)

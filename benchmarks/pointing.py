@@ -7,6 +7,7 @@ centre of its highest cell, seen from the whole picture, lies on the visible pix
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from livecam.scene import SHAPES, Scene
 FRAME_SIZES = {"16:9": (1280, 720), "4:3": (960, 720), "1:1": (720, 720)}
 UNSEEN = 1 << 41  # the first of the seeds that training and its validation never draw
 SCENE_SECONDS = 60.0
+
+Measure = Callable[[Explainer, tuple[int, int], int, int], dict[str, float]]
+"""Returns shares in [0, 1] for an explainer, the width and height of frames, a number of scenes, and a seed."""
 
 
 def points_at(peak: tuple[float, float] | None, mask: np.ndarray) -> bool:
@@ -61,14 +65,14 @@ def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed
     }
 
 
-def main() -> None:
-    """Print the shares as a table, and write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=1000)
+def report(model: str, description: str | None, measure: Measure, scenes: int) -> None:
+    """Measure the heatmaps of a model by the arguments of the command line; print a table, and write JSON if asked."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--scenes", type=int, default=scenes)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with Explainer("shapes") as explainer:
+    with Explainer(model) as explainer:
         results = {name: measure(explainer, size, options.scenes, options.seed) for name, size in FRAME_SIZES.items()}
     print_machine()
     print(f"{options.scenes} scenes each".ljust(40) + "".join(name.rjust(8) for name in results))
@@ -79,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    report("shapes", __doc__, measure, scenes=1000)
