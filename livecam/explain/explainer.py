@@ -49,7 +49,7 @@ log = logging.getLogger("livecam")
 
 
 class Explainer:
-    """Explains what a classifier looks at.
+    """Explains what a model looks at: a classifier of pictures or clips, a model that segments, a detector, or words.
 
     Each call restores the module's mode, gradients and hooks. Within `with explainer:` the module stays prepared
     between calls, its weights must not change, and it is restored at the end. Calls from several threads take turns.
