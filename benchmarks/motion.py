@@ -54,5 +54,10 @@ def measure(explainer: Explainer, frame_size: tuple[int, int], scenes: int, seed
     return dict(zip(MEASURED, np.mean(found, 0).tolist(), strict=True))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the shares as a table, and write them as JSON if asked to."""
     report("motion", __doc__, measure, scenes=500)
+
+
+if __name__ == "__main__":
+    main()

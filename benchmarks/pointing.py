@@ -82,5 +82,10 @@ def report(model: str, description: str | None, measure: Measure, scenes: int) -
         write_json(options.json, {"scenes": options.scenes, "seed": options.seed, "shares": results})
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the shares as a table, and write them as JSON if asked to."""
     report("shapes", __doc__, measure, scenes=1000)
+
+
+if __name__ == "__main__":
+    main()
