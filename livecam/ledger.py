@@ -218,6 +218,18 @@ class Ledger:
             return f" ({self.fps:.1f} fps)"
         return f", latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else ""
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts of frames, by their names in the report."""
+        return {
+            self._kind.read: self.read,
+            "explained": self.explained,
+            "carried": self.carried,
+            "dropped": self.dropped.total(),
+            self._kind.delivered: self.delivered,
+            "unreadable": self.unreadable,
+            "damaged": self.damaged,
+        }
+
     def report(self) -> dict[str, Any]:
         """Return the ledger as plain data for JSON.
 
@@ -226,15 +238,7 @@ class Ledger:
         """
         return {
             "source": self.source,
-            "frames": {
-                self._kind.read: self.read,
-                "explained": self.explained,
-                "carried": self.carried,
-                "dropped": self.dropped.total() if self._kind is FILE else dict(self.dropped),
-                self._kind.delivered: self.delivered,
-                "unreadable": self.unreadable,
-                "damaged": self.damaged,
-            },
+            "frames": {**self.counts(), **({} if self._kind is FILE else {"dropped": dict(self.dropped)})},
             **({"clips": {"explained": self.clips, "left_out": self.clips_left_out}} if self.clips else {}),
             "failed_files": {redacted(name): reason for name, reason in self.failed_files.items()},
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps],

@@ -6,12 +6,13 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click import Option
 
-from livecam.cli.batch import Batch
+from livecam.cli.batch import Batch, one_by_one
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.loading import check_only_file, load_explainer, loading
 from livecam.cli.options import (
@@ -30,6 +31,7 @@ from livecam.cli.options import (
     STREAM,
     STRIDE,
     Command,
+    OneShard,
     Rate,
     Seconds,
     Section,
@@ -38,6 +40,7 @@ from livecam.cli.options import (
 )
 from livecam.cli.settings import is_typed
 from livecam.cli.terminal import Progress
+from livecam.cli.watching import check_watched, watch
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
@@ -52,6 +55,27 @@ OUTPUT = Option(
     type=FILE,
     metavar="OUTPUT",
     help="The output: a file, a folder for several inputs, or null: to write nothing.",
+)
+MANY = Section(
+    "Many inputs",
+    (
+        Option(
+            ["--resume"],
+            is_flag=True,
+            help="Go on where an earlier run into the same folder ended: do what is not done, or has changed since.",
+        ),
+        Option(
+            ["--watch"],
+            is_flag=True,
+            help="Go on with the files that arrive in the folders, each once it is whole, until Ctrl-C; resumes, too.",
+        ),
+        Option(
+            ["--shard"],
+            type=OneShard(),
+            help="Do one of several shares of the inputs, such as 3/40. auto takes it from the variables of a SLURM "
+            "job array.",
+        ),
+    ),
 )
 VIDEOS = Section(
     "Videos",
@@ -131,6 +155,7 @@ MAPS = Option(
     cls=Command,
     sections=[
         Section("Output", (OUTPUT, OVERWRITE)),
+        MANY,
         *MODEL_SECTIONS,
         DRAWING,
         VIDEOS,
@@ -158,14 +183,19 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     check_only_file(sources)
 
     with loading(model["model"]):  # from here on, so that a terminal shows at once that something is done
+        from livecam.models.identity import identity
         from livecam.render import Style
         from livecam.run.annotation import carry_out
+        from livecam.run.manifest import Manifest
         from livecam.run.plan import Options, as_shown, default_output, planned
         from livecam.sinks import EncoderOptions
-        from livecam.sources import find_inputs
+        from livecam.sources import VIDEO, Input, find_inputs
 
     progress = Progress()
-    inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
+    if is_watch := options.pop("watch"):
+        inputs = [Input(VIDEO, sources, many=True)]  # and pictures, for which options of videos are left out
+    else:
+        inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
     _drop_unsuited(options, inputs)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     explainer = Shared(partial(load_explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))
@@ -180,9 +210,15 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         return ledger
 
     planning = Options(style=style, encoder=encoder, **options)
-    with planned(inputs, output or default_output(sources, inputs), planning) as runs:
-        batch = Batch(runs, annotate, lambda: progress.ledger, lambda exc: exc is explainer.error)
-        return None if batch.run() else EXIT_ERROR
+    batch = Batch(one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error))
+    output = output or default_output(sources, inputs)
+    with Manifest(Path(output), partial(identity, model)) as manifest:
+        if is_watch:
+            check_watched(sources, output, planning)
+            explainer()  # so that what is wrong with it is told before a file arrives
+            watch(sources, output, planning, manifest, batch)
+        with planned(inputs, output, planning, manifest) as runs:
+            return None if batch.run(runs) else EXIT_ERROR
 
 
 def _drop_unsuited(options: dict[str, Any], inputs: Sequence[Input]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livecam.cli.errors import interrupt_behind, one_line, tell_error
@@ -11,98 +13,189 @@ from livecam.cli.terminal import ERROR, inform, tell, tell_table
 from livecam.text import redacted
 
 if TYPE_CHECKING:
+    from livecam.errors import LivecamError
     from livecam.ledger import Ledger
     from livecam.run.plan import Run
 
-FAILED, INCOMPLETE, STOPPED, NOT_BEGUN = "failed", "incomplete", "stopped", "not begun"
+DONE, DONE_BEFORE = ("done", ""), ("done before", "")
+NOT_BEGUN, STOPPED = ("not begun", ""), ("stopped", "")
+FAILED, INCOMPLETE = "failed", "incomplete"
+
+State = tuple[str, str]
+"""What became of an input: a word, and if it is not done, the reason."""
 
 
-class Batch:
-    """Does runs one after the other, and prints their outcome.
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: The run.
+        ledger: Its ledger; None if it ended before its first frame.
+        error: What it raised; None if it came to its end.
+        is_end: True if the error would be that of all runs.
+    """
+
+    run: Run
+    ledger: Ledger | None
+    error: BaseException | None = None
+    is_end: bool = False
+
+    @property
+    def is_interrupt(self) -> bool:
+        """True if Ctrl-C or a signal ended the run."""
+        return interrupt_behind(self.error) is not None
+
+    @property
+    def flaws(self) -> str:
+        """How many frames are missing or damaged in the output of a video that came to its end, as text."""
+        is_whole = self.ledger is None or self.error is not None or self.run.is_still
+        return "" if is_whole or self.ledger is None else _flaws(self.ledger.counts())
+
+    @property
+    def states(self) -> dict[str, State]:
+        """What became of each input that was to be done."""
+        failed = {name: str(error) for name, error in self.run.refused.items()}
+        if self.ledger is not None:
+            failed |= self.ledger.failed_files
+        others = [name for name in self.run.names if name not in failed]
+        written = len(others) if self.error is None else self._pictures_written
+        return {
+            **{name: (FAILED, reason) for name, reason in failed.items()},
+            **dict.fromkeys(others[:written], (INCOMPLETE, self.flaws) if self.flaws else DONE),
+            **dict.fromkeys(others[written:], self._state_of_the_rest),
+        }
+
+    @property
+    def _pictures_written(self) -> int:
+        return self.ledger.delivered if self.ledger is not None and self.run.is_still else 0
+
+    @property
+    def _state_of_the_rest(self) -> State:
+        if self.is_interrupt:
+            return NOT_BEGUN if self.ledger is None or self.run.is_still else STOPPED
+        if self.error is None or (self.ledger is None and self.is_end):
+            return NOT_BEGUN
+        return FAILED, one_line(self.error).removeprefix("livecam: ")
+
+
+Execute = Callable[[Sequence["Run"]], Generator[Outcome, None, None]]
+"""Does runs and yields the outcome of each when it has ended. It is closed early if one ends them all."""
+
+
+def one_by_one(
+    annotate: Callable[[Run], Ledger],
+    begun: Callable[[], Ledger | None],
+    is_end: Callable[[BaseException], bool],
+) -> Execute:
+    """Return what does runs in this process, one after the other.
 
     Args:
-        runs: The runs.
         annotate: Does a run and returns its ledger.
         begun: Returns the ledger of the latest run, None before its first frame.
         is_end: Takes the error of a run, returns True if it would be that of all runs.
     """
 
-    def __init__(
-        self,
-        runs: Sequence[Run],
-        annotate: Callable[[Run], Ledger],
-        begun: Callable[[], Ledger | None],
-        is_end: Callable[[BaseException], bool],
-    ) -> None:
-        self._annotate, self._begun, self._is_end = annotate, begun, is_end
-        self._waiting = list(runs)
-        self._is_single = len(runs) == 1
-        self._total = sum(len(run.input.names) for run in runs)
-        self._outcomes: dict[str, tuple[str, str]] = {}  # of each input that is not simply done: a word and a reason
+    def execute(runs: Sequence[Run]) -> Generator[Outcome, None, None]:
+        for run in runs:
+            try:
+                outcome = Outcome(run, annotate(run))
+            except BaseException as exc:
+                outcome = Outcome(run, begun(), exc, is_end(exc))
+            yield outcome
 
-    def run(self) -> bool:
-        """Do all runs. Return True if every input was done completely. Raises what ends all runs."""
+    return execute
+
+
+class Batch:
+    """Does runs, prints their outcomes, and keeps what became of each input.
+
+    Args:
+        execute: Does the runs.
+    """
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+        self._states: dict[str, State] = {}
+
+    def run(self, runs: Sequence[Run]) -> bool:
+        """Do all runs of a command. Return True if every input is done completely. Raises what ends all runs."""
         try:
-            while self._waiting:
-                self._do(self._waiting.pop(0))
+            self.do(runs, goes_on=len(runs) > 1)
         finally:
-            for run in self._waiting:
-                self._end(run.input.names, NOT_BEGUN)
-            if self._total > 1:
-                self._tell_outcomes()
-        return not self._outcomes
+            self.tell()
+        return not self._not_done
 
-    def _do(self, run: Run) -> None:
-        try:
-            ledger = self._annotate(run)
-        except BaseException as exc:
-            self._tell_failure(run, exc)
-            if self._is_single or interrupt_behind(exc) or self._is_end(exc):
-                raise
-            tell_error(exc)
-            return
-        inform(f"{run.output.rstrip(':')}: {ledger.line()}")
-        self._end_failed_files(ledger)
-        if not run.is_still and not ledger.complete:
-            rest = _flaws(ledger)
-            tell(f"livecam: {rest}; {run.output} holds the rest", **ERROR)
-            self._end(run.input.names, INCOMPLETE, rest)
+    def refuse(self, names: Sequence[str], error: LivecamError) -> None:
+        """Print why inputs cannot even be planned, and keep it."""
+        tell_error(error)
+        self._states.update(dict.fromkeys(names, (FAILED, str(error))))
 
-    def _tell_failure(self, run: Run, exc: BaseException) -> None:
-        ledger, interrupt = self._begun(), interrupt_behind(exc)
-        names, delivered = run.input.names, 0
-        if ledger is not None:
-            if interrupt or ledger.delivered:
-                inform(f"{run.output.rstrip(':')}: {'stopped, ' if interrupt else ''}{ledger.line()}")
-            self._end_failed_files(ledger)
-            names = tuple(name for name in names if name not in ledger.failed_files)
-            delivered = ledger.delivered if run.is_still else 0
-        if ledger is None and (interrupt or self._is_end(exc)):
-            self._end(names, NOT_BEGUN)
-        elif interrupt:
-            self._end(names[delivered:], NOT_BEGUN if run.is_still else STOPPED)
-        else:
-            self._end(names[delivered:], FAILED, one_line(exc).removeprefix("livecam: "))
+    def do(self, runs: Sequence[Run], *, goes_on: bool = True) -> None:
+        """Do some runs.
 
-    def _end_failed_files(self, ledger: Ledger) -> None:
-        for name, reason in ledger.failed_files.items():
-            self._end([name], FAILED, reason)
+        Args:
+            runs: The runs.
+            goes_on: Print the error of a run and do the others; else it is raised.
 
-    def _end(self, names: Sequence[str], outcome: str, reason: str = "") -> None:
-        self._outcomes.update(dict.fromkeys(names, (outcome, reason)))
+        Raises:
+            BaseException: What ends all runs: an interrupt, or that the explainer cannot be made.
+        """
+        for run in runs:
+            self._states.update({name: _state_before(entry.frames) for name, entry in run.done.items()})
+            self._states.update(dict.fromkeys((*run.refused, *run.names), NOT_BEGUN))
+        with closing(self._execute([run for run in runs if run.refused or run.names])) as outcomes:
+            for outcome in outcomes:
+                self._states.update(outcome.states)
+                _tell_account(outcome)
+                if outcome.error is None:
+                    continue
+                if outcome.is_interrupt or outcome.is_end or not goes_on:
+                    raise outcome.error
+                tell_error(outcome.error)
 
-    def _tell_outcomes(self) -> None:
-        """Print a table of the inputs that are not done, unless the error that follows says it of all alike."""
-        is_all_alike = len(self._outcomes) == self._total and len(set(self._outcomes.values())) == 1
-        if not self._outcomes or is_all_alike:
-            return
-        tell_table([(outcome, redacted(name), reason) for name, (outcome, reason) in self._outcomes.items()])
-        counts = Counter(outcome for outcome, _ in self._outcomes.values())
-        others = "".join(f", {count} {outcome}" for outcome, count in counts.items())
-        tell(f"livecam: {self._total - len(self._outcomes)} of {self._total} inputs done{others}", **ERROR)
+    def tell(self, *, always: bool = False) -> None:
+        """Print a table of the inputs that are not done, and how many there are of each kind.
+
+        Unless `always`, nothing is printed if all are done now, or if the error that follows says it of all alike.
+        """
+        not_done, total = self._not_done, len(self._states)
+        is_all_alike = len(not_done) == total and len(set(not_done.values())) == 1
+        counts = Counter(word for word, _ in self._states.values())
+        done = counts.pop(DONE[0], 0)
+        others = "".join(f", {counts[word]} {word}" for word in sorted(counts, key=_is_not_done))
+        closing_line = f"livecam: {done} of {total} inputs done{others}"
+        if not_done and (always or (total > 1 and not is_all_alike)):
+            tell_table([(word, redacted(name), reason) for name, (word, reason) in not_done.items()])
+            tell(closing_line, **ERROR)
+        elif always or DONE_BEFORE[0] in counts:
+            inform(closing_line)
+
+    @property
+    def _not_done(self) -> Mapping[str, State]:
+        return {name: state for name, state in self._states.items() if _is_not_done(state[0])}
 
 
-def _flaws(ledger: Ledger) -> str:
+def _is_not_done(word: str) -> bool:
+    return word not in (DONE[0], DONE_BEFORE[0])
+
+
+def _tell_account(outcome: Outcome) -> None:
+    """Print the line of a run's ledger, and what is missing in the output."""
+    run, ledger = outcome.run, outcome.ledger
+    if ledger is not None and (outcome.error is None or outcome.is_interrupt or ledger.delivered):
+        inform(f"{run.output.rstrip(':')}: {'stopped, ' if outcome.is_interrupt else ''}{ledger.line()}")
+    if outcome.flaws:
+        tell(f"livecam: {outcome.flaws}; {run.output} holds the rest", **ERROR)
+
+
+def _state_before(frames: Mapping[str, int]) -> State:
+    """Return the state of an input that an earlier run has done, by the counts of its frames."""
+    flaws = _flaws(frames)
+    return (INCOMPLETE, f"{flaws} (done before)") if flaws else DONE_BEFORE
+
+
+def _flaws(frames: Mapping[str, int]) -> str:
     """Return how many frames are missing or damaged, as text."""
-    counts = {"could not be read": ledger.unreadable, "could be read only in part": ledger.damaged}
+    counts = {"could not be read": frames.get("unreadable", 0), "could be read only in part": frames.get("damaged", 0)}
     return " and ".join(f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from click import Option
 
 from livecam.cli.hints import HELP, check_inputs, check_pairs
 from livecam.cli.settings import from_file, precedence, settings_among, variable
-from livecam.errors import ModelError
+from livecam.errors import LivecamError, ModelError
 from livecam.models.default import default_model
 from livecam.models.known import check_name
 from livecam.names import (
@@ -30,6 +31,7 @@ from livecam.names import (
     SCORES,
     VIEWS,
 )
+from livecam.run.shards import Shard, shard_of_slurm
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,22 @@ class Rate(click.ParamType):
         if not 0 < rate <= 1000:
             self.fail(f"{value!r} is not a rate above 0, up to 1000, such as 30 or 30000/1001", param, ctx)
         return rate
+
+
+class OneShard(click.ParamType):
+    """A shard of the inputs, typed as NUMBER/COUNT, or auto for that of a SLURM job array."""
+
+    name = "number/count|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Return the shard."""
+        number, _, count = str(value).partition("/")
+        if value != "auto" and not (number.isdecimal() and count.isdecimal()):
+            self.fail(f"{value!r} is neither NUMBER/COUNT, such as 3/40, nor auto", param, ctx)
+        try:
+            return shard_of_slurm(os.environ) if value == "auto" else Shard(int(number), int(count))
+        except LivecamError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 FILE = click.Path(readable=False)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from livecam.errors import LivecamError
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
+from livecam.explanation import Explanation
 from livecam.ledger import Ledger
 from livecam.names import VIEWS
+from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.plan import Options, Run, as_shown, planned
@@ -137,6 +139,12 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
         interruptible(run.open_source) as source,
         Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
     ):
+
+        def written(frame: Frame, explanation: Explanation) -> None:
+            sidecars.add(frame, explanation)
+            if run.is_still:
+                run.record([str(frame.path)], pipeline.ledger)
+
         made = make()
         if run.input.kind is not DEMO:
             made.tell_limits()
@@ -159,12 +167,16 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
             window=window,
             steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
             goes_on=run.is_still and run.input.many,
-            on_written=sidecars.add,
+            on_written=written,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )
         pipeline.ledger.failed_files.update({name: str(exc) for name, exc in run.refused.items()})
+        run.begin()
         try:
-            return pipeline.run()
+            ledger = pipeline.run()
+            if not run.is_still:
+                run.record(run.names, ledger)
+            return ledger
         finally:
             sidecars.keep = pipeline.finished
             if options.report is not None and pipeline.finished:

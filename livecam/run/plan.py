@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from livecam.errors import LivecamError, OutputError
+from livecam.errors import LivecamError, OutputError, some_of
+from livecam.ledger import Ledger
 from livecam.names import PICTURE_ENDINGS, VIDEO_ENDINGS
 from livecam.picture.media import Media
 from livecam.render import Style
+from livecam.run.manifest import Entry, Manifest
+from livecam.run.shards import Shard
 from livecam.sinks import EncoderOptions, Sink, SinkKind
 from livecam.sinks import kind_of as sink_kind_of
 from livecam.sources import PIPE, Input, Source
 from livecam.sources.inputs import without_file_scheme
-from livecam.system.files import check_distinct, check_parent, check_writable, exists, is_folder
+from livecam.system.files import (
+    Version,
+    check_distinct,
+    check_parent,
+    check_writable,
+    exists,
+    is_folder,
+    sweep_parts,
+)
 from livecam.text import redacted
+
+log = logging.getLogger("livecam")
+
+_ONE_PICTURE = {"read": 1, "explained": 1, "written": 1}
+"""What the ledger of a single picture counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +48,8 @@ class Options:
     style: Style = Style()
     encoder: EncoderOptions = EncoderOptions()
     overwrite: bool = False
+    resume: bool = False
+    shard: Shard | None = None
     every: int = 1
     stride: int | None = None
     steady: bool = True
@@ -42,6 +65,12 @@ class Options:
     report: str | Path | None = None
 
     @property
+    def look(self) -> dict[str, Any]:
+        """The options that decide how the pictures look, as plain data."""
+        names = ("style", "encoder", "every", "stride", "steady", "start_seconds", "duration_seconds", "stream", "fps")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+
+    @property
     def sidecars(self) -> list[Path]:
         """The files that are written beside the output."""
         return [Path(path) for path in (self.predictions, self.save_map, self.report) if path is not None]
@@ -53,6 +82,7 @@ class Options:
             encoder=EncoderOptions(),
             every=1,
             stride=None,
+            steady=True,
             start_seconds=0.0,
             duration_seconds=None,
             stream=None,
@@ -71,7 +101,12 @@ class Run:
         sink: The kind of the output.
         files: The output file of each input, by the input's name; empty if the output is not a file.
         options: The options of the run.
+        is_in_folder: True if the outputs have the names of their inputs in a folder.
         refused: Why an input's output cannot be written, by the input's name; the others are done.
+        manifest: The manifest of the folder that the outputs go to; None if they go elsewhere.
+        fingerprint: That of all that decides how the outputs look, for the manifest.
+        versions: The version of each input, by its name, for the manifest; none without one.
+        done: The entries of the outputs that an earlier run has finished, by the input's name; they are not done again.
     """
 
     input: Input
@@ -79,20 +114,46 @@ class Run:
     sink: SinkKind
     files: Mapping[str, Path]
     options: Options
+    is_in_folder: bool = False
     refused: Mapping[str, OutputError] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    fingerprint: str = ""
+    versions: Mapping[str, Version] = field(default_factory=dict)
+    done: Mapping[str, Entry] = field(default_factory=dict)
 
     @property
     def is_still(self) -> bool:
         """True for pictures, False for a video."""
         return self.input.kind.is_still
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs to do: those that are neither done nor refused."""
+        return tuple(name for name in self.input.names if name not in self.done and name not in self.refused)
+
+    def begin(self) -> None:
+        """Note in the manifest that the outputs are about to be written."""
+        if self.manifest is not None:
+            self.manifest.begin({self.files[name].name: _origin(name) for name in self.names})
+
+    def record(self, names: Iterable[str], ledger: Ledger) -> None:
+        """Note in the manifest that the outputs of these inputs are finished; `ledger` is that of their run."""
+        if self.manifest is None:
+            return
+        frames = _ONE_PICTURE if self.is_still else ledger.counts()
+        for name in names:
+            file = self.files[name]
+            with suppress(OSError):  # somebody has taken it away
+                size = file.stat().st_size
+                entry = Entry(file.name, size, _origin(name), self.versions[name], self.fingerprint, frames)
+                self.manifest.record(entry)
+
     def open_source(self) -> Source:
-        """Open what is not refused of the input. Raises LivecamError."""
+        """Open what is to be done of the input. Raises LivecamError."""
         options = self.options
-        names = tuple(name for name in self.input.names if name not in self.refused)
-        if not names:
+        if not self.names:
             raise next(iter(self.refused.values()))
-        return replace(self.input, names=names).open(
+        return replace(self.input, names=self.names).open(
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
             stream=options.stream,
@@ -108,15 +169,32 @@ class Run:
 
 
 @contextmanager
-def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[list[Run]]:
+def planned(
+    inputs: Sequence[Input], output: str, options: Options, manifest: Manifest | None = None
+) -> Iterator[list[Run]]:
     """Plan a run for each input. Creates the output folder and removes it in the end if it stayed empty.
 
     All pictures together count as one input, each video as another, as returned by `find_inputs`. An output that cannot
     be written is `refused` in its run. Raises LivecamError, also if that is so for all outputs.
+
+    Args:
+        inputs: The inputs.
+        output: A file, a folder, or `null:`.
+        options: How they are annotated. With `shard` only the inputs of that shard are, of which there may be none.
+        manifest: The manifest of the output, if that is a folder. None: what is written is not noted, and cannot be
+            resumed.
     """
     _check_options(inputs, options)
     of_pictures = options if _are_all_still(inputs) else options.without_those_of_videos()
+    if options.shard is not None:
+        inputs = _share_of(inputs, options.shard)
     runs = [_run(each, output, of_pictures if each.kind.is_still else options) for each in inputs]
+    if manifest is not None:
+        runs = [_noted(run, manifest) if run.is_in_folder else run for run in runs]
+    if options.resume and any(run.manifest is None for run in runs):
+        raise OutputError(
+            "--resume is for outputs in a folder, which notes what is done; name a folder, or leave it out"
+        )
     with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
         _check_names([(name, file) for run in runs for name, file in run.files.items()])
         _check_files(
@@ -124,6 +202,8 @@ def planned(inputs: Sequence[Input], output: str, options: Options) -> Iterator[
             [file for run in runs for file in run.files.values()],
             options.sidecars,
         )
+        if options.resume:
+            runs = _resumed(runs)
         checked = _checked(runs)
         for run in checked:
             if not run.is_still:
@@ -170,6 +250,65 @@ def _check_files(inputs: Iterable[str], outputs: Iterable[Path], sidecars: Seque
         check_writable(path)
 
 
+def _share_of(inputs: Sequence[Input], shard: Shard) -> list[Input]:
+    """Return the inputs that belong to a shard, and tell how many they are. Raises LivecamError."""
+    if not any(each.many for each in inputs):
+        raise LivecamError(f"--shard {shard} divides several inputs; name a folder, a pattern, or all inputs")
+    share = shard.of(inputs)
+    count, among = (sum(len(each.names) for each in some) for some in (share, inputs))
+    log.info("shard %s has %d of the %d inputs", shard, count, among)
+    return share
+
+
+def _noted(run: Run, manifest: Manifest) -> Run:
+    """Return a run that notes its outputs in the manifest of their folder."""
+    options = run.options.without_those_of_videos() if run.is_still else run.options
+    versions = {name: run.input.kind.version(name) for name in run.input.names}
+    return replace(run, manifest=manifest, fingerprint=manifest.fingerprint(options.look), versions=versions)
+
+
+def _resumed(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with what is done already. Removes what killed runs have left of their outputs."""
+    reasons: Counter[str] = Counter()
+    resumed = []
+    for run in runs:
+        assert run.manifest is not None
+        found = {name: _entry(run, name, reasons) for name in run.files}
+        resumed.append(replace(run, done={name: entry for name, entry in found.items() if entry}))
+    for reason, count in reasons.items():
+        log.info("%d output%s done again: %s", count, " is" if count == 1 else "s are", reason)
+    begun = [file for run in runs for file in run.files.values() if run.manifest and run.manifest.origin(file.name)]
+    if swept := sweep_parts(begun):
+        log.info("removed what killed runs have left: %s", some_of(swept))
+    return resumed
+
+
+def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
+    """Return the entry of an output that is done. If it is to be done again, count the reason."""
+    assert run.manifest is not None
+    file, version = run.files[name], run.versions[name]
+    entry = run.manifest.entry(file.name)
+    if entry is None or not exists(file):
+        return None
+    was_moved = bool(version) and entry.version == version
+    if entry.input != _origin(name) and not was_moved:
+        return None  # of another input: it is refused
+    if entry.version != version:
+        reasons["the input has changed"] += 1
+    elif entry.fingerprint != run.fingerprint:
+        reasons["the options, the model or a version has changed"] += 1
+    elif entry.output_bytes != file.stat().st_size:
+        reasons["the output has changed"] += 1
+    else:
+        return entry
+    return None
+
+
+def _origin(name: str) -> str:
+    """Return an input's name for the manifest: the path of a file from the root, a URL without credentials."""
+    return os.path.realpath(name) if exists(name) else redacted(name)
+
+
 def _checked(runs: Sequence[Run]) -> list[Run]:
     """Return the runs with the outputs that are refused. Raises OutputError if there are no others."""
     checked = [replace(run, refused=_refused(run)) for run in runs]
@@ -182,12 +321,25 @@ def _checked(runs: Sequence[Run]) -> list[Run]:
 def _refused(run: Run) -> dict[str, OutputError]:
     """Check the outputs of a run. Return the error for each that cannot be written, by its input's name."""
     refused = {}
-    for name, file in run.files.items():
+    for name in run.names:
         try:
-            run.sink.check(file, run.options.overwrite)
+            _check_output(run, name)
         except OutputError as exc:
             refused[name] = exc
     return refused
+
+
+def _check_output(run: Run, name: str) -> None:
+    """Check that an output can be written, and replaces nothing that it should not. Raises OutputError."""
+    file, options = run.files.get(name), run.options
+    if file is None:
+        return
+    origin = run.manifest.origin(file.name) if run.manifest and exists(file) and not options.overwrite else None
+    if origin and not options.resume:
+        raise OutputError(f"{file} exists; --resume does what is not done yet, --overwrite does all again")
+    if origin and origin != _origin(name):
+        raise OutputError(f"{file} exists, made from {origin}; name another output, or replace it with --overwrite")
+    run.sink.check(file, options.overwrite or origin is not None)
 
 
 def _run(source: Input, output: str, options: Options) -> Run:
@@ -195,7 +347,8 @@ def _run(source: Input, output: str, options: Options) -> Run:
     sink = sink_kind_of(output, stills=kind.is_still)
     if sink.is_file and (source.many or (kind.is_still and is_folder(output))):
         files = {name: Path(output) / kind.output_name(name) for name in source.names}
-        return Run(source, output if kind.is_still else str(files[first]), sink, files, options)
+        shown = output if kind.is_still else str(files[first])
+        return Run(source, shown, sink, files, options, is_in_folder=True)
     return Run(source, output, sink, {first: Path(output)} if sink.is_file else {}, options)
 
 
@@ -240,7 +393,7 @@ def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
         raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
     check_parent(folder)
     try:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # another shard may have just made it
     except OSError as exc:
         raise OutputError(f"cannot make the folder {folder.name[:20]}…: {exc.strerror}") from exc
     try:

@@ -27,8 +27,10 @@ from livecam.system.files import is_folder
 from livecam.text import redacted
 
 __all__ = [
+    "FILE_ENDINGS",
     "KINDS",
     "PIPE",
+    "VIDEO",
     "Input",
     "LiveOptions",
     "PacedSource",
@@ -46,6 +48,8 @@ log = logging.getLogger("livecam")
 
 KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE, PAGE_CAMERA)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
+FILE_ENDINGS = tuple(ending for kind in KINDS for ending in kind.endings)
+"""The endings of the files that are found in folders."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
 
@@ -225,7 +229,7 @@ def _kinds_of_files(name: str) -> dict[str, SourceKind]:
     if not name:
         raise InputError(f"the input has no name; {WHAT_TO_NAME}")
     if _is_many(name):
-        files = files_like(name, [ending for kind in KINDS for ending in kind.endings])
+        files = files_like(name, FILE_ENDINGS)
         return {file: kind_of(file) for file in files}
     kind = kind_of(name)
     if kind is PIPE:

@@ -26,6 +26,7 @@ from livecam.sources.conditioning import Conditioner
 from livecam.sources.opening import USUAL_MEGAPIXELS, check_size
 from livecam.sources.paced import played
 from livecam.sources.pictures import opened, upright_rgb
+from livecam.system.files import Version, version_of
 
 log = logging.getLogger("livecam")
 
@@ -241,6 +242,13 @@ def _sequence_output(pattern: str) -> str:
     return f"{stem or 'sequence'}.mp4"
 
 
+def _sequence_version(pattern: str) -> Version:
+    """Return the version of numbered files: their number, all their bytes, and the newest time."""
+    versions = [version_of(path) for path in numbered_files(pattern).values()]
+    newest = max((version.get("mtime_ns", 0) for version in versions), default=0)
+    return {"files": len(versions), "bytes": sum(int(each.get("bytes", 0)) for each in versions), "mtime_ns": newest}
+
+
 def _open_live(pattern: str, options: LiveOptions) -> Source:
     return played(partial(NumberedPictures, pattern, fps=options.fps or USUAL_FPS), options)
 
@@ -257,4 +265,5 @@ SEQUENCE = SourceKind(
     open_live=_open_live,
     options=("fps",),
     output_name=_sequence_output,
+    version=_sequence_version,
 )

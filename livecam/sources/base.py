@@ -20,6 +20,7 @@ from livecam.names import VIDEO_ENDINGS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources.signal import Signal
+from livecam.system.files import Version, version_of
 
 
 class NotThereError(InputError):
@@ -158,6 +159,8 @@ class SourceKind:
         endings: The endings of its files, by which they are found in folders. Empty if its names are not files.
         output_name: Takes the name of an input, returns the name of its output in a folder.
         output_suffix: Appended to the stem of `output_name` if it is the only output and the user has not named it.
+        version: Takes the name of an input, returns its version, by which a run that is resumed tells if it has
+            changed.
     """
 
     recognises: Callable[[str], bool]
@@ -168,3 +171,4 @@ class SourceKind:
     endings: tuple[str, ...] = ()
     output_name: Callable[[str], str] = video_name
     output_suffix: str = "_livecam"
+    version: Callable[[str], Version] = version_of

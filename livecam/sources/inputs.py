@@ -44,7 +44,7 @@ def files_like(name: str, endings: Collection[str]) -> list[str]:
     Raises InputError if there are none.
     """
     if is_folder(name):
-        files, deeper = _known(_entries(Path(name)), endings), _folders_inside(name, endings)
+        files, deeper = files_in(name, endings), _folders_inside(name, endings)
         pattern = os.path.join(name, "**", "*")  # noqa: PTH118 - Path would change the name
         if not files:
             advice = f"{pattern!r} takes those in folders inside it" if deeper else "name another one"
@@ -58,6 +58,11 @@ def files_like(name: str, endings: Collection[str]) -> list[str]:
         what = "no picture and no video is" if matches else "nothing is"
         raise InputError(f"{what} named like {name}; check the folder and the ending")
     return files
+
+
+def files_in(folder: str, endings: Collection[str]) -> list[str]:
+    """List the files with these endings in a folder, in natural order. Raises InputError if it may not be read."""
+    return _known(_entries(Path(folder)), endings)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -309,4 +310,5 @@ PIPE = SourceKind(
     open_live=_refuse_pipe,
     options=("stream", "max_megapixels"),
     output_name=lambda name: "standard_input.mp4",
+    version=lambda name: {"time_ns": time.time_ns()},  # what is read once is never the same again
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import IO
@@ -24,9 +26,13 @@ else:
 
 log = logging.getLogger("livecam")
 
+Version = Mapping[str, int | str]
+"""What changes when a file does: `bytes` and `mtime_ns`, or `etag` of an object. Empty if nothing is known of it."""
+
 _NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
 _LONGEST_NAME = 255
 """The length of the longest name of a file in bytes, on nearly all file systems."""
+_ENDING_OF_PART = re.compile(r"(?P<all>(?:\.[a-z]+)?(?P<number>(?:\.\d+)?(?P<part>\.part)))$")
 
 
 # Path's own methods raise OSError for a name that is too long, such as a URL with a long query.
@@ -40,6 +46,15 @@ def exists(name: str | Path) -> bool:
 def is_folder(name: str | Path) -> bool:
     """Return True if there is a folder of this name; False for whatever cannot be a name."""
     return os.path.isdir(name)  # noqa: PTH112
+
+
+def version_of(name: str | Path) -> Version:
+    """Return the version of a file; nothing is known of what is no file."""
+    try:
+        facts = Path(name).stat()
+    except OSError:
+        return {}
+    return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
 
 
 def is_file_name(name: str) -> bool:
@@ -199,6 +214,54 @@ def _parts_of(path: Path, label: str) -> Iterator[Path]:
     for number in count():
         ending = f"{label}.{number}.part" if number else f"{label}.part"
         yield path.parent / (_cut(path.name, _LONGEST_NAME - len(ending)) + ending)
+
+
+def is_being_written(path: Path) -> bool:
+    """Return True if a process on this machine has a file open for writing; False also if that cannot be found out."""
+    if fcntl is None or not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # else a writer that comes now would end this process
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)  # Linux grants it only where nobody writes
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:  # the file of somebody else, or a file system without leases
+        pass
+    return False
+
+
+def sweep_parts(paths: Iterable[Path]) -> list[Path]:
+    """Remove the parts of these files that no process is writing: what killed runs left. Return those removed."""
+    names: dict[Path, list[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, []).append(path.name)
+    swept = []
+    for part in (folder / part for folder in names for part in _parts_in(folder, names[folder])):
+        with suppress(OSError):
+            if not _is_locked(part):
+                part.unlink()
+                swept.append(part)
+    return swept
+
+
+def _parts_in(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the names of the parts in a folder that belong to files of these names."""
+
+    @cache
+    def stems(ending: str) -> frozenset[str]:
+        return frozenset(_cut(name, _LONGEST_NAME - len(ending)) for name in names)
+
+    return [
+        part for part in _names_in(folder) if any(part.removesuffix(each) in stems(each) for each in _endings(part))
+    ]
+
+
+def _endings(part: str) -> list[str]:
+    """Return what may have been put behind the name of a file to name its part, as `_parts_of` does."""
+    match = _ENDING_OF_PART.search(part)
+    return [match[0][match.start(group) - match.start() :] for group in ("all", "number", "part")] if match else []
 
 
 def _cut(name: str, longest_bytes: int) -> str:

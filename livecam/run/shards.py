@@ -1,0 +1,70 @@
+"""Shards: the inputs of one command, divided among several processes or machines that know nothing of each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from livecam.errors import LivecamError
+
+if TYPE_CHECKING:  # it imports OpenCV and PyAV, and the command line parses shards before that
+    from livecam.sources import Input
+
+_ID, _COUNT, _MIN, _STEP = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "COUNT", "MIN", "STEP"))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of the inputs, the same on every machine.
+
+    An input belongs to a shard by its name alone, without its folder: inputs that are added change no other's shard.
+
+    Args:
+        number: Which shard it is, from 1.
+        count: How many there are.
+
+    Raises:
+        LivecamError: There is no such shard.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise LivecamError(f"there is no shard {self}; they are 1/{self.count} to {self.count}/{self.count}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def holds(self, name: str) -> bool:
+        """Return True if an input of this name, without its folder, belongs to the shard."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8]) % self.count == self.number - 1
+
+    def of(self, inputs: Sequence[Input]) -> list[Input]:
+        """Return those of the inputs that belong to the shard."""
+        # Outputs have the names of inputs without their folders: two that would become the same file meet in a shard.
+        kept = [
+            replace(each, names=tuple(name for name in each.names if self.holds(each.kind.output_name(name))))
+            for each in inputs
+        ]
+        return [each for each in kept if each.names]
+
+
+def shard_of_slurm(environment: Mapping[str, str]) -> Shard:
+    """Return the shard of a task of a SLURM job array, by the variables that SLURM sets. Raises LivecamError."""
+    if _ID not in environment:
+        raise LivecamError(f"{_ID} is not set: this is no task of a SLURM job array; name the shard, such as 3/40")
+    try:
+        task, count, first = (int(environment[name]) for name in (_ID, _COUNT, _MIN))
+        place, beside = divmod(task - first, int(environment.get(_STEP, 1)))
+    except (KeyError, ValueError, ZeroDivisionError) as exc:
+        raise LivecamError(f"{_COUNT} and {_MIN} are not the numbers that SLURM sets; name the shard") from exc
+    if beside or place >= count:
+        raise LivecamError(
+            f"task {task} is none of {count} that follow each other from {first} on; name the shard, such as 3/40"
+        )
+    return Shard(place + 1, count)
