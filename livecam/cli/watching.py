@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from livecam.cli.batch import Batch
@@ -26,6 +26,7 @@ _PAUSE = 10
 
 def check_watched(folders: Sequence[str], output: str, options: Options) -> None:
     """Check that folders can be watched, and that the outputs do not arrive in them. Raises LivecamError."""
+    from livecam.run.plan import check_folder
     from livecam.sinks import kind_of
 
     for folder in folders:
@@ -35,6 +36,7 @@ def check_watched(folders: Sequence[str], output: str, options: Options) -> None
             raise OutputError(f"{output} is watched, so outputs would become inputs; name another folder with -o")
     if not kind_of(output, stills=True).is_file:
         raise OutputError(f"{output} writes nothing, and --watch notes in a folder what is done; name one with -o")
+    check_folder(Path(output))
     if options.sidecars:
         raise LivecamError("--predictions, --save-map and --report describe one run, and a watch has many")
 
@@ -75,15 +77,15 @@ def watch(folders: Sequence[str], output: str, options: Options, manifest: Manif
     inform(f"livecam: watching {', '.join(folders)}; Ctrl-C ends it")
     try:
         while True:
-            begin = time.monotonic()
+            begin = monotonic()
             names = arrivals.look()
-            looked_seconds = time.monotonic() - begin
+            looked_seconds = monotonic() - begin
             if arrivals.problem != problem:
                 problem = arrivals.problem
                 tell(f"livecam: {problem}; it is tried again" if problem else "livecam: all folders can be read again")
             if names:
                 do(names)
-            time.sleep(max(_LEAST_SECONDS, _PAUSE * looked_seconds))
+            sleep(max(_LEAST_SECONDS, _PAUSE * looked_seconds))
     finally:
         batch.tell(always=True)
 

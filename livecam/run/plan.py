@@ -383,15 +383,22 @@ def _check_names(files: Iterable[tuple[str, Path]]) -> None:
         inputs[file] = redacted(name)
 
 
+def check_folder(folder: Path) -> None:
+    """Check that a folder exists or can be made. Raises OutputError."""
+    if is_folder(folder):
+        return
+    if exists(folder) or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
+        raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
+    check_parent(folder)
+
+
 @contextmanager
 def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
     """Create a folder if it is missing, and remove it at the end of the block if it is empty. Raises OutputError."""
     if not is_needed or is_folder(folder):
         yield
         return
-    if exists(folder) or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
-        raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
-    check_parent(folder)
+    check_folder(folder)
     try:
         folder.mkdir(exist_ok=True)  # another shard may have just made it
     except OSError as exc:

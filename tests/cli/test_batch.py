@@ -15,6 +15,7 @@ from livecam.cli.terminal import Progress
 from livecam.explain.explainer import Explainer
 from livecam.ledger import Ledger
 from livecam.sinks.video import VideoSink
+from tests.support.folders import shown_in
 
 pytestmark = pytest.mark.usefixtures("quick_shapes")
 
@@ -38,7 +39,7 @@ def summary(result: Result) -> str:
 
 
 def made() -> set[str]:
-    return {path.name for path in Path("out").iterdir()}
+    return set(shown_in(Path("out")))
 
 
 def spoil(name: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:

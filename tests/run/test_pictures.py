@@ -24,6 +24,7 @@ from livecam.ledger import Ledger
 from livecam.render import Style
 from livecam.scene import Scene
 from tests.support.clips import facts_of
+from tests.support.folders import shown_in
 from tests.support.reading import frames_of
 from tests.support.stills import pixels, scene
 
@@ -74,7 +75,7 @@ def test_one_picture_to_a_file_or_into_a_folder(livecam: Livecam, tmp_path: Path
         assert result.exit_code == 0, result.output
         assert "1 read, 1 explained, 0 dropped, 1 written" in result.output
     assert pixels(tmp_path / "out.webp").shape == pixels(tmp_path / "img1.png").shape == (64, 64, 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["img1.png", "out.webp", "photos"]
+    assert shown_in(tmp_path) == ["img1.png", "out.webp", "photos"]
 
 
 def test_outputs_are_named_after_inputs(
@@ -86,7 +87,8 @@ def test_outputs_are_named_after_inputs(
         (photos / name).unlink()
     for arguments in (["photos/photo.JPG"], ["moving.gif"], ["photos/"], ["photos/img*.png"]):
         assert livecam("annotate", *arguments).exit_code == 0
-    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if photos not in path.parents}
+    paths = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if photos not in path.parents}
+    made = {str(path) for path in paths if ".livecam" not in path.parts}
     folders = {f"photos_livecam/{path.name}" for path in good(photos)}
     folders |= {f"livecam_output/img{number}.png" for number in (1, 2, 10)}
     single = {"photos", "moving.gif", "photo_livecam.jpg", "moving_livecam.png", "photos_livecam", "livecam_output"}
@@ -104,7 +106,7 @@ def test_a_folder_goes_on_past_what_cannot_be_read(livecam: Livecam, tmp_path: P
     assert summary == "livecam: 4 of 7 inputs done, 3 failed"
     for line, name in zip(sorted(table), ("cut.png", "empty.png", "text.jpg"), strict=True):
         assert line.startswith(f"  failed  {photos / name}")
-    assert sorted((tmp_path / "out").iterdir()) == sorted(good(tmp_path / "out"))
+    assert shown_in(tmp_path / "out") == sorted(path.name for path in good(photos))
     for path in good(photos)[:3]:
         assert np.array_equal(pixels(tmp_path / "out" / path.name), pixels(path))
     lines = [json.loads(line) for line in said.read_text().splitlines()]
@@ -123,7 +125,7 @@ def test_everything_at_once(livecam: Livecam, tmp_path: Path, photos: Path, clip
     inputs = [photos, photos / "img*.png", tmp_path / "other.mkv", tmp_path / "broken.mp4", "demo:?seconds=0.1"]
     result = livecam("annotate", *inputs, "-o", tmp_path / "out", "--preset", "ultrafast")
     assert result.exit_code == 1
-    made = {path.name for path in (tmp_path / "out").iterdir()}
+    made = set(shown_in(tmp_path / "out"))
     assert made == {path.name for path in good(photos)} | {"clip.mp4", "other.mkv", "demo.mp4"}
     assert len(facts_of(tmp_path / "out" / "other.mkv").pictures) == 4
     *table, summary = result.output.splitlines()[-5:]
@@ -239,10 +241,10 @@ def test_existing_outputs_are_safe_until_overwritten(livecam: Livecam, tmp_path:
     assert "img10.png exists" in result.output
     assert result.output.splitlines()[-1] == "livecam: 2 of 3 inputs done, 1 failed"
     assert (output / "img10.png").read_bytes() == b"precious"
-    assert len(list(output.iterdir())) == 3
+    assert len(shown_in(output)) == 3
     result = livecam(*arguments)
     assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
-    assert "img1.png exists" in result.output
+    assert "img1.png exists; --resume does what is not done yet" in result.output
     assert livecam(*arguments, "--overwrite").exit_code == 0
     assert (output / "img10.png").read_bytes() != b"precious"
     result = livecam("annotate", photos, "-o", photos, "--overwrite")
@@ -291,9 +293,9 @@ def test_an_interrupted_command_tells_what_is_done(
     monkeypatch.setattr(Progress, "__call__", interrupt)
     result = livecam("annotate", photos, "demo:?seconds=0.1", "-o", tmp_path / "out")
     assert result.exit_code == 130
-    written = list((tmp_path / "out").iterdir())
+    written = shown_in(tmp_path / "out")
     assert written
-    assert all(path.suffix in (".png", ".JPG") for path in written)
+    assert all(name.endswith((".png", ".JPG")) for name in written)
     (line,) = (line for line in result.output.splitlines() if line.startswith(f"{tmp_path / 'out'}: stopped, "))
     assert f" {len(written)} written" in line
     *_, demo, summary = result.output.splitlines()
@@ -318,7 +320,7 @@ def test_a_disk_that_is_full_leaves_whole_files_only(tmp_path: Path, photos: Pat
     Image.effect_noise((400, 400), 50).save(photos / "img10.png")  # 160 kB and more
     with full_disk():
         ledger = annotate(good(photos), tmp_path / "out", explainer)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["img1.png", "img2.png", "photo.JPG"]
+    assert shown_in(tmp_path / "out") == ["img1.png", "img2.png", "photo.JPG"]
     assert ledger.failed_files == {
         str(photos / "img10.png"): f"cannot write {tmp_path / 'out' / 'img10.png'}: File too large"
     }
