@@ -53,7 +53,7 @@ SUBSTITUTIONS = {
 ONLY_PARSED = {
     r"livecam live( \d|$| --| /dev/)": "there is no camera",
     r"rtsp://": "there is no server",
-    r"--loop": "it does not end",
+    r"--loop|--watch": "it does not end",
     r"browser": "it waits for a page, and tests of its own run it",
     r"livecam doctor": "it takes ten seconds, and tests of its own run it",
     r"livecam bench": "it takes a minute, and tests of its own run it",
@@ -79,6 +79,12 @@ def commands_of(page: str) -> list[str]:
     lines = [line for block in fenced(page, "bash") for line in block.splitlines() if line.strip()]
     within = [code for code in inline(page) if re.match(r"(livecam|make|python|pip) |[A-Z_]+=\S+ python", code)]
     return list(dict.fromkeys([re.sub(r"\s+# .*", "", line).strip() for line in lines] + within))
+
+
+def scripted(page: str) -> list[str]:
+    """The commands in scripts of a shell and files of Kubernetes, with numbers where the shell puts them in."""
+    text = "\n".join(fenced(page, "sh") + fenced(page, "yaml"))
+    return [re.sub(r"\$\(\(.*?\)\)|\{\}", "1", command) for command in re.findall(r"livecam annotate .*", text)]
 
 
 def substituted(code: str) -> str:
@@ -225,6 +231,13 @@ def test_the_substitutions_are_needed() -> None:
 
 @pytest.mark.parametrize(("page", "command"), ALL)
 def test_a_command_exists(page: str, command: str) -> None:
+    check_command(command)
+
+
+@pytest.mark.parametrize(("page", "command"), [(page, command) for page in PAGES for command in scripted(page)])
+def test_a_command_in_a_script_exists(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ID", "COUNT", "MIN"):
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", "1")
     check_command(command)
 
 
