@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ from livecam.cli.options import (
 from livecam.cli.settings import is_typed
 from livecam.cli.terminal import Progress
 from livecam.cli.watching import check_watched, watch
+from livecam.run.shards import shard_of_slurm
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
@@ -181,6 +183,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     """
     model = explainer_arguments(options, sources)
     check_only_file(sources)
+    if options["shard"] == "auto":
+        options["shard"] = shard_of_slurm(os.environ)
 
     with loading(model["model"]):  # from here on, so that a terminal shows at once that something is done
         from livecam.models.identity import identity

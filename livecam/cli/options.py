@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from livecam.names import (
     SCORES,
     VIEWS,
 )
-from livecam.run.shards import Shard, shard_of_slurm
+from livecam.run.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -216,17 +215,19 @@ class Rate(click.ParamType):
 
 
 class OneShard(click.ParamType):
-    """A shard of the inputs, typed as NUMBER/COUNT, or auto for that of a SLURM job array."""
+    """A shard of the inputs, typed as NUMBER/COUNT, or auto."""
 
     name = "number/count|auto"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        """Return the shard."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard | str:
+        """Return the shard, or auto."""
         number, _, count = str(value).partition("/")
-        if value != "auto" and not (number.isdecimal() and count.isdecimal()):
+        if value == "auto":
+            return str(value)
+        if not (number.isdecimal() and count.isdecimal()):
             self.fail(f"{value!r} is neither NUMBER/COUNT, such as 3/40, nor auto", param, ctx)
         try:
-            return shard_of_slurm(os.environ) if value == "auto" else Shard(int(number), int(count))
+            return Shard(int(number), int(count))
         except LivecamError as exc:
             self.fail(str(exc), param, ctx)
 

@@ -255,7 +255,7 @@ def test_a_shard_is_taken_from_slurm_if_that_is_typed(
         (("in/a.mp4", "--shard", "1/2"), 1, "--shard 1/2 divides several inputs"),
         (("in", "--shard", "3/2"), 2, "there is no shard 3/2"),
         (("in", "--shard", "half"), 2, "'half' is neither NUMBER/COUNT, such as 3/40, nor auto"),
-        (("in", "--shard", "auto"), 2, "SLURM_ARRAY_TASK_ID is not set"),
+        (("in", "--shard", "auto"), 1, "SLURM_ARRAY_TASK_ID is not set"),
     ],
 )
 def test_a_shard_that_cannot_be_is_told_in_one_line(
