@@ -54,7 +54,7 @@ def watch(folders: Sequence[str], output: str, options: Options, manifest: Manif
     Raises:
         KeyboardInterrupt: The signal, after what was begun has been finished.
     """
-    from livecam.sources import FILE_ENDINGS
+    from livecam.sources import file_endings
     from livecam.sources.arrivals import Arrivals
 
     def do(names: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ def watch(folders: Sequence[str], output: str, options: Options, manifest: Manif
         for name in names:
             do([name])
 
-    arrivals, problem = Arrivals(folders, FILE_ENDINGS), ""
+    arrivals, problem = Arrivals(folders, file_endings()), ""
     inform(f"livecam: watching {', '.join(folders)}; Ctrl-C ends it")
     try:
         while True:

@@ -27,7 +27,6 @@ from livecam.system.files import is_folder
 from livecam.text import redacted
 
 __all__ = [
-    "FILE_ENDINGS",
     "KINDS",
     "PIPE",
     "VIDEO",
@@ -37,6 +36,7 @@ __all__ = [
     "Signal",
     "Source",
     "SourceKind",
+    "file_endings",
     "find_inputs",
     "kind_of",
     "one_input",
@@ -48,8 +48,6 @@ log = logging.getLogger("livecam")
 
 KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE, PAGE_CAMERA)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
-FILE_ENDINGS = tuple(ending for kind in KINDS for ending in kind.endings)
-"""The endings of the files that are found in folders."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
 
@@ -57,6 +55,11 @@ _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pict
 def kind_of(name: str, *, live: bool = False) -> SourceKind:
     """Return the kind of source that a name stands for, for annotating or for watching live."""
     return next(kind for kind in reversed(KINDS) if (live or kind.open is not None) and kind.recognises(name))
+
+
+def file_endings() -> list[str]:
+    """Return the endings of the files that are found in folders."""
+    return [ending for kind in KINDS for ending in kind.endings]
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ def _kinds_of_files(name: str) -> dict[str, SourceKind]:
     if not name:
         raise InputError(f"the input has no name; {WHAT_TO_NAME}")
     if _is_many(name):
-        files = files_like(name, FILE_ENDINGS)
+        files = files_like(name, file_endings())
         return {file: kind_of(file) for file in files}
     kind = kind_of(name)
     if kind is PIPE:

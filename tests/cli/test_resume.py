@@ -77,9 +77,11 @@ def test_what_is_done_is_not_done_again(annotated: Callable[..., Result]) -> Non
 def test_where_all_is_done_no_model_is_loaded(
     annotated: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def load(**arguments: object) -> None:
+        pytest.fail("it is loaded")
+
     annotated()
-    monkeypatch.setattr("livecam.cli.loading.load_explainer", None)
-    monkeypatch.setattr("livecam.cli.annotate.load_explainer", None)
+    monkeypatch.setattr("livecam.cli.annotate.load_explainer", load)
     result = annotated("--resume")
     assert (result.exit_code, result.output) == (0, "livecam: 0 of 4 inputs done, 4 done before\n")
 
