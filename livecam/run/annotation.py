@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +15,13 @@ from livecam.errors import LivecamError
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
 from livecam.explanation import Explanation
-from livecam.ledger import Ledger
+from livecam.ledger import FILE, Ledger
+from livecam.models.identity import identity
 from livecam.names import VIEWS
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
+from livecam.run.manifest import Manifest
 from livecam.run.plan import Options, Run, as_shown, planned
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.run.workers import interruptible
@@ -46,6 +50,7 @@ def annotate(
     style: Style | None = None,
     encoder: EncoderOptions | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     every: int = 1,
     stride: int | None = None,
     steady: bool = True,
@@ -75,6 +80,8 @@ def annotate(
         style: What is drawn; by default the heatmap over the frame.
         encoder: How a video is encoded.
         overwrite: Replace outputs where they exist.
+        resume: Into a folder: leave out the pictures that an earlier call with `resume` has done, unless the picture,
+            an option, the model or livecam has changed since. The model has to be given by its name.
         every: Explain each `every`-th frame of a video, and the first after a cut. The frames between show its maps,
             moved along with the picture by optical flow, and their age.
         stride: By a model that sees clips, explain a clip each `stride` frames; each frame shows the map of its own
@@ -109,6 +116,7 @@ def annotate(
         style=style or Style(),
         encoder=encoder or EncoderOptions(),
         overwrite=overwrite,
+        resume=resume,
         every=every,
         stride=stride,
         steady=steady,
@@ -123,9 +131,20 @@ def annotate(
         save_map=save_map,
         report=report,
     )
-    with planned(as_shown([one_input(source)], str(output)), str(output), options) as (run,):
+    manifest = _manifest(Path(output), explainer) if resume else nullcontext()
+    inputs = as_shown([one_input(source)], str(output))
+    with manifest as known, planned(inputs, str(output), options, known) as (run,):
+        if run.done and not run.names and not run.refused:
+            return Ledger(FILE, f"{len(run.done)} inputs done before")
         make = maker_of(explainer, runner_up=steady and not run.is_still)
         return carry_out(run, make, on_progress=on_progress)
+
+
+def _manifest(folder: Path, explainer: object) -> Manifest:
+    """Return the manifest of a folder for what a model, given by its name, explains. Raises LivecamError."""
+    if not isinstance(explainer, str):
+        raise LivecamError("resume needs the name of a model: of an object livecam cannot tell if it has changed")
+    return Manifest(folder, partial(identity, {"model": explainer}))
 
 
 def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgress | None = None) -> Ledger:

@@ -57,3 +57,19 @@ def test_a_source_is_watched_with_whatever_explains(given: Any, tmp_path: Path) 
 def test_a_camera_may_be_a_number() -> None:
     with pytest.raises(LivecamError, match="cannot open camera 987"):
         watch(987, tiny(), window=False, report="report.json")
+
+
+@pytest.mark.usefixtures("quick_shapes")
+def test_pictures_that_an_earlier_call_has_done_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    counts = []
+    for names in (("a.png", "b.png"), ("c.png",), ()):
+        for name in names:
+            scene().save(tmp_path / "in" / name)
+        counts.append(annotate(tmp_path / "in", tmp_path / "out", "shapes", resume=True).delivered)
+    assert counts == [2, 1, 0]
+    assert annotate(tmp_path / "in", tmp_path / "out", "shapes", resume=True, every=1, batch=1).delivered == 0
+    with pytest.raises(LivecamError, match="resume needs the name of a model"):
+        annotate(tmp_path / "in", tmp_path / "out", tiny(), resume=True)
+    with pytest.raises(LivecamError, match="--resume is for outputs in a folder"):
+        annotate(tmp_path / "in" / "a.png", tmp_path / "a.jpg", "shapes", resume=True)
