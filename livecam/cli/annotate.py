@@ -42,7 +42,7 @@ from livecam.cli.options import (
 from livecam.cli.settings import is_typed
 from livecam.cli.terminal import Progress
 from livecam.cli.watching import check_watched, watch
-from livecam.run.shards import shard_of_slurm
+from livecam.run.shards import shard_of_slurm, tell_array
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
@@ -200,6 +200,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         inputs = [Input(VIDEO, sources, many=True)]  # and pictures, for which options of videos are left out
     else:
         inputs = as_shown(find_inputs(sources if len(sources) > 1 else sources[0]), output)
+    if not options["shard"] and any(each.many for each in inputs):
+        tell_array(os.environ)
     _drop_unsuited(options, inputs)
     runner_up = options["steady"] and not all(each.kind.is_still for each in inputs)  # pictures are shown by themselves
     explainer = Shared(partial(load_explainer, **model, runner_up=runner_up, on_forwards=progress.on_forwards))

@@ -200,6 +200,8 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
             sidecars.keep = pipeline.finished
             if options.report is not None and pipeline.finished:
                 account = {**pipeline.ledger.report(), **made.report(), **sink.report(), "versions": versions()}
+                if run.done:
+                    account["done_before"] = run.counts_before
                 write_report(Path(options.report), account)
 
 

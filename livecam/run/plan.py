@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,14 @@ class Run:
         """The inputs to do: those that are neither done nor refused."""
         return tuple(name for name in self.input.names if name not in self.done and name not in self.refused)
 
+    @property
+    def counts_before(self) -> dict[str, int]:
+        """How many inputs are done already, and how many of their frames were read, explained, written and so on."""
+        counts = Counter({"inputs": len(self.done)})
+        for entry in self.done.values():
+            counts.update(entry.frames)
+        return dict(counts)
+
     def begin(self) -> None:
         """Note in the manifest that the outputs are about to be written."""
         if self.manifest is not None:
@@ -203,6 +211,7 @@ def planned(
             options.sidecars,
         )
         if options.resume:
+            _check_kept(options)
             runs = _resumed(runs)
         checked = _checked(runs)
         for run in checked:
@@ -248,6 +257,13 @@ def _check_files(inputs: Iterable[str], outputs: Iterable[Path], sidecars: Seque
     check_distinct(map(without_file_scheme, inputs), [*outputs, *sidecars])
     for path in sidecars:
         check_writable(path)
+
+
+def _check_kept(options: Options) -> None:
+    """Check that no sidecar of an earlier run is replaced by one of only what was left to do. Raises OutputError."""
+    for path in (options.predictions, options.save_map):
+        if path is not None and exists(path):
+            raise OutputError(f"{path} exists, and would hold only what --resume does now; name another file")
 
 
 def _share_of(inputs: Sequence[Input], shard: Shard) -> list[Input]:
@@ -306,7 +322,12 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
 
 def _origin(name: str) -> str:
     """Return an input's name for the manifest: the path of a file from the root, a URL without credentials."""
-    return os.path.realpath(name) if exists(name) else redacted(name)
+    return str(_from_root(Path(name).parent) / Path(name).name) if exists(name) else redacted(name)
+
+
+@cache
+def _from_root(folder: Path) -> Path:
+    return folder.resolve()
 
 
 def _checked(runs: Sequence[Run]) -> list[Run]:

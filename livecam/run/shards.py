@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from livecam.errors import LivecamError
 
 if TYPE_CHECKING:  # it imports OpenCV and PyAV, and the command line parses shards before that
     from livecam.sources import Input
+
+log = logging.getLogger("livecam")
 
 _ID, _COUNT, _MIN, _STEP = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "COUNT", "MIN", "STEP"))
 
@@ -52,6 +55,12 @@ class Shard:
             for each in inputs
         ]
         return [each for each in kept if each.names]
+
+
+def tell_array(environment: Mapping[str, str]) -> None:
+    """Tell that a task of a SLURM job array does all of its inputs: they may be its own, or those of all tasks."""
+    if _ID in environment:
+        log.info("task %s of a SLURM job array does all of its inputs; --shard auto takes its share", environment[_ID])
 
 
 def shard_of_slurm(environment: Mapping[str, str]) -> Shard:

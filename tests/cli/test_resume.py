@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -213,6 +214,24 @@ def test_what_killed_runs_have_left_is_removed(annotated: Callable[..., Result])
     assert "removed what killed runs have left: " in result.output
 
 
+def test_predictions_of_what_is_left_do_not_replace_those_of_what_is_done(livecam: Livecam, folder: Path) -> None:
+    def run(*options: str) -> Result:
+        return livecam("annotate", "in/*.png", "-o", "out", "--resume", "--report", "run.json", *options)
+
+    assert run("--predictions", "said.jsonl").exit_code == 0
+    picture("in/c.png", 9)
+    before = Path("said.jsonl").read_bytes()
+    result = run("--predictions", "said.jsonl")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert "said.jsonl exists, and would hold only what --resume does now; name another file" in result.output
+    assert Path("said.jsonl").read_bytes() == before
+    assert run("--predictions", "more.jsonl").exit_code == 0
+    assert [json.loads(line)["path"] for line in Path("more.jsonl").read_text().splitlines()] == ["in/c.png"]
+    report = json.loads(Path("run.json").read_text())
+    assert report["done_before"] == {"inputs": 2, "read": 2, "explained": 2, "written": 2}
+    assert report["frames"]["written"] == 1
+
+
 @pytest.mark.parametrize("output", ["out.mp4", "null:"])
 def test_only_a_folder_can_be_resumed(livecam: Livecam, folder: Path, output: str) -> None:
     result = livecam("annotate", "in/a.mp4", "-o", output, "--resume")
@@ -248,7 +267,7 @@ def test_a_shard_is_taken_from_slurm_if_that_is_typed(
     for name, value in (("ID", "7"), ("COUNT", "8"), ("MIN", "0")):
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     assert "shard 8/8 has " in annotated("--shard", "auto").stderr
-    assert "shard" not in annotated().stderr
+    assert "task 7 of a SLURM job array does all of its inputs; --shard auto takes its share" in annotated().stderr
 
 
 @pytest.mark.parametrize(
