@@ -29,6 +29,7 @@ OPTIONS = {
     **{"--class": "--target", "--classes": "--target", "--cam": "--method", "--conf": "--threshold"},
     **{"-o": "--record", "--output": "--record", "--record": "--output"},
     **{"--alpha": "--opacity", "--cmap": "--colormap", "-y": "--overwrite", "--force": "--overwrite"},
+    **dict.fromkeys(("--continue", "--skip-existing"), "--resume"),
 }
 """The options of livecam by the names that other programs or commands give them; "" if at most the value is needed."""
 OF_LIVE = ("--show", "--camera")
