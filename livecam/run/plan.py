@@ -322,7 +322,7 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
 
 def _origin(name: str) -> str:
     """Return an input's name for the manifest: the path of a file from the root, a URL without credentials."""
-    return str(_from_root(Path(name).parent) / Path(name).name) if exists(name) else redacted(name)
+    return str(_from_root(Path(name).parent.absolute()) / Path(name).name) if exists(name) else redacted(name)
 
 
 @cache
