@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
+OBJECT_STORES = ("s3", "gs", "az", "hf")
+"""The schemes of names in object stores, which hold no credentials but in their first part."""
+
 _SCHEME = r"(?<![A-Za-z0-9+.-])(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/+"  # of two letters and more, since C:/ is a drive
 _URL = re.compile(rf"({_SCHEME})(.*)", re.DOTALL)
 _URL_IN_TEXT = re.compile(rf"({_SCHEME})(\S*?)(?=[:;,.)\]}}>'\"…]*(?:\s|$))")
 _USER_INFO = re.compile(r"[^/?#\\\s]*@")
 _HOST = re.compile(r"(?:\[[\w:.%]*\]|[\w.-]*)(?::\d*)?(?=[/?#;&=\\\s]|$)")
+_BUCKET, _END_OF_KEY = re.compile(r"[\w.-]*(?:/|$)"), re.compile(rf"(\?)|%3f|{_SCHEME}", re.IGNORECASE)
 _END_OF_PATH = re.compile(rf"([?#;])|[&=\\\s]|%(?:3f|23|3b|3a%2f)|{_SCHEME}", re.IGNORECASE)
 
 
@@ -20,7 +24,8 @@ def redacted(name: str) -> str:
     """Return a URL without all that may be a credential; other names are returned unchanged.
 
     Scheme, host and path are left. Whatever their names are, these are removed: user and password, query, fragment,
-    parameters, another URL within this one, and of a URL that is not well-formed all but the scheme.
+    parameters, another URL within this one, and of a URL that is not well-formed all but the scheme. Of a name in an
+    object store all is left but these: what stands in place of a bucket, a query, another URL.
     """
     return _URL.sub(_shown, name)
 
@@ -32,12 +37,22 @@ def with_urls_redacted(text: str) -> str:
 
 def _shown(url: re.Match[str]) -> str:
     scheme, rest = url.groups()
+    if scheme.lower().removesuffix("://") in OBJECT_STORES:
+        return scheme + _shown_key(rest)
     rest = _USER_INFO.sub("", rest, count=1) if _USER_INFO.match(rest) else rest
     host = _HOST.match(rest)
     if host is None or "@" in rest:  # what is taken for host and path may belong to a password
         return f"{scheme}***"
     end = _END_OF_PATH.search(rest, host.end())
     return scheme + (f"{rest[: end.start()]}{end[1] or ''}***" if end else rest)
+
+
+def _shown_key(key: str) -> str:
+    """Return bucket and name of an object, up to a ? or another URL; other signs than these are usual in names."""
+    if not _BUCKET.match(key):
+        return "***"
+    end = _END_OF_KEY.search(key)
+    return f"{key[: end.start()]}{end[1] or ''}***" if end else key
 
 
 def number(value: float) -> str:

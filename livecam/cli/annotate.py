@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,6 +42,7 @@ from livecam.cli.settings import is_typed
 from livecam.cli.terminal import Progress
 from livecam.cli.watching import check_watched, watch
 from livecam.run.shards import shard_of_slurm, tell_array
+from livecam.system.stores import path_of
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
@@ -56,7 +56,8 @@ OUTPUT = Option(
     ["-o", "--output"],
     type=FILE,
     metavar="OUTPUT",
-    help="The output: a file, a folder for several inputs, or null: to write nothing.",
+    help="The output: a file, a folder for several inputs, either of them also in an object store "
+    "(s3://bucket/explained/), or null: to write nothing.",
 )
 MANY = Section(
     "Many inputs",
@@ -171,7 +172,8 @@ MAPS = Option(
 def annotate_command(sources: tuple[str, ...], output: str | None, **options: Any) -> int | None:
     """Draw what the model looks at into videos and pictures.
 
-    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', the URL of a video,
+    INPUT is a picture, a video file, a folder of these, a pattern such as '*.jpg' or '**/*.jpg', any of these in an
+    object store (s3://bucket/photos/, gs://, az://, hf://), the URL of a video,
     numbered pictures such as img_%04d.png for a video, - for a video from standard input, or
     demo:?size=1280x720&fps=30&seconds=10&seed=1&shapes=2 for a generated scene (demo:motion for one in which one shape
     at a time moves).
@@ -218,7 +220,7 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     planning = Options(style=style, encoder=encoder, **options)
     batch = Batch(one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error))
     output = output or default_output(sources, inputs)
-    with Manifest(Path(output), partial(identity, model)) as manifest:
+    with Manifest(path_of(output), partial(identity, model)) as manifest:
         if is_watch:
             check_watched(sources, output, planning)
             explainer()  # so that what is wrong with it is told before a file arrives

@@ -14,7 +14,7 @@ from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
 from livecam.cli.terminal import ERROR, tell
 from livecam.names import PICTURE_ENDINGS, READ_PICTURE_ENDINGS, READ_VIDEO_ENDINGS, SHOWN_IN, VIDEO_ENDINGS
-from livecam.system.files import exists, is_file_name
+from livecam.system.paths import exists, is_file_name
 from livecam.text import similar
 
 COMMANDS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from livecam.cli.terminal import waiting
-from livecam.system.files import check_file, is_file_name
+from livecam.system.files import check_file
+from livecam.system.paths import is_file_name
 
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer

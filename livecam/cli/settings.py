@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from livecam.cli.hints import OneLine
 from livecam.errors import in_one_line
-from livecam.system.files import exists
+from livecam.system.paths import exists
 from livecam.text import similar
 
 log = logging.getLogger("livecam")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from livecam.cli.batch import Batch
 from livecam.cli.terminal import inform, tell
 from livecam.errors import LivecamError, OutputError
-from livecam.system.files import is_folder
+from livecam.system.paths import is_folder
+from livecam.system.stores import path_of
 
 if TYPE_CHECKING:
     from livecam.run.manifest import Manifest
@@ -36,7 +37,7 @@ def check_watched(folders: Sequence[str], output: str, options: Options) -> None
             raise OutputError(f"{output} is watched, so outputs would become inputs; name another folder with -o")
     if not kind_of(output, stills=True).is_file:
         raise OutputError(f"{output} writes nothing, and --watch notes in a folder what is done; name one with -o")
-    check_folder(Path(output))
+    check_folder(path_of(output))
     if options.sidecars:
         raise LivecamError("--predictions, --save-map and --report describe one run, and a watch has many")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from livecam.errors import ModelError
 from livecam.models.default import IMAGENET, MOTION, SHAPES
 from livecam.models.torchvision_facts import facts
-from livecam.system.files import exists, is_folder
+from livecam.system.paths import exists, is_folder
 from livecam.text import similar
 
 TIMM = "timm:"

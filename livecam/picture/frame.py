@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -17,6 +16,7 @@ from livecam.errors import InputError
 from livecam.picture.color import Color
 from livecam.picture.media import Orientation
 from livecam.system import cores
+from livecam.system.stores import AnyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -30,7 +30,7 @@ class Frame:
         captured_seconds: The time of its arrival, on the clock of `time.perf_counter`.
         orientation: The rotation or reflection that turns it upright.
         sample_aspect_ratio: Width by height of its pixels, before it is turned.
-        path: The file that a still picture came from, None for a frame of a video.
+        path: The file, or the object in a store, that a still picture came from, None for a frame of a video.
         is_damaged: True if a part of it, or of a picture that it is predicted from, was lost on the way.
         color_profile: The ICC profile of its RGB, None if it has none.
         dropped: In a loop over `Explainer.stream`: how many frames of a camera or stream were dropped before this one,
@@ -42,7 +42,7 @@ class Frame:
     captured_seconds: float = field(default_factory=time.perf_counter)
     orientation: Orientation = Orientation()
     sample_aspect_ratio: Fraction = Fraction(1)
-    path: Path | None = None
+    path: AnyPath | None = None
     is_damaged: bool = False
     color_profile: bytes | None = None
     dropped: int = 0

@@ -29,6 +29,7 @@ from livecam.sinks import EncoderOptions
 from livecam.sources import one_input
 from livecam.sources.demo import DEMO
 from livecam.system.machine import versions
+from livecam.system.stores import AnyPath, path_of
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: what needs no model is checked before
     from torch import nn
@@ -131,7 +132,7 @@ def annotate(
         save_map=save_map,
         report=report,
     )
-    manifest = _manifest(Path(output), explainer) if resume else nullcontext()
+    manifest = _manifest(path_of(output), explainer) if resume else nullcontext()
     inputs = as_shown([one_input(source)], str(output))
     with manifest as known, planned(inputs, str(output), options, known) as (run,):
         if run.done and not run.names and not run.refused:
@@ -140,7 +141,7 @@ def annotate(
         return carry_out(run, make, on_progress=on_progress)
 
 
-def _manifest(folder: Path, explainer: object) -> Manifest:
+def _manifest(folder: AnyPath, explainer: object) -> Manifest:
     """Return the manifest of a folder for what a model, given by its name, explains. Raises LivecamError."""
     if not isinstance(explainer, str):
         raise LivecamError("resume needs the name of a model: of an object livecam cannot tell if it has changed")
@@ -202,7 +203,7 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
                 account = {**pipeline.ledger.report(), **made.report(), **sink.report(), "versions": versions()}
                 if run.done:
                     account["done_before"] = run.counts_before
-                write_report(Path(options.report), account)
+                write_report(path_of(options.report), account)
 
 
 def _check_clips(explainer: Explainer, run: Run) -> None:

@@ -16,19 +16,25 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
-from livecam.system.files import Version
+from livecam.errors import InputError, LivecamError
+from livecam.system.files import Version, write_whole
+from livecam.system.stores import AnyPath, StoredPath, contents_of
 
 log = logging.getLogger("livecam")
 
 FOLDER = ".livecam"
 """The folder of the manifest, within the output folder. It is hidden, so that no later run takes it for an input."""
 ENDING = ".jsonl"
+_STORE_SECONDS = 5.0
+"""How long lines may wait before they are written to an object store."""
+_STORE_BYTES = 1_000_000
+"""How large an object becomes before the next is begun: each new line writes all of it again."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,10 @@ class Manifest:
             is called once, when it is needed.
     """
 
-    def __init__(self, folder: Path, made_by: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, folder: AnyPath, made_by: Callable[[], Mapping[str, Any]]) -> None:
         self._folder = folder / FOLDER
         self._made_by = cache(made_by)
-        self._file: IO[bytes] | None = None
+        self._own_file = _StoredLines(self._folder) if isinstance(self._folder, StoredPath) else _Lines(self._folder)
         self._own: dict[str, Entry | str] = {}
         self._has_failed = False
 
@@ -94,10 +100,7 @@ class Manifest:
         if not origins:
             return
         self._own.update(origins)
-        self._append({"begun": dict(origins)})
-        if self._file is not None:
-            with suppress(OSError):
-                os.fsync(self._file.fileno())
+        self._append({"begun": dict(origins)}, is_urgent=True)
 
     def record(self, entry: Entry) -> None:
         """Note that an output is finished."""
@@ -108,8 +111,8 @@ class Manifest:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        with self._failure_told():
+            self._own_file.close()
 
     def _newest(self, output: str) -> Entry | str | None:
         return self._own.get(output) or self._earlier.get(output)
@@ -127,26 +130,100 @@ class Manifest:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         """Yield what was written. A line that is torn, because a process was killed or a disk is full, is left out."""
+        for content in self._own_file.earlier():
+            for text in content.splitlines():
+                with suppress(ValueError):
+                    line = json.loads(text)
+                    if isinstance(line, dict):
+                        yield line
+
+    def _append(self, line: Mapping[str, Any], *, is_urgent: bool = False) -> None:
+        """Append a line to this process's own file, if it `is_urgent` so that a power failure leaves it there."""
+        content = json.dumps({"time": time.time(), **line}).encode() + b"\n"
+        with self._failure_told():
+            self._own_file.append(content, is_urgent=is_urgent)
+
+    @contextmanager
+    def _failure_told(self) -> Iterator[None]:
+        """Tell once if the block fails: the outputs themselves are not harmed."""
+        try:
+            yield
+        except (OSError, LivecamError) as exc:
+            if not self._has_failed:
+                reason = getattr(exc, "strerror", None) or exc
+                log.warning("cannot write to %s (%s): --resume will not know these outputs", self._folder, reason)
+            self._has_failed = True
+
+
+class _Lines:
+    """The files of a manifest: those of earlier runs, and the one that this process appends to. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+
+    def earlier(self) -> Iterator[bytes]:
+        """Yield the content of each file that can be read."""
         for path in sorted(self._folder.glob(f"*{ENDING}")):
             with suppress(OSError):
-                for text in path.read_bytes().splitlines():
-                    with suppress(ValueError):
-                        line = json.loads(text)
-                        if isinstance(line, dict):
-                            yield line
+                yield path.read_bytes()
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        """Append a line to this process's own file. A failure is told once: the outputs themselves are not harmed."""
-        content = json.dumps({"time": time.time(), **line}).encode() + b"\n"
-        try:
-            if self._file is None:
-                self._folder.mkdir(exist_ok=True)
-                self._file = (self._folder / _own_name()).open("xb", buffering=0)
-            self._file.write(content)
-        except OSError as exc:
-            if not self._has_failed:
-                log.warning("cannot write to %s (%s): --resume will not know these outputs", self._folder, exc.strerror)
-            self._has_failed = True
+    def append(self, line: bytes, *, is_urgent: bool) -> None:
+        """Append a line to this process's own file, and if it is urgent wait until the disk has it."""
+        if self._file is None:
+            self._folder.mkdir(exist_ok=True)
+            self._file = (self._folder / _own_name()).open("xb", buffering=0)
+        self._file.write(line)
+        if is_urgent:
+            with suppress(OSError):  # a file system that cannot
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close this process's own file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class _StoredLines:
+    """The same in an object store, which has no appending: this process's own object is written again and again.
+
+    Lines that are not urgent may wait some seconds. An object that has become large is left, and another one begun. All
+    methods raise LivecamError.
+    """
+
+    def __init__(self, folder: StoredPath) -> None:
+        self._folder = folder
+        self._begin_object()
+
+    def _begin_object(self) -> None:
+        self._object, self._content = self._folder / _own_name(), b""
+        self._is_written, self._written_seconds = True, 0.0
+
+    def earlier(self) -> Iterator[bytes]:
+        """Yield the content of each object."""
+        paths = sorted(path for path in self._folder.listing().files if path.suffix == ENDING)
+        for content in contents_of(paths) if paths else []:
+            if isinstance(content, InputError):
+                raise content
+            yield content
+
+    def append(self, line: bytes, *, is_urgent: bool) -> None:
+        """Append a line."""
+        self._content += line
+        self._is_written = False
+        if is_urgent or time.monotonic() - self._written_seconds > _STORE_SECONDS:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits."""
+        if not self._is_written:
+            self._write()
+
+    def _write(self) -> None:
+        write_whole(self._object, self._content)
+        self._is_written, self._written_seconds = True, time.monotonic()
+        if len(self._content) > _STORE_BYTES:
+            self._begin_object()
 
 
 def _own_name() -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from livecam.system.files import (
     check_distinct,
     check_parent,
     check_writable,
-    exists,
-    is_folder,
+    is_taken,
     sweep_parts,
+    version_of,
 )
+from livecam.system.paths import exists, is_folder
+from livecam.system.stores import AnyPath, StoredPath, is_stored, path_of
 from livecam.text import redacted
 
 log = logging.getLogger("livecam")
@@ -71,9 +74,9 @@ class Options:
         return {name: value for name, value in dataclasses.asdict(self).items() if name in names}
 
     @property
-    def sidecars(self) -> list[Path]:
+    def sidecars(self) -> list[AnyPath]:
         """The files that are written beside the output."""
-        return [Path(path) for path in (self.predictions, self.save_map, self.report) if path is not None]
+        return [path_of(path) for path in (self.predictions, self.save_map, self.report) if path is not None]
 
     def without_those_of_videos(self) -> Options:
         """Return the options without those that apply only to videos."""
@@ -112,7 +115,7 @@ class Run:
     input: Input
     output: str
     sink: SinkKind
-    files: Mapping[str, Path]
+    files: Mapping[str, AnyPath]
     options: Options
     is_in_folder: bool = False
     refused: Mapping[str, OutputError] = field(default_factory=dict)
@@ -151,8 +154,8 @@ class Run:
         frames = _ONE_PICTURE if self.is_still else ledger.counts()
         for name in names:
             file = self.files[name]
-            with suppress(OSError):  # somebody has taken it away
-                size = file.stat().st_size
+            if written := version_of(file):  # else somebody has taken it away
+                size = int(written["bytes"])
                 entry = Entry(file.name, size, _origin(name), self.versions[name], self.fingerprint, frames)
                 self.manifest.record(entry)
 
@@ -172,7 +175,7 @@ class Run:
 
     def open_sink(self, media: Media) -> Sink:
         """Open the output for the pictures that `media` describes. Raises OutputError."""
-        outputs = {Path(name): file for name, file in self.files.items()}
+        outputs = {path_of(name): file for name, file in self.files.items()}
         return self.sink.open(outputs if self.is_still else self.output, media, self.options.encoder)
 
 
@@ -203,7 +206,7 @@ def planned(
         raise OutputError(
             "--resume is for outputs in a folder, which notes what is done; name a folder, or leave it out"
         )
-    with _made_folder(Path(output), is_needed=any(run.input.many and run.files for run in runs)):
+    with _made_folder(path_of(output), is_needed=any(run.is_in_folder and run.files for run in runs)):
         _check_names([(name, file) for run in runs for name, file in run.files.items()])
         _check_files(
             [name for run in runs for name in run.input.names],
@@ -216,13 +219,13 @@ def planned(
         checked = _checked(runs)
         for run in checked:
             if not run.is_still:
-                run.sink.check_encoder(Path(run.output), options.encoder)
+                run.sink.check_encoder(path_of(run.output), options.encoder)
         yield checked
 
 
 def as_shown(inputs: Sequence[Input], output: str | None) -> list[Input]:
     """Return the inputs, a single animated picture as a video unless the output is meant for pictures."""
-    is_for_pictures = output is not None and (is_folder(output) or Path(output).suffix.lower() in PICTURE_ENDINGS)
+    is_for_pictures = output is not None and (_is_folder(output) or Path(output).suffix.lower() in PICTURE_ENDINGS)
     return list(inputs) if is_for_pictures else [each.as_video() for each in inputs]
 
 
@@ -240,11 +243,13 @@ def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
         return f"{path.stem}{first.kind.output_suffix}{path.suffix.lower()}"
     if len(names) == 1 and is_folder(names[0]):
         return f"{Path(names[0]).resolve().name}_livecam"
+    if len(names) == 1 and is_stored(names[0]) and not has_magic(names[0]):
+        return f"{StoredPath.of(names[0]).name}_livecam"
     return "livecam_output"
 
 
 def check_outputs(
-    inputs: Iterable[str], outputs: Mapping[Path, SinkKind], sidecars: Sequence[Path], *, overwrite: bool
+    inputs: Iterable[str], outputs: Mapping[AnyPath, SinkKind], sidecars: Sequence[AnyPath], *, overwrite: bool
 ) -> None:
     """Check that files can be written, and that none of them is an input or written twice. Raises OutputError."""
     _check_files(inputs, outputs, sidecars)
@@ -252,7 +257,7 @@ def check_outputs(
         kind.check(path, overwrite)
 
 
-def _check_files(inputs: Iterable[str], outputs: Iterable[Path], sidecars: Sequence[Path]) -> None:
+def _check_files(inputs: Iterable[str], outputs: Iterable[AnyPath], sidecars: Sequence[AnyPath]) -> None:
     """Check that no file is an input or written twice, and that sidecars can be written. Raises OutputError."""
     check_distinct(map(without_file_scheme, inputs), [*outputs, *sidecars])
     for path in sidecars:
@@ -262,7 +267,7 @@ def _check_files(inputs: Iterable[str], outputs: Iterable[Path], sidecars: Seque
 def _check_kept(options: Options) -> None:
     """Check that no sidecar of an earlier run is replaced by one of only what was left to do. Raises OutputError."""
     for path in (options.predictions, options.save_map):
-        if path is not None and exists(path):
+        if path is not None and is_taken(path_of(path)):
             raise OutputError(f"{path} exists, and would hold only what --resume does now; name another file")
 
 
@@ -304,7 +309,7 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
     assert run.manifest is not None
     file, version = run.files[name], run.versions[name]
     entry = run.manifest.entry(file.name)
-    if entry is None or not exists(file):
+    if entry is None or not is_taken(file):
         return None
     was_moved = bool(version) and entry.version == version
     if entry.input != _origin(name) and not was_moved:
@@ -313,7 +318,7 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
         reasons["the input has changed"] += 1
     elif entry.fingerprint != run.fingerprint:
         reasons["the options, the model or a version has changed"] += 1
-    elif entry.output_bytes != file.stat().st_size:
+    elif entry.output_bytes != version_of(file).get("bytes"):
         reasons["the output has changed"] += 1
     else:
         return entry
@@ -355,7 +360,7 @@ def _check_output(run: Run, name: str) -> None:
     file, options = run.files.get(name), run.options
     if file is None:
         return
-    origin = run.manifest.origin(file.name) if run.manifest and exists(file) and not options.overwrite else None
+    origin = run.manifest.origin(file.name) if run.manifest and is_taken(file) and not options.overwrite else None
     if origin and not options.resume:
         raise OutputError(f"{file} exists; --resume does what is not done yet, --overwrite does all again")
     if origin and origin != _origin(name):
@@ -366,11 +371,12 @@ def _check_output(run: Run, name: str) -> None:
 def _run(source: Input, output: str, options: Options) -> Run:
     kind, first = source.kind, source.names[0]
     sink = sink_kind_of(output, stills=kind.is_still)
-    if sink.is_file and (source.many or (kind.is_still and is_folder(output))):
-        files = {name: Path(output) / kind.output_name(name) for name in source.names}
+    is_in_folder = source.many or (_is_folder(output) and (kind.is_still or is_stored(output)))
+    if sink.is_file and is_in_folder:
+        files = {name: path_of(output) / kind.output_name(name) for name in source.names}
         shown = output if kind.is_still else str(files[first])
         return Run(source, shown, sink, files, options, is_in_folder=True)
-    return Run(source, output, sink, {first: Path(output)} if sink.is_file else {}, options)
+    return Run(source, output, sink, {first: path_of(output)} if sink.is_file else {}, options)
 
 
 def _check_options(inputs: Sequence[Input], options: Options) -> None:
@@ -395,31 +401,48 @@ def _are_all_still(inputs: Sequence[Input]) -> bool:
     return all(each.kind.is_still for each in inputs)
 
 
-def _check_names(files: Iterable[tuple[str, Path]]) -> None:
+def _is_folder(output: str) -> bool:
+    """Return True for a folder that exists; in an object store all do, and one is told by the slash at its end."""
+    return output.endswith("/") if is_stored(output) else is_folder(output)
+
+
+def _check_names(files: Iterable[tuple[str, AnyPath]]) -> None:
     """Check that no two inputs get the same output. Raises OutputError."""
-    inputs: dict[Path, str] = {}
+    inputs: dict[AnyPath, str] = {}
     for name, file in files:
         if file in inputs:
             raise OutputError(f"{inputs[file]} and {redacted(name)} would both become {file}; rename or leave out one")
         inputs[file] = redacted(name)
 
 
-def check_folder(folder: Path) -> None:
-    """Check that a folder exists or can be made. Raises OutputError."""
-    if is_folder(folder):
+def check_folder(folder: AnyPath) -> None:
+    """Check that a folder exists or can be made. Raises LivecamError.
+
+    An object store is asked what is in it, since all outputs are looked for there; it has no folders to be made.
+    """
+    if isinstance(folder, Path) and is_folder(folder):
         return
-    if exists(folder) or folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS):
+    if folder.suffix.lower() in (*PICTURE_ENDINGS, *VIDEO_ENDINGS) or (isinstance(folder, Path) and exists(folder)):
         raise OutputError(f"{folder} is named like a file, and a folder is needed for several outputs")
-    check_parent(folder)
+    if isinstance(folder, StoredPath):
+        folder.listing()
+    else:
+        check_parent(folder)
 
 
 @contextmanager
-def _made_folder(folder: Path, *, is_needed: bool) -> Iterator[None]:
-    """Create a folder if it is missing, and remove it at the end of the block if it is empty. Raises OutputError."""
-    if not is_needed or is_folder(folder):
+def _made_folder(folder: AnyPath, *, is_needed: bool) -> Iterator[None]:
+    """Create a folder if it is missing, and remove it at the end of the block if it is empty. Raises OutputError.
+
+    In an object store, where folders need not be made, ask what is in it: all outputs are looked for there.
+    """
+    if not is_needed or (isinstance(folder, Path) and is_folder(folder)):
         yield
         return
     check_folder(folder)
+    if isinstance(folder, StoredPath):
+        yield
+        return
     try:
         folder.mkdir(exist_ok=True)  # another shard may have just made it
     except OSError as exc:

@@ -15,6 +15,7 @@ from livecam.errors import OutputError
 from livecam.explanation import Explanation
 from livecam.picture.frame import Frame
 from livecam.system.files import AtomicFile, write_whole
+from livecam.system.stores import AnyPath, path_of
 from livecam.text import spans_of
 
 log = logging.getLogger("livecam")
@@ -113,7 +114,7 @@ class Maps(AtomicFile):
     The axis of classes is omitted if there is only one, the axis of frames for `one_picture`.
     """
 
-    def __init__(self, path: Path, *, one_picture: bool) -> None:
+    def __init__(self, path: AnyPath, *, one_picture: bool) -> None:
         super().__init__(path)
         self._one_picture = one_picture
         self._frames = 0
@@ -165,9 +166,9 @@ class Sidecars:
         self._files: list[Predictions | Maps] = []
         try:
             if predictions is not None:
-                self._files.append(Predictions(Path(predictions)))
+                self._files.append(Predictions(path_of(predictions)))
             if maps is not None:
-                self._files.append(Maps(Path(maps), one_picture=one_picture))
+                self._files.append(Maps(path_of(maps), one_picture=one_picture))
         except BaseException:
             self._close()
             raise
@@ -199,6 +200,6 @@ class Sidecars:
             raise
 
 
-def write_report(path: Path, report: dict[str, Any]) -> None:
+def write_report(path: AnyPath, report: dict[str, Any]) -> None:
     """Write plain data as JSON. Raises OutputError."""
     write_whole(path, json.dumps(report, indent=2).encode() + b"\n")

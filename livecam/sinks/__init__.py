@@ -9,6 +9,7 @@ from livecam.sinks.base import NULL, NullSink, Sink, SinkKind
 from livecam.sinks.encoder import EncoderOptions
 from livecam.sinks.pictures import PICTURES
 from livecam.sinks.video import VIDEO
+from livecam.system.stores import path_of
 
 __all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of", "open_sink"]
 
@@ -30,5 +31,5 @@ def open_sink(
 ) -> Sink:
     """Check and open an output for the pictures of a video that `media` describes. Raises OutputError."""
     kind = kind_of(output)
-    kind.check(Path(output), overwrite)
+    kind.check(path_of(output), overwrite)
     return kind.open(str(output), media, encoder or EncoderOptions())

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
 
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
-from livecam.system.files import check_writable
+from livecam.system.files import check_writable, is_taken
+from livecam.system.stores import AnyPath, StoredPath, meant_by
+from livecam.text import redacted
 
 
 class Sink(ABC):
@@ -67,16 +68,19 @@ class SinkKind:
     is_file: bool = False
     takes_videos: bool = True
     takes_stills: bool = True
-    check: Callable[[Path, bool], None] = lambda path, overwrite: None
-    check_encoder: Callable[[Path, Any], None] = lambda path, encoder: None
+    check: Callable[[AnyPath, bool], None] = lambda path, overwrite: None
+    check_encoder: Callable[[AnyPath, Any], None] = lambda path, encoder: None
 
 
-def check_place(path: Path, overwrite: bool) -> None:
+def check_place(path: AnyPath, overwrite: bool) -> None:
     """Check that a file can be written at a path. Raises OutputError."""
-    if "://" in str(path) or ":/" in str(path):
-        raise OutputError(f"{path} is a URL, and livecam writes files; name a file")
-    check_writable(path)
-    if path.exists() and not overwrite:
+    if not isinstance(path, StoredPath):
+        if ":/" in str(path):
+            meant = meant_by(str(path))
+            advice = f"did you mean {meant}?" if meant else "name a file"
+            raise OutputError(f"{redacted(str(path))} is a URL, and livecam writes files; {advice}")
+        check_writable(path)
+    if is_taken(path) and not overwrite:
         raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import av
@@ -18,6 +17,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.planes import planes
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.system.files import write_whole
+from livecam.system.stores import AnyPath
 
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"quality": 95, "subsampling": "4:4:4"})  # sharp colour edges
 _TIFF: tuple[str, dict[str, Any]] = ("TIFF", {"compression": "tiff_deflate"})
@@ -40,7 +40,7 @@ class PictureSink(Sink):
 
     pixel_format = "gbrp"
 
-    def __init__(self, outputs: Mapping[Path, Path]) -> None:
+    def __init__(self, outputs: Mapping[AnyPath, AnyPath]) -> None:
         self._outputs = outputs
         self._written: Counter[str] = Counter()
 
@@ -57,7 +57,7 @@ class PictureSink(Sink):
         return {"output": {"path": str(path), "pictures": dict(self._written)}}
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def _check(path: AnyPath, overwrite: bool) -> None:
     if path.suffix.lower() not in _FORMATS:
         endings = ", ".join(_FORMATS)
         raise OutputError(f"{path}: the ending of a picture has to be one of {endings}, or name a folder that exists")
@@ -73,7 +73,7 @@ PICTURES = SinkKind(
 )
 
 
-def encoded(rgb: np.ndarray, output: Path, color_profile: bytes | None = None) -> bytes:
+def encoded(rgb: np.ndarray, output: AnyPath, color_profile: bytes | None = None) -> bytes:
     """Return the whole file of a picture, so that nothing is written if the format cannot hold it. Raises OutputError.
 
     Args:

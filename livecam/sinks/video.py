@@ -25,6 +25,7 @@ from livecam.sinks.encoder import EncoderOptions, add_encoder, check_encoder, no
 from livecam.sinks.remux import MP4_FORMATS, describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
 from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of
 from livecam.system.files import AtomicFile
+from livecam.system.stores import AnyPath, path_of
 
 log = logging.getLogger("livecam")
 
@@ -173,7 +174,8 @@ class VideoSink(Sink):
         written = [copy for copy in self._copies.values() if not copy.is_silent and copy.kind != "attachment"]
         written.sort(key=lambda copy: copy.stream in self._texts)  # they were added last
         if flaw := flaw_of(path, [self._pictures, *(copy.track for copy in written)]):
-            raise OutputError(f"{self._path} was not written, since {flaw}; {self._part} is kept")
+            kept = "" if self._file.is_stored else f"; {self._part} is kept"
+            raise OutputError(f"{self._path} was not written, since {flaw}{kept}")
         sync_to_disk(path)
 
     @contextmanager
@@ -184,14 +186,14 @@ class VideoSink(Sink):
             raise OutputError(f"cannot write {self._path}: {exc.strerror}") from exc
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def _check(path: AnyPath, overwrite: bool) -> None:
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
     check_place(path, overwrite)
 
 
 def _opened(output: str, media: Media, encoder: EncoderOptions) -> VideoSink:
-    file = AtomicFile(Path(output))
+    file = AtomicFile(path_of(output))
     try:
         return VideoSink(file, media, encoder)
     except BaseException:

@@ -22,8 +22,10 @@ from livecam.sources.paced import PacedSource, played
 from livecam.sources.page_camera import PAGE_CAMERA
 from livecam.sources.pictures import PICTURE
 from livecam.sources.signal import Signal
+from livecam.sources.stored import STORED_ANIMATION, STORED_PICTURE, STORED_VIDEO
 from livecam.sources.video import PIPE, VIDEO
-from livecam.system.files import is_folder
+from livecam.system.paths import is_folder
+from livecam.system.stores import meant_by, path_of
 from livecam.text import redacted
 
 __all__ = [
@@ -46,14 +48,22 @@ __all__ = [
 
 log = logging.getLogger("livecam")
 
-KINDS: tuple[SourceKind, ...] = (VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE, PAGE_CAMERA)
+KINDS: tuple[SourceKind, ...] = (
+    *(VIDEO, PICTURE, SEQUENCE, STREAM, CAMERA, DEMO, PIPE, PAGE_CAMERA),
+    *(STORED_VIDEO, STORED_PICTURE),
+)
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
 
 
 def kind_of(name: str, *, live: bool = False) -> SourceKind:
-    """Return the kind of source that a name stands for, for annotating or for watching live."""
+    """Return the kind of source that a name stands for, for annotating or for watching live.
+
+    Raises InputError for a name that is nearly one in an object store.
+    """
+    if is_url(name) and (meant := meant_by(name)):
+        raise InputError(f"{redacted(name)} is neither a file nor an address on a network; did you mean {meant}?")
     return next(kind for kind in reversed(KINDS) if (live or kind.open is not None) and kind.recognises(name))
 
 
@@ -75,8 +85,10 @@ class Input:
 
     def as_video(self) -> Input:
         """Return the input as a video if it is one animated picture, else the input itself."""
-        is_animation = self.kind.is_still and not self.many and ANIMATION.recognises(self.names[0])
-        return Input(ANIMATION, self.names) if is_animation else self
+        if not self.kind.is_still or self.many:
+            return self
+        kinds = [kind for kind in (ANIMATION, STORED_ANIMATION) if kind.recognises(self.names[0])]
+        return Input(kinds[0], self.names) if kinds else self
 
     def open(
         self,
@@ -116,7 +128,7 @@ class Input:
         if start_seconds or duration_seconds is not None:
             names = some_of([redacted(name) for name in self.names])
             raise InputError(f"only a video has parts; leave out start and duration for {names}")
-        return self.kind.open([Path(name) for name in self.names], many=self.many)
+        return self.kind.open([path_of(name) for name in self.names], many=self.many)
 
 
 def open_source(
@@ -237,7 +249,7 @@ def _kinds_of_files(name: str) -> dict[str, SourceKind]:
     kind = kind_of(name)
     if kind is PIPE:
         return {"-": PIPE}  # whichever of its names was typed: it is read once
-    return {str(Path(name)) if kind.endings else name: kind}
+    return {str(path_of(name)) if kind.endings else name: kind}
 
 
 def _is_many(name: str) -> bool:

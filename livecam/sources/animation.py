@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import chain, count, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import av
 import numpy as np
@@ -139,7 +139,10 @@ class PicturesInTime(Source):
 
 
 class AnimatedPicture(PicturesInTime):
-    """Plays an animated GIF, PNG, WebP or AVIF file once, as browsers show it: composed, on white."""
+    """Plays an animated GIF, PNG, WebP or AVIF file once, as browsers show it: composed, on white.
+
+    In messages it is called `name`, by default as `path`.
+    """
 
     def __init__(
         self,
@@ -148,15 +151,17 @@ class AnimatedPicture(PicturesInTime):
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
         max_megapixels: float = USUAL_MEGAPIXELS,
+        name: str = "",
     ) -> None:
-        self._path = Path(path)
-        with opened(self._path) as image:
+        name = name or path
+        self._opened = partial(opened, Path(path), name)
+        with self._opened() as image:
             size = image.size
-        check_size(path, *size, max_megapixels)
-        super().__init__(path, _TIME_BASE, start_seconds, duration_seconds)
+        check_size(name, *size, max_megapixels)
+        super().__init__(name, _TIME_BASE, start_seconds, duration_seconds)
 
     def _shown(self) -> Iterator[Shown]:
-        with opened(self._path) as image:
+        with self._opened() as image:
             begin = 0
             first = 1 if image.info.get("default_image") else 0  # an APNG's picture for programs that know no APNG
             for number in count(first):
@@ -171,7 +176,7 @@ class AnimatedPicture(PicturesInTime):
                 begin += duration
 
     def _count(self) -> int:
-        with opened(self._path) as image:
+        with self._opened() as image:
             return int(getattr(image, "n_frames", 1)) - bool(image.info.get("default_image"))
 
 
@@ -224,16 +229,21 @@ def numbered_files(pattern: str) -> dict[int, Path]:
     return {int(number[1]): file for file, number in found.items() if number is not None}
 
 
-def is_animated(name: str) -> bool:
+def is_animated(name: str | IO[bytes]) -> bool:
     """Return True for a file with a picture that moves."""
     with suppress(Exception), Image.open(name, formats=_ANIMATED) as image:
         return bool(getattr(image, "is_animated", False))
     return False
 
 
+def is_numbered(name: str) -> bool:
+    """Return True for a name with a number to be put in, such as img_%04d.png."""
+    return _NUMBER.search(Path(name).name) is not None
+
+
 def is_sequence(name: str) -> bool:
     """Return True for a pattern of numbered files, unless a file has this very name."""
-    return _NUMBER.search(Path(name).name) is not None and "://" not in name and not Path(name).exists()
+    return is_numbered(name) and "://" not in name and not Path(name).exists()
 
 
 def _sequence_output(pattern: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -22,6 +23,7 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.sources.base import OnPacket, Source, SourceKind
 from livecam.system.files import check_file
+from livecam.system.stores import AnyPath
 
 log = logging.getLogger("livecam")
 
@@ -44,7 +46,7 @@ class PictureSource(Source):
     If `many`, pictures that cannot be read are skipped, logged and counted; `failed_files` names them.
     """
 
-    def __init__(self, paths: Sequence[Path], *, many: bool) -> None:
+    def __init__(self, paths: Sequence[AnyPath], *, many: bool) -> None:
         self.name = f"{len(paths)} pictures" if many else str(paths[0])
         self._paths, self._many = paths, many
         self.failed_files: dict[str, str] = {}
@@ -77,7 +79,7 @@ class PictureSource(Source):
         index = 0
         for path in self._paths:
             try:
-                frame, pictures_in_file = _read_picture(path)
+                frame, pictures_in_file = self._picture_at(path)
             except InputError as exc:
                 if not self._many:
                     raise
@@ -90,6 +92,12 @@ class PictureSource(Source):
             yield dataclasses.replace(frame, index=index)
             index += 1
 
+    def _picture_at(self, path: AnyPath) -> tuple[Frame, int]:
+        """Return the first picture in a file, and count the file's pictures. Raises InputError."""
+        assert isinstance(path, Path)
+        with opened(path) as image:
+            return _first_in(image, path)
+
     def _tell(self) -> None:
         """Log the problems that were found, once the run has started."""
         for note in self._notes:
@@ -97,13 +105,18 @@ class PictureSource(Source):
         self._notes.clear()
 
 
-def _read_picture(path: Path) -> tuple[Frame, int]:
-    """Read the first picture in a file, and count the file's pictures. Raises InputError."""
-    with opened(path) as image:
-        image.load()
-        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
-        frame = _frame_of(image)
-    return dataclasses.replace(frame, path=path), count
+def read_picture(content: bytes, path: AnyPath) -> tuple[Frame, int]:
+    """Read the first picture in the content of a file of this name, and count its pictures. Raises InputError."""
+    if not content:
+        raise InputError(f"{path} is empty")
+    with _decoding(io.BytesIO(content), path) as image:
+        return _first_in(image, path)
+
+
+def _first_in(image: Image.Image, path: AnyPath) -> tuple[Frame, int]:
+    image.load()
+    count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: phones add small previews
+    return dataclasses.replace(_frame_of(image), path=path), count
 
 
 def frame_of_image(image: Image.Image) -> Frame:
@@ -123,11 +136,20 @@ def _frame_of(image: Image.Image) -> Frame:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a file with Pillow. Raises InputError if that fails, or reading it in the block does."""
+def opened(path: Path, name: str = "") -> Iterator[Image.Image]:
+    """Open a file with Pillow, which is called `name` in messages, by default as its path.
+
+    Raises InputError if that fails, or reading it in the block does.
+    """
     check_file(path)
+    with _decoding(path, name or path) as image:
+        yield image
+
+
+@contextmanager
+def _decoding(file: Path | IO[bytes], path: AnyPath | str) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             yield image
     except Image.DecompressionBombError as exc:
         raise InputError(f"{path} has too many pixels, like files made to exhaust the memory") from exc

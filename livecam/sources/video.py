@@ -51,7 +51,7 @@ class VideoSource(Source):
     `stream` is its number among all streams; by default it is the one that players show. With `only_pictures` all other
     streams are ignored without a note. With `insecure` the certificate of a server is not checked. `told` collects what
     has been logged of its pictures, if it is opened several times. Pictures of more than `max_megapixels` are refused.
-    With a `pipe`, that is read once, and `uri` means nothing.
+    With a `pipe`, that is read once, and `uri` means nothing. In messages it is called `name`, by default as `uri`.
     """
 
     def __init__(
@@ -66,8 +66,9 @@ class VideoSource(Source):
         insecure: bool = False,
         told: set[str] | None = None,
         pipe: StandardInput | None = None,
+        name: str = "",
     ) -> None:
-        self.name = pipe.name if pipe else redacted(uri)
+        self.name = name or (pipe.name if pipe else redacted(uri))
         self._pipe = pipe
         self._start_seconds, self._duration_seconds = start_seconds, duration_seconds
         self._only_pictures, self._told = only_pictures, told

@@ -6,6 +6,8 @@ import logging
 import os
 import re
 import signal
+import tempfile
+import time
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
-from livecam.errors import InputError, OutputError, some_of
+from livecam.errors import InputError, LivecamError, OutputError, some_of
+from livecam.system.paths import exists, is_folder
+from livecam.system.stores import AnyPath, StoredPath, meant_by, path_of
 from livecam.text import redacted, similar
 
 try:
@@ -29,49 +33,50 @@ log = logging.getLogger("livecam")
 Version = Mapping[str, int | str]
 """What changes when a file does: `bytes` and `mtime_ns`, or `etag` of an object. Empty if nothing is known of it."""
 
-_NO_FILE = re.compile(r"-|\d+|/dev/.*|.*[:*?[%].*", re.DOTALL)
+_TEMPORARY = "livecam-part-"
+"""How the names of temporary files begin."""
+_OLD_SECONDS = 60.0
 _LONGEST_NAME = 255
 """The length of the longest name of a file in bytes, on nearly all file systems."""
 _ENDING_OF_PART = re.compile(r"(?P<all>(?:\.[a-z]+)?(?P<number>(?:\.\d+)?(?P<part>\.part)))$")
 
 
-# Path's own methods raise OSError for a name that is too long, such as a URL with a long query.
+def is_taken(path: AnyPath) -> bool:
+    """Return True if there is a file, a folder or an object of this name. Raises InputError if a store refuses."""
+    return path.exists() if isinstance(path, StoredPath) else exists(path)
 
 
-def exists(name: str | Path) -> bool:
-    """Return True if there is a file or folder of this name; False for whatever cannot be a name."""
-    return os.path.exists(name)  # noqa: PTH110
-
-
-def is_folder(name: str | Path) -> bool:
-    """Return True if there is a folder of this name; False for whatever cannot be a name."""
-    return os.path.isdir(name)  # noqa: PTH112
-
-
-def version_of(name: str | Path) -> Version:
-    """Return the version of a file; nothing is known of what is no file."""
+def version_of(name: str | AnyPath) -> Version:
+    """Return the version of a file or of an object in a store; nothing is known of what is neither."""
+    path = path_of(name)
+    if isinstance(path, StoredPath):
+        with suppress(LivecamError):  # what cannot be asked for cannot be read either, and that is told
+            return {} if (stored := path.facts()) is None else {"bytes": stored.size_bytes, "etag": stored.version}
+        return {}
     try:
-        facts = Path(name).stat()
+        facts = path.stat()
     except OSError:
         return {}
     return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
 
 
-def is_file_name(name: str) -> bool:
-    """Return False for a name of something else: standard input, a camera, a URL, a pattern, numbered files."""
-    return bool(name) and not _NO_FILE.fullmatch(name)
-
-
 def check_file(path: Path) -> None:
     """Check that a file exists, is readable and is not empty. Raises InputError."""
     if not exists(path):
-        near = similar(path.name, _names_in(path.parent), 1)
-        advice = f"did you mean {path.with_name(near[0])}?" if near else "check its name"
+        advice = _advice_on(path)
         raise InputError(f"{redacted(str(path))} does not exist; {advice}")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; check its permissions")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty")
+
+
+def _advice_on(path: Path) -> str:
+    """Return the advice for a name of a file that does not exist."""
+    if ":/" in str(path) and (meant := meant_by(str(path))):
+        return f"did you mean {meant}?"
+    near = similar(path.name, _names_in(path.parent), 1)
+    return f"did you mean {path.with_name(near[0])}?" if near else "check its name"
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -82,8 +87,11 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def check_writable(path: Path) -> None:
-    """Check that a file can be written at a path. Raises OutputError."""
+def check_writable(path: AnyPath) -> None:
+    """Check that a file can be written at a path. Raises OutputError, for an object store LivecamError."""
+    if isinstance(path, StoredPath):
+        path.facts()  # asks the store, so that it is known if access is refused
+        return
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise OutputError(f"the name {path.name[:20]}… is too long; shorten it")
     if exists(path) and not path.is_file():
@@ -99,7 +107,7 @@ def check_parent(path: Path) -> None:
         raise OutputError(f"the folder {path.parent} may not be written to; check its permissions")
 
 
-def check_distinct(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> None:
+def check_distinct(inputs: Iterable[str | AnyPath], outputs: Iterable[AnyPath]) -> None:
     """Check that no file is both read and written, or written twice, even under different names. Raises OutputError."""
     taken = {_identity(path): "the input" for path in inputs}
     for path in outputs:
@@ -109,10 +117,13 @@ def check_distinct(inputs: Iterable[str | Path], outputs: Iterable[Path]) -> Non
         taken[identity] = "an output"
 
 
-def _identity(path: str | Path) -> object:
+def _identity(name: str | AnyPath) -> object:
     """Return a key that is equal for all paths of the same file."""
+    path = path_of(name)
+    if isinstance(path, StoredPath):
+        return path
     try:
-        status = Path(path).stat()
+        status = path.stat()
     except OSError:
         return os.path.realpath(path)
     return status.st_dev, status.st_ino
@@ -126,14 +137,18 @@ class AtomicFile:
     there are no locks, both files are written whole, and the last to be complete gets the name. A `label` tells apart
     the parts of two files that are to become the same: it is put before ".part".
 
+    For a path in an object store the part is a temporary file, which becomes the object by being uploaded as a whole.
+
     As a context manager it is committed at the end of the block, or discarded if the block raises. Other libraries may
     write directly to `part`. All methods raise OutputError with the path.
     """
 
-    def __init__(self, path: Path, label: str = "") -> None:
+    def __init__(self, path: AnyPath, label: str = "") -> None:
         self.path = path
         with self._errors_named():
-            self.part, self._file = _claimed(path, label)
+            self.part, self._file = (
+                temporary_file(path.suffix) if isinstance(path, StoredPath) else _claimed(path, label)
+            )
 
     def write(self, content: bytes) -> None:
         """Append to the file."""
@@ -150,11 +165,24 @@ class AtomicFile:
     def commit(self) -> None:
         """Give the file its name."""
         with self._errors_named():
+            if isinstance(self.path, StoredPath):
+                self._file.flush()
+                self.path.put(self.part)
+                self.discard()
+                return
             self._file.close()  # before the name changes: Windows renames no open file
             self.part.replace(self.path)
 
+    @property
+    def is_stored(self) -> bool:
+        """True if it becomes an object in a store, so that nobody would look for its part."""
+        return isinstance(self.path, StoredPath)
+
     def leave(self) -> bool:
-        """Close the part for the user to rescue. Return False, and remove it, if there is nothing in it."""
+        """Close the part for the user to rescue. Return False, and remove it, if it is empty, or if `is_stored`."""
+        if self.is_stored:
+            self.discard()
+            return False
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
@@ -232,11 +260,15 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def sweep_parts(paths: Iterable[Path]) -> list[Path]:
-    """Remove the parts of these files that no process is writing: what killed runs left. Return those removed."""
+def sweep_parts(paths: Iterable[AnyPath]) -> list[Path]:
+    """Remove the parts of these files that no process is writing: what killed runs left. Return those removed.
+
+    Objects in stores have no parts.
+    """
     names: dict[Path, list[str]] = {}
     for path in paths:
-        names.setdefault(path.parent, []).append(path.name)
+        if isinstance(path, Path):
+            names.setdefault(path.parent, []).append(path.name)
     swept = []
     for part in (folder / part for folder in names for part in _parts_in(folder, names[folder])):
         with suppress(OSError):
@@ -290,7 +322,26 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def temporary_file(suffix: str) -> tuple[Path, IO[bytes]]:
+    """Create and lock a temporary file whose name has this ending. Whoever takes it removes it."""
+    _sweep_temporary_files()
+    number, name = tempfile.mkstemp(suffix, _TEMPORARY)
+    file = os.fdopen(number, "w+b")
+    _lock(file)
+    return Path(name), file
+
+
+@cache
+def _sweep_temporary_files() -> None:
+    """Remove the temporary files of runs that were killed, which would fill the disk."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with suppress(OSError):  # of another user, or another process has removed it
+            is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS  # a new one may not be locked yet
+            if is_old and not path.is_symlink() and not _is_locked(path):
+                path.unlink()
+
+
+def write_whole(path: AnyPath, content: bytes) -> None:
     """Write a file atomically: it appears complete or not at all. Raises OutputError."""
     with AtomicFile(path) as file:
         file.write(content)
