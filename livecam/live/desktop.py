@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from ctypes import byref, c_int, c_long, c_uint, c_ulong
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 _ANY_TYPE = 0
 _MOST_ITEMS = 1024
 _ALL_DESKTOPS = 0xFFFFFFFF
-_SHIFT_MASK = 1
+_KEY_PRESS, _KEY_PRESS_MASK, _MAPPING_NOTIFY = 2, 1, 34
+_LONGS_OF_EVENT, _MOST_LETTERS = 24, 16
 
 
 def work_area() -> tuple[int, int, int, int] | None:
@@ -31,10 +33,13 @@ def is_hidden() -> bool:
     return desktop is not None and desktop.hides_windows()
 
 
-def is_shift_held() -> bool:
-    """Return True while a shift key is held; False if unknown."""
+def typed_letters() -> str | None:
+    """Return what was typed into this program's windows since the last call, in its order; None if that is unknown.
+
+    OpenCV's Qt tells only the last one of the keys that were pressed between two pictures, and not if it was a capital.
+    """
     desktop = _desktop()
-    return desktop is not None and desktop.is_shift_held()
+    return desktop.typed_letters() if desktop is not None and desktop.listens() else None
 
 
 def leave_events_to_qt() -> None:
@@ -55,17 +60,44 @@ class _Desktop:
         self._xlib, self._display = xlib, display
         self.root = int(xlib.XDefaultRootWindow(display))
         self.size = int(xlib.XDisplayWidth(display, 0)), int(xlib.XDisplayHeight(display, 0))
+        self._listens = False
 
     def hides_windows(self) -> bool:
-        windows = self.numbers(self.root, "_NET_CLIENT_LIST")
-        own = [window for window in windows if self.numbers(window, "_NET_WM_PID") == [os.getpid()]]
+        own = self._own(self.numbers(self.root, "_NET_CLIENT_LIST"))
         return bool(own) and all(map(self._hides, own))
 
-    def is_shift_held(self) -> bool:
-        windows, places, mask = (c_ulong(), c_ulong()), [c_int() for _ in range(4)], c_uint()
-        found = [byref(each) for each in (*windows, *places, mask)]
-        self._xlib.XQueryPointer(self._display, c_ulong(self.root), *found)
-        return bool(mask.value & _SHIFT_MASK)
+    def listens(self) -> bool:
+        """Ask for the keys of this program's windows, once it has some; return True if they come from now on."""
+        if not self._listens:
+            # Without a window manager, windows are known as children of the root.
+            own = self._own(self.numbers(self.root, "_NET_CLIENT_LIST") or self._children())
+            for window in own:
+                self._xlib.XSelectInput(self._display, c_ulong(window), c_long(_KEY_PRESS_MASK))
+            self._listens = bool(own)
+        return self._listens
+
+    def typed_letters(self) -> str:
+        event, letters, typed = (c_long * _LONGS_OF_EVENT)(), ctypes.create_string_buffer(_MOST_LETTERS), ""
+        while self._xlib.XPending(self._display):
+            self._xlib.XNextEvent(self._display, event)
+            kind = c_int.from_buffer(event).value
+            if kind == _KEY_PRESS:
+                count = self._xlib.XLookupString(event, letters, _MOST_LETTERS, None, None)
+                typed += letters.raw[:count].decode("latin-1")
+            elif kind == _MAPPING_NOTIFY:
+                self._xlib.XRefreshKeyboardMapping(event)
+        return typed
+
+    def _own(self, windows: Iterable[int]) -> list[int]:
+        return [window for window in windows if self.numbers(window, "_NET_WM_PID") == [os.getpid()]]
+
+    def _children(self) -> list[int]:
+        others, count, windows = (c_ulong(), c_ulong()), c_uint(), ctypes.POINTER(c_ulong)()
+        found = [byref(each) for each in (*others, windows, count)]
+        self._xlib.XQueryTree(self._display, c_ulong(self.root), *found)
+        children = windows[: count.value]
+        self._xlib.XFree(windows)
+        return children
 
     def _hides(self, window: int) -> bool:
         current, on = self.numbers(self.root, "_NET_CURRENT_DESKTOP"), self.numbers(window, "_NET_WM_DESKTOP")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from livecam.live.desktop import is_hidden, is_shift_held, leave_events_to_qt, work_area
+from livecam.live.desktop import is_hidden, leave_events_to_qt, typed_letters, work_area
 from livecam.live.drawn import Drawn
 
 _NAME = "livecam"
@@ -138,7 +138,7 @@ class Window(Display):
     def keys(self) -> list[Request | Click]:
         if not self._is_open:
             return []
-        return [*self._pressed(), *self._clicked()]
+        return [*self._typed(), *self._clicked()]
 
     def _on_mouse(self, event: int, x: int, y: int, flags: int, data: object) -> None:
         """Take a click of the left button as one on the picture, of the right one as a request for no point."""
@@ -152,13 +152,16 @@ class Window(Display):
         clicks, self._clicks = self._clicks, []
         return clicks
 
-    def _pressed(self) -> list[str]:
+    def _typed(self) -> str:
         # This lets the window draw itself, for which a millisecond is too short while torch is imported.
         code = cv2.waitKeyEx(1 if self._shown > _SHOWN_WITH_PATIENCE else _PATIENCE_MS)
-        if not 0 <= code < 128:
-            return []
-        # Qt tells the key, not the letter: M is told as m.
-        return [chr(code).upper() if is_shift_held() else chr(code)]
+        typed = typed_letters()
+        if typed is None:
+            typed = ""
+            while code >= 0:
+                typed += chr(code) if code < 128 else ""
+                code = cv2.pollKey()
+        return typed
 
     @property
     def is_closed(self) -> bool:
