@@ -31,8 +31,8 @@ check: lint ## check style and types, and run the quick tests: under a minute, t
 test: $(INSTALLED) ## run the tests
 	$(BIN)/pytest -q $(PARALLEL)
 
-test-long: $(INSTALLED) ## run the tests that `make test` leaves out since they take long
-	$(BIN)/pytest -q $(PARALLEL) -m long
+test-long: $(INSTALLED) ## run the tests, also those that `make test` leaves out since they take long
+	$(BIN)/pytest -q $(PARALLEL) -m 'not slow'
 
 test-all: $(INSTALLED) $(PEERS) ## run all tests, also the slow ones and those against pytorch-grad-cam
 	PYTHONPATH=$(PEERS) $(BIN)/pytest -q -m ''

@@ -77,6 +77,14 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
 
 
 @pytest.fixture
+def built_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds compiled programs in this process; one of their own takes five seconds, most of it to import torch."""
+    from tests.support.building import build_here
+
+    build_here(monkeypatch)
+
+
+@pytest.fixture
 def quick_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces the network of `shapes` by a quick one, for tests that do not look at the heat."""
     from tests.support.tiny import quick_shapes

@@ -28,6 +28,7 @@ from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino
 from livecam.system.cores import module_command, module_environment
+from tests.support.building import build_here
 from tests.support.tiny import Tiny, pictures, program_of, tiny
 
 DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
@@ -35,9 +36,10 @@ DEMO = "demo:?size=320x180&fps=10&seconds=4&seed=3"
 
 @pytest.fixture(scope="module")
 def compiled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with `shapes` compiled for one picture at a time in float32, which takes some seconds."""
+    """A cache with `shapes` compiled for one picture at a time in float32."""
     folder = tmp_path_factory.mktemp("compiled")
     with pytest.MonkeyPatch.context() as patch:
+        build_here(patch)
         patch.setenv("LIVECAM_CACHE", str(folder))
         explainer = Explainer("shapes", engine="compiled", precision="fp32")
         explainer(scenes(1)[0])
@@ -238,7 +240,6 @@ def test_a_builder_whose_run_was_killed_leaves_nothing_behind(tmp_path: Path) ->
     assert not folder.exists()
 
 
-@pytest.mark.long
 def test_what_was_handed_to_the_builder_is_gone_while_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +324,7 @@ def test_weights_that_change_while_they_are_handed_over_do_not_get_into_the_cach
     assert not list(cache_folder.glob("engines/*/*"))
 
 
-@pytest.mark.long
+@pytest.mark.usefixtures("built_here")
 def test_half_an_entry_is_built_again(cache_folder: Path) -> None:
     """Of a builder that was killed between its two files."""
     tiny(engine="compiled").answer(pictures(1))
@@ -335,6 +336,7 @@ def test_half_an_entry_is_built_again(cache_folder: Path) -> None:
     assert model.exists()
 
 
+@pytest.mark.usefixtures("built_here")
 def test_a_layer_that_was_replaced_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = tiny(engine="compiled", precision="fp32")
     before = explainer.answer(pictures(1))
@@ -382,7 +384,7 @@ def test_a_captured_program_gives_what_the_eager_engine_gives_from_the_same_buff
     assert torch.cuda.memory_allocated() == allocated
 
 
-@pytest.mark.long
+@pytest.mark.usefixtures("built_here")
 def test_a_prediction_sees_changed_weights_as_well() -> None:
     explainer = tiny(engine="compiled", precision="fp32")
     explainer.answer(pictures(1))

@@ -78,8 +78,10 @@ def in_openvino(explainer: Explainer, images: Tensor, folder: Path) -> Answer:
     return Answer(*OpenVINOProgram(folder / "model.xml", "fp32")(images))
 
 
-@pytest.mark.parametrize("method", TRACEABLE)
-@pytest.mark.parametrize("layer", [None, "features.0", "features,relu"])
+@pytest.mark.parametrize(
+    ("method", "layer"),
+    [*((method, None) for method in TRACEABLE), ("gradcam", "features.0"), ("eigengradcam", "features,relu")],
+)
 def test_every_method_gives_in_openvino_what_it_gives_in_pytorch(
     method: str, layer: str | None, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def assert_same(given: Answer, wanted: Answer) -> None:
     torch.testing.assert_close(given.best_scores, wanted.best_scores, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.usefixtures("built_here")
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 def test_a_change_is_seen_by_the_next_pictures_without_compiling_anew(weighted: Weighted, engine: str) -> None:
     explainer, images = tiny(target=weighted, engine=engine, precision="fp32"), pictures(1)

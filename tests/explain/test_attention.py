@@ -71,7 +71,7 @@ def test_by_default_legrad_explains_the_last_blocks_and_layer_names_others() -> 
 
 
 @pytest.mark.parametrize("method", ["legrad", "rollout"])
-@pytest.mark.parametrize("name", ["torchvision", "timm with a pooling head", "transformers, eager"])
+@pytest.mark.parametrize("name", ["timm with a pooling head", "transformers, eager"])
 def test_the_traced_graph_gives_what_the_program_gives(name: str, method: str) -> None:
     explainer = explained(name, method, engine="eager", **({"top": 2} if method == "legrad" else {}))
     graph = trace(program_of(explainer), explainer.classifier.module, pictures(2))

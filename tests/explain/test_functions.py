@@ -195,7 +195,7 @@ def test_the_cache_of_compiled_programs_tells_functions_apart_by_what_they_read(
     assert digest(REFERENCE) == digest(REFERENCE.clone()) != digest(REFERENCE.flip(0))
 
 
-@pytest.mark.long
+@pytest.mark.usefixtures("built_here")
 def test_the_compiled_engine_explains_a_function() -> None:
     eager = explaining(Pooled(), target=similarity)(PICTURES[0])
     explainer = explaining(Pooled(), target=similarity, engine="compiled")

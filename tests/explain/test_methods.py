@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,19 +20,28 @@ from livecam.models import Preprocessing, load_model
 from livecam.names import METHODS as NAMES
 from tests.support.tiny import pictures, tiny
 
+ALL_METHODS = ("resnet18", "mobilenet_v3_small")
+"""Architectures in which every method is tried each time."""
+SOME_METHODS = ("hirescam", "eigencam", "finercam")
+"""Methods that show if the activations and gradients of an architecture are right, and the scores that they are of."""
 LONG = ("vgg16", "densenet121", "vit_b_16")
 """Architectures that take seconds a method; the others stand for their kinds."""
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in ARCHITECTURES],
-)
+@pytest.fixture(scope="module")
 def witnessed(request: pytest.FixtureRequest) -> Witnessed:
     return witness(request.param)
 
 
-@pytest.mark.parametrize("method", FORMULAS)
+def pairs() -> Iterator[Any]:
+    """Each architecture with each method; those that tell little new only among the slow tests."""
+    for name, method in product(ARCHITECTURES, FORMULAS):
+        is_telling = name in ALL_METHODS or method in SOME_METHODS
+        marks = (pytest.mark.long if name in LONG else ()) if is_telling else pytest.mark.slow
+        yield pytest.param(name, method, marks=marks)
+
+
+@pytest.mark.parametrize(("witnessed", "method"), pairs(), indirect=["witnessed"])
 def test_the_maps_are_those_of_the_papers(witnessed: Witnessed, method: str) -> None:
     """The whole way in float32, and the maths alone in float64, against the formulas word for word in float64."""
     expected = witnessed.formula(method)

@@ -117,6 +117,7 @@ def test_other_scores_can_be_asked_for() -> None:
         assert explanation.unit == unit
 
 
+@pytest.mark.usefixtures("built_here")
 def test_prompts_and_targets_change_without_compiling_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVECAM_CACHE", str(tmp_path))
     explainer = explainer_of(engine="compiled", runner_up=True)

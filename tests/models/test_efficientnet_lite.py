@@ -26,6 +26,11 @@ DOG_BOX = (0.0, 0.41, 0.54, 1.0)
 ONE_PASS_A_CHANNEL = ("scorecam", "ablationcam")
 
 
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer(NAME, engine="eager")
+
+
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 def test_the_dog_is_a_dog(fit: str) -> None:
     """The breed that it is taken for is another one with the mean and deviation that ImageNet usually has."""
@@ -38,8 +43,9 @@ def test_the_dog_is_a_dog(fit: str) -> None:
     "method",
     [pytest.param(name, marks=pytest.mark.slow) if name in ONE_PASS_A_CHANNEL else name for name in LAYER_METHODS],
 )
-def test_every_method_points_at_the_dog(method: str) -> None:
-    heatmap = Explainer(NAME, method=method, engine="eager")(DOG).heatmap
+def test_every_method_points_at_the_dog(method: str, explainer: Explainer) -> None:
+    explainer.change(method)
+    heatmap = explainer(DOG).heatmap
     row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
     height, width = heatmap.shape
     left, upper, right, lower = DOG_BOX

@@ -68,10 +68,13 @@ def test_every_usable_layer_works(livecam: Livecam, name: str) -> None:
 def test_some_layers_of_a_model_work(name: str) -> None:
     model = load_model(name, weights="none").module
     batch = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    survey = Explainer(model, preprocessing=SMALL).survey
+    explainer = Explainer(model, preprocessing=SMALL)
+    survey = explainer.survey
     assert all(layer.check == "passed" and layer.grid and not layer.grid.flips for layer in survey.automatic)
     for number, layer in list(enumerate(survey.usable))[::25]:
-        cam = Explainer(model, preprocessing=SMALL, layer=number).cam(batch, target=3)
+        explainer.change("gradcam", number)
+        cam = explainer.cam(batch, target=3)
+        assert explainer.layer == layer.name
         assert layer.grid is not None
         assert cam.shape[1:] == (layer.grid.height, layer.grid.width), layer
         assert cam.isfinite().all()

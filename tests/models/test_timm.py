@@ -25,17 +25,17 @@ ARCHITECTURES = {
     "deit_tiny_distilled_patch16_224": (14, 14),  # two heads and two class tokens
     "swin_tiny_patch4_window7_224": (7, 7),  # channels last
     "convnext_atto": (7, 7),
-    "efficientnet_b0": (7, 7),
     "mobilenetv3_small_100": (7, 7),
     "resmlp_12_224": (14, 14),
-    "coatnet_pico_rw_224": (7, 7),
     "regnety_002": (7, 7),
-    "efficientformer_l1": (7, 7),
-    "ghostnet_050": (7, 7),
     "xcit_nano_12_p16_224": (14, 14),
     "pvt_v2_b0": (7, 7),
 }
 SLOWER = {
+    "efficientnet_b0": (7, 7),
+    "coatnet_pico_rw_224": (7, 7),
+    "efficientformer_l1": (7, 7),
+    "ghostnet_050": (7, 7),
     "vit_tiny_patch16_224": (14, 14),
     "mixer_s32_224": (7, 7),
     "swinv2_tiny_window8_256": (8, 8),

@@ -72,7 +72,7 @@ def check_damaged(source: Path, annotator: Annotator) -> None:
     assert frames["read"] + frames["unreadable"] >= packets_of(source), result.text
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_a_damaged_file(seed: int, sound: dict[str, bytes], annotator: Annotator, tmp_path: Path) -> None:
     name = list(PAIRS)[seed % len(PAIRS)]
     source = tmp_path / name
@@ -81,6 +81,8 @@ def test_a_damaged_file(seed: int, sound: dict[str, bytes], annotator: Annotator
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(40, 340))
+@pytest.mark.parametrize(
+    "seed", [*range(24, 120), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(120, 340))]
+)
 def test_many_damaged_files(seed: int, sound: dict[str, bytes], annotator: Annotator, tmp_path: Path) -> None:
     test_a_damaged_file(seed, sound, annotator, tmp_path)
