@@ -5,7 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS := .peers
 AXE := .axe/node_modules/axe-core
-PARALLEL := --numprocesses 2
+# One more than the two cores of a small machine, since some tests wait for processes and streams.
+PARALLEL := --numprocesses 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test-long check test test-all axe lint bench gpu clean

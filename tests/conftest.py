@@ -19,6 +19,8 @@ from tests.support.clips import make_clip
 if TYPE_CHECKING:
     from tests.support.cuda_stand_in import CudaStandIn
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # those who work side by side need all cores themselves
 before_torch_loads()  # as the program does: threads that spin while they wait take the cores from all others
 
 

@@ -86,7 +86,7 @@ def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip
     output = long_clip.with_name("out.mp4")
     output.write_bytes(b"precious")
     moments = random.Random(1)
-    for _ in range(3):
+    for _ in range(2):
         with annotating(long_clip, output, *SLOW, "--overwrite") as process:
             time.sleep(moments.uniform(0, 2))
             process.kill()
@@ -103,7 +103,7 @@ def test_killed_at_any_moment_the_part_plays_and_the_name_is_untouched(long_clip
 
 def test_a_second_run_at_the_same_output_is_refused(livecam: Callable[..., Result], long_clip: Path) -> None:
     output = long_clip.with_name("out.mp4")
-    with annotating(long_clip, output, *EAGER) as first:
+    with annotating(long_clip, output, *EAGER, "--every", "5") as first:
         first.send_signal(signal.SIGSTOP)  # until the second has looked
         second = livecam("annotate", long_clip, "-o", output)
         first.send_signal(signal.SIGCONT)

@@ -33,7 +33,8 @@ PAGES = {
 COMMANDS = cli.commands
 SUBSTITUTIONS = {
     # Weights that would have to be downloaded.
-    "--model resnet50": "--model resnet50 --weights none",
+    "--model resnet50": "--model resnet18 --weights none",
+    "layers resnet50": "layers resnet18",
     "--model deeplabv3_resnet50": "--model lraspp_mobilenet_v3_large --weights none",
     "--model retinanet_resnet50_fpn_v2": "--model ssdlite320_mobilenet_v3_large --weights none",
     "--model fcos_resnet50_fpn": "--model ssdlite320_mobilenet_v3_large --weights none",
@@ -43,7 +44,7 @@ SUBSTITUTIONS = {
     "photo.jpg --target ": "photo.jpg --model efficientnet_lite0 --target ",
     "--realtime --target ": "--realtime --model efficientnet_lite0 --target ",
     # The window, the camera, and scenes that are long or do not end.
-    "livecam live ": "livecam live --no-window --predictions live.jsonl ",
+    "livecam live ": "livecam live --no-window --predictions live.jsonl --engine eager ",
     " demo:motion": ' "demo:"motion?size=64x48&seconds=1.2',  # in quotes, so that it is not substituted again
     " demo:": " demo:?size=64x48&seconds=0.2",
     'watch(["0"]': 'watch(["demo:?size=64x48"]',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from livecam import Explainer, overlay
-from livecam.models import timm_models, torchvision_models
+from livecam.models import load_model, timm_models, torchvision_models
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "recipes.md").read_text(encoding="utf-8")
@@ -28,11 +29,14 @@ RECIPES = {
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
 
 
+BUILT = {family: functools.cache(family.build) for family in (torchvision_models, timm_models)}
+
+
 @pytest.fixture
 def without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights, the same each time, in the place of those that would be downloaded."""
-    for family in (torchvision_models, timm_models):
-        monkeypatch.setattr(family, "load", family.build)
+    for family, build in BUILT.items():
+        monkeypatch.setattr(family, "load", build)
 
 
 @pytest.mark.parametrize("number", RECIPES)
@@ -90,9 +94,9 @@ def as_input(picture: np.ndarray) -> Tensor:
 
 def test_recipe_1_arithmetic() -> None:
     """Weights, map, and the picture: means of the gradient, ReLU, division by the maximum, resize, JET, 0.6 and 0.4."""
-    explainer = Explainer("resnet50", weights="none", layer="layer4.2")
+    explainer = Explainer("resnet18", weights="none", layer="layer4.1")
     image = as_input(PHOTO)
-    activation, gradient, best = hooked(explainer.classifier.module.eval(), "layer4.2", image)
+    activation, gradient, best = hooked(explainer.classifier.module.eval(), "layer4.1", image)
     weights = gradient.mean(dim=(1, 2))
     cam = (weights[:, None, None] * activation).sum(dim=0)
     given = explainer.cam(image, target=best)[0]
@@ -112,9 +116,8 @@ def test_recipe_1_arithmetic() -> None:
 
 def test_recipe_5_arithmetic() -> None:
     """Alphas from squared and cubed gradients, weights sum(alpha relu(g)), the map from its minimum to its maximum."""
-    explainer = Explainer("resnet50", weights="none", method="gradcam++", layer="layer2.1.conv2", threshold="min")
+    model = load_model("resnet18", weights="none").module.double().eval()
     image = as_input(PHOTO)
-    model = explainer.classifier.module.double().eval()
     activation, gradient, best = hooked(model, "layer2.1.conv2", image.double())
     squared, cubed = gradient**2, gradient**3
     denominator = 2 * squared + activation.sum(dim=(1, 2), keepdim=True) * cubed

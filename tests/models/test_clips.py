@@ -229,8 +229,8 @@ def test_a_clip_that_does_not_fit_is_told(preprocessing: dict[str, object], mess
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
-        *(("r3d_18", "layer4"), ("mc3_18", "layer4"), ("r2plus1d_18", "layer4")),
-        *(("swin3d_t", "norm"), ("mvit_v1_b", "blocks.15.norm1")),
+        *(("mc3_18", "layer4"), ("swin3d_t", "norm"), ("mvit_v1_b", "blocks.15.norm1")),
+        *(pytest.param(name, "layer4", marks=pytest.mark.slow) for name in ("r3d_18", "r2plus1d_18")),
     ],
 )
 def test_architectures_of_torchvision_are_explained_as_by_float64(name: str, layer: str) -> None:

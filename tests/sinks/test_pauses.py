@@ -22,8 +22,7 @@ def without_some_sound(first: int, last: int) -> Change:
     return lambda packet: packet if packet.stream.type == "video" or not first <= next(numbers) <= last else None
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mov"])
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_f32le"])
+@pytest.mark.parametrize(("ending", "codec"), [("mp4", "pcm_s16le"), ("mov", "pcm_s24le"), ("mp4", "pcm_f32le")])
 def test_a_pause_is_filled_with_silence(livecam: Livecam, tmp_path: Path, ending: str, codec: str) -> None:
     source = make_flash_clip(tmp_path / "source.mkv", audio=codec, change=without_some_sound(100, 140))
     output = tmp_path / f"out.{ending}"
