@@ -1,11 +1,12 @@
-"""Draws the pictures of README.md and of docs/recipes.md, reading.md and clips.md: ``python docs/make_pictures.py``.
+"""Draws the pictures of README.md and of the pages in docs/ that show explanations: ``python docs/make_pictures.py``.
 
-They show the shipped model on a generated scene, and efficientnet_lite0 on a photograph that lies beside the tests, so
+They show the shipped models on generated scenes, and efficientnet_lite0 on a photograph that lies beside the tests, so
 that they can be drawn anywhere and come out the same.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.nn.functional import cosine_similarity
 
 from livecam import Explainer
 from livecam.explain.heat import Steadiness
-from livecam.models import load_model
+from livecam.models import Classifier, load_model
 from livecam.render import Renderer, Style, overlay
 from livecam.scene import Scene
 
@@ -29,9 +30,9 @@ as_published = partial(overlay, blend="uniform", caption=True)
 """Draws as the recipes do."""
 
 
-def scene(seed: int, time_seconds: float) -> np.ndarray:
+def scene(seed: int, time_seconds: float, shapes: int = 2, size: tuple[int, int] = SIZE) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
-    return Scene(seed, 2, *SIZE).render(time_seconds)
+    return Scene(seed, shapes, *size).render(time_seconds)
 
 
 def classes_in(seed: int, time_seconds: float) -> list[str]:
@@ -144,6 +145,30 @@ def clips() -> None:
     save("clips", pictures[72], pictures[168], columns=2)
 
 
+def model_on(page: str) -> Classifier:
+    """Make the model whose code stands on a page."""
+    names: dict[str, Any] = {}
+    (code,) = re.findall("```python\n(.*?)```", (FOLDER / page).read_text(encoding="utf-8"), re.DOTALL)
+    exec(code, names)
+    return names["make"]()
+
+
+def segmentation() -> None:
+    """Two shapes of a scene, each with the pixels in which the model of the page sees it."""
+    picture = scene(12, 3.0)
+    explainer = Explainer(model_on("segmentation.md"), engine="eager")
+    targets = classes_in(12, 3.0)
+    save("segmentation", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
+
+
+def detection() -> None:
+    """Two of the boxes in which the model of the page sees shapes."""
+    picture = scene(6, 1.0, shapes=3, size=(480, 480))
+    explainer = Explainer(model_on("detection.md"), engine="eager")
+    targets = "box1", "box3"
+    save("detection", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
+
+
 def main() -> None:
     """All of them."""
     photograph = np.asarray(Image.open(FOLDER.parent / "tests" / "data" / "dog.jpg"))
@@ -151,6 +176,8 @@ def main() -> None:
     seen(photograph)
     reading(photograph)
     clips()
+    segmentation()
+    detection()
 
 
 if __name__ == "__main__":
