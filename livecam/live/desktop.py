@@ -33,13 +33,19 @@ def is_hidden() -> bool:
     return desktop is not None and desktop.hides_windows()
 
 
-def typed_letters() -> str | None:
-    """Return what was typed into this program's windows since the last call, in its order; None if that is unknown.
+def listen_to_keys() -> bool:
+    """Ask for the keys that are pressed in this program's windows from now on; return False if there is no way to.
 
     OpenCV's Qt tells only the last one of the keys that were pressed between two pictures, and not if it was a capital.
     """
     desktop = _desktop()
-    return desktop.typed_letters() if desktop is not None and desktop.listens() else None
+    return desktop is not None and desktop.listen_to_keys()
+
+
+def typed_letters() -> str:
+    """Return what was typed since the last call, in its order, after `listen_to_keys` has returned True."""
+    desktop = _desktop()
+    return "" if desktop is None else desktop.typed_letters()
 
 
 def leave_events_to_qt() -> None:
@@ -60,21 +66,17 @@ class _Desktop:
         self._xlib, self._display = xlib, display
         self.root = int(xlib.XDefaultRootWindow(display))
         self.size = int(xlib.XDisplayWidth(display, 0)), int(xlib.XDisplayHeight(display, 0))
-        self._listens = False
 
     def hides_windows(self) -> bool:
         own = self._own(self.numbers(self.root, "_NET_CLIENT_LIST"))
         return bool(own) and all(map(self._hides, own))
 
-    def listens(self) -> bool:
-        """Ask for the keys of this program's windows, once it has some; return True if they come from now on."""
-        if not self._listens:
-            # Without a window manager, windows are known as children of the root.
-            own = self._own(self.numbers(self.root, "_NET_CLIENT_LIST") or self._children())
-            for window in own:
-                self._xlib.XSelectInput(self._display, c_ulong(window), c_long(_KEY_PRESS_MASK))
-            self._listens = bool(own)
-        return self._listens
+    def listen_to_keys(self) -> bool:
+        # Without a window manager, windows are known as children of the root.
+        own = self._own(self.numbers(self.root, "_NET_CLIENT_LIST") or self._children())
+        for window in own:
+            self._xlib.XSelectInput(self._display, c_ulong(window), c_long(_KEY_PRESS_MASK))
+        return bool(own)
 
     def typed_letters(self) -> str:
         event, letters, typed = (c_long * _LONGS_OF_EVENT)(), ctypes.create_string_buffer(_MOST_LETTERS), ""

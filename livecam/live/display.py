@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from livecam.live.desktop import is_hidden, leave_events_to_qt, typed_letters, work_area
+from livecam.live.desktop import is_hidden, leave_events_to_qt, listen_to_keys, typed_letters, work_area
 from livecam.live.drawn import Drawn
 
 _NAME = "livecam"
@@ -115,6 +115,7 @@ class Window(Display):
         self._shown = 0
         self._shown_size = 1, 1
         self._clicks: list[Request | Click] = []
+        self._hears_letters = False
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         if not self._is_open:
@@ -155,12 +156,13 @@ class Window(Display):
     def _typed(self) -> str:
         # This lets the window draw itself, for which a millisecond is too short while torch is imported.
         code = cv2.waitKeyEx(1 if self._shown > _SHOWN_WITH_PATIENCE else _PATIENCE_MS)
-        typed = typed_letters()
-        if typed is None:
-            typed = ""
-            while code >= 0:
-                typed += chr(code) if code < 128 else ""
-                code = cv2.pollKey()
+        self._hears_letters = self._hears_letters or listen_to_keys()
+        if self._hears_letters:
+            return typed_letters()
+        typed = ""
+        while code >= 0:
+            typed += chr(code) if code < 128 else ""
+            code = cv2.pollKey()
         return typed
 
     @property
