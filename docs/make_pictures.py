@@ -155,15 +155,15 @@ def model_on(page: str) -> Classifier:
 
 def segmentation() -> None:
     """Two shapes of a scene, each with the pixels in which the model of the page sees it."""
-    picture = scene(12, 3.0)
+    seed, time_seconds = 5, 1.0
+    picture, targets = scene(seed, time_seconds), classes_in(seed, time_seconds)
     explainer = Explainer(model_on("segmentation.md"), engine="eager")
-    targets = classes_in(12, 3.0)
     save("segmentation", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
 
 
 def detection() -> None:
     """Two of the boxes in which the model of the page sees shapes."""
-    picture = scene(6, 1.0, shapes=3, size=(480, 480))
+    picture = scene(17, 2.0, shapes=3, size=(480, 480))
     explainer = Explainer(model_on("detection.md"), engine="eager")
     targets = "box1", "box3"
     save("detection", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
