@@ -158,7 +158,11 @@ def segmentation() -> None:
     seed, time_seconds = 5, 1.0
     picture, targets = scene(seed, time_seconds), classes_in(seed, time_seconds)
     explainer = Explainer(model_on("segmentation.md"), engine="eager")
-    save("segmentation", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
+    save(
+        "segmentation",
+        *[overlay(picture, explainer(picture, target=target), caption=True) for target in targets],
+        columns=2,
+    )
 
 
 def detection() -> None:
@@ -166,7 +170,11 @@ def detection() -> None:
     picture = scene(17, 2.0, shapes=3, size=(480, 480))
     explainer = Explainer(model_on("detection.md"), engine="eager")
     targets = "box1", "box3"
-    save("detection", *[overlay(picture, explainer(picture, target), caption=True) for target in targets], columns=2)
+    save(
+        "detection",
+        *[overlay(picture, explainer(picture, target=target), caption=True) for target in targets],
+        columns=2,
+    )
 
 
 def main() -> None:
