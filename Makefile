@@ -81,6 +81,7 @@ bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=F
 	$(call measure,faithfulness,,$(PASSIVE))
 	$(call measure,methods)
 	$(call measure,startup)
+	$(call measure,fleet)
 	$(BIN)/python -m benchmarks.report results docs
 
 # Needs no installation and no network where this Python has torch and the few packages that livecam builds on.

@@ -22,18 +22,32 @@ def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
 
 
 class Durations:
-    """Stores the last `capacity` durations in a fixed buffer, and the maximum of all durations."""
+    """Stores the last `capacity` durations in a fixed buffer, and the sum and the maximum of all durations.
+
+    Pickled, it keeps only count, sum and maximum: some hundred bytes, whatever there was to measure.
+    """
 
     def __init__(self, capacity: int = 65536) -> None:
         self.count = 0
-        self._longest_seconds = 0.0
+        self._total_seconds = self._longest_seconds = 0.0
         self._seconds = np.zeros(capacity)
 
     def add(self, seconds: float) -> None:
         """Add one duration."""
         self._seconds[self.count % len(self._seconds)] = seconds
+        self._total_seconds += seconds
         self._longest_seconds = max(self._longest_seconds, seconds)
         self.count += 1
+
+    def add_all(self, others: Durations) -> None:
+        """Add the durations of others to count, sum and maximum. From then on no single one is known."""
+        self._seconds = np.zeros(0)
+        self._total_seconds += others._total_seconds
+        self._longest_seconds = max(self._longest_seconds, others._longest_seconds)
+        self.count += others.count
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_seconds": np.zeros(0)}
 
     @contextmanager
     def measure(self) -> Iterator[None]:
@@ -43,11 +57,15 @@ class Durations:
         self.add(time.perf_counter() - begin)
 
     def percentiles_ms(self) -> dict[str, float] | None:
-        """Return p50, p90 and p99 of the stored durations and the maximum of all, in ms; None if there are none."""
+        """Return p50, p90 and p99 of the stored durations and the maximum of all, in ms; None if there are none.
+
+        Where no single one is known, the mean takes the place of the percentiles.
+        """
         if not self.count:
             return None
         kept = self._seconds[: min(self.count, len(self._seconds))]
-        return {**percentiles(1e3 * kept), "max": round(self._longest_seconds * 1e3, 3)}
+        middle = percentiles(1e3 * kept) if len(kept) else {"mean": round(1e3 * self._total_seconds / self.count, 3)}
+        return {**middle, "max": round(self._longest_seconds * 1e3, 3)}
 
     def recent_ms(self, count: int) -> dict[str, float] | None:
         """Return p50, p90 and p99 of the last `count` durations, in milliseconds; None if there are none."""
@@ -145,6 +163,19 @@ class Ledger:
         self.delivered += 1
         self.carried += age_frames > 0
         self.latency.add(time.perf_counter() - since_seconds)
+
+    def add(self, other: Ledger) -> None:
+        """Add the counts and durations of another run. The clock of this one stays as it is."""
+        for name in ("read", "explained", "clips", "clips_left_out", "delivered", "carried", "unreadable", "damaged"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dropped.update(other.dropped)
+        self.failed_files |= other.failed_files
+        self.gaps += other.gaps
+        if other.verified is not None:
+            self.verified = other.verified and self.verified is not False
+        for stage, durations in other.stages.items():
+            self.stages[stage].add_all(durations)
+        self.latency.add_all(other.latency)
 
     def count_dropped_before(self, dropped: Mapping[str, int]) -> None:
         """Count frames that were dropped before they could be read: `dropped` are the totals so far, by place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import time
 
@@ -89,3 +90,44 @@ def test_percentiles_are_of_what_is_kept_and_of_the_most_recent() -> None:
     recent = durations.recent_ms(3)
     assert recent is not None
     assert (recent["p50"], recent["p99"]) == (23, pytest.approx(23.98))
+
+
+def of_a_run(source: str, frames: int, **counts: int) -> Ledger:
+    """The ledger of a file run, each frame of which took 10 ms to be explained."""
+    ledger = Ledger(FILE, source)
+    ledger.read = ledger.explained = frames
+    for _ in range(frames):
+        ledger.deliver(time.perf_counter(), 0)
+        ledger.stages["explain"].add(0.01)
+    for name, count in counts.items():
+        setattr(ledger, name, count)
+    ledger.end()
+    return ledger
+
+
+def test_the_sum_of_ledgers_has_all_that_they_count() -> None:
+    first, second = of_a_run("a.mp4", 3, carried=1, verified=True), of_a_run("b.mp4", 4, unreadable=2)
+    first.dropped["end"] += 1
+    second.failed_files["c.png"] = "damaged"
+    total = Ledger(FILE, "2 inputs")
+    for ledger in (first, second):
+        total.add(ledger)
+    report = total.report()
+    assert report["frames"] == {
+        name: first.report()["frames"][name] + second.report()["frames"][name] for name in report["frames"]
+    }
+    assert report["frames"]["written"] == 7
+    assert report["failed_files"] == {"c.png": "damaged"}
+    assert report["stages_ms"]["explain"] == {"mean": pytest.approx(10), "max": pytest.approx(10)}
+    assert "verified" in total.line()
+
+
+def test_a_ledger_travels_light() -> None:
+    """Thousands of them arrive at the machine that counts."""
+    ledger = of_a_run("a.mp4", 5000)
+    pickled = pickle.dumps(ledger)
+    assert len(pickled) < 2000
+    total = Ledger(FILE, "all")
+    total.add(pickle.loads(pickled))
+    assert total.report()["frames"] == ledger.report()["frames"]
+    assert total.report()["stages_ms"]["explain"]["mean"] == pytest.approx(10)

@@ -22,7 +22,7 @@ FLOORS = (
     {"sources", "models", "render", "sinks"},
     {"explain"},
     {"run"},
-    {"web"},
+    {"fleet", "web"},
     {"live"},
     {"bench", "doctor", "python"},
     {"cli"},

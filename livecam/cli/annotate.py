@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from click import Option
 
 from livecam.cli.batch import Batch, one_by_one
+from livecam.cli.cluster import CLUSTER, CLUSTER_OPTION_NAMES, check_cluster, on_cluster
 from livecam.cli.errors import EXIT_ERROR, ends_well
 from livecam.cli.loading import check_only_file, load_explainer, loading
 from livecam.cli.options import (
@@ -159,6 +161,7 @@ MAPS = Option(
     sections=[
         Section("Output", (OUTPUT, OVERWRITE)),
         MANY,
+        CLUSTER,
         *MODEL_SECTIONS,
         DRAWING,
         VIDEOS,
@@ -184,6 +187,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     sound, timestamps, colours and metadata.
     """
     model = explainer_arguments(options, sources)
+    cluster = taken(options, CLUSTER_OPTION_NAMES)
+    check_cluster(cluster, options, sources, model["device"])
     check_only_file(sources)
     if options["shard"] == "auto":
         options["shard"] = shard_of_slurm(os.environ)
@@ -218,7 +223,10 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         return ledger
 
     planning = Options(style=style, encoder=encoder, **options)
-    batch = Batch(one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error))
+    if cluster["on"] is None:
+        batch = Batch(one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error))
+    else:
+        batch = Batch(on_cluster(**cluster, explainer={**model, "runner_up": runner_up}), sums_up=True)
     output = output or default_output(sources, inputs)
     with Manifest(path_of(output), partial(identity, model)) as manifest:
         if is_watch:
@@ -226,7 +234,21 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
             explainer()  # so that what is wrong with it is told before a file arrives
             watch(sources, output, planning, manifest, batch)
         with planned(inputs, output, planning, manifest) as runs:
-            return None if batch.run(runs) else EXIT_ERROR
+            is_one = cluster["on"] is None and len(runs) == 1
+            return None if (batch.run(runs) if is_one else _run_reported(batch, runs)) else EXIT_ERROR
+
+
+def _run_reported(batch: Batch, runs: Sequence[Run]) -> bool:
+    """Do several runs, and write one report of all if one was asked for."""
+    from livecam.run.sidecars import write_report
+    from livecam.system.machine import versions
+
+    report = next((run.options.report for run in runs), None)
+    try:
+        return batch.run([replace(run, options=replace(run.options, report=None)) for run in runs])
+    finally:
+        if report is not None:
+            write_report(path_of(report), {**batch.report(), "versions": versions()})
 
 
 def _drop_unsuited(options: dict[str, Any], inputs: Sequence[Input]) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from livecam.cli.errors import interrupt_behind, one_line, tell_error
 from livecam.cli.terminal import ERROR, inform, tell, tell_table
@@ -112,16 +112,24 @@ class Batch:
 
     Args:
         execute: Does the runs.
+        sums_up: Print one account of all runs at the end, in place of one for each.
+
+    Attributes:
+        total: The sum of the ledgers of all runs, of those that failed only the pictures that are written.
     """
 
-    def __init__(self, execute: Execute) -> None:
-        self._execute = execute
+    def __init__(self, execute: Execute, *, sums_up: bool = False) -> None:
+        from livecam.ledger import FILE, Ledger  # with NumPy, which the help of a command does not wait for
+
+        self._execute, self._sums_up = execute, sums_up
         self._states: dict[str, State] = {}
+        self._before: Counter[str] = Counter()
+        self.total = Ledger(FILE, "all inputs")
 
     def run(self, runs: Sequence[Run]) -> bool:
         """Do all runs of a command. Return True if every input is done completely. Raises what ends all runs."""
         try:
-            self.do(runs, goes_on=len(runs) > 1)
+            self.do(runs, goes_on=len(runs) > 1 or self._sums_up)
         finally:
             self.tell()
         return not self._not_done
@@ -141,13 +149,15 @@ class Batch:
         Raises:
             BaseException: What ends all runs: an interrupt, or that the explainer cannot be made.
         """
+        self.total.begin()
         for run in runs:
+            self._before.update(run.counts_before)
             self._states.update({name: _state_before(entry.frames) for name, entry in run.done.items()})
             self._states.update(dict.fromkeys((*run.refused, *run.names), NOT_BEGUN))
         with closing(self._execute([run for run in runs if run.refused or run.names])) as outcomes:
             for outcome in outcomes:
                 self._states.update(outcome.states)
-                _tell_account(outcome)
+                self._take_account(outcome)
                 if outcome.error is None:
                     continue
                 if outcome.is_interrupt or outcome.is_end or not goes_on:
@@ -159,6 +169,9 @@ class Batch:
 
         Unless `always`, nothing is printed if all are done now, or if the error that follows says it of all alike.
         """
+        self.total.end()
+        if self._sums_up and self.total.read:
+            inform(f"in all: {self.total.line()}")
         not_done, total = self._not_done, len(self._states)
         is_all_alike = len(not_done) == total and len(set(not_done.values())) == 1
         counts = Counter(word for word, _ in self._states.values())
@@ -171,6 +184,23 @@ class Batch:
         elif always or DONE_BEFORE[0] in counts:
             inform(closing_line)
 
+    def report(self) -> dict[str, Any]:
+        """Return what became of all inputs, as plain data for JSON: how many there are of each kind, and the total."""
+        before = {"done_before": self._before} if self._before["inputs"] else {}
+        return {"inputs": Counter(word for word, _ in self._states.values()), **self.total.report(), **before}
+
+    def _take_account(self, outcome: Outcome) -> None:
+        """Add the ledger of a run to the total, and print what is to be known of it."""
+        run, ledger = outcome.run, outcome.ledger
+        if ledger is not None:
+            if outcome.error is None or run.is_still or ledger.verified:
+                self.total.add(ledger)
+            if not self._sums_up and (outcome.error is None or outcome.is_interrupt or ledger.delivered):
+                inform(f"{run.output.rstrip(':')}: {'stopped, ' if outcome.is_interrupt else ''}{ledger.line()}")
+        self.total.failed_files |= {name: why for name, (word, why) in outcome.states.items() if word == FAILED}
+        if outcome.flaws:
+            tell(f"livecam: {outcome.flaws}; {run.output} holds the rest", **ERROR)
+
     @property
     def _not_done(self) -> Mapping[str, State]:
         return {name: state for name, state in self._states.items() if _is_not_done(state[0])}
@@ -178,15 +208,6 @@ class Batch:
 
 def _is_not_done(word: str) -> bool:
     return word not in (DONE[0], DONE_BEFORE[0])
-
-
-def _tell_account(outcome: Outcome) -> None:
-    """Print the line of a run's ledger, and what is missing in the output."""
-    run, ledger = outcome.run, outcome.ledger
-    if ledger is not None and (outcome.error is None or outcome.is_interrupt or ledger.delivered):
-        inform(f"{run.output.rstrip(':')}: {'stopped, ' if outcome.is_interrupt else ''}{ledger.line()}")
-    if outcome.flaws:
-        tell(f"livecam: {outcome.flaws}; {run.output} holds the rest", **ERROR)
 
 
 def _state_before(frames: Mapping[str, int]) -> State:

@@ -76,6 +76,7 @@ SECTIONS = (
     Section("protocols", "Protocols", "livecam.doctor.software:protocols"),
     Section("weights", "Weights", "livecam.doctor.software:weights", ("shapes",)),
     Section("window", "Window", "livecam.doctor.peripherals:window"),
+    Section("cluster", "Cluster", "livecam.doctor.cluster:cluster"),
     Section("cameras", "Cameras", "livecam.doctor.peripherals:cameras", timeout_seconds=30.0),
 )
 

@@ -51,6 +51,8 @@ class Pipeline:
         window: Makes clips of the frames, for a model of clips; None for a model of stills.
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
         goes_on: Leave out a picture that cannot be explained or written; else that ends the run.
+        more_follow: The explainer has more to do after this run, so that compiling may pay off although this one is
+            short.
         on_written: Called by the writing thread with each frame that reached the sink.
         on_progress: Called about ten times a second by the thread that called `run`.
 
@@ -71,6 +73,7 @@ class Pipeline:
         window: ClipWindow | None = None,
         steadiness: Steadiness | None = None,
         goes_on: bool = False,
+        more_follow: bool = False,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
@@ -82,7 +85,7 @@ class Pipeline:
         self._steadiness = steadiness
         self._renderer = renderer
         self._sink = sink
-        self._goes_on = goes_on
+        self._goes_on, self._more_follow = goes_on, more_follow
         self._first_failure: Exception | None = None
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
@@ -110,7 +113,7 @@ class Pipeline:
         """
         self.ledger.begin()
         with drawing_threads(), self._explainer:
-            self._expect(self._source.media.expected_frames)
+            self._expect(None if self._more_follow else self._source.media.expected_frames)
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
@@ -123,7 +126,7 @@ class Pipeline:
         return self.ledger
 
     def _expect(self, frames: int | None) -> None:
-        """Tell the explainer how much there is to explain."""
+        """Tell the explainer how much there is to explain, None if unknown."""
         if self._clips:
             self._explainer.expect(frames and frames / self._clips.stride, batch=self._clips_at_once)
         else:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cache
 from glob import has_magic
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from livecam.errors import LivecamError, OutputError, some_of
@@ -141,6 +142,20 @@ class Run:
         for entry in self.done.values():
             counts.update(entry.frames)
         return dict(counts)
+
+    def in_parts(self, pictures: int) -> list[Run]:
+        """Return runs that together are this one, each of at most so many pictures. A video stays whole."""
+        if not self.is_still or len(self.names) <= pictures:
+            return [self]
+        groups = [self.names[begin : begin + pictures] for begin in range(0, len(self.names), pictures)]
+        return [self._of(groups[0], self.refused), *map(self._of, groups[1:])]
+
+    def _of(self, names: tuple[str, ...], refused: Mapping[str, OutputError] = MappingProxyType({})) -> Run:
+        """Return the run of some of the pictures, and of those that are refused."""
+        taken = replace(self.input, names=(*refused, *names))
+        files = {name: self.files[name] for name in names if name in self.files}
+        versions = {name: self.versions[name] for name in names if name in self.versions}
+        return replace(self, input=taken, files=files, versions=versions, refused=dict(refused), done={})
 
     def begin(self) -> None:
         """Note in the manifest that the outputs are about to be written."""
@@ -381,9 +396,9 @@ def _run(source: Input, output: str, options: Options) -> Run:
 
 def _check_options(inputs: Sequence[Input], options: Options) -> None:
     """Check that options fit together, and fit the inputs. Raises LivecamError."""
-    if len(inputs) > 1 and options.sidecars:
+    if len(inputs) > 1 and (options.predictions or options.save_map):
         raise LivecamError(
-            f"--predictions, --save-map and --report describe one run, but these inputs make {len(inputs)} "
+            f"--predictions and --save-map describe one run, but these inputs make {len(inputs)} "
             "(one for all pictures, one for each video); annotate them one by one"
         )
     if options.save_map is not None and Path(options.save_map).suffix.lower() != ".npy":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from pathlib import Path
 
 from livecam.picture.media import Media
@@ -15,6 +16,14 @@ __all__ = ["KINDS", "EncoderOptions", "NullSink", "Sink", "SinkKind", "kind_of",
 
 KINDS: tuple[SinkKind, ...] = (VIDEO, PICTURES, NULL)
 """All kinds of sinks, the general ones first; an output belongs to the last that recognises it."""
+
+
+def _kind_at(place: int) -> SinkKind:
+    return KINDS[place]
+
+
+# A run that goes to another process takes its kind along as a place in this table.
+copyreg.pickle(SinkKind, lambda kind: (_kind_at, (KINDS.index(kind),)))
 
 
 def kind_of(output: str | Path, *, stills: bool = False) -> SinkKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ KINDS: tuple[SourceKind, ...] = (
 """All kinds of sources, the first of which takes any name; a name is of the last kind that recognises it."""
 _MEANT_FOR = {"stream": "video files with several videos", "fps": "numbered pictures", "max_megapixels": "videos"}
 """What the options of `SourceKind.options` are meant for."""
+
+
+def _kind_at(place: int) -> SourceKind:
+    return (*KINDS, ANIMATION, STORED_ANIMATION)[place]
+
+
+# A run that goes to another process takes its kind along as a place in this table.
+copyreg.pickle(SourceKind, lambda kind: (_kind_at, ((*KINDS, ANIMATION, STORED_ANIMATION).index(kind),)))
 
 
 def kind_of(name: str, *, live: bool = False) -> SourceKind:

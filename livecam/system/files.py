@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -9,7 +10,7 @@ import signal
 import tempfile
 import time
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
@@ -260,17 +261,26 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def sweep_parts(paths: Iterable[AnyPath]) -> list[Path]:
-    """Remove the parts of these files that no process is writing: what killed runs left. Return those removed.
-
-    Objects in stores have no parts.
-    """
+def parts_of(paths: Iterable[AnyPath]) -> list[Path]:
+    """Return the parts of these files that exist. Objects in stores have none."""
     names: dict[Path, list[str]] = {}
     for path in paths:
         if isinstance(path, Path):
             names.setdefault(path.parent, []).append(path.name)
+    return [folder / part for folder in names for part in _parts_in(folder, names[folder])]
+
+
+def sweep_parts(paths: Iterable[AnyPath], *, kept: Collection[Path] = ()) -> list[Path]:
+    """Remove the parts of these files that no process is writing: what killed runs left. Return those removed.
+
+    Args:
+        paths: The files.
+        kept: Parts that stay.
+    """
     swept = []
-    for part in (folder / part for folder in names for part in _parts_in(folder, names[folder])):
+    for part in parts_of(paths):
+        if part in kept:
+            continue
         with suppress(OSError):
             if not _is_locked(part):
                 part.unlink()
@@ -339,6 +349,25 @@ def _sweep_temporary_files() -> None:
             is_old = time.time() - path.stat().st_mtime > _OLD_SECONDS  # a new one may not be locked yet
             if is_old and not path.is_symlink() and not _is_locked(path):
                 path.unlink()
+
+
+def locked(path: Path) -> IO[bytes] | None:
+    """Create a file and lock it, until it is closed or the process ends. Return None if another process has locked it.
+
+    Raises OSError if the file cannot be written, or if the system has no locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:

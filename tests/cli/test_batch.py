@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,17 @@ def test_the_others_are_done_if_one_video_fails(
     assert FAILURES[how] in line
     assert {"a.mp4", "c.mp4"} <= made()
     assert "Traceback" not in result.output
+
+
+def test_one_report_counts_for_several_inputs(livecam: Livecam, folder: Path) -> None:
+    Path("in/b.mp4").write_bytes(b"no video")
+    result = livecam("annotate", "in", "-o", "out", "--report", "run.json")
+    assert result.exit_code == 1
+    report = json.loads(Path("run.json").read_text())
+    assert report["inputs"] == {"done": 5, "failed": 1}
+    assert report["frames"]["read"] == report["frames"]["written"] == 3 + 2 * 5
+    assert list(report["failed_files"]) == ["in/b.mp4"]
+    assert report["stages_ms"]["explain"].keys() == {"mean", "max"}
 
 
 @pytest.mark.parametrize("damaged", ["a", "b", "c"])

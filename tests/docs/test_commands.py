@@ -56,6 +56,7 @@ ONLY_PARSED = {
     r"rtsp://": "there is no server",
     r"--loop|--watch": "it does not end",
     r"browser": "it waits for a page, and tests of its own run it",
+    r" --on ": "it starts or joins a cluster, and tests of its own run it",
     r"livecam doctor": "it takes ten seconds, and tests of its own run it",
     r"livecam bench": "it takes a minute, and tests of its own run it",
 }

@@ -28,6 +28,7 @@ from livecam.explain.engines.cuda import CapturedProgram
 from livecam.explain.engines.graph import trace
 from livecam.explain.engines.openvino import OpenVINOProgram, openvino
 from livecam.system.cores import module_command, module_environment
+from livecam.system.files import locked
 from tests.support.building import build_here
 from tests.support.tiny import Tiny, pictures, program_of, tiny
 
@@ -334,6 +335,31 @@ def test_half_an_entry_is_built_again(cache_folder: Path) -> None:
     explainer.answer(pictures(1))
     assert explainer.engine == "compiled"
     assert model.exists()
+
+
+def test_what_another_process_is_building_is_waited_for(
+    known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several workers of one machine need the same program at the same time; `known` lets none of them build it."""
+    (model,) = known.glob("engines/*/model.xml")
+    mine = tmp_path / "mine"
+    monkeypatch.setenv("LIVECAM_CACHE", str(mine))
+    (mine / "locks").mkdir(parents=True)
+    lock = locked(mine / "locks" / model.parent.name)
+    assert lock is not None
+    explainer = Explainer("shapes", precision="fp32")
+    explainer.expect(math.inf)
+    explainer(scenes(1)[0])
+    assert explainer.engine == "eager"
+    shutil.copytree(model.parent, mine / "engines" / model.parent.name, dirs_exist_ok=True)
+    lock.close()
+    for scene in scenes(6):
+        explainer(scene)
+    explainer.settle()
+    compilation = explainer._runtime.engine._compilation
+    assert compilation is not None
+    assert compilation.problem is None
+    assert compilation._builder is None
 
 
 @pytest.mark.usefixtures("built_here")

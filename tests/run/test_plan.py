@@ -112,7 +112,7 @@ def test_sidecars_are_checked_whatever_the_output_is(folder: Path) -> None:
         with pytest.raises(OutputError, match="would be an output as well"):
             plan("in/a.png", output, predictions="p.npy", save_map="./p.npy")
     with pytest.raises(LivecamError, match="describe one run, but these inputs make 3"):
-        plan("in", "null:", report="r.json")
+        plan("in", "null:", save_map="m.npy")
 
 
 def test_a_folder_that_was_made_stays_with_what_was_put_into_it(folder: Path) -> None:

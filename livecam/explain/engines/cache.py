@@ -8,12 +8,13 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import torch
 
 from livecam.errors import LivecamError
+from livecam.system.files import locked
 from livecam.system.machine import version
 
 _KEPT_BYTES = 4 << 30
@@ -76,6 +77,15 @@ class Entry:
             beside.replace(self.path / draft.name)
         finally:
             beside.unlink(missing_ok=True)
+
+    def locked_for_building(self) -> AbstractContextManager[object] | None:
+        """Return the lock of the one process on this machine that builds the program; None if another one does."""
+        locks = folder() / "locks"
+        try:
+            locks.mkdir(exist_ok=True)
+            return locked(locks / self.path.name)
+        except OSError:  # there are no locks: then several build it, and the last result stays
+            return nullcontext()
 
     def touch(self) -> None:
         """Mark the entry as used now."""

@@ -116,6 +116,7 @@ class Compilation:
         self._samples: list[Sample] = []
         self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
         self._builder: subprocess.Popen[bytes] | None = None
+        self._is_built_elsewhere = False
         self._messages: IO[bytes]  # of the builder, in a file without a name
         self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
 
@@ -178,45 +179,59 @@ class Compilation:
             self._check_going_on()
             if self._device.type == "cuda":
                 self._compete("captured", self._precisions, self._captured)
-            self._follow_builder(entry)
+            self._follow_builder(entry, resources)
         finally:
             if self._builder is not None and self._builder.poll() is None:
                 _kill(self._builder)
 
     def _launch(self, entry: Entry, resources: ExitStack) -> None:
-        """Start the builder process if a program is not in the cache. Passing the weights takes half a second.
+        """Start the builder process if a program is not in the cache, and no other process is building it.
 
-        They are passed in a file without a name, which a run that is killed does not leave behind.
+        The weights are passed in a file without a name, which a run that is killed does not leave behind. That takes
+        half a second.
         """
-        missing = [name for name in self._precisions if not entry.file(name, self._device).exists()]
-        if missing and self.may_build:
-            if self._device.type == "cpu":
-                missing = ["fp32"]  # one model serves every precision
+        if self.may_build and self._missing(entry):
             entry.make()
             entry.check_is_ours()
-            graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
-            with tempfile.TemporaryFile() as job:
-                inputs = self._images.to(self._device), *self._traced.inputs
-                torch.save((graphs, inputs, self._is_patient), job)
-                job.seek(0)
-                if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
-                    raise LivecamError("the weights were changed while they were handed over")
-                folder = resources.enter_context(_temporary_folder())
-                self._builder = subprocess.Popen(
-                    module_command("livecam.explain.engines.build", folder, entry.path),
-                    stdin=job,
-                    stdout=self._messages,
-                    stderr=self._messages,
-                    env=module_environment(TMPDIR=folder),
-                    start_new_session=True,  # Ctrl-C is handled by the run, which then ends this process
-                )
+            lock = entry.locked_for_building()
+            self._is_built_elsewhere = lock is None
+            if lock is not None:
+                resources.enter_context(lock)
+                if missing := self._missing(entry):  # else another process has built it before the lock was free
+                    self._build(missing, entry, resources)
         self._launched.set()
 
-    def _follow_builder(self, entry: Entry) -> None:
+    def _missing(self, entry: Entry) -> list[str]:
+        """Return the precisions whose programs are not in the cache."""
+        return [name for name in self._precisions if not entry.file(name, self._device).exists()]
+
+    def _build(self, missing: Sequence[str], entry: Entry, resources: ExitStack) -> None:
+        if self._device.type == "cpu":
+            missing = ["fp32"]  # one model serves every precision
+        graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
+        with tempfile.TemporaryFile() as job:
+            inputs = self._images.to(self._device), *self._traced.inputs
+            torch.save((graphs, inputs, self._is_patient), job)
+            job.seek(0)
+            if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
+                raise LivecamError("the weights were changed while they were handed over")
+            folder = resources.enter_context(_temporary_folder())
+            self._builder = subprocess.Popen(
+                module_command("livecam.explain.engines.build", folder, entry.path),
+                stdin=job,
+                stdout=self._messages,
+                stderr=self._messages,
+                env=module_environment(TMPDIR=folder),
+                start_new_session=True,  # Ctrl-C is handled by the run, which then ends this process
+            )
+
+    def _follow_builder(self, entry: Entry, resources: ExitStack) -> None:
         """Try each precision as soon as it is built, or at once if it is in the cache."""
         untried, is_over = list(self._precisions), False
         while untried and not is_over:
-            is_over = self._builder is None or self._builder.poll() is not None
+            if self._is_built_elsewhere:
+                self._launch(entry, resources)  # if that process has ended without success
+            is_over = not self._is_built_elsewhere and (self._builder is None or self._builder.poll() is not None)
             ready = [name for name in untried if entry.file(name, self._device).exists()]
             if ready:
                 entry.check_is_ours()

@@ -1,0 +1,132 @@
+"""A Ray cluster of a test: its head in a process of its own, and its workers, which may be killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+TOKEN = "0123456789abcdef" * 4
+
+
+@contextmanager
+def environment_for_ray() -> Iterator[dict[str, str]]:
+    """Variables with which Ray leaves the user's folders alone, and its processes are known by their folder."""
+    folder = tempfile.mkdtemp(prefix="ray")  # a short name: those of sockets in it may have 107 characters
+    try:
+        yield {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+            "RAY_TMPDIR": folder,
+            "TMPDIR": folder,
+            "RAY_AUTH_TOKEN": TOKEN,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def head(environment: dict[str, str], cores: int) -> Iterator[tuple[str, str]]:
+    """A head that runs until the end of the block; yields its address and that for clients."""
+    port, client_port = _free_port(), _free_port()
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--disable-usage-stats"]
+    options = [f"--port={port}", f"--ray-client-server-port={client_port}", f"--num-cpus={cores}"]
+    with subprocess.Popen(
+        [*command, *options, "--include-dashboard=false", "--object-store-memory=80000000"],
+        env={**environment, "RAY_AUTH_MODE": "token"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            assert any("Ray runtime started" in line for line in process.stdout)
+            _wait_for(client_port)
+            yield f"127.0.0.1:{port}", f"ray://127.0.0.1:{client_port}"
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _free_port() -> int:
+    """A port outside of those that Ray gives to its workers."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = int(server.getsockname()[1])
+        if not 10_000 <= port < 20_000:
+            return port
+
+
+def _wait_for(port: int) -> None:
+    deadline_seconds = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline_seconds
+            time.sleep(0.1)
+
+
+def workers_of(environment: dict[str, str]) -> list[int]:
+    """The processes of livecam's workers in this cluster that are annotating."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if (process / "cmdline").read_bytes().startswith(b"ray::Worker.annotate"):
+                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                if environment["RAY_TMPDIR"] in Path("/proc", parent, "cmdline").read_text():
+                    found.append(int(process.name))
+    return found
+
+
+class Killer:
+    """Kills workers while they are at work, until the end of the block.
+
+    Args:
+        environment: That of the cluster.
+        output: The folder of their outputs; a worker is killed when a new part is in it.
+        kills: How many to kill.
+        pause_seconds: How long to wait after each.
+
+    Attributes:
+        killed: How many were killed.
+    """
+
+    def __init__(self, environment: dict[str, str], output: Path, kills: int, pause_seconds: float = 0.0) -> None:
+        self.killed = 0
+        self._environment, self._output, self._kills = environment, output, kills
+        self._pause_seconds = pause_seconds
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while self.killed < self._kills and not self._ending.wait(0.01):
+            with suppress(OSError):  # what was there has gone meanwhile
+                self._kill_one()
+
+    def _kill_one(self) -> None:
+        is_writing = self._output.exists() and any(part.stat().st_size for part in self._output.glob("*.part"))
+        if is_writing and (at_work := workers_of(self._environment)):
+            os.kill(at_work[self.killed % len(at_work)], signal.SIGKILL)
+            self.killed += 1
+            self._ending.wait(self._pause_seconds)
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
