@@ -148,7 +148,9 @@ class Steadiness:
     suddenly does so on the screen as well. Only the scale is kept across a cut.
 
     Class: the classes shown so far stay, in the same order, until another is 1.25 times as probable. This needs
-    explanations with a `runner_up`. The map is always this frame's map of the class that is named.
+    explanations with a `runner_up`. What the model does not rank by its score, as the background of a picture, which
+    comes last however large it is, keeps the model's order. The map is always this frame's map of the class that is
+    named.
 
     For one run, in the order of the frames; not thread-safe.
 
@@ -193,14 +195,16 @@ class Steadiness:
 
 
 def _chosen(explanation: Explanation, before: Sequence[int | None]) -> list[ClassMap]:
-    """Return the classes to show: ordered as `before` (indices), except that a clearly more probable class moves up."""
+    """Return the classes to show: ordered as `before` (indices), except that a clearly better class moves up."""
     if explanation.runner_up is None:
         return list(explanation.classes)
     ranks = {index: rank for rank, index in enumerate(before)}
     chosen: list[ClassMap] = []
-    for one in sorted((*explanation.classes, explanation.runner_up), key=lambda one: ranks.get(one.index, len(ranks))):
+    found = (*explanation.classes, explanation.runner_up)  # the best first
+    own_ranks = {one.index: rank for rank, one in enumerate(found)}
+    for one in sorted(found, key=lambda one: ranks.get(one.index, len(ranks))):
         place = len(chosen)
-        while place and _leads(one.score, chosen[place - 1].score):
+        while place and own_ranks[one.index] < own_ranks[chosen[place - 1].index] and _leads(one, chosen[place - 1]):
             place -= 1
         chosen.insert(place, one)
     return chosen[: len(explanation.classes)]
@@ -217,9 +221,13 @@ def _goes_on(before: ClassMap, now: ClassMap) -> bool:
     )
 
 
-def _leads(score: float, other: float) -> bool:
-    """Return True if a score is clearly larger than another; scores may be negative."""
-    return score - other > _MARGIN * max(abs(score), abs(other))
+def _leads(one: ClassMap, other: ClassMap) -> bool:
+    """Return True if a class that the model ranks before another is clearly better; scores may be negative.
+
+    Where its score is lower, it is not ranked by that.
+    """
+    lead = one.score - other.score
+    return lead < 0 or lead > _MARGIN * max(abs(one.score), abs(other.score))
 
 
 def _strength(cam: np.ndarray) -> float:

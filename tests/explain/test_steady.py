@@ -17,6 +17,7 @@ from click.testing import Result
 from livecam import Explainer, Explanation, annotate
 from livecam.explain.heat import HeatOptions, Steadiness
 from livecam.explain.motion import Carrier
+from livecam.explanation import ClassMap
 from livecam.picture.frame import Frame
 from livecam.scene import Scene
 from tests.explain.test_every import HEIGHT, WIDTH, centre_of, frame_of, moved
@@ -196,6 +197,20 @@ def test_several_classes_keep_their_places() -> None:
     assert named(steady(frames[1], of_best(0.30, 0.31, 0.33, count=2))) == ["cat", "dog"]
     assert named(steady(frames[2], of_best(0.30, 0.25, 0.36, count=2))) == ["cat", "bird"]
     assert named(steady(frames[3], of_best(0.20, 0.10, 0.50, count=2))) == ["bird", "cat"]
+
+
+def test_the_background_of_a_picture_takes_no_place_although_it_is_larger() -> None:
+    """A model that segments ranks it last, and its share of the picture is the score."""
+    steady, frames = Steadiness(), still(range(3))
+    cat, ground = (dataclasses.replace(explanation_of(LEFT).classes[0], index=each) for each in (0, 9))
+
+    def seen(best: ClassMap, next_best: ClassMap) -> Explanation:
+        return dataclasses.replace(explanation_of(LEFT), classes=(best,), runner_up=next_best)
+
+    cat, ground = dataclasses.replace(cat, score=0.1), dataclasses.replace(ground, score=0.9)
+    assert steady(frames[0], seen(cat, ground)).index == 0
+    assert steady(frames[1], seen(ground, dataclasses.replace(cat, score=0.0))).index == 9
+    assert steady(frames[2], seen(cat, ground)).index == 0
 
 
 def test_without_a_runner_up_the_classes_are_those_asked_for() -> None:
