@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ def look_at(
     _check_confidence(classifier, task)
     if effects.told:
         log.warning("%s %s", classifier.name, effects.told)
-    survey = best_of(surveys)
+    survey = replace(best_of(surveys), usual=classifier.layer)
     if functions and not survey.usable:
         raise ModelError(
             f"no gradient of {' or '.join(functions)} reaches a layer with a spatial extent; "

@@ -33,10 +33,10 @@ def layers_title(layers: Iterable[TargetLayer], survey: Survey, model: nn.Module
 
 
 def _title(layer: TargetLayer, survey: Survey, model: nn.Module) -> str:
-    is_activation = type(layer.module).__module__ == nn.ReLU.__module__ and not _has_weights(layer.module)
-    if "." in layer.name or not is_activation:
-        return layer.name
     names = [call.name for call in survey.calls]
+    is_activation = type(layer.module).__module__ == nn.ReLU.__module__ and not _has_weights(layer.module)
+    if "." in layer.name or not is_activation or names.count(layer.name) == 1:
+        return layer.name
     place = len(names) - 1 - names[::-1].index(layer.name) if layer.name in names else 0
     weighted = (name for name in reversed(names[:place]) if _has_weights(model.get_submodule(name)))
     return next(weighted, layer.name)

@@ -163,6 +163,7 @@ class Classifier:
         unit: The unit of raw scores, such as "years".
         layer: The layer that is explained by default; None for the automatic choice.
         obstacle: Why its program cannot be compiled; empty if it may be.
+        any_size: True if it takes inputs of any size, and its `layer` returns maps. It is then tried on small ones.
         confidence: The least score of a box, for a model that detects objects; None is `USUAL_CONFIDENCE`.
         task: What its outputs mean, one of `livecam.names.TASKS`, or "auto" to tell by their form.
         encoder: The text encoder of a model of the task "words"; its `module` returns the embeddings of pictures, (B,
@@ -183,6 +184,7 @@ class Classifier:
     encoder: TextEncoder | None = None
     layer: str | None = None
     obstacle: str = ""
+    any_size: bool = False
     confidence: float | None = None
     limits: str = ""
 
@@ -196,10 +198,10 @@ class Classifier:
 
     @property
     def trial(self) -> Preprocessing:
-        """The preprocessing of pictures to try it on: smaller ones if it takes any size and its layer is known."""
+        """The preprocessing of pictures to try it on: smaller ones if it takes any size."""
         height, width = self.preprocessing.size
         scale = _TRIAL_SIDE / max(height, width)
-        if self.layer is None or scale >= 1:
+        if not self.any_size or scale >= 1:
             return self.preprocessing
         size = math.ceil(height * scale / _MULTIPLE) * _MULTIPLE, math.ceil(width * scale / _MULTIPLE) * _MULTIPLE
         return self.preprocessing.changed({"size": size})

@@ -57,6 +57,10 @@ def test_a_layer_has_the_title_that_captions_give_it() -> None:
     assert (explainer.layer, explainer.layer_title) == ("act", "body")
 
 
+def test_an_activation_that_no_layers_share_has_its_own_name() -> None:
+    assert tiny(engine="eager", layer="relu").layer_title == "relu"
+
+
 def test_a_caption_follows_a_change() -> None:
     explainer = tiny(engine="eager", target=3)
     explainer.change("layercam", "features.0", 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 from livecam import Explainer, LivecamError
-from livecam.models import Preprocessing, load_model
-from tests.support.tiny import Tiny
+from livecam.live.stages import stages
+from livecam.models import Classifier, Preprocessing, load_model
+from tests.support.tiny import Tiny, tiny_with_a_layer
 
 Livecam = Callable[..., Result]
 SMALL = Preprocessing(size=(64, 64))
@@ -48,6 +50,37 @@ def test_the_list_says_what_can_be_explained_and_why_not(livecam: Livecam) -> No
     assert (rows["pool"]["number"], rows["pool"]["obstacle"]) == (None, "no spatial extent")
     table = livecam("layers", "shapes").output
     assert [line for line in table.splitlines() if line.startswith("*")][0].split()[2] == "evidence"
+
+
+def test_the_star_is_at_the_layer_that_a_model_has_for_itself(livecam: Livecam) -> None:
+    explainer = Explainer(tiny_with_a_layer())
+    rows = listed(livecam, "tests.support.tiny:tiny_with_a_layer")
+    assert [row["name"] for row in rows if row["automatic"]] == [explainer.layer] == ["features.0"]
+    assert stages(explainer.survey)[0] is None
+    assert "features.0" not in stages(explainer.survey)
+    assert Explainer(tiny_with_a_layer(), method="eigencam").layer == "features.0"
+
+
+def test_a_layer_that_a_model_claims_to_have_is_checked() -> None:
+    for layer, told in {
+        "nothing": "the model has no layer 'nothing'",
+        "head": "layer head cannot be explained",
+    }.items():
+        with pytest.raises(LivecamError, match=told):
+            Explainer(dataclasses.replace(tiny_with_a_layer(), layer=layer))
+
+
+def test_a_model_that_takes_one_size_is_tried_on_that_size() -> None:
+    """Although its layer is known."""
+
+    class OneSize(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[2:] == (400, 400)
+            return super().forward(x)
+
+    preprocessing = Preprocessing(size=(400, 400))
+    classifier = Classifier("one", OneSize(), preprocessing=preprocessing, layer="features.0")
+    assert Explainer(classifier).layer == "features.0"
 
 
 @pytest.mark.slow

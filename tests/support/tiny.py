@@ -26,6 +26,11 @@ class Tiny(nn.Module):
         return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
 
 
+def tiny_with_a_layer() -> Classifier:
+    """Return the network with its first layer as the one that is explained by default."""
+    return Classifier("tiny", untrained(Tiny).eval(), preprocessing=Preprocessing(size=(64, 64)), layer="features.0")
+
+
 class QuickShapes(nn.Module):
     """A network of one convolution, with the outputs and the layer of `shapes`."""
 

@@ -151,6 +151,8 @@ class Survey:
         is_cut: True if the scores have no gradient, so that only methods which need none can explain the layers.
         is_passed: True if a part of the evidence goes past every layer that could be chosen.
         bottleneck: The number of the call that is explained by default; None for the last ones.
+        usual: The name of the layer that is explained by default instead; all of its calls are known to be maps that
+            run in parallel.
     """
 
     calls: tuple[Layer, ...]
@@ -159,6 +161,7 @@ class Survey:
     is_cut: bool = False
     is_passed: bool = False
     bottleneck: int | None = None
+    usual: str | None = None
     _told: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @cached_property
@@ -181,8 +184,10 @@ class Survey:
 
         They are the last ones that are eligible, which means among others that they are not part of an attention
         module. (In the last block of a ViT that is the normalisation before the attention: after it, only the class
-        token reaches the head.) In a model that segments, it is the bottleneck.
+        token reaches the head.) In a model that segments, it is the bottleneck. A model may also have a `usual` one.
         """
+        if self.usual:
+            return [call for call in self.calls if call.name == self.usual and call.grid]
         if not self.usable:
             raise ModelError(self._why_none_is_usable)
         if self.bottleneck is not None:
@@ -192,7 +197,8 @@ class Survey:
     @property
     def automatic_features(self) -> list[Layer]:
         """The default layers for methods that interpret features: none whose channels are the model's scores."""
-        return (self.bottleneck is None and self._ends(self._eligible_features)) or self.automatic
+        has_choice = self.bottleneck is None and self.usual is None
+        return (has_choice and self._ends(self._eligible_features)) or self.automatic
 
     @property
     def _eligible(self) -> list[Layer]:
@@ -250,7 +256,6 @@ class Survey:
         *,
         features_only: bool,
         averages_gradient: bool = False,
-        usual: str | None = None,
     ) -> list[list[TargetLayer]]:
         """Find the layers to explain, each as its calls, or those of parallel streams, whose maps add up.
 
@@ -259,14 +264,12 @@ class Survey:
             wanted: Names or numbers, as a sequence or separated by commas; None for the default layer.
             features_only: Choose `automatic_features` instead of `automatic` by default.
             averages_gradient: The layers are explained by the mean of their gradient; it is told where that is 0.
-            usual: The name of the layer that is explained by default; all of its calls are known to be maps that run in
-                parallel.
 
         Raises:
             ModelError: A layer does not exist or cannot be explained.
         """
-        if wanted is None and usual:
-            return [self._usual(model.get_submodule(usual), usual)]
+        if wanted is None and self.usual:
+            return [self._find_usual(model, self.usual)]
         if wanted is None:
             found = [self.automatic_features if features_only else self.automatic]
         else:
@@ -284,11 +287,12 @@ class Survey:
             for calls in found
         ]
 
-    def _usual(self, module: nn.Module, name: str) -> list[TargetLayer]:
-        calls = [call for call in self.calls if call.name == name]
-        if any(call.grid is None for call in calls):
+    def _find_usual(self, model: nn.Module, name: str) -> list[TargetLayer]:
+        self._find_one(model, name)
+        if any(call.name == name and call.grid is None for call in self.calls):
             self._tell_once(f"one call of {name} has a single cell, so what is found by it alone has no heat")
-        return [TargetLayer(name, module, call.grid, call.call) for call in calls if call.grid]
+        module = model.get_submodule(name)
+        return [TargetLayer(name, module, call.grid, call.call) for call in self.automatic if call.grid]
 
     def _tell(self, explained: Sequence[Layer], *, is_automatic: bool) -> None:
         """Tell what is not as expected of calls that are explained together, and what is left out beside them."""
