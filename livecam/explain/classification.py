@@ -192,6 +192,10 @@ class Classification:
         """Return where the scores are in the model's output for one picture. Raises ModelError."""
         return find_scores(output, self._classifier.classes)
 
+    def takes(self, method: Method) -> bool:
+        """Return True: every method explains a class."""
+        return True
+
     def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> ClassSelection:
         """Choose classes by number, label or rank, or groups, as `parse_target` returns them.
 

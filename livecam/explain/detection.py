@@ -132,9 +132,14 @@ class Detection(Classification):
 
     def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> ClassSelection:
         """Choose classes, groups, or boxes by rank, such as "box1", without a runner-up. Raises ModelError."""
-        if not method.is_traceable:
-            raise ModelError(f"{method.name} measures scores of classes, and boxes are explained; take another method")
+        if not self.takes(method):
+            of_what = "what each block says" if method.attends else "scores of classes"
+            raise ModelError(f"{method.name} explains {of_what}, and boxes are explained; take another method")
         return super().selection(wanted, method)
+
+    def takes(self, method: Method) -> bool:
+        """Return True for a method of one pass: the blocks of a transformer would each find other boxes."""
+        return method.is_traceable and not method.attends
 
     def seen(self, region: Region, point: tuple[float, float] | None) -> tuple[float, ...]:
         """Return 1 if there is a point, and its x and y in fractions of the input. Raises ModelError if it is outside.

@@ -231,7 +231,6 @@ class Explainer:
             layer,
             features_only=method.features_only,
             averages_gradient=method.averages_gradient,
-            usual=self.classifier.layer,
         )
 
     def _title(self, layers: Sequence[Sequence[TargetLayer]]) -> str:
@@ -256,6 +255,8 @@ class Explainer:
         return tuple(name for name, method in METHODS.items() if self._fits(method))
 
     def _fits(self, method: Method) -> bool:
+        if not self.task.takes(method):
+            return False
         if method.attends:
             return not obstacle(self.survey)
         return not (self.survey.is_cut and method.needs_gradient)
@@ -429,8 +430,8 @@ class Explainer:
         """Return what captions call the layers of a choice, as in `layer_title`. Raises ModelError."""
         if layer == self.wanted_layer:
             return self.layer_title
-        usual, features_only = self.classifier.layer, self._method.features_only
-        return self._title(self.survey.find(self.classifier.module, layer, features_only=features_only, usual=usual))
+        module, features_only = self.classifier.module, self._method.features_only
+        return self._title(self.survey.find(module, layer, features_only=features_only))
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -441,6 +442,11 @@ class Explainer:
     def takes_points(self) -> bool:
         """True if a point of the picture can be explained."""
         return self.task.takes_points
+
+    @property
+    def detects(self) -> bool:
+        """True if the model detects objects: a point then stands for the box there, whatever the target is."""
+        return self.task.detects
 
     @property
     def explains_best(self) -> bool:

@@ -75,6 +75,9 @@ class Task(Protocol):
     def read(self, output: Any) -> Tensor:
         """Return the output in what the model returned for a batch in its last run."""
 
+    def takes(self, method: Method) -> bool:
+        """Return True if a method can explain what the output means."""
+
     def selection(self, wanted: Sequence[Wanted], method: Method, *, runner_up: bool = False) -> Selection:
         """Create the selection of the targets that the user `wanted`; `runner_up` adds the next best one.
 

@@ -119,6 +119,8 @@ class Commands:
         shown = self._screen.shown_class()
         if shown is None:
             return "no class is shown yet"
+        if shown.index is None:
+            return f"{shown.title}: there is no class to keep to"
         if not shown.members:  # a group is kept to anyway
             self.settings.change(target=shown.index)
         return f"keeps to {shown.label}"

@@ -89,6 +89,8 @@ class ExplainerThread:
         """The targets that are explained if the user asks for none."""
         self.takes_points = explainer.takes_points
         """True if the user can choose a point of the picture."""
+        self.detects = explainer.detects
+        """True if a point stands for a box, whatever the target is."""
         self.groups = tuple(groups_for(explainer.labels))
         """The names of everyday groups of classes."""
         self.targets = [*([] if explainer.explains_best else [None]), *_RANKS]

@@ -68,5 +68,9 @@ class Explaining(Protocol):
     def labels(self) -> Sequence[str]:
         """The names of what a target can be; empty if they have none."""
 
+    @property
+    def detects(self) -> bool:
+        """True if a point stands for a box, whatever the target is."""
+
     def ask(self, question: Question) -> None:
         """Switch to this question from the next frame on."""

@@ -60,7 +60,7 @@ class Settings:
         `target` is as in `Explainer`, and None for the explainer's own; a model that compares pictures with words takes
         any text as a prompt, as in `Question.about`. `top` is the number of best classes to explain in place of a
         target; `at` is a point of the picture, or None for none; the other values are those of the options of
-        `livecam live`.
+        `livecam live`. A target or top lets go of the point that stands for a box in its place.
 
         A method, a layer or a target that does not fit the model is taken back as soon as the explainer finds out, and
         the user is told why.
@@ -68,6 +68,8 @@ class Settings:
         Raises:
             LivecamError: A value is out of range. Then nothing is changed.
         """
+        if self._explaining.detects and values.keys() & {"target", "top"}:
+            values = {"at": None, **values}
         style = dataclasses.replace(self._screen.style, **{name: values[name] for name in _OF_STYLE if name in values})
         question = self._asked(dataclasses.replace(self._explaining.question, **_of_question(values)))
         HeatOptions(threshold=question.threshold)

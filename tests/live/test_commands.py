@@ -88,6 +88,19 @@ def test_a_group_is_kept_to_without_a_new_question(parts: Parts) -> None:
     assert parts.notices.lines == ["keeps to dog"]
 
 
+def test_nothing_found_is_no_class_to_keep_to(parts: Parts) -> None:
+    show_class(parts, ("dog",))
+    drawn = parts.screen.panes[0].drawn
+    assert drawn is not None
+    nothing = dataclasses.replace(drawn.explanation.classes[0], index=None, label="nothing", title="nothing found")
+    explanation = dataclasses.replace(drawn.explanation, classes=(nothing,))
+    parts.screen.panes[0].drawn = dataclasses.replace(drawn, explanation=explanation)
+    before = parts.explaining.question
+    parts.press("k")
+    assert parts.explaining.question == before
+    assert parts.notices.lines == ["nothing found: there is no class to keep to"]
+
+
 def test_every_key_answers_or_is_seen_to_do_something(parts: Parts) -> None:
     answered = {keys[-1] for keys in ANSWERS}
     seen_by_themselves = {"q", "s", "h"}

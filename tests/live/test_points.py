@@ -47,3 +47,22 @@ def test_a_point_that_the_model_does_not_see_is_told_and_left(is_paused: bool) -
         wait_until(lambda: feed.ledger.explained > 1)
     assert TOLD in parts.notices.lines[-1]
     assert parts.explaining.question.at is None
+
+
+class Detecting(NumberReader):
+    """In place of an explainer of a detector."""
+
+    takes_points = detects = True
+
+
+@pytest.mark.parametrize(("reader", "at"), [(Detecting(), None), (NumberReader(), "1%,1%")])
+@pytest.mark.parametrize("ask", [lambda commands: commands.press("c"), lambda commands: commands.execute({"top": 2})])
+def test_another_class_lets_go_of_a_point_that_stands_for_a_box(reader: NumberReader, at: Any, ask: Any) -> None:
+    parts = Parts(NumberedSource(9, is_live=True), reader=reader)
+    parts.commands.execute({"at": "1%,1%"})
+    parts.press("p")
+    assert parts.explaining.question.at == "1%,1%"
+    ask(parts.commands)
+    assert parts.explaining.question.at == at
+    parts.commands.execute({"target": "one", "at": "2%,2%"})
+    assert parts.explaining.question.at == "2%,2%"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from livecam.explain.motion import MotionFinder
-from livecam.explanation import Prediction
+from livecam.explanation import Box, Prediction
 from livecam.ledger import LIVE, Ledger
 from livecam.live.commands import KEYS
 from livecam.live.feed import Feed, Shown
@@ -268,10 +268,16 @@ def test_a_map_is_hidden_when_it_is_too_old(later: int, is_seen: bool) -> None:
     first, second = (next(NumberedSource(1).frames(None)) for _ in range(2))
     still = dataclasses.replace(second, index=later)
     still.picture.pts = later
+    box = Box(left=0.25, top=0.25, right=0.5, bottom=0.75, index=0, label="cat", score=0.8)
     said = explanation_of(CAM)
+    one = dataclasses.replace(said.classes[0], mask=CAM > 0, boxes=(box,))
+    said = dataclasses.replace(said, classes=(one,), boxes=(box,), detects=True)
     followed = Follower(0.1, MotionFinder())(Shown(still, explained(first, said)))
     assert followed.age_frames == later
-    assert followed.classes[0].has_evidence == is_seen
+    (shown,) = followed.classes
+    assert shown.has_evidence == is_seen
+    assert (shown.mask is not None) == is_seen
+    assert bool(shown.boxes) == bool(followed.boxes) == is_seen
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class NumberReader:
     )
     heat_options = HeatOptions()
     usual_batch = 4
-    explains_best, point, takes_points = True, None, False
+    explains_best, point, takes_points, detects = True, None, False, False
     own_targets, labels = ("top1",), ("zero", "one")
     prompts: tuple[str, ...] = ()
     methods, refused = METHODS, ("eigencam",)

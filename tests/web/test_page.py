@@ -104,6 +104,20 @@ def test_a_click_on_a_class_asks_for_this_class(
     assert [command["target"] for command in commands] == asked
 
 
+def test_nothing_found_cannot_be_chosen(chromium: Chromium, server: WebServer) -> None:
+    choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": []}
+    server.set_state({**STATE, "settings": SETTINGS, "choices": choices, "labels": ["cat"]})
+    nothing = {"label": "nothing", "score": 0.0, "index": None, "text": "0%"}
+    server.publish(0, av.VideoFrame(*SIZE, "yuv420p"), {"classes": [nothing], "best": []})
+    with chromium.open(server.url) as page:
+        page.wait_for("document.querySelectorAll('#classes button').length === 1")
+        page.evaluate("document.querySelector('#classes button').click()")
+        page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'k', bubbles: true}))")
+        page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+        assert [command for command in server.commands() if command["type"] != "key"] == []
+        assert page.problems == []
+
+
 def click(page: Page, selector: str, x: float, y: float) -> None:
     """Click at a place of an element, in fractions of it, with the mouse."""
     box = page.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")

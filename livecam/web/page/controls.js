@@ -121,7 +121,7 @@ export class Controls {
 
   #keepClass() {
     const [explained] = this.#pictures.chosen?.facts?.classes ?? [];
-    if (!explained) return;
+    if ((explained?.index ?? null) === null) return; // no picture yet, or nothing found
     const isKept = !RANKS.some(({ name }) => name === this.#settings.inForce.target);
     this.#settings.change({ target: isKept ? null : this.#settings.targetOf(explained) });
     this.#answer(isKept ? "class let go" : `keeps to ${explained.label}`);

@@ -229,6 +229,7 @@ function emptyRow() {
 function showRow(button, { label, index, score, text }, isExplained, length) {
   const [name, value, bar] = button.children;
   Object.assign(button.dataset, { label, index });
+  button.disabled = index === null; // nothing was found, which cannot be chosen
   button.title = isExplained ? "explained" : `explain ${label}`;
   button.classList.toggle("is-explained", isExplained);
   name.textContent = label;
