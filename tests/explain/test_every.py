@@ -22,6 +22,7 @@ from click.testing import Result
 from livecam import Explainer, Explanation, LivecamError, annotate
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Carrier, MotionFinder
+from livecam.explanation import Box
 from livecam.picture.frame import Frame
 from livecam.picture.media import Orientation, Region
 from livecam.render import overlay
@@ -102,6 +103,39 @@ def test_a_carried_map_follows_the_picture(step: tuple[int, int], region: Region
             assert 0 <= one.heatmap.min() <= one.heatmap.max() <= 1
             assert one.heatmap.dtype == one.cam.dtype == np.float32
             assert one.cam.min() < 0  # signed as it was
+
+
+@pytest.mark.parametrize("orientation", [Orientation(), Orientation(False, True, True)])
+@regions
+def test_carried_masks_boxes_and_points_follow_the_picture(region: Region, orientation: Orientation) -> None:
+    model = Model(region)
+    left, top, right, bottom = region
+    x, y = np.meshgrid((np.arange(128) + 0.5) / 128, (np.arange(96) + 0.5) / 96)
+    x, y = left + (right - left) * x, top + (bottom - top) * y
+    mask = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.15**2
+    box = Box(left=0.35, top=0.4, right=0.65, bottom=0.7, index=0, label="cat", score=0.8)
+
+    def explain(frames: Sequence[Frame]) -> list[Explanation]:
+        told = model(frames)
+        (one, other) = told[0].classes
+        one = dataclasses.replace(one, mask=mask, boxes=(box,))
+        more = {"classes": (one, other), "boxes": (box,), "detects": True, "point": (0.45, 0.55)}
+        return [dataclasses.replace(each, **more) for each in told]
+
+    frames = [frame_of(moved(7 * number, -5 * number), number, orientation) for number in range(4)]
+    _, *others = Carrier(4).explanations(frames, explain)
+    for number, carried in enumerate(others, start=1):
+        across, down = 7 * number / WIDTH, -5 * number / HEIGHT
+        one = carried.classes[0]
+        assert one.mask.dtype == bool
+        assert centre_of(one.mask, region) == pytest.approx((0.5 + across, 0.5 + down), abs=0.015)
+        assert one.mask.sum() == pytest.approx(mask.sum(), rel=0.1)
+        assert carried.boxes == one.boxes
+        found = (one.boxes[0].left, one.boxes[0].top, one.boxes[0].right, one.boxes[0].bottom)
+        assert found == pytest.approx((0.35 + across, 0.4 + down, 0.65 + across, 0.7 + down), abs=0.01)
+        assert (one.boxes[0].label, one.boxes[0].score) == ("cat", 0.8)
+        assert carried.point == pytest.approx((0.45 + across, 0.55 + down), abs=0.01)
+        assert (carried.age_frames, carried.age_seconds) == (number, pytest.approx(number / 10))
 
 
 @regions
