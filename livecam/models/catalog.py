@@ -170,5 +170,8 @@ def _timm_hint() -> str:
 
 
 def _hub_hint() -> str:
-    hint = "any image classifier of Hugging Face is hf:ORGANISATION/NAME, or hf:FOLDER if you have it on disk"
+    hint = (
+        "models of Hugging Face that classify, segment or detect are hf:ORGANISATION/NAME, such as "
+        "hf:facebook/detr-resnet-50 for boxes, or hf:FOLDER if you have it on disk"
+    )
     return hint if _is_installed("transformers") else f"{hint}: pip install 'livecam[hf]'"

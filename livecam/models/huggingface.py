@@ -1,4 +1,4 @@
-"""The classifiers of Hugging Face's transformers, of pictures and of clips, from the hub or a folder: an extra."""
+"""The classifiers and detectors of Hugging Face's transformers, from the hub or a folder: an extra."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from livecam.errors import ModelError, some_of
 from livecam.models.classifier import Classifier, Preprocessing, input_channels
+from livecam.models.detectors import PYRAMID
 from livecam.models.downloads import first_cause
 from livecam.models.guessing import usual_preprocessing
 from livecam.models.known import HUGGING_FACE, is_repository
 from livecam.models.processors import preprocessing_of
+from livecam.models.queries import KINDS, QueryDetector
 from livecam.models.weights.checkpoints import Key
 from livecam.models.weights.untrained import untrained
 
@@ -30,9 +32,11 @@ log = logging.getLogger(__name__)
 ADAPTS = ("classes",)
 _DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json")
 _WEIGHTS = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
-_KINDS = ("IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION", "SEMANTIC_SEGMENTATION")
+_KINDS = ("IMAGE_CLASSIFICATION", "VIDEO_CLASSIFICATION", "SEMANTIC_SEGMENTATION", "OBJECT_DETECTION")
 _FRAMES_PER_SECOND = {"videomae": 30 / 4, "timesformer": 30 / 32, "vivit": 30 / 2}
 """The rates of the papers, by the kind of model: one of several frames of a video with 30 a second."""
+_PROCESSORS = {"rt_detr_v2": "RTDetrImageProcessor"}
+"""The image processors that transformers knows for no configuration of the kind, by the kind of model."""
 _SCORES = {"regression": "raw", "multi_label_classification": "sigmoid"}
 
 
@@ -99,24 +103,41 @@ def is_own(model: object) -> bool:
 
 
 def classifier_of(name: str, module: Any) -> Classifier:
-    """Return the classifier for a model of transformers, with what its configuration says of its classes."""
+    """Return the classifier for a model of transformers, with what its configuration says of its classes.
+
+    Raises ModelError if it is a detector that cannot be explained.
+    """
     config = module.config
     labels = tuple((config.id2label or {}).get(index, f"class {index}") for index in range(config.num_labels or 0))
     if all(label == f"LABEL_{index}" for index, label in enumerate(labels)):
         labels = ()
+    if _mapping("OBJECT_DETECTION").get(type(config), None) is type(module):
+        return Classifier(name, _adapter(name, config)(module), labels or None, task="boxes", layer=PYRAMID)
     usual = "raw" if config.num_labels == 1 else "softmax"
     return Classifier(name, module, labels or None, scores=_SCORES.get(config.problem_type or "", usual))
 
 
+def _adapter(name: str, config: Any) -> type[QueryDetector]:
+    if config.model_type not in KINDS:
+        raise ModelError(
+            f"{name} detects objects as {config.model_type}, which is not explained; name a detector of the kinds "
+            f"{', '.join(KINDS)}"
+        )
+    return KINDS[config.model_type]
+
+
 def renamed(module: Any, tensors: dict[Key, Tensor]) -> dict[Key, Tensor]:
-    """Return the tensors of a file by the names that a model of transformers has for them.
+    """Return the tensors of a file by the names that a model of transformers has for them; those of others as they are.
 
     Files keep the names of former versions of transformers, which are changed whenever a file is loaded.
     """
+    model = module.whole if isinstance(module, QueryDetector) else module
+    if not is_own(model):
+        return tensors
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightRenaming, apply_renamings
 
-    renamings = [each for each in get_model_conversion_mapping(module) if isinstance(each, WeightRenaming)]
+    renamings = [each for each in get_model_conversion_mapping(model) if isinstance(each, WeightRenaming)]
     return {(*key[:-1], apply_renamings(key[-1], renamings)): value for key, value in tensors.items()}
 
 
@@ -129,7 +150,8 @@ def guessed_preprocessing(name: str, module: Any) -> Preprocessing:
     if published := getattr(config, "pretrained_cfg", None):  # of a model of timm inside one of transformers
         return preprocessing_of(_transformers().TimmWrapperImageProcessor(published), input_channels(module))
     processors = _transformers().IMAGE_PROCESSOR_MAPPING.get(type(config), None) or {}
-    if processor := processors.get("torchvision"):
+    usual = getattr(_transformers(), _PROCESSORS.get(config.model_type, ""), None)
+    if processor := processors.get("torchvision", usual):
         made = preprocessing_of(processor(), input_channels(module))
     else:
         made = usual_preprocessing(module)
@@ -194,7 +216,9 @@ def _config(name: str, folder: Path) -> Any:
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     kind = _kind(config)
     if kind is None:
-        raise ModelError(f"{name} is no classifier but {_architecture(config)}; name one that is")
+        raise ModelError(
+            f"{name} is no model that classifies, segments or detects, but {_architecture(config)}; name one that does"
+        )
     classes = _mapping(kind)[type(config)]
     first = classes[0] if isinstance(classes, tuple) else classes
     config.architectures = config.architectures or [first.__name__]  # which transformers chooses among several by

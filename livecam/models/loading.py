@@ -70,11 +70,12 @@ def load_model(name: str, *, weights: str = "default", labels: Labels | None = N
 
     Args:
         name: "shapes" and "motion", which ship with livecam; "efficientnet_lite0", with the extra imagenet; the name of
-            any classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of an
-            image classifier of transformers, with the extra hf; "clip:NAME" or "clip:NAME/WEIGHTS" of open_clip, with
-            the extra clip; the path of a program of `torch.export` or of TorchScript, which runs like any code; or
-            "package.module:callable". The last is imported, also from the current folder, and called without arguments;
-            it must return, or be, a `torch.nn.Module`, a `torch.export.ExportedProgram` or a `Classifier`.
+            any classifier in torchvision; "timm:NAME", with the extra timm; "hf:ORGANISATION/NAME" or "hf:FOLDER" of a
+            model of transformers that classifies, segments or detects, with the extra hf; "clip:NAME" or
+            "clip:NAME/WEIGHTS" of open_clip, with the extra clip; the path of a program of `torch.export` or of
+            TorchScript, which runs like any code; or "package.module:callable". The last is imported, also from the
+            current folder, and called without arguments; it must return, or be, a `torch.nn.Module`, a
+            `torch.export.ExportedProgram` or a `Classifier`.
         weights: "default" for the best published weights, which are downloaded once, or for a callable's own; "none"
             for random ones, the same each time (not for a callable); or the path of a checkpoint of `torch.save` or
             safetensors, in which the model's tensors are found by their names and shapes. The file decides how many
@@ -146,9 +147,7 @@ def _family(name: str) -> Family:
 def _with_weights(family: Family, name: str, path: Path, takes_labels: bool) -> Classifier:
     checkpoint = read_checkpoint(path)
     classifier = family.build(name)
-    is_of_transformers = huggingface.is_own(classifier.module)
-    tensors = huggingface.renamed(classifier.module, checkpoint.tensors) if is_of_transformers else checkpoint.tensors
-    fit = best_fit(classifier.module, tensors)
+    fit = best_fit(classifier.module, huggingface.renamed(classifier.module, checkpoint.tensors))
     differing = differing_shape(classifier.module, fit.state)
     wanted = {what: count for what, count in differing.items() if what in family.ADAPTS}
     if wanted:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from livecam.errors import ModelError
-from livecam.models import detectors, huggingface
+from livecam.models import huggingface, torchvision_detectors
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.guessing import usual_preprocessing
 from livecam.models.problems import input_errors
@@ -31,8 +31,8 @@ def classifier_of(name: str, model: object, preprocessing: Preprocessing | None 
     if huggingface.is_own(model):
         classifier = huggingface.classifier_of(name, model)
         return replace(classifier, preprocessing=preprocessing or huggingface.guessed_preprocessing(name, model))
-    if detectors.is_own(model):
-        classifier = detectors.classifier_of(name, model)
+    if torchvision_detectors.is_own(model):
+        classifier = torchvision_detectors.classifier_of(name, model)
         return replace(classifier, preprocessing=preprocessing or classifier.preprocessing)
     if isinstance(model, nn.Module):
         return Classifier(name, model, preprocessing=preprocessing or usual_preprocessing(model))

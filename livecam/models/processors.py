@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from livecam.models.classifier import INTERPOLATIONS, Preprocessing
+from livecam.models.detectors import wide_size
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
     black, white = (_centre(processor, np.full((_HEIGHT, _WIDTH, channels), level)) for level in (0.0, 255.0))
     deviation = 1 / (white - black)
     mean = -black * deviation
+    if bounded := _bounded_size(processor):
+        return Preprocessing(
+            bounded, bounded, _rounded(mean), _rounded(deviation), interpolation=_interpolation(processor), fit="pad"
+        )
     height, width = _made(processor, np.zeros((_HEIGHT, _HEIGHT, channels))).shape[1:]
 
     def scaled_length(axis: int) -> int:
@@ -65,6 +70,13 @@ def preprocessing_of(processor: Any, channels: int = 3) -> Preprocessing:
         bgr=channels == 3 and _swaps_red_and_blue(processor, black),
         floors_crop=True,
     )
+
+
+def _bounded_size(processor: Any) -> tuple[int, int] | None:
+    """Return the (height, width) of the input if a processor only bounds the sides of pictures, else None."""
+    size = getattr(processor, "size", None)
+    shortest, longest = (getattr(size, f"{which}_edge", None) for which in ("shortest", "longest"))
+    return wide_size(shortest, longest) if shortest and longest else None
 
 
 def preprocessing_of_data(data: Mapping[str, Any]) -> Preprocessing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from livecam.models import detectors
+from livecam.models import torchvision_detectors
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.downloads import download_error
 from livecam.models.torchvision_clips import preprocessing_of_clips
@@ -38,8 +38,8 @@ def load(name: str) -> Classifier:
         module = zoo.get_model(name, weights=weights)
     except (OSError, RuntimeError) as exc:
         raise download_error(name, weights.url.split("/")[2], exc) from exc
-    if detectors.is_own(module):
-        return detectors.classifier_of(name, module, tuple(weights.meta["categories"]))
+    if torchvision_detectors.is_own(module):
+        return torchvision_detectors.classifier_of(name, module, tuple(weights.meta["categories"]))
     _drop_auxiliary_head(module)
     return Classifier(name, module, tuple(weights.meta["categories"]), preprocessing_of(weights))
 
@@ -52,7 +52,7 @@ def build(name: str, *, classes: int | None = None) -> Classifier:
     labels = None if classes else tuple(weights.meta["categories"])
     if facts()[name].kind == "boxes":
         detector = untrained(lambda: zoo.get_model(name, weights=None, weights_backbone=None, **options))
-        return detectors.classifier_of(name, detector, labels)
+        return torchvision_detectors.classifier_of(name, detector, labels)
     preprocessing = preprocessing_of(weights)
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # the default, given explicitly to avoid a warning

@@ -22,6 +22,7 @@ from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openv
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Motion, carried
 from livecam.explanation import Box
+from livecam.live.stages import stages
 from livecam.picture.frame import Frame
 from livecam.render.views import _facts
 from livecam.run.sidecars import described
@@ -78,6 +79,24 @@ def test_the_map_of_a_class_is_the_sum_of_those_of_its_boxes(kind: str) -> None:
     total, *parts = (one.cam(example(), target=each)[0] for each in ["cat", *(f"box{rank}" for rank in ranks)])
     assert len(parts) > 2
     torch.testing.assert_close(sum(parts), total, rtol=1e-4, atol=1e-5 * float(total.abs().max()))
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "ssd"])
+def test_all_levels_are_the_automatic_choice(kind: str) -> None:
+    one = explainer(tiny(kind))
+    calls = one.survey.automatic
+    assert [call.label for call in calls] == ["pyramid (call 1 of 2)", "pyramid (call 2 of 2)"]
+    assert one.survey.explained_calls(calls[-1]) == calls  # which `livecam layers` lists
+    assert stages(one.survey).count("pyramid") == 0
+
+
+@pytest.mark.parametrize("method", ["legrad", "scorecam"])
+def test_methods_that_explain_no_boxes_are_not_offered(method: str) -> None:
+    one = explainer(tiny("ssd"))
+    assert method not in one.methods
+    assert "hirescam" in one.methods
+    with pytest.raises(LivecamError, match="and boxes are explained; take another method"):
+        one.change(method)
 
 
 def explainer(made: Tiny, **options: Any) -> Explainer:
@@ -197,7 +216,7 @@ def test_a_classifier_has_no_boxes(options: dict[str, Any], error: str) -> None:
     ("options", "error"),
     [
         ({"target": "box101"}, "there is no box 101: at most 100 boxes"),
-        ({"method": "scorecam"}, "scorecam measures scores of classes, and boxes are explained"),
+        ({"method": "scorecam"}, "scorecam explains scores of classes, and boxes are explained"),
     ],
 )
 def test_what_detectors_cannot_explain_is_told(options: dict[str, Any], error: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from livecam.explain.preprocess import Preprocessor
 from livecam.models import Classifier, Preprocessing, load_model, preprocessing_of
 from livecam.models.modules import calibrated
 from livecam.picture.frame import Frame
+from livecam.sources import open_source
 from tests.models.conftest import attempts
 from tests.support.tiny import pictures, program_of
 from tests.support.witness import gradcam_witness, least_cosine
@@ -315,7 +316,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another head": (
         lambda folder: changed(folder, model_type="vit_mae", architectures=["ViTMAEForPreTraining"]),
-        "is no classifier but ViTMAEForPreTraining",
+        "is no model that classifies, segments or detects, but ViTMAEForPreTraining",
     ),
     "its own code": (
         lambda folder: changed(folder, model_type="mine", auto_map={"AutoConfig": "mine.Config"}),
@@ -358,6 +359,36 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_line(
     (line,) = result.output.splitlines()
     assert f"hf:{folder}" in line
     assert message in line
+
+
+def test_a_folder_with_a_model_that_segments(tmp_path: Path, livecam: Callable[..., Result]) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_sizes": [8, 8, 16, 16], "num_attention_heads": [1, 1, 2, 2], "decoder_hidden_size": 16}
+    config = transformers.SegformerConfig(**sizes, depths=[1] * 4, **CLASSES)
+    model = transformers.SegformerForSemanticSegmentation(config).eval()
+    model.save_pretrained(tmp_path)
+    transformers.SegformerImageProcessor(size=SQUARE).save_pretrained(tmp_path)
+    name, lines = f"hf:{tmp_path}", tmp_path / "p.jsonl"
+    explainer = Explainer(name)
+    scores = explainer.task.read(explainer.classifier.module(torch.zeros(1, 3, SIDE, SIDE)))
+    torch.testing.assert_close(scores, model(torch.zeros(1, 3, SIDE, SIDE)).logits)
+    assert (explainer.classifier.labels, explainer.classifier.preprocessing.size) == (NAMES, (SIDE, SIDE))
+    options = ("--predictions", lines, "--engine", "eager", "--target", "egg", "--model", name)
+    result = livecam("annotate", "demo:?seconds=1&fps=4&size=160x90", "-o", tmp_path / "out.mp4", *options)
+    assert result.exit_code == 0, result.output
+    frames = list(frames_of("demo:?seconds=1&fps=4&size=160x90"))
+    for line, frame in zip(map(json.loads, lines.read_text().splitlines()), frames, strict=True):
+        own = explainer(frame, target="egg").classes[0]
+        assert own.mask is not None
+        assert (line["unit"], line["explained"][0]["label"]) == ("share of the picture", own.label)
+        assert line["explained"][0]["score"] == pytest.approx(own.mask.mean(), abs=1e-5)
+
+
+def frames_of(name: str) -> Iterator[np.ndarray]:
+    """Yield the pictures of a source, (H, W, 3) uint8."""
+    with open_source(name) as source:
+        for frame in source.frames(None):
+            yield frame.to_rgb()
 
 
 def test_a_name_that_lacks_its_prefix_is_answered_with_it(vit: Path, tmp_path: Path) -> None:

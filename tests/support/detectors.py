@@ -13,7 +13,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.ssd import SSD
 
 from livecam.models.classifier import Classifier
-from livecam.models.detectors import classifier_of
+from livecam.models.torchvision_detectors import classifier_of
 
 KINDS = ("retinanet", "fcos", "ssd", "fasterrcnn")
 SIZE = (96, 128)

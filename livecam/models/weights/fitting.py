@@ -171,7 +171,12 @@ def load_weights(classifier: Classifier, fit: Fit, path: Path) -> None:
     Counts and indices, which are not learnt, may be missing: the module has its own.
     """
     expected, state = classifier.module.state_dict(), fit.state
-    missing = [name for name, value in expected.items() if name not in state and value.is_floating_point()]
+    given = {expected[name].data_ptr() for name in state}  # weights with several names may have one in the file
+    missing = [
+        name
+        for name, value in expected.items()
+        if name not in state and value.is_floating_point() and value.data_ptr() not in given
+    ]
     reshaped = [name for name, value in state.items() if value.shape != expected[name].shape]
     _check_values(state, path)
     fits = len(state) - len(reshaped)
