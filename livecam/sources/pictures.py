@@ -54,6 +54,8 @@ class PictureSource(Source):
         self._pictures = self._read()
         self._first = next(self._pictures, None)
         if self._first is None:
+            if len(paths) == 1:
+                raise InputError(self.failed_files[str(paths[0])])
             self._tell()
             raise InputError(f"none of the {len(paths)} pictures can be read")
         self.media = Media(

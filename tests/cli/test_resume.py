@@ -154,6 +154,8 @@ def test_what_failed_is_tried_again(annotated: Callable[..., Result]) -> None:
     assert summary(annotated()) == "livecam: 2 of 4 inputs done, 2 failed"
     result = annotated("--resume")
     assert (result.exit_code, summary(result)) == (1, "livecam: 0 of 4 inputs done, 2 done before, 2 failed")
+    for line, reason in zip(result.stderr.splitlines()[-3:-1], ("picture", "video"), strict=True):
+        assert f"is not a {reason} that can be read" in line
     Path("in/a.mp4").write_bytes(whole)
     assert summary(annotated("--resume")) == "livecam: 1 of 4 inputs done, 2 done before, 1 failed"
 
