@@ -290,6 +290,7 @@ def simulated(
     count = sum(1 for _ in Fleet(ray, Worker, Order("", carry_out, {}, 0), lambda: Place(1, 0, workers)).results(runs))
     own_seconds = time.perf_counter() - begin_seconds
     return {
+        "file_seconds": file_seconds,
         "machines": machines,
         "workers": workers,
         "files": count,
@@ -337,6 +338,7 @@ def main() -> None:
     print(f"On paper, {WORKERS_OF_A_MACHINE} workers a machine and {FILES_OF_A_WORKER} files of a worker:\n")
     print_table(
         [
+            "USUAL FILE, SECONDS",
             "MACHINES",
             "FILES",
             "LARGEST FIRST",
@@ -347,7 +349,8 @@ def main() -> None:
             "MB/S WRITTEN",
         ],
         [
-            [row["machines"], row["files"], "yes" if row["largest_first"] else "no", f"{row['seconds'] / 60:.1f}"]
+            [f"{row['file_seconds']:.1f}", row["machines"], row["files"], "yes" if row["largest_first"] else "no"]
+            + [f"{row['seconds'] / 60:.1f}"]
             + [f"{row['at_work']:.0%}", f"{row['head_busy']:.0%}", f"{plan * row['files'] / 1000:.0f}"]
             + [f"{one['output_bytes'] / one['seconds'] * row['workers'] * row['at_work'] / 1e6:.0f}"]
             for row in rows
