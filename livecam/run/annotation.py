@@ -175,6 +175,7 @@ def carry_out(
 
         _check_clips(made, run)
         window = window_for(made, source.media, source.name, options.stride)
+        run.begin()  # before there is a part, which nobody would know if the process is killed
         sink = run.open_sink(_drawn(source.media, options.style, made, largest_side))
         if made.explained_classes > 1 and not options.style.shows_all_classes:
             all_classes = " and ".join(name for name in VIEWS if Style(name).shows_all_classes)
@@ -194,7 +195,6 @@ def carry_out(
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )
         pipeline.ledger.failed_files.update({name: str(exc) for name, exc in run.refused.items()})
-        run.begin()
         try:
             ledger = pipeline.run()
             if not run.is_still:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from livecam.cli.terminal import Progress
 from livecam.ledger import Ledger
+from livecam.picture.media import Media
 from livecam.run.plan import Run
+from livecam.sinks import Sink
 from livecam.system.files import AtomicFile
 from tests.support.folders import shown_in
 
@@ -201,6 +203,22 @@ def test_what_was_killed_before_it_could_be_noted_is_done_again(
     result = annotated("--resume")
     assert result.exit_code == 0, result.output
     assert redone(before) == ALL
+
+
+def test_outputs_are_noted_before_there_are_parts_of_them(
+    annotated: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that was not noted would never be removed."""
+    open_sink, known = Run.open_sink, []
+
+    def opened(run: Run, media: Media) -> Sink:
+        assert run.manifest is not None
+        known.extend(name for name, file in run.files.items() if run.manifest.origin(file.name))
+        return open_sink(run, media)
+
+    monkeypatch.setattr(Run, "open_sink", opened)
+    assert annotated().exit_code == 0
+    assert sorted(known) == [f"in/{name}" for name in ALL]
 
 
 def test_what_killed_runs_have_left_is_removed(annotated: Callable[..., Result]) -> None:
