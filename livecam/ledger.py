@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,29 +22,37 @@ def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in zip(("p50", "p90", "p99"), found, strict=True)}
 
 
+BUCKETS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Durations are counted by the first of these that is not shorter; the rest is longer than all."""
+
+
 class Durations:
     """Stores the last `capacity` durations in a fixed buffer, and the sum and the maximum of all durations.
 
-    Pickled, it keeps only count, sum and maximum: some hundred bytes, whatever there was to measure.
+    Of all durations, `total_seconds` is the sum, and `buckets` counts those of each range that `BUCKETS_SECONDS` ends.
+    Pickled, it keeps only such figures of all: some hundred bytes, whatever there was to measure.
     """
 
     def __init__(self, capacity: int = 65536) -> None:
         self.count = 0
-        self._total_seconds = self._longest_seconds = 0.0
+        self.total_seconds = self._longest_seconds = 0.0
+        self.buckets = [0] * (len(BUCKETS_SECONDS) + 1)
         self._seconds = np.zeros(capacity)
 
     def add(self, seconds: float) -> None:
         """Add one duration."""
         self._seconds[self.count % len(self._seconds)] = seconds
-        self._total_seconds += seconds
         self._longest_seconds = max(self._longest_seconds, seconds)
+        self.total_seconds += seconds
+        self.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
         self.count += 1
 
     def add_all(self, others: Durations) -> None:
-        """Add the durations of others to count, sum and maximum. From then on no single one is known."""
+        """Add the durations of others to count, sum, buckets and maximum. From then on no single one is known."""
         self._seconds = np.zeros(0)
-        self._total_seconds += others._total_seconds
+        self.total_seconds += others.total_seconds
         self._longest_seconds = max(self._longest_seconds, others._longest_seconds)
+        self.buckets = [own + other for own, other in zip(self.buckets, others.buckets, strict=True)]
         self.count += others.count
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,7 +73,7 @@ class Durations:
         if not self.count:
             return None
         kept = self._seconds[: min(self.count, len(self._seconds))]
-        middle = percentiles(1e3 * kept) if len(kept) else {"mean": round(1e3 * self._total_seconds / self.count, 3)}
+        middle = percentiles(1e3 * kept) if len(kept) else {"mean": round(1e3 * self.total_seconds / self.count, 3)}
         return {**middle, "max": round(self._longest_seconds * 1e3, 3)}
 
     def recent_ms(self, count: int) -> dict[str, float] | None:
@@ -116,7 +125,7 @@ class Ledger:
         dropped: Frames that were not delivered, by the step that they were waiting for: "explain" and "show" if a newer
             frame replaced them, "pause" if the picture was paused, "end" if the run ended first; "damaged" if damaged
             ones are left out; and the places of `Source.dropped`. Of several pictures also "explain" and "write", if
-            that failed.
+            that failed. Of a stream that is sent, "connect" while nobody received it, and "send" if that failed.
         unreadable: Frames that the source should contain but that could not be decoded.
         damaged: Frames that were decoded with parts missing, or predicted from such: the decoder painted over them.
         failed_files: Why a file was not done, by its name, for each of several pictures that failed.
@@ -203,8 +212,13 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """True if every frame that the source should contain was read without damage, and no file failed."""
-        return not (self.unreadable or self.damaged or self.failed_files)
+        """True if every frame of the source was read without damage and sent where it should be, and no file failed."""
+        return not (self.unreadable or self.damaged or self.failed_files or self.unsent)
+
+    @property
+    def unsent(self) -> int:
+        """Frames that a stream should have got, but that nobody received."""
+        return self.dropped["connect"] + self.dropped["send"]
 
     @property
     def in_progress(self) -> int:

@@ -81,9 +81,10 @@ def test_imports_form_no_circle_and_no_long_chain() -> None:
     assert len(longest) <= LONGEST_CHAIN, " -> ".join(longest)
 
 
-def test_only_the_workers_of_a_run_and_the_compilation_start_threads() -> None:
+def test_only_few_files_start_threads() -> None:
     starting = {path for path in FILES.values() if re.search(r"threading\.Thread\(|ThreadPool", path.read_text())}
-    assert starting == {PACKAGE / "run" / "workers.py", PACKAGE / "explain" / "engines" / "compilation.py"}
+    places = ("system/background.py", "run/workers.py", "explain/engines/compilation.py")
+    assert starting == {PACKAGE / place for place in places}
 
 
 def test_the_public_names_are_there() -> None:

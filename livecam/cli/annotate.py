@@ -24,6 +24,7 @@ from livecam.cli.options import (
     FILE,
     INSECURE,
     MAX_MEGAPIXELS,
+    METRICS,
     MODEL_SECTIONS,
     OVERWRITE,
     PREDICTIONS,
@@ -59,7 +60,7 @@ OUTPUT = Option(
     type=FILE,
     metavar="OUTPUT",
     help="The output: a file, a folder for several inputs, either of them also in an object store "
-    "(s3://bucket/explained/), or null: to write nothing.",
+    "(s3://bucket/explained/), a stream such as rtsp://host/path, or null: to write nothing.",
 )
 MANY = Section(
     "Many inputs",
@@ -167,6 +168,7 @@ MAPS = Option(
         VIDEOS,
         ENCODER,
         Section("Sidecar files", (PREDICTIONS, MAPS, REPORT)),
+        Section("Service", (METRICS,)),
         Section(SPEED.title, (*SPEED.options, BATCH)),
     ],
 )
@@ -194,15 +196,18 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         options["shard"] = shard_of_slurm(os.environ)
 
     with loading(model["model"]):  # from here on, so that a terminal shows at once that something is done
+        from livecam.cli.batch_metrics import BatchMetrics
         from livecam.models.identity import identity
         from livecam.render import Style
         from livecam.run.annotation import carry_out
         from livecam.run.manifest import Manifest
+        from livecam.run.metrics import metrics_served
         from livecam.run.plan import Options, as_shown, default_output, planned
         from livecam.sinks import EncoderOptions
         from livecam.sources import VIDEO, Input, find_inputs
 
     progress = Progress()
+    address = options.pop("metrics")
     if is_watch := options.pop("watch"):
         inputs = [Input(VIDEO, sources, many=True)]  # and pictures, for which options of videos are left out
     else:
@@ -224,11 +229,13 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
 
     planning = Options(style=style, encoder=encoder, **options)
     if cluster["on"] is None:
-        batch = Batch(one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error))
+        execute = one_by_one(annotate, lambda: progress.ledger, lambda exc: exc is explainer.error)
     else:
-        batch = Batch(on_cluster(**cluster, explainer={**model, "runner_up": runner_up}), sums_up=True)
+        execute = on_cluster(**cluster, explainer={**model, "runner_up": runner_up})
+    metrics = BatchMetrics(lambda: progress.ledger, explainer.report)
+    batch = Batch(metrics.counting(execute), sums_up=cluster["on"] is not None)
     output = output or default_output(sources, inputs)
-    with Manifest(path_of(output), partial(identity, model)) as manifest:
+    with Manifest(path_of(output), partial(identity, model)) as manifest, metrics_served(address, metrics.collect):
         if is_watch:
             check_watched(sources, output, planning)
             explainer()  # so that what is wrong with it is told before a file arrives
@@ -271,10 +278,16 @@ class Shared:
     def __init__(self, make: Callable[[], Explainer]) -> None:
         self.error: BaseException | None = None
         self._make = functools.cache(make)
+        self._made: Explainer | None = None
 
     def __call__(self) -> Explainer:
         try:
-            return self._make()
+            self._made = self._make()
         except BaseException as exc:
             self.error = exc
             raise
+        return self._made
+
+    def report(self) -> dict[str, Any]:
+        """Return the report of the explainer; nothing before it is made."""
+        return self._made.report() if self._made is not None else {}

@@ -48,9 +48,9 @@ class Outcome:
 
     @property
     def flaws(self) -> str:
-        """How many frames are missing or damaged in the output of a video that came to its end, as text."""
+        """How many frames are missing, damaged or not sent in the output of a video that came to its end, as text."""
         is_whole = self.ledger is None or self.error is not None or self.run.is_still
-        return "" if is_whole or self.ledger is None else _flaws(self.ledger.counts())
+        return "" if is_whole or self.ledger is None else _flaws({**self.ledger.counts(), "unsent": self.ledger.unsent})
 
     @property
     def states(self) -> dict[str, State]:
@@ -196,10 +196,13 @@ class Batch:
             if outcome.error is None or run.is_still or ledger.verified:
                 self.total.add(ledger)
             if not self._sums_up and (outcome.error is None or outcome.is_interrupt or ledger.delivered):
-                inform(f"{run.output.rstrip(':')}: {'stopped, ' if outcome.is_interrupt else ''}{ledger.line()}")
+                inform(f"{run.shown}: {'stopped, ' if outcome.is_interrupt else ''}{ledger.line()}")
         self.total.failed_files |= {name: why for name, (word, why) in outcome.states.items() if word == FAILED}
         if outcome.flaws:
-            tell(f"livecam: {outcome.flaws}; {run.output} holds the rest", **ERROR)
+            tell(
+                f"livecam: {outcome.flaws}; {run.shown} {'got' if ledger and ledger.unsent else 'holds'} the rest",
+                **ERROR,
+            )
 
     @property
     def _not_done(self) -> Mapping[str, State]:
@@ -217,6 +220,7 @@ def _state_before(frames: Mapping[str, int]) -> State:
 
 
 def _flaws(frames: Mapping[str, int]) -> str:
-    """Return how many frames are missing or damaged, as text."""
-    counts = {"could not be read": frames.get("unreadable", 0), "could be read only in part": frames.get("damaged", 0)}
+    """Return how many frames are missing, damaged or were not sent, as text."""
+    words = {"unreadable": "could not be read", "damaged": "could be read only in part", "unsent": "could not be sent"}
+    counts = {what: frames.get(name, 0) for name, what in words.items()}
     return " and ".join(f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count)

@@ -16,6 +16,7 @@ from livecam.cli.options import (
     FILE,
     INSECURE,
     MAX_MEGAPIXELS,
+    METRICS,
     MODEL_SECTIONS,
     OVERWRITE,
     PREDICTIONS,
@@ -93,7 +94,13 @@ WINDOW = Section(
         ),
     ),
 )
-RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is shown as a video, without the status.")
+RECORD = Option(
+    ["--record"],
+    type=FILE,
+    metavar="FILE|URL",
+    help="Record what is shown as a video, without the status; or send it: to an rtsp, rtmp, srt, udp or tcp URL, "
+    "an .m3u8 playlist, an http URL of WHIP, or a virtual camera such as v4l2:/dev/video9.",
+)
 
 
 @click.command(
@@ -106,6 +113,7 @@ RECORD = Option(["--record"], type=FILE, metavar="FILE", help="Record what is sh
         WINDOW,
         PAGE,
         Section("Files", (RECORD, OVERWRITE, PREDICTIONS, REPORT)),
+        Section("Service", (METRICS,)),
         SPEED,
     ],
 )

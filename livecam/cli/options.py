@@ -186,6 +186,9 @@ class Address(click.ParamType):
 
     name = "address"
 
+    def __init__(self, example: str = "127.0.0.1:8765") -> None:
+        self._example = example
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | None]:
         """Return the address and the port; None for the usual port."""
         text = str(value)
@@ -195,7 +198,7 @@ class Address(click.ParamType):
                 raise ValueError
             return address.hostname or LOOPBACK, address.port
         except ValueError:
-            self.fail(f"{value!r} is not ADDRESS:PORT, such as 127.0.0.1:8765", param, ctx)
+            self.fail(f"{value!r} is not ADDRESS:PORT, such as {self._example}", param, ctx)
 
 
 class Rate(click.ParamType):
@@ -511,6 +514,13 @@ REPORT = Option(
     type=FILE,
     metavar="FILE.json",
     help="Write counts, times and settings of the run; replaces an existing file.",
+)
+METRICS = Option(
+    ["--metrics"],
+    type=Address("127.0.0.1:9090"),
+    metavar="[ADDRESS]:PORT",
+    help="Serve counts and times for Prometheus at this port, to this machine alone unless an address such as 0.0.0.0 "
+    "is named.",
 )
 AS_JSON = Option(["--json", "as_json"], is_flag=True, help="Print JSON instead of text.")
 

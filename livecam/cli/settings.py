@@ -21,8 +21,9 @@ log = logging.getLogger("livecam")
 
 FILE = Path("livecam.toml")
 TYPED = (
-    *("output", "overwrite", "resume", "shard", "watch", "on", "predictions", "save-map", "report", "record", "json"),
-    *("start", "duration", "stream", "insecure", "certificate", "key", "behind-proxy", "quiet", "verbose", "debug"),
+    *("output", "overwrite", "resume", "shard", "watch", "on", "predictions", "save-map", "report", "record"),
+    *("metrics", "json", "start", "duration", "stream", "insecure", "certificate", "key", "behind-proxy"),
+    *("quiet", "verbose", "debug"),
 )
 """Options that have to be typed: those of a single run, and those that write files or leave out a check.
 

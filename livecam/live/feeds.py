@@ -9,8 +9,8 @@ from concurrent.futures import Future, wait
 
 from livecam.errors import InputError
 from livecam.live.feed import Feed
-from livecam.run.workers import in_background
 from livecam.sources.base import Source
+from livecam.system.background import in_background
 
 _POLL_SECONDS = 0.01
 _PATIENCE_SECONDS = 2.0

@@ -21,7 +21,7 @@ from livecam.live.hud import Figures, Notices, bars_of, draw_lines
 from livecam.picture.color import Color
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
-from livecam.picture.planes import planes
+from livecam.picture.upright import upright_picture
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style
 from livecam.render.letters import letter_size, render_line
 from livecam.render.timeline import Past
@@ -238,19 +238,6 @@ def _caption_height(drawn: Drawn, height: int) -> int:
     picture, lines = drawn.picture, drawn.style.caption_lines(len(drawn.explanation.classes))
     line = render_line("", letter_size(picture.width, picture.height), picture.width)
     return round(lines * len(line) * height / picture.height)
-
-
-def upright_picture(picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
-    """Turn a planar picture upright, keeping its time and colour tags; one that is upright already is returned."""
-    if orientation == Orientation():
-        return picture
-    turned = av.VideoFrame(*orientation.swap(picture.width, picture.height), picture.format.name)
-    for plane, into in zip(planes(picture), planes(turned), strict=True):
-        np.copyto(into, orientation.upright(plane))
-    turned.pts, turned.time_base, turned.duration = picture.pts, picture.time_base, picture.duration
-    turned.colorspace, turned.color_range = picture.colorspace, picture.color_range
-    turned.color_primaries, turned.color_trc = picture.color_primaries, picture.color_trc
-    return turned
 
 
 def placed(size: tuple[int, int], bgr: np.ndarray) -> tuple[int, int, int, int]:

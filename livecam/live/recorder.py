@@ -1,8 +1,9 @@
-"""Recordings of a live run, which are encoded in a thread of their own, and snapshots."""
+"""Recordings and streams of a live run, which are encoded in a thread of their own, and snapshots."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -19,7 +20,7 @@ from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.run.sidecars import write_report
-from livecam.sinks import Sink, open_sink
+from livecam.sinks import Sink, kind_of, open_live_sink
 from livecam.system.files import write_whole
 
 log = logging.getLogger("livecam")
@@ -30,26 +31,39 @@ _POLL_SECONDS = 0.1
 
 
 class Recording:
-    """A video file of what is shown; its first picture has the time 0.
+    """A video file or a stream of what is shown; its first picture has the time 0.
 
     Attributes:
-        path: The file.
+        path: The file, or the stream.
+        is_file: True for a file.
         size: The size of its pictures.
-        written: How many pictures are in it.
+        dropped: How many pictures a stream has dropped, by the step that they were waiting for.
         left_out: How many more came faster than they could be encoded.
         lost: How many more came when it had failed, or made it fail.
-        failure: Why the file could not be written; the run goes on.
+        failure: Why it could not be written; the run goes on.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+    def __init__(self, path: str | Path, size: tuple[int, int]) -> None:
         self.path = path
+        self.is_file = kind_of(path).is_file
         self.size = size
-        self.written = 0
+        self.dropped: Counter[str] = Counter()
         self.left_out = 0
         self.lost = 0
         self.failure: OutputError | None = None
         self._sink: Sink | None = None  # only while it is open, since it holds an encoder
         self._first_pts: int | None = None
+        self._given = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: a file with its folder, a stream without credentials."""
+        return kind_of(self.path).shown(str(self.path))
+
+    @property
+    def written(self) -> int:
+        """How many pictures are in the file, or were sent."""
+        return self._given - self.dropped.total()
 
     def set_time(self, picture: av.VideoFrame) -> None:
         """Move a picture's time from its source's clock to that of the file."""
@@ -59,9 +73,19 @@ class Recording:
         picture.pts -= self._first_pts
 
     @property
+    def is_up(self) -> bool:
+        """True while pictures are written, or received."""
+        return self._sink is not None and self._sink.problem is None
+
+    @property
     def status(self) -> str:
         """One line for the screen: what is being recorded, or why it is not."""
-        return f"not recorded: {self._loss}" if self.failure else f"recording {self.path.name}"
+        if self.failure:
+            return f"not recorded: {self._loss}"
+        if self.is_file:
+            return f"recording {Path(self.path).name}"
+        problem = self._sink.problem if self._sink else None
+        return f"not sent to {self.name}: {problem}" if problem else f"sending to {self.name}"
 
     @property
     def problem(self) -> OutputError | None:
@@ -72,30 +96,40 @@ class Recording:
     def _loss(self) -> str:
         return f"{self.failure}" + (f"; {self.lost} frame{'s' * (self.lost > 1)} lost" if self.lost else "")
 
-    def open(self, media: Media, *, overwrite: bool) -> None:
-        """Open the file. Raises OutputError."""
+    def open(self, media: Media, *, overwrite: bool, waits: bool) -> None:
+        """Open the file or stream, which is to wait for each picture or to drop some. Raises OutputError."""
         with self._failure_kept():
-            self._sink = open_sink(self.path, media, overwrite=overwrite)
+            self._sink = open_live_sink(self.path, media, overwrite=overwrite, waits=waits)
+            self.dropped = self._sink.dropped
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         """Encode a picture; called by the recorder's thread. Raises OutputError once, if that fails."""
-        self.lost += 1
-        if self._sink is not None:
+        if self._sink is None:
+            self.lost += 1
+            return
+        try:
             with self._failure_kept():
                 self._sink.write(picture, frame)
-            self.written += 1
-            self.lost -= 1
+        except OutputError:
+            self.lost += 1
+            raise
+        self._given += 1
 
     def finish(self) -> None:
-        """Complete the file; without a picture there is none. Raises OutputError."""
-        if self._sink is None or not self.written:
+        """Complete the file or stream; without a picture there is none. Raises OutputError."""
+        if self._sink is None or not self._given:
             self.abort()
             return
         with self._failure_kept():
             self._sink.finish()
         self._sink = None
-        missing = f"; {self.left_out} more came faster than they could be encoded" if self.left_out else ""
-        log.info("%s holds %d frame%s%s", self.path, self.written, "s" * (self.written > 1), missing)
+        counts = f"{self.written} frame{'s' * (self.written > 1)}"
+        dropped = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()) if count)
+        missing = [
+            *([f"{self.dropped.total()} were dropped ({dropped})"] if dropped else []),
+            *([f"{self.left_out} more came faster than they could be encoded"] if self.left_out else []),
+        ]
+        log.info("%s", "; ".join([f"{self.name} {'holds' if self.is_file else 'got'} {counts}", *missing]))
 
     @contextmanager
     def _failure_kept(self) -> Iterator[None]:
@@ -119,14 +153,16 @@ class Recorder:
     `run` encodes and completes the files. All other methods are for the main thread and do not wait for the encoder.
 
     Args:
-        paths: The first file of each source, recorded from the first picture on; if empty, nothing is recorded until
-            `start`. Later files are named after the time at which they begin.
+        paths: The first file of each source, or its stream, recorded from the first picture on; if empty, nothing is
+            recorded until `start`. Later files are named after the time at which they begin.
         overwrite: Replace files that exist.
         goes_on: If a file cannot be written, tell the user and go on without it; else that is raised.
         tell: Called with a line for the user.
     """
 
-    def __init__(self, paths: Sequence[Path], *, overwrite: bool, goes_on: bool, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, paths: Sequence[str | Path], *, overwrite: bool, goes_on: bool, tell: Callable[[str], None]
+    ) -> None:
         self.recordings: list[Recording] = []
         self.is_on = bool(paths)
         self._paths = dict(enumerate(paths))
@@ -171,7 +207,7 @@ class Recorder:
         if recording is not None and recording.size != (picture.width, picture.height):
             self._end(source)
             recording = None
-        recording = recording or self._begin(source, media)
+        recording = recording or self._begin(source, media, waits=can_wait)
         recording.set_time(picture)
         if self._jobs.full() and not can_wait:
             recording.left_out += 1
@@ -216,8 +252,9 @@ class Recorder:
         """Return the files as plain data for JSON."""
         return [
             {
-                "path": str(each.path),
+                "path": each.name,
                 "written": each.written,
+                **({} if each.is_file else {"dropped": dict(+each.dropped)}),
                 "left_out": each.left_out,
                 "lost": each.lost,
                 "problem": each.failure and str(each.failure),
@@ -225,11 +262,13 @@ class Recorder:
             for each in self.recordings
         ]
 
-    def _begin(self, source: int, media: Media) -> Recording:
+    def _begin(self, source: int, media: Media, *, waits: bool) -> Recording:
         path = self._paths.pop(source, None) or timestamped(source, ".mp4")
         recording = self._current[source] = Recording(path, (media.width, media.height))
+        if not recording.is_file:
+            self._paths[source] = path  # a stream goes on where it was
         self.recordings.append(recording)
-        self._do(partial(recording.open, media, overwrite=self._overwrite))
+        self._do(partial(recording.open, media, overwrite=self._overwrite, waits=waits))
         return recording
 
     def _do(self, job: Callable[[], None]) -> None:
@@ -248,8 +287,9 @@ class Recorder:
 
     def _finish(self, recording: Recording) -> None:
         recording.finish()
-        if recording.written and recording.failure is None:
-            self._tell(f"saved {recording.path.name} in {recording.path.parent.absolute()}")
+        if recording.is_file and recording.written and recording.failure is None:
+            path = Path(recording.path)
+            self._tell(f"saved {path.name} in {path.parent.absolute()}")
 
     def _put(self, job: Callable[[], None] | None) -> None:
         """Queue a job for the thread, unless the thread has ended."""

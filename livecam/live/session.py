@@ -21,7 +21,8 @@ from livecam.live.recorder import Recorder
 from livecam.live.screen import OnShown, Screen
 from livecam.live.state import state_of
 from livecam.render import Style
-from livecam.run.workers import GivenUp, Workers, in_background
+from livecam.run.workers import GivenUp, Workers
+from livecam.system.background import in_background
 from livecam.system.cores import drawing_threads
 
 if TYPE_CHECKING:  # it imports torch, which takes seconds: the window opens before
@@ -49,8 +50,8 @@ _ENDS_ONCE = {"explain": "the model has finished its pass", "record": "the recor
 class SessionOptions:
     """Options of a live run for showing and recording; see `livecam.live.watch.watch`.
 
-    `recordings` has a file for each source, which is recorded from its first picture on; if empty, recording starts
-    when the user presses the key. With `works_hidden`, frames are also explained while nobody can see the window.
+    `recordings` has a file or stream for each source, which is recorded from its first picture on; if empty, recording
+    starts when the user presses the key. With `works_hidden`, frames are also explained while nobody sees the window.
     """
 
     style: Style = Style()
@@ -60,7 +61,7 @@ class SessionOptions:
     stride: int | None = None
     works_hidden: bool = False
     duration_seconds: float | None = None
-    recordings: Sequence[Path] = ()
+    recordings: Sequence[str | Path] = ()
     overwrite: bool = False
 
 
@@ -147,6 +148,10 @@ class Session:
                 self.recorder.abort()
             self._feeds.raise_failure()
             self.recorder.raise_failure()
+
+    def explainer_report(self) -> dict[str, Any]:
+        """Return the report of the explainer as plain data for JSON; empty before it is loaded."""
+        return self.explainer.report() if self.explainer is not None else {}
 
     def report(self) -> dict[str, Any]:
         """Return the accounts of sources and recordings as plain data for JSON."""

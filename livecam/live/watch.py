@@ -17,11 +17,13 @@ from livecam.ledger import Ledger
 from livecam.live.awaited import AwaitedSource
 from livecam.live.display import Display, NoWindow, Window
 from livecam.live.feeds import Feeds
+from livecam.live.metrics import LiveMetrics
 from livecam.live.pages import NotesOnPages, Pages
 from livecam.live.session import Session, SessionOptions
 from livecam.names import BROWSER, DISPLAYS
 from livecam.picture.frame import Frame
 from livecam.render import Style
+from livecam.run.metrics import metrics_served
 from livecam.run.plan import check_outputs
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.sinks import kind_of
@@ -60,6 +62,7 @@ def watch(
     overwrite: bool = False,
     predictions: str | Path | None = None,
     report: str | Path | None = None,
+    metrics: tuple[str, int | None] | None = None,
 ) -> list[Ledger]:
     """Explain cameras, streams and files live, and show them in a window, or on pages in browsers.
 
@@ -89,11 +92,13 @@ def watch(
         steady: Keep the heatmaps from flickering; False shows each frame's map by itself.
         skip_damaged: Drop frames of which something was lost on the way; they are counted.
         duration_seconds: How long the run lasts; None for no limit.
-        record: The video file to record to. Several sources get one each: out-1.mp4, out-2.mp4, ...
+        record: The video file to record to, or the stream to send to, such as "rtsp://host/live". Several sources get
+            one each: out-1.mp4, out-2.mp4, ...
         overwrite: Replace that video if it exists.
         predictions: A file with one JSON line per frame shown, as written by `annotate`, plus the number of the
             `source` (from 0) and `latency_seconds`, the time from captured to shown.
         report: A JSON file for the account of the run.
+        metrics: The address and the port at which counts and times are served for Prometheus; the usual port is 9090.
 
     Returns:
         The ledger of each source: every frame that was read was delivered, that is shown, or dropped.
@@ -114,7 +119,7 @@ def watch(
         raise LivecamError("without a window there would be no output; add --record, --predictions or --report")
     recordings = _recordings(record, len(names))
     beside = [Path(path) for path in (predictions, report) if path is not None]
-    check_outputs(names, {path: kind_of(path) for path in recordings}, beside, overwrite=overwrite)
+    check_outputs(names, {output: kind_of(output) for output in recordings}, beside, overwrite=overwrite)
     session_options = SessionOptions(
         style=style or Style(),
         shows_every=display == "every",
@@ -142,6 +147,9 @@ def watch(
         load = partial(_loaded, explainer, steady, names)
         model_name = explainer if isinstance(explainer, str) else model_name
         session = Session(feeds, load, shown_on, session_options, model_name=model_name, on_shown=entries.add)
+        stack.enter_context(
+            metrics_served(metrics, LiveMetrics(feeds, session.recorder, session.explainer_report).collect)
+        )
         if shown_on.has_screen:
             entries.tell_failure = session.notices.tell
         try:
@@ -229,9 +237,10 @@ def _display(
     return window, {}
 
 
-def _recordings(record: str | Path | None, sources: int) -> list[Path]:
-    """Return the file to record each source to."""
+def _recordings(record: str | Path | None, sources: int) -> list[str]:
+    """Return the file or stream to record each source to. Raises OutputError."""
     if record is None:
         return []
-    path = Path(record)
-    return [path] if sources == 1 else [path.with_stem(f"{path.stem}-{number + 1}") for number in range(sources)]
+    output = str(record)
+    numbered = kind_of(output).numbered
+    return [output] if sources == 1 else [numbered(output, number + 1) for number in range(sources)]

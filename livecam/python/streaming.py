@@ -15,10 +15,10 @@ from typing import TypeAlias
 
 from livecam.errors import InputError
 from livecam.picture.frame import Frame
-from livecam.run.workers import in_background, interruptible
 from livecam.sources import LiveOptions, Source, kind_of, open_live, open_source
 from livecam.sources.camera import CAMERA
 from livecam.sources.network import STREAM
+from livecam.system.background import in_background, interruptible
 from livecam.text import redacted
 
 log = logging.getLogger("livecam")

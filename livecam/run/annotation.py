@@ -24,10 +24,10 @@ from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.manifest import Manifest
 from livecam.run.plan import Options, Run, as_shown, planned
 from livecam.run.sidecars import Sidecars, write_report
-from livecam.run.workers import interruptible
 from livecam.sinks import EncoderOptions
 from livecam.sources import one_input
 from livecam.sources.demo import DEMO
+from livecam.system.background import interruptible
 from livecam.system.machine import versions
 from livecam.system.stores import AnyPath, path_of
 

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
@@ -87,6 +88,7 @@ class Pipeline:
         self._sink = sink
         self._goes_on, self._more_follow = goes_on, more_follow
         self._first_failure: Exception | None = None
+        self._sink_dropped: Counter[str] = Counter()
         self._on_written = on_written or (lambda frame, explanation: None)
         self._on_progress = on_progress or (lambda ledger: None)
         self._clips_at_once = batch or max(explainer.usual_batch // (window.frames if window else 1), 1)
@@ -231,13 +233,26 @@ class Pipeline:
                     raise
                 self._leave_out(frame, "write", exc)
                 continue
+            if dropped := self._newly_dropped():
+                self.ledger.dropped += dropped
+                self.ledger.delivered -= dropped.total() - 1  # frames before, which were thought to be sent
+                continue
             self.ledger.deliver(frame.captured_seconds, explanation.age_frames)
             self._on_written(frame, explanation)
-        if self.ledger.delivered:  # an interrupt before the first frame leaves no output
+        if self.ledger.delivered or self._sink.dropped.total():  # an interrupt before the first frame leaves no output
             self.ledger.verified = self._sink.finish()
+            dropped = self._newly_dropped()
+            self.ledger.dropped += dropped
+            self.ledger.delivered -= dropped.total()
             self.finished = True
         elif self._first_failure is not None:
             raise self._first_failure
+
+    def _newly_dropped(self) -> Counter[str]:
+        """Return what the sink has dropped since the last call, by the step."""
+        dropped = self._sink.dropped - self._sink_dropped
+        self._sink_dropped += dropped
+        return dropped
 
     def _write(self, frame: Frame, explanation: Explanation, there: DevicePlanes | None) -> None:
         with self.ledger.stages["render"].measure():

@@ -101,7 +101,7 @@ class Run:
 
     Attributes:
         input: The input to read.
-        output: The output as named in messages: a file, a folder for pictures, or `null:`.
+        output: The output as the user named it: a file, a folder for pictures, a stream, or `null:`.
         sink: The kind of the output.
         files: The output file of each input, by the input's name; empty if the output is not a file.
         options: The options of the run.
@@ -174,6 +174,11 @@ class Run:
                 entry = Entry(file.name, size, _origin(name), self.versions[name], self.fingerprint, frames)
                 self.manifest.record(entry)
 
+    @property
+    def shown(self) -> str:
+        """The output as it is called in messages."""
+        return self.sink.shown(self.output).rstrip(":")
+
     def open_source(self) -> Source:
         """Open what is to be done of the input. Raises LivecamError."""
         options = self.options
@@ -215,6 +220,7 @@ def planned(
     if options.shard is not None:
         inputs = _share_of(inputs, options.shard)
     runs = [_run(each, output, of_pictures if each.kind.is_still else options) for each in inputs]
+    _check_streams(runs, output, overwrite=options.overwrite)
     if manifest is not None:
         runs = [_noted(run, manifest) if run.is_in_folder else run for run in runs]
     if options.resume and any(run.manifest is None for run in runs):
@@ -264,12 +270,15 @@ def default_output(names: Sequence[str], inputs: Sequence[Input]) -> str:
 
 
 def check_outputs(
-    inputs: Iterable[str], outputs: Mapping[AnyPath, SinkKind], sidecars: Sequence[AnyPath], *, overwrite: bool
+    inputs: Iterable[str], outputs: Mapping[str, SinkKind], sidecars: Sequence[AnyPath], *, overwrite: bool
 ) -> None:
-    """Check that files can be written, and that none of them is an input or written twice. Raises OutputError."""
-    _check_files(inputs, outputs, sidecars)
-    for path, kind in outputs.items():
-        kind.check(path, overwrite)
+    """Check that outputs can be written, and that no file is an input or written twice. Raises OutputError."""
+    _check_files(inputs, [Path(output) for output, kind in outputs.items() if kind.is_file], sidecars)
+    for output, kind in outputs.items():
+        if kind.is_file:
+            kind.check(Path(output), overwrite)
+        else:
+            kind.check_name(output, overwrite=overwrite)
 
 
 def _check_files(inputs: Iterable[str], outputs: Iterable[AnyPath], sidecars: Sequence[AnyPath]) -> None:
@@ -410,6 +419,18 @@ def _check_options(inputs: Sequence[Input], options: Options) -> None:
             raise LivecamError("every is for videos, since each picture is explained; leave it out for pictures")
         if options.stride is not None:
             raise LivecamError("stride is for videos, of which clips are explained; leave it out for pictures")
+
+
+def _check_streams(runs: Sequence[Run], output: str, *, overwrite: bool) -> None:
+    """Check an output that is no file. Raises OutputError."""
+    kind = sink_kind_of(output)
+    if kind.is_file:
+        return
+    if not kind.takes_stills and any(run.is_still for run in runs):
+        raise OutputError(f"{kind.shown(output)} takes videos; name a file or a folder for pictures")
+    if not kind.takes_several and len(runs) > 1:
+        raise OutputError(f"{kind.shown(output)} takes one video at a time; annotate them one by one")
+    kind.check_name(output, overwrite=overwrite)
 
 
 def _are_all_still(inputs: Sequence[Input]) -> bool:

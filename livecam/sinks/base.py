@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -26,6 +28,10 @@ class Sink(ABC):
 
     pixel_format: str
     """The pixel format that `write` expects, one of `livecam.picture.planes.PLANAR`."""
+    dropped: Counter[str] = Counter()
+    """How many of the pictures that `write` got did not arrive, by the step that they were waiting for: of streams."""
+    problem: str | None = None
+    """Why pictures do not arrive at the moment."""
 
     @abstractmethod
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
@@ -55,30 +61,49 @@ class SinkKind:
         open: Called as `open(output, media, encoder)` with the output as the user named it, the facts of the pictures
             to come and the user's EncoderOptions; for still pictures `output` is a mapping from the path of each to
             its file, and `media` describes the first. Returns the sink, raises OutputError.
+        open_live: Like `open`, for a live run; with `waits=True` if `write` is to wait until a picture is due and was
+            sent, else it never waits. None if `open` suits live runs, too.
         is_file: True if outputs are files; with several inputs, each then gets a file of its own in a folder.
+        takes_several: True if an output that is no file can be that of several inputs.
         takes_videos: True if the pictures of a video can be written.
         takes_stills: True if still pictures can be written, each with the `path` of its frame.
         check: Called as `check(path, overwrite)` for each file, before a model is loaded. Raises OutputError.
+        check_name: Called as `check_name(output, overwrite=...)` for an output that is no file, before a model is
+            loaded. Raises OutputError.
         check_encoder: Called as `check_encoder(path, encoder)` for each video with the user's EncoderOptions, before a
             model is loaded. Raises OutputError.
+        shown: Takes the output, returns what it is called in messages, without credentials.
+        numbered: Takes the output and a number from 1, returns the output for one of several sources of a live run.
     """
 
     recognises: Callable[[str], bool]
     open: Callable[..., Sink]
+    open_live: Callable[..., Sink] | None = None
     is_file: bool = False
+    takes_several: bool = True
     takes_videos: bool = True
     takes_stills: bool = True
     check: Callable[[AnyPath, bool], None] = lambda path, overwrite: None
+    check_name: Callable[..., None] = lambda output, overwrite: None
     check_encoder: Callable[[AnyPath, Any], None] = lambda path, encoder: None
+    shown: Callable[[str], str] = lambda output: output
+    numbered: Callable[[str, int], str] = lambda output, number: str(
+        Path(output).with_stem(f"{Path(output).stem}-{number}")
+    )
+
+
+def check_no_url(path: AnyPath) -> None:
+    """Check that a path is none that was made of a URL. Raises OutputError."""
+    if not isinstance(path, StoredPath) and ":/" in str(path):
+        meant = meant_by(str(path))
+        advice = f"did you mean {meant}?" if meant else "name a file, or a stream such as rtsp://host/path"
+        raise OutputError(f"{redacted(str(path))} is a URL, and livecam writes files and streams; {advice}")
 
 
 def check_place(path: AnyPath, overwrite: bool) -> None:
     """Check that a file can be written at a path. Raises OutputError."""
+    check_no_url(path)
     if not isinstance(path, StoredPath):
-        if ":/" in str(path):
-            meant = meant_by(str(path))
-            advice = f"did you mean {meant}?" if meant else "name a file"
-            raise OutputError(f"{redacted(str(path))} is a URL, and livecam writes files; {advice}")
         check_writable(path)
     if is_taken(path) and not overwrite:
         raise OutputError(f"{path} exists; name another output, or replace it with --overwrite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -38,6 +39,8 @@ _PLAYED_AS_420 = ("h264", "hevc")
 _MOST_USUAL_LEVEL = 52
 _PLACE_OF_LEVEL = 7
 """The place of the level in what an encoder of H.264 writes in front: a start code, a kind, the profile, its limits."""
+_LONGEST_GROUP_SECONDS = 10
+"""The longest time between key frames of a stream, whose sender asks for more of them."""
 _FINEST_OF_MPEG4, _COARSEST = 65535, 20000
 """The range of units of time, in parts of a second, among which one is chosen for MPEG-4 Part 2."""
 
@@ -71,11 +74,17 @@ def check_encoder(options: EncoderOptions, default_codec: str) -> None:
 
 
 def add_encoder(
-    container: OutputContainer, media: Media, options: EncoderOptions, default_codec: str
+    container: OutputContainer,
+    media: Media,
+    options: EncoderOptions,
+    default_codec: str,
+    *,
+    at_once: Mapping[str, str] | None = None,
 ) -> av.VideoStream:
     """Add a video stream with an open encoder, whose pixel format is similar to that of the media.
 
-    Raises OutputError.
+    With `at_once` each picture is encoded without waiting for others; it holds the options for that, by their names, of
+    which the encoder gets those that it knows. Raises OutputError.
     """
     check_encoder(options, default_codec)
     codec = _find_codec(options.codec or default_codec)
@@ -96,6 +105,8 @@ def add_encoder(
     # PyAV's default, slices, costs x264 speed and size; frames in parallel only cost delay, which a file does not feel.
     context.thread_type, context.thread_count = "FRAME", cores.ENCODER
     context.options = _options(codec, context, options, media)
+    if at_once is not None:
+        _hurry(context, at_once)
     _open(context, options)
     return stream
 
@@ -143,6 +154,15 @@ def _pixel_format(codec: av.Codec, source: av.VideoFormat) -> str:
     raise OutputError(
         f"{codec.name} takes none of the formats that livecam draws on; choose another --codec, such as libx264"
     )
+
+
+def _hurry(context: av.VideoCodecContext, options: Mapping[str, str]) -> None:
+    """Make an encoder return each picture at once."""
+    context.thread_type = "SLICE"
+    context.max_b_frames = 0
+    context.gop_size = int(_LONGEST_GROUP_SECONDS * context.framerate)
+    known = {option.name for option in context.supported_options.private}
+    context.options |= {key: value for key, value in options.items() if key in known}
 
 
 def _describe(context: av.VideoCodecContext, media: Media, pixel_format: str) -> None:

@@ -19,7 +19,7 @@ import av
 from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
-from livecam.sinks.base import Sink, SinkKind, check_place
+from livecam.sinks.base import Sink, SinkKind, check_no_url, check_place
 from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder, check_encoder, notes_on
 from livecam.sinks.remux import MP4_FORMATS, describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
@@ -187,6 +187,7 @@ class VideoSink(Sink):
 
 
 def _check(path: AnyPath, overwrite: bool) -> None:
+    check_no_url(path)
     if path.suffix.lower() not in _CONTAINERS:
         raise OutputError(f"{path}: the ending of a video has to be one of {', '.join(_CONTAINERS)}")
     check_place(path, overwrite)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from livecam.errors import OutputError, in_one_line
-from livecam.run.workers import in_background
+from livecam.system.background import in_background
 from livecam.web.camera import BrowserCamera
 from livecam.web.listening import Listener, WebOptions
 from livecam.web.publishing import Publisher

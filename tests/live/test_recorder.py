@@ -47,7 +47,7 @@ class SlowSink(NullSink):
 @pytest.fixture
 def slow_sink(monkeypatch: pytest.MonkeyPatch) -> SlowSink:
     sink = SlowSink()
-    monkeypatch.setattr(recorder_module, "open_sink", lambda *arguments, **options: sink)
+    monkeypatch.setattr(recorder_module, "open_live_sink", lambda *arguments, **options: sink)
     return sink
 
 
@@ -178,7 +178,7 @@ def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         sink._fail_if(request.param == "open")
         return sink
 
-    monkeypatch.setattr(recorder_module, "open_sink", open_or_refuse)
+    monkeypatch.setattr(recorder_module, "open_live_sink", open_or_refuse)
     return sink
 
 

@@ -1,0 +1,137 @@
+"""The process that encodes and sends a stream: `python -m livecam.sinks.sending`, started by `livecam.sinks.sender`.
+
+PyAV connects, and says goodbye, without letting any other thread of Python run, and FFmpeg may wait for a receiver for
+ever. Here it holds up nothing, and the process ends if a receiver makes it wait for too long.
+
+It reads a pickled `Order` from standard input, then for each picture its time and its planes. It answers with one byte
+each, `DONE`, once it has connected and when a picture is sent. Or it ends with `FAILED`, how many of these pictures are
+not sent after all, and the reason. FFmpeg prints to standard error.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import PictureType
+
+from livecam.errors import LivecamError
+from livecam.picture.media import Media
+from livecam.picture.planes import padded_size, planes
+from livecam.sinks.destination import Destination
+from livecam.sinks.encoder import add_encoder
+from livecam.sinks.sender import CONNECT_SECONDS, DONE, FAILED, PIXEL_FORMAT, STALL_SECONDS, TIME, Order
+
+KEY_SECONDS = 2
+"""The time between pictures from which a receiver can begin."""
+_AT_ONCE = {"tune": "zerolatency", "forced-idr": "1"}
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End the process if the block takes longer, even while FFmpeg lets no Python run."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_nowhere)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+class _Unsent:
+    """Counts the pictures of the segment that is being made, which is sent as a whole."""
+
+    pictures = 0
+
+
+def _send(order: Order, requests: BinaryIO, answers: BinaryIO, unsent: _Unsent) -> None:
+    destination, media = order.destination, order.media
+    is_in_segments = destination.format == "hls"
+    with _limited(CONNECT_SECONDS):
+        _check_server(destination)
+        container = av.open(destination.url, "w", format=destination.format, container_options=destination.options)
+        stream = _raw(container, media) if destination.is_raw else _encoded(container, order)
+        container.start_encoding()
+        _answer(answers, DONE)
+    time_base, next_key = media.time_base, 0
+    for picture in _pictures(requests, media):
+        assert picture.pts is not None
+        if picture.pts >= next_key:
+            picture.pict_type = PictureType.I
+            next_key = picture.pts + int(KEY_SECONDS / time_base)
+        with _limited(STALL_SECONDS):
+            container.mux(stream.encode(picture))
+            _answer(answers, DONE)
+        if is_in_segments:
+            unsent.pictures = 1 if picture.pict_type == PictureType.I else unsent.pictures + 1
+    with _limited(STALL_SECONDS):
+        container.mux(stream.encode(None))
+        container.close()
+    _answer(answers, str(unsent.pictures).encode())
+
+
+def _check_server(destination: Destination) -> None:
+    """Check that a web server is there: FFmpeg asks it only when a segment is complete. Raises OSError."""
+    url = urlsplit(destination.url)
+    if destination.format == "hls" and url.hostname and url.scheme not in getproxies():
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        socket.create_connection((url.hostname, port), timeout=CONNECT_SECONDS).close()
+
+
+def _encoded(container: OutputContainer, order: Order) -> av.VideoStream:
+    options = _AT_ONCE | order.destination.codec_options
+    return add_encoder(container, order.media, order.encoder, order.destination.codec, at_once=options)
+
+
+def _raw(container: OutputContainer, media: Media) -> av.VideoStream:
+    stream = container.add_stream("rawvideo", rate=media.rate or Fraction(25))
+    stream.width, stream.height = padded_size(media.width, media.height, PIXEL_FORMAT)
+    stream.pix_fmt, stream.time_base = PIXEL_FORMAT, media.time_base
+    stream.codec_context.time_base = media.time_base
+    return stream
+
+
+def _pictures(requests: BinaryIO, media: Media) -> Iterator[av.VideoFrame]:
+    """Yield the pictures that come by standard input, until it ends."""
+    while len(head := requests.read(TIME.size)) == TIME.size:
+        picture = av.VideoFrame(*padded_size(media.width, media.height, PIXEL_FORMAT), PIXEL_FORMAT)
+        for plane in planes(picture):
+            plane[:] = np.frombuffer(requests.read(plane.size), np.uint8).reshape(plane.shape)
+        (picture.pts,), picture.time_base = TIME.unpack(head), media.time_base
+        yield picture
+
+
+def _answer(answers: BinaryIO, answer: bytes) -> None:
+    answers.write(answer)
+    answers.flush()
+
+
+def _reason(error: Exception) -> str:
+    words = str(error) if isinstance(error, LivecamError) else str(getattr(error, "strerror", error))
+    return words[:1].lower() + words[1:]
+
+
+def main() -> None:
+    """Send what is asked for until standard input ends; the exit code is 0 if all was sent."""
+    av.logging.restore_default_callback()  # FFmpeg's own: PyAV's takes the lock of Python, which its callers may hold
+    av.logging.set_libav_level(av.logging.ERROR)
+    requests, answers, unsent = sys.stdin.buffer, sys.stdout.buffer, _Unsent()
+    try:
+        _send(pickle.load(requests), requests, answers, unsent)
+    except (LivecamError, av.FFmpegError, OSError, ValueError) as exc:
+        _answer(answers, FAILED + f"{unsent.pictures} {_reason(exc)}".encode())
+        os._exit(1)  # without saying goodbye to a receiver that may not answer
+
+
+if __name__ == "__main__":
+    with open(os.devnull, "w") as _nowhere:  # noqa: PTH123
+        main()
