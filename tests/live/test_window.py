@@ -85,9 +85,9 @@ def test_letters_typed_quickly_are_all_heard_and_capitals_as_such(virtual_screen
         assert (
             xdotool("search", "--name", "livecam$", "getwindowname").strip() == "demo:?size=320x180 - shapes - livecam"
         )
-        xdotool("type", "--delay", "5", "mmmM")  # all within one picture or two
-        press_until(process, "s", lambda: LAYER_METHODS[2] in methods(tmp_path))
-    assert LAYER_METHODS[2] in methods(tmp_path)
+        xdotool("type", "--delay", "5", "mmmmmmM")  # all within a few pictures
+        press_until(process, "s", lambda: LAYER_METHODS[5] in methods(tmp_path))
+    assert LAYER_METHODS[5] in methods(tmp_path)
 
 
 def methods(folder: Path) -> set[str]:
