@@ -49,11 +49,11 @@ def xgradcam(a: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def _principal(features: np.ndarray) -> np.ndarray:
-    """Return the first principal map by a singular value decomposition, signed so that the cubes' sum is positive."""
+    """Return the first principal map by a singular value decomposition, signed so that the sum of its fifth powers is positive."""
     matrix = features.reshape(len(features), -1).T
     centred = matrix - matrix.mean(axis=0)
     component = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return (np.sign((component**3).sum()) * centred @ component).reshape(features.shape[1:])
+    return (np.sign((component**5).sum()) * centred @ component).reshape(features.shape[1:])
 
 
 def eigencam(a: np.ndarray, g: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def eigencam(activation: Tensor) -> Tensor:
     """Projection of the centred activations on their first principal component over channels; ignores the class.
 
     The sign, which the decomposition leaves open, is the one that makes the map high where its strongest channels are:
-    sum_c v_c^3 > 0, v the component. The sign flips only when that sum crosses 0, so it does not flicker from frame to
+    sum_c v_c^5 > 0, v the component. The sign flips only when that sum crosses 0, so it does not flicker from frame to
     frame.
 
     Muhammad and Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN 2020.
@@ -186,7 +186,7 @@ def _first_principal_map(features: Tensor) -> Tensor:
         component = functional.normalize(centred.mT @ _first_eigenvector(centred @ centred.mT), dim=1)
     else:
         component = _first_eigenvector(centred.mT @ centred)
-    upward = torch.where(component.pow(3).sum(dim=1, keepdim=True) < 0, -1, 1)
+    upward = torch.where(component.pow(5).sum(dim=1, keepdim=True) < 0, -1, 1)
     return (centred @ component * upward).reshape(-1, *features.shape[2:]).to(features.dtype)
 
 

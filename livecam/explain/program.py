@@ -141,15 +141,15 @@ class Normalisation:
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> None:
         self._axes = _axes_of_inputs(preprocessing)
-        sides = [-1 if axis == len(self._axes) - 1 else 1 for axis in self._axes]
-        mean = torch.tensor(preprocessing.mean, device=device).view(sides)
-        std = torch.tensor(preprocessing.std, device=device).view(sides)
+        mean, std = (torch.tensor(each, device=device) for each in (preprocessing.mean, preprocessing.std))
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._dtype, self._bgr = dtype, preprocessing.bgr
 
     def __call__(self, images: Tensor) -> Tensor:
         images = images.flip(-1) if self._bgr else images
-        return images.permute(self._axes).float().mul_(self._scale).add_(self._shift).to(self._dtype)
+        # Scaled before it is turned: convolutions of OpenVINO take the channels last, so that turning costs nothing.
+        scaled = images.float().mul_(self._scale).add_(self._shift)
+        return scaled.permute(self._axes).contiguous().to(self._dtype)
 
 
 def _axes_of_inputs(preprocessing: Preprocessing) -> tuple[int, ...]:

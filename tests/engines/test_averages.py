@@ -52,6 +52,15 @@ def test_a_mean_behind_a_convolution_is_a_product_of_its_kernel(kind: str) -> No
     torch.testing.assert_close(given[0], explainer.answer(images).maps, rtol=1e-5, atol=1e-7)
 
 
+def test_what_a_pooling_gives_back_is_not_repeated_for_all_cells() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 5, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    explainer = Explainer(module, preprocessing=Preprocessing(size=(64, 64)), layer="0")
+    images = pictures(2)
+    names, given = operations(explainer, images)
+    assert sum("mean" in name for name in names) == 1  # the pooling itself
+    torch.testing.assert_close(given[0], explainer.answer(images).maps, rtol=1e-5, atol=1e-7)
+
+
 def test_branches_are_averaged_each_by_itself() -> None:
     explainer, images = dense(made("deeplab")), pictures(1)
     names, given = operations(explainer, images)

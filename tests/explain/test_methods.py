@@ -117,6 +117,15 @@ def test_eigencam_does_not_flip_from_frame_to_frame() -> None:
         assert cam.flatten()[blob.argmax()] > 0 > cam.flatten()[blob.argmin()]
 
 
+def test_eigencam_is_high_where_the_strongest_channel_is() -> None:
+    """One channel shows a blob, and sixty weak ones show it as a hole."""
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(7.0), indexing="ij")
+    blob = torch.exp(-((x - 2) ** 2 + (y - 3) ** 2) / 4)
+    channels = torch.tensor([1.0] + 60 * [-0.3])
+    cam = eigencam((channels[:, None, None] * blob)[None])[0]
+    assert cam.flatten()[blob.argmax()] > 0 > cam.flatten()[blob.argmin()]
+
+
 def test_finercam_compares_with_the_nearest_logits() -> None:
     logits = torch.tensor([[2.0, 9.0, 1.0, 3.0, -5.0, 2.5]])
     probability = logits[0, [0, 3, 5]].exp() / logits[0, [0, 3, 5]].exp().sum()

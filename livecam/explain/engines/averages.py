@@ -18,14 +18,14 @@ from torch.fx import Graph, Node
 aten = torch.ops.aten
 
 _SAME_MEAN = (aten.clone.default, aten.detach.default, aten.alias.default)
-_SCALED = (aten.div.Tensor, aten.mul.Tensor)
+_SCALED = (aten.div.Tensor, aten.div.Scalar, aten.mul.Tensor, aten.mul.Scalar)
 
 
 def rewrite(graph: Graph) -> None:
     """Rewrite means of what convolutions give back, and what stretching gives back of one channel."""
     for node in list(graph.nodes):
         with graph.inserting_before(node):
-            if _is_mean_of_cells(node) and _holds_convolution(node.args[0]):
+            if _is_mean_of_cells(node) and (_holds_convolution(node.args[0]) or _is_uniform(node.args[0])):
                 node.replace_all_uses_with(_mean(graph, node.args[0]))
             elif node.target is aten.upsample_bilinear2d_backward.default:
                 _stretch_one_channel(graph, node)
@@ -57,6 +57,11 @@ def _holds_convolution(node: Any) -> bool:
     return any(_holds_convolution(part) for part in _parts(node))
 
 
+def _is_uniform(node: Any) -> bool:
+    """Return True for one number of each channel that is repeated for all cells, also scaled."""
+    return _is_same_everywhere(node) or any(_is_uniform(part) for part in _parts(node)[:1] if len(_parts(node)) == 1)
+
+
 def _parts(node: Any) -> Sequence[Any]:
     """Return the tensors of which the mean tells the mean of a node; none if it has to be computed."""
     if node.target in _SAME_MEAN or (node.target in _SCALED and not _is_node(node.args[1])):
@@ -73,6 +78,8 @@ def _mean(graph: Graph, node: Any) -> Node:
     """Return the mean over all cells, (B, C, 1, 1)."""
     if node.target is operator.getitem and _is_plain_convolution(node.args[0]):
         return _mean_behind_convolution(graph, node.args[0])
+    if _is_same_everywhere(node):
+        return node.args[0]
     means = [_mean(graph, part) for part in _parts(node)]
     if not means:
         return graph.call_function(aten.mean.dim, (node, [2, 3], True))
