@@ -60,10 +60,19 @@ COMMA := ,
 PASSIVE := OMP_WAIT_POLICY=PASSIVE
 measure = @echo 'measuring: $(1) $(2)' && $(3) $(BIN)/python -m benchmarks.$(1) $(2) --json results/$(1).json > results/$(1).txt
 
+# Models; the last one is not compiled.
+CLIPS_MASKS_BOXES := r3d_18 mc3_18 swin3d_t \
+	fcn_resnet50 deeplabv3_resnet50 deeplabv3_mobilenet_v3_large lraspp_mobilenet_v3_large \
+	retinanet_resnet50_fpn fcos_resnet50_fpn ssd300_vgg16 ssdlite320_mobilenet_v3_large \
+	fasterrcnn_mobilenet_v3_large_fpn
+SPACE := $(subst ,, )
+
 bench: export PYTHONPATH = $(PEERS)
 bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=FILE also on a video, into docs/
 	mkdir -p results
 	$(call measure,engine,$(addprefix --clip ,$(CLIP)),$(PASSIVE))
+	$(PASSIVE) $(BIN)/python -m benchmarks.engine --models $(subst $(SPACE),$(COMMA),$(strip $(CLIPS_MASKS_BOXES))) --engine compiled --rounds 10 \
+		--json results/clips_masks_boxes.json > results/clips_masks_boxes.txt
 	$(call measure,speed)
 	$(BIN)/livecam bench --model efficientnet_lite0 --json results/bench.json > results/bench.txt
 	$(call measure,latency,--swap efficientnet_lite0$(COMMA)mobilenet_v3_small$(COMMA)resnet50)

@@ -5,6 +5,11 @@ CPU to maps and scores on the CPU; and beside them OpenVINO's own plain predicti
 documentation converts a model. The cosine is that of the least similar map to the one by the eager engine in fp32.
 efficientnet_lite0 has real weights, the others random ones, since only the architecture matters here.
 
+`--models` may also name models of clips, masks and boxes. The prediction of a detector goes up to its boxes and scores;
+its explanation has the map of all boxes of the best class as well. Random weights find no box, but that changes nothing
+for the time: maps are computed of as many boxes as a picture may have. A model that cannot be compiled is measured
+eagerly.
+
 The floor is what the operations of a batch of ResNet-50s would take at the rate of this machine's own matrix product,
 in the fastest precision that it computes in.
 
@@ -15,7 +20,7 @@ are the best classes that equal those of the eager engine in fp32; for these, th
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -23,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer, open_source
@@ -34,7 +40,7 @@ from livecam.explain.device import find_device, likely_fast, usual_batch
 from livecam.explain.engines.openvino import HINTS, openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.preprocess import Preprocessor
-from livecam.models import load_model
+from livecam.models import Classifier, load_model
 from livecam.names import ENGINES, LAYER_METHODS, PRECISIONS
 from livecam.system.cores import inference_threads
 
@@ -49,21 +55,35 @@ SIDE = 2048
 OWN = "OpenVINO's own prediction"
 
 
-def plain_prediction(model: str, batch: int, precision: str) -> Callable[[], object]:
-    """OpenVINO's prediction of a batch, converted as its documentation does it; from float input to scores."""
-    classifier = load_model(model, weights=weights_of(model))
+class OnlyTensors(nn.Module):
+    """Returns the tensors in what a module returns, such as masks in a dictionary, or boxes and their scores."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(leaf for leaf in tree_leaves(self.module(inputs)) if isinstance(leaf, Tensor))
+
+
+def plain_predictions(classifier: Classifier, batch: int, precisions: Iterable[str]) -> dict[str, Callable[[], object]]:
+    """OpenVINO's prediction of a batch in precisions, converted as its documentation does it; from floats to scores."""
     inputs = torch.randn(batch, *classifier.preprocessing.input_shape, generator=torch.Generator().manual_seed(0))
-    module = classifier.module.eval()
+    module = OnlyTensors(classifier.module).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     converted = openvino().convert_model(module, example_input=inputs, input=list(inputs.shape))
-    settings = {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": inference_threads(),
-    }
-    request = openvino().Core().compile_model(converted, "CPU", settings).create_infer_request()
-    return lambda: request.infer([inputs.numpy()], share_inputs=True, share_outputs=True)
+
+    def compiled(precision: str) -> Callable[[], object]:
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": inference_threads(),
+        }
+        request = openvino().Core().compile_model(converted, "CPU", settings).create_infer_request()
+        return lambda: request.infer([inputs.numpy()], share_inputs=True, share_outputs=True)
+
+    return {f"{OWN} {precision}": compiled(precision) for precision in precisions}
 
 
 def product_seconds(precision: str, rounds: int) -> float:
@@ -158,10 +178,11 @@ def main() -> None:
 
 def _measured(model: str, wanted: Sequence[Variant], options: argparse.Namespace) -> list[dict[str, Any]]:
     make = partial(Explainer, model, weights=weights_of(model))
-    beside = {
-        f"{OWN} {precision}": plain_prediction(model, options.batch, precision)
-        for precision in dict.fromkeys(each.precision for each in wanted if each.engine == "compiled")
-    }
+    classifier = load_model(model, weights=weights_of(model))
+    if classifier.obstacle:
+        wanted = list(dict.fromkeys(each._replace(engine="eager") for each in wanted))
+    precisions = dict.fromkeys(each.precision for each in wanted if each.engine == "compiled")
+    beside = plain_predictions(classifier, options.batch, precisions) if precisions else {}
     return measure_overhead(
         lambda variant: make(**variant._asdict()), wanted, options.batch, options.rounds, beside=beside
     )

@@ -37,7 +37,9 @@ def found_boxes(found: Detections, confidence: float) -> Tensor:
     if found.overlap is not None:
         score = torch.where(_is_kept(boxes, score, label, found.overlap), score, 0)
     most = score.topk(min(MOST_BOXES, score.shape[1]))
-    logits = at_least_single(_rows(found.logits, place.gather(1, most.indices)))
+    places = place.gather(1, most.indices)
+    logits_at = found.logits_at if torch.is_grad_enabled() else None
+    logits = at_least_single(logits_at(places) if logits_at else _rows(found.logits, places))
     facts = _rows(boxes, most.indices), most.values[..., None], label.gather(1, most.indices)[..., None]
     return torch.cat([*(fact.to(logits.dtype) for fact in facts), logits], dim=2)
 

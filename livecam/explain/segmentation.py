@@ -97,8 +97,9 @@ class Segmentation(Classification):
             return output.new_zeros(len(output), 0, *output.shape[2:], dtype=torch.bool)
         members = self._membership[targets]
         if self._is_exclusive:
-            best = _best(output).flatten(1)[:, None].expand(-1, targets.shape[1], -1)
-            masks = members.gather(2, best).reshape(*targets.shape, *output.shape[2:])
+            rows = torch.arange(targets.numel(), device=output.device).reshape(*targets.shape, 1, 1) * self.classes
+            # One row of memberships for all, since gathering along an axis of several is slow.
+            masks = members.flatten()[rows + _best(output)[:, None]]
         else:
             masks = ((output > 0)[:, None] & members[:, :, :, None, None]).any(dim=2)
         return masks & self._inside(output)

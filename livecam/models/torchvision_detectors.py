@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from livecam.models.classifier import Classifier, Preprocessing
 from livecam.models.detectors import PYRAMID, Detections, Pyramid, single, wide_size
+from livecam.models.scored_cells import ScoredCells, are_scored_alone
 
 
 class Detector(nn.Module):
@@ -50,10 +51,16 @@ class OneStage(Detector):
     def forward(self, images: Tensor) -> Detections:
         """Return a candidate for each anchor, for inputs (B, 3, height, width)."""
         levels = list(self.levels(images).values())
-        outputs = self.head(levels)
+        scored = _scored(self.head, levels)
+        outputs = {"cls_logits": scored.logits, **self._regressed(levels)} if scored else self.head(levels)
         logits = outputs["cls_logits"]
         boxes = self._decoded(single(outputs["bbox_regression"]), self._anchors(images, levels))
-        return Detections(_in_fractions(boxes, images), logits, self._scores(outputs), self.overlap)
+        logits_at = scored.at if scored else None
+        return Detections(_in_fractions(boxes, images), logits, self._scores(outputs), self.overlap, logits_at)
+
+    def _regressed(self, levels: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of the head but for the scores of the classes."""
+        return {"bbox_regression": self.head.regression_head(levels)}
 
     def _anchors(self, images: Tensor, levels: Sequence[Tensor]) -> Tensor:
         """Return the anchors in pixels, (N, 4), in single precision whatever that of the levels is."""
@@ -73,6 +80,10 @@ class OneStage(Detector):
 
 class Fcos(OneStage):
     """FCOS, whose candidates are scored by how well they are centred as well."""
+
+    def _regressed(self, levels: Sequence[Tensor]) -> dict[str, Tensor]:
+        regression, centredness = self.head.regression_head(levels)
+        return {"bbox_regression": regression, "bbox_ctrness": centredness}
 
     def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         moved: Tensor = self.box_coder.decode(deltas, anchors)
@@ -107,7 +118,20 @@ class TwoStage(Detector):
         sizes = [_size(images)] * len(images)
         proposals, _ = self.rpn(ImageList(images, sizes), levels)
         heads = self.roi_heads
-        logits, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(levels, proposals, sizes)))
+
+        def scored(regions: list[Tensor]) -> tuple[Tensor, Tensor]:
+            outputs: tuple[Tensor, Tensor] = heads.box_predictor(
+                heads.box_head(heads.box_roi_pool(levels, regions, sizes))
+            )
+            return outputs
+
+        def logits_at(places: Tensor) -> Tensor:
+            """Score chosen proposals again: that and its gradient cost less than the gradient of all."""
+            of_all = nn.utils.rnn.pad_sequence(proposals, batch_first=True)
+            chosen = of_all.gather(1, places[..., None].expand(-1, -1, 4))
+            return torch.unflatten(scored(list(chosen))[0], 0, places.shape)
+
+        logits, deltas = scored(proposals)
         boxes = heads.box_coder.decode(single(deltas), [single(each) for each in proposals])
         counts = [len(each) for each in proposals]
         scores = _of_objects(single(logits).softmax(dim=-1))
@@ -115,7 +139,35 @@ class TwoStage(Detector):
             nn.utils.rnn.pad_sequence(list(torch.split(each, counts)), batch_first=True)
             for each in (boxes, logits, scores)
         )
-        return Detections(_in_fractions(boxes, images), logits, scores, self.overlap)
+        return Detections(_in_fractions(boxes, images), logits, scores, self.overlap, logits_at)
+
+
+def _scored(head: Any, levels: Sequence[Tensor]) -> ScoredCells | None:
+    """Return the candidates that a head of torchvision scores, None for a head of another kind."""
+    from torchvision.models.detection import fcos, retinanet, ssd, ssdlite
+
+    scoring = head.classification_head
+    known = {
+        retinanet.RetinaNetHead: retinanet.RetinaNetClassificationHead,
+        fcos.FCOSHead: fcos.FCOSClassificationHead,
+        ssd.SSDHead: ssd.SSDClassificationHead,
+        ssdlite.SSDLiteHead: ssdlite.SSDLiteClassificationHead,
+    }
+    if known.get(type(head)) is not type(scoring):
+        return None
+    if isinstance(scoring, ssd.SSDScoringHead):
+        parts, classes = [_split(module) for module in scoring.module_list], scoring.num_columns
+    else:
+        parts, classes = [(scoring.conv, scoring.cls_logits)] * len(levels), scoring.num_classes
+    last = [convolution for _, convolution in parts]
+    if not are_scored_alone(last):
+        return None
+    return ScoredCells([before(level) for (before, _), level in zip(parts, levels, strict=True)], last, classes)
+
+
+def _split(module: nn.Module) -> tuple[nn.Module, Any]:
+    """Return the part of a module before its last convolution, and that convolution."""
+    return (module[:-1], module[-1]) if isinstance(module, nn.Sequential) else (nn.Identity(), module)
 
 
 def is_own(model: object) -> bool:

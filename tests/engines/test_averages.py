@@ -19,6 +19,7 @@ CONVOLUTIONS = {
     "stride": nn.Conv2d(8, 12, 3, stride=2, padding=1),
     "stride that leaves out": nn.Conv2d(8, 12, 2, stride=3),
     "dilated beyond the border": nn.Conv2d(8, 12, 3, padding=12, dilation=12),
+    "even, and mostly beyond the border": nn.Conv2d(8, 12, 2, stride=2, padding=12, dilation=13),
     "groups": nn.Conv2d(8, 12, 3, padding=1, groups=4),
     "depthwise": nn.Conv2d(8, 8, (3, 5), padding=(1, 2), groups=8),
 }
@@ -65,8 +66,9 @@ def test_branches_are_averaged_each_by_itself() -> None:
     explainer, images = dense(made("deeplab")), pictures(1)
     names, given = operations(explainer, images)
     through = sum("convolution_backward" in name for name in names)
-    # The head, the convolution before it and the projection; four branches and the pooling are behind the layer.
-    assert through == 4
+    # The head, the convolution before it, and the projection: its parts for four branches, which are behind the layer.
+    # Of its part for the pooling a sum is enough; the convolution there has a single cell.
+    assert through == 7
     torch.testing.assert_close(given[0], explainer.answer(images).maps, rtol=1e-5, atol=1e-7)
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from livecam import Explainer
 from livecam.explain.answer import Answer, agreement
 from livecam.explain.engines.cuda import check_capturable
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.explain.engines.openvino import OpenVINOProgram, _group_norm_backward, openvino, to_openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.tap import held_in
 from livecam.names import LAYER_METHODS
@@ -152,3 +153,39 @@ def test_the_step_of_every_method_has_no_constant_on_the_host_and_no_hidden_wait
         with _OnTheDevice():
             outputs = graph.module(images)
     assert {output.device.type for output in outputs} == {"cuda"}
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_gradient_of_group_normalisation_is_that_of_pytorch(affine: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs, gradient = torch.randn(2, 2, 6, 3, 5, generator=generator, dtype=torch.float64)
+    weight = torch.randn(6, generator=generator, dtype=torch.float64) if affine else None
+    inputs = (inputs + 2).requires_grad_()
+    own = torch.native_group_norm(inputs, weight, None, 2, 6, 15, 3, 1e-5)
+    (expected,) = torch.autograd.grad(own[0], inputs, gradient)
+    _, mean, inverse_deviation = (each.detach() for each in own)
+    sizes = 2, 6, 15, 3, [True, False, False]
+    given = _group_norm_backward(gradient, inputs.detach(), mean, inverse_deviation, weight, *sizes)
+    torch.testing.assert_close(given[0], expected)
+    assert given[1:] == (None, None)
+
+
+def test_weights_are_stored_as_those_of_linear_layers_however_they_are_rearranged() -> None:
+    """On some processors OpenVINO confuses the weights of layers that are stored in another way."""
+
+    class Rearranged(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = torch.nn.Parameter(torch.randn(6, 4, 3, 3), requires_grad=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.kernel.permute(0, 2, 3, 1).flatten(1)
+
+    module, inputs = Rearranged(), torch.randn(5, 6)
+    model = to_openvino(make_fx(module)(inputs), inputs)
+    (product,) = (each for each in model.get_ops() if each.get_type_name() == "MatMul")
+    weights = product.input_value(1).get_node()
+    assert product.get_attributes()["transpose_b"] or weights.get_type_name() == "Transpose"
+    compiled = openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    (given,) = compiled(inputs.numpy()).values()
+    torch.testing.assert_close(torch.from_numpy(given), module(inputs))

@@ -1,4 +1,4 @@
-"""Rewrites a traced backward pass, of which only a mean or one channel is needed, to equal but cheaper operations.
+"""Rewrites a traced backward pass, of which only a mean or some channels are needed, to equal but cheaper operations.
 
 Grad-CAM needs the gradient at a layer only as its mean over all cells. Behind a convolution that mean is a product of
 the kernel with sums over rectangles: each weight of the kernel meets the gradient of all cells, but for those at the
@@ -19,14 +19,21 @@ aten = torch.ops.aten
 
 _SAME_MEAN = (aten.clone.default, aten.detach.default, aten.alias.default)
 _SCALED = (aten.div.Tensor, aten.div.Scalar, aten.mul.Tensor, aten.mul.Scalar)
+_MOST_PARTS = 8
+"""Of the channels that a convolution gives back; each part takes a convolution of its own."""
 
 
 def rewrite(graph: Graph) -> None:
-    """Rewrite means of what convolutions give back, and what stretching gives back of one channel."""
+    """Rewrite means and parts of what convolutions give back, and what stretching gives back of one channel."""
     for node in list(graph.nodes):
         with graph.inserting_before(node):
             if _is_mean_of_cells(node) and (_holds_convolution(node.args[0]) or _is_uniform(node.args[0])):
                 node.replace_all_uses_with(_mean(graph, node.args[0]))
+            elif _is_sum_of_cells(node) and _holds_convolution(node.args[0]):
+                mean = _mean(graph, node.args[0])
+                node.replace_all_uses_with(graph.call_function(aten.mul.Tensor, (mean, prod(node.args[1]))))
+            elif _is_part_of_convolution(node):
+                node.replace_all_uses_with(_part_of_convolution(graph, node))
             elif node.target is aten.upsample_bilinear2d_backward.default:
                 _stretch_one_channel(graph, node)
     graph.eliminate_dead_code()
@@ -36,6 +43,44 @@ def rewrite(graph: Graph) -> None:
 def _is_mean_of_cells(node: Any) -> bool:
     is_mean = node.target is aten.mean.dim and [axis % 4 for axis in _axes(node)] == [2, 3]
     return is_mean and len(_shape(node.args[0])) == 4 and bool(node.args[2:] and node.args[2])
+
+
+def _is_sum_of_cells(node: Any) -> bool:
+    """Return True for what stretching one cell to a map gives back."""
+    return node.target is aten.upsample_bilinear2d_backward.default and list(node.args[2][2:]) == [1, 1]
+
+
+def _is_part_of_convolution(node: Any) -> bool:
+    """Return True for some of the channels that a convolution gives back, if only a few such parts are needed."""
+    if not _is_part(node) or node.args[0].target is not operator.getitem:
+        return False
+    convolution, parts = node.args[0].args[0], node.args[0].users
+    are_few = len(parts) <= _MOST_PARTS and all(map(_is_part, parts))
+    return are_few and _is_plain_convolution(convolution) and convolution.args[9] == 1
+
+
+def _is_part(node: Any) -> bool:
+    return node.target is aten.slice.Tensor and node.args[1] == 1 and len(node.args) == 4
+
+
+def _part_of_convolution(graph: Graph, node: Any) -> Node:
+    """Return what a convolution gives back to some channels, by means of the part of its kernel for them."""
+    whole, *part = node.args
+    gradient, inputs, kernel, *rest = whole.args[0].args
+
+    def sliced(tensor: Any) -> Node:
+        of_channels = graph.call_function(aten.slice.Tensor, (tensor, *part))
+        batch, _, *sides = _shape(tensor)
+        of_channels.meta["val"] = torch.empty(batch, _shape(node)[1], *sides, device="meta")
+        return of_channels
+
+    of_kernel = sliced(kernel)
+    copy = graph.call_function(aten.clone.default, (of_kernel,), {"memory_format": torch.contiguous_format})
+    copy.meta["val"] = of_kernel.meta["val"]
+    back = graph.call_function(whole.args[0].target, (gradient, sliced(inputs), copy, *rest))
+    given = graph.call_function(operator.getitem, (back, 0))
+    given.meta["val"] = node.meta["val"]
+    return given
 
 
 def _axes(node: Any) -> Sequence[int]:
@@ -92,20 +137,35 @@ def _mean_behind_convolution(graph: Graph, node: Any) -> Node:
     """Return the kernel, applied to the sums of the gradient over the cells that each of its weights reaches."""
     gradient, inputs, kernel, _, stride, padding, dilation, _, _, groups, _ = node.args
     call = graph.call_function
-    (rows, columns), channels, (tall, wide) = _shape(inputs)[2:], _shape(gradient)[1], _shape(kernel)[2:]
-    down = [_reach(tap * dilation[0] - padding[0], stride[0], rows, _shape(gradient)[2]) for tap in range(tall)]
-    across = [_reach(tap * dilation[1] - padding[1], stride[1], columns, _shape(gradient)[3]) for tap in range(wide)]
+    (rows, columns), channels = _shape(inputs)[2:], _shape(gradient)[1]
+    reaches = [
+        [_reach(tap * spacing - edge, step, before, after) for tap in range(taps)]
+        for spacing, edge, step, before, after, taps in zip(
+            dilation, padding, stride, (rows, columns), _shape(gradient)[2:], _shape(kernel)[2:], strict=True
+        )
+    ]
+    (top, down), (left, across) = map(_without_idle, reaches)
     sums = []
     for first, end in down:
         band = call(aten.sum.dim_IntList, (call(aten.slice.Tensor, (gradient, 2, first, end)), [2], True))
-        for left, right in across:
-            sums.append(call(aten.sum.dim_IntList, (call(aten.slice.Tensor, (band, 3, left, right)), [3], True)))
+        for begin, stop in across:
+            sums.append(call(aten.sum.dim_IntList, (call(aten.slice.Tensor, (band, 3, begin, stop)), [3], True)))
+    tall, wide = len(down), len(across)
     reached = call(aten.view.default, (call(aten.cat.default, (sums, 3)), [-1, channels, tall, wide]))
     of_group = channels // groups, _shape(kernel)[1]
-    turned = call(aten.transpose.int, (call(aten.view.default, (kernel, [groups, *of_group, tall, wide])), 1, 2))
+    for axis, first, end in ((2, top, top + tall), (3, left, left + wide)):
+        kernel = call(aten.slice.Tensor, (kernel, axis, first, end))
+    turned = call(aten.reshape.default, (kernel, [groups, *of_group, tall, wide]))
+    turned = call(aten.transpose.int, (turned, 1, 2))
     turned = call(aten.reshape.default, (turned, [groups * of_group[1], of_group[0], tall, wide]))
     whole = call(aten.convolution.default, (reached, turned, None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups))
     return call(aten.div.Tensor, (whole, rows * columns))
+
+
+def _without_idle(reaches: Sequence[tuple[int, int]]) -> tuple[int, Sequence[tuple[int, int]]]:
+    """Return the first weight that reaches a cell, and what it and those up to the last one reach."""
+    busy = [number for number, (first, end) in enumerate(reaches) if first < end] or [0]
+    return busy[0], reaches[busy[0] : busy[-1] + 1]
 
 
 def _reach(offset: int, stride: int, before: int, after: int) -> tuple[int, int]:

@@ -27,6 +27,8 @@ aten = torch.ops.aten
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """OpenVINO's names of the precisions that it computes in."""
+_TURNED = (aten.permute.default, aten.t.default)
+_REARRANGED = (*_TURNED, aten.clone.default, aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
 @functools.cache
@@ -121,19 +123,31 @@ def _turn_weights(graph: Any) -> None:
     for node in graph.graph.nodes:
         if node.target not in (aten.mm.default, aten.addmm.default):
             continue
-        source, is_turned = node.args[-1], False
-        while source.target in (aten.permute.default, aten.t.default):
-            source, is_turned = source.args[0], not is_turned
+        matrix = node.args[-1]
+        source, steps = matrix, []
+        while source.target in _REARRANGED:
+            steps.append(source.target)
+            source = source.args[0]
+        is_turned = len(steps) % 2 == 1 and all(step in _TURNED for step in steps)
         if source.op != "get_attr" or is_turned:
             continue
         with graph.graph.inserting_before(node):
-            if _is_one_hot(node.args[0]):
+            if matrix is source and _is_one_hot(node.args[0]):
                 node.replace_all_uses_with(_rows(graph, source, node.args[0]))
             else:
-                name = f"{source.target}_turned"
-                graph.register_buffer(name, getattr(graph, source.target).detach().t().contiguous())
+                name = f"{matrix.name}_turned"
+                graph.register_buffer(name, _weights(graph, matrix).t().contiguous())
                 turned = graph.graph.call_function(aten.permute.default, (graph.graph.get_attr(name), [1, 0]))
                 node.args = (*node.args[:-1], turned)
+
+
+def _weights(graph: Any, node: Any) -> Tensor:
+    """Return weights as a chain of nodes rearranges them."""
+    if node.op == "get_attr":
+        weights: Tensor = getattr(graph, node.target).detach()
+        return weights
+    rearranged: Tensor = node.target(_weights(graph, node.args[0]), *node.args[1:], **node.kwargs)
+    return rearranged
 
 
 def _separate_weights(graph: Any) -> None:
@@ -347,6 +361,40 @@ def _group_norm(
     return normal, mean.reshape(batch, groups), inverse_deviation.reshape(batch, groups)
 
 
+def _group_norm_backward(
+    gradient: Tensor,
+    inputs: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    weight: Tensor | None,
+    batch: int,
+    channels: int,
+    cells: int,
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the gradient of group normalisation, with one number a channel for what channels have in common.
+
+    So the large tensors keep their shape, and OpenVINO their layout.
+    """
+    if any(wanted[1:]):
+        raise NotImplementedError("the gradient of weights")
+    axes, of_channels = list(range(2, inputs.ndim)), [batch, channels, *[1] * (inputs.ndim - 2)]
+    weights = gradient.new_ones(channels) if weight is None else weight
+
+    def mean_of_group(of_cells: Tensor) -> Tensor:
+        return (of_cells * weights).reshape(batch, groups, -1).sum(2) / (channels // groups * cells)
+
+    def of_each_channel(of_groups: Tensor) -> Tensor:
+        return of_groups[..., None].expand(batch, groups, channels // groups).reshape(of_channels)
+
+    total, by_inputs = mean_of_group(gradient.sum(axes)), mean_of_group((gradient * inputs).sum(axes))
+    slope = (total * mean - by_inputs) * inverse_deviation.pow(3)
+    shift = -slope * mean - total * inverse_deviation
+    scale = of_each_channel(inverse_deviation) * weights.reshape(1, *of_channels[1:])
+    return gradient * scale + inputs * of_each_channel(slope) + of_each_channel(shift), None, None
+
+
 _OWN: dict[Any, Callable[..., Any]] = {
     aten.empty_permuted.default: _empty_permuted,
     aten.as_strided.default: _as_strided,
@@ -354,6 +402,7 @@ _OWN: dict[Any, Callable[..., Any]] = {
     aten.slice_scatter.default: _slice_scatter,
     aten.native_layer_norm.default: _layer_norm,
     aten.native_group_norm.default: _group_norm,
+    aten.native_group_norm_backward.default: _group_norm_backward,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
     aten.convolution_backward.default: _convolution_backward,
     aten.max_pool2d_with_indices_backward.default: _max_pool_backward,
