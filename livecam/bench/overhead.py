@@ -96,7 +96,9 @@ def measure_overhead(
             try:
                 explainer = stack.enter_context(warm(partial(make, variant), batch))
                 explainer.predict(pictures(explainer, batch))
-            except (RuntimeError, NotImplementedError) as exc:  # the model does not run in this precision
+            except (RuntimeError, NotImplementedError, ModelError) as exc:  # the model does not run in this precision
+                if isinstance(exc, ModelError) and not isinstance(exc.__cause__, RuntimeError):
+                    raise
                 on_step(f"{variant} is left out: {first_line(exc)}")
                 continue
             if (explainer.engine == "eager") == (variant.engine == "eager"):
