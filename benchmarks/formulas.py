@@ -49,7 +49,7 @@ def xgradcam(a: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def _principal(features: np.ndarray) -> np.ndarray:
-    """Return the first principal map by a singular value decomposition, signed so that the sum of its fifth powers is positive."""
+    """Return the first principal map by a singular value decomposition; its strongest channels give the sign."""
     matrix = features.reshape(len(features), -1).T
     centred = matrix - matrix.mean(axis=0)
     component = np.linalg.svd(centred, full_matrices=False)[2][0]

@@ -211,7 +211,7 @@ def test_settings_for_videos_leave_pictures_alone(livecam: Livecam, clip: Clip) 
     assert livecam("annotate", "a.png", "-o", "out.png").exit_code == 0
     assert livecam("annotate", *SHORT).exit_code == 0
     clip("a.mp4", frames=3)
-    result = livecam("annotate", "a.mp4", "a.png", "-o", "out", "--report", "r.json")
+    result = livecam("annotate", "a.mp4", "a.png", "-o", "out", "--predictions", "p.jsonl")
     assert "describe one run" in result.stderr
     result = livecam("annotate", "a.mp4", "--report", "r.json")
     assert result.exit_code == 0, result.stderr

@@ -246,7 +246,7 @@ def validate(model: MotionNet) -> dict[str, float]:
 def main() -> None:
     """Train, save the weights in half precision, and print the validation accuracies."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=WEIGHTS)
     options = parser.parse_args()
