@@ -53,8 +53,8 @@ def test_the_examples_of_the_help_can_be_typed(livecam: Livecam) -> None:
 def test_options_are_listed_by_topic(livecam: Livecam) -> None:
     annotate = sections_of(livecam("annotate", "--help").stdout)
     assert list(annotate) == [
-        *("Output", "Model", "What is explained", "Heatmap", "How it looks"),
-        *("Videos", "Video encoder", "Sidecar files", "Speed", "Other options"),
+        *("Output", "Many inputs", "On a cluster", "Model", "What is explained", "Heatmap", "How it looks"),
+        *("Videos", "Video encoder", "Sidecar files", "Service", "Speed", "Other options"),
     ]
     assert annotate["Model"] == [
         *("--model", "--weights", "--labels", "--scores", "--confidence", "--unit"),
