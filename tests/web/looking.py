@@ -34,7 +34,10 @@ def wait_for_more(page: Page, frames: int = 5) -> None:
 def rest(page: Page) -> dict[str, Any]:
     """Stop the camera, and return the status once no frame is on its way: all are shown or dropped."""
     page.evaluate("livecam.stop()")
-    return page.wait_for(_AT_REST)
+    try:
+        return page.wait_for(_AT_REST)
+    except TimeoutError:
+        raise AssertionError(f"not accounted for: {page.evaluate('livecam.status()')}") from None
 
 
 def record(page: Page) -> None:
