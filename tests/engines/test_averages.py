@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.functional import interpolate
 
 from livecam import Explainer
+from livecam.explain.engines import averages
 from livecam.explain.engines.graph import trace
 from livecam.models import Preprocessing
 from tests.support.dense import dense, made
@@ -86,3 +91,60 @@ def test_scores_are_stretched_back_as_one_channel() -> None:
     graph = trace(program_of(explainer), explainer.classifier.module, images).module.graph
     sizes = [node.args[2] for node in graph.nodes if "upsample_bilinear2d_backward" in str(node.target)]
     assert sizes == [[1, 1, 8, 8]]
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 1, 1), (1, 4, 1, 1), (2, 1, 1, 1)])
+def test_a_mean_of_repeated_numbers_has_a_number_for_each_picture_and_channel(shape: tuple[int, ...]) -> None:
+    check_rewritten(lambda numbers: numbers.expand(2, 4, 6, 6).mean((2, 3), keepdim=True) * 3, torch.rand(shape))
+
+
+def test_a_mean_in_another_precision_stays_in_it() -> None:
+    numbers = torch.rand(2, 4, 1, 1)
+    check_rewritten(lambda each: each.expand(2, 4, 6, 6).mean((2, 3), keepdim=True, dtype=torch.float64), numbers)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3)])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_what_stretching_gives_back_is_a_sum_for_a_single_cell(size: tuple[int, int], align_corners: bool) -> None:
+    behind = nn.Conv2d(4, 8, 1)
+
+    def given_back(cells: Tensor) -> Tensor:
+        cells = cells.detach().requires_grad_()
+        stretched = interpolate(cells, (6, 5), mode="bilinear", align_corners=align_corners)
+        score = (behind(stretched).square() * torch.arange(30).view(6, 5)).sum()
+        return torch.autograd.grad(score, cells)[0]
+
+    check_rewritten(given_back, torch.rand(2, 4, *size))
+
+
+def test_a_mean_behind_a_convolution_that_is_stretched_for_another() -> None:
+    """Both are rewritten, one after the other."""
+    pooled, behind = nn.Conv2d(4, 5, 1), nn.Conv2d(5, 3, 1)
+
+    def mean_of_gradient(cells: Tensor) -> Tensor:
+        cells = cells.detach().requires_grad_()
+        scores = behind(interpolate(pooled(cells), (6, 6), mode="bilinear"))
+        return torch.autograd.grad(scores[:, 1].square().sum(), cells)[0].mean((2, 3), keepdim=True)
+
+    check_rewritten(mean_of_gradient, torch.rand(2, 4, 1, 1))
+
+
+@pytest.mark.parametrize("scales", [(2, 4, 1, 1), (1, 4, 1, 1), (2, 1, 1, 1)])
+@pytest.mark.parametrize("shared", [(2, 1, 6, 5), (1, 1, 6, 5), (2, 1, 1, 5)])
+def test_what_is_shared_by_channels_is_stretched_back_in_the_shape_that_it_has(
+    scales: tuple[int, ...], shared: tuple[int, ...]
+) -> None:
+    def given_back(numbers: Tensor, common: Tensor) -> Tensor:
+        cells = torch.zeros(2, 4, 3, 2, requires_grad=True)
+        stretched = interpolate(cells, (6, 5), mode="bilinear")
+        return torch.autograd.grad(stretched, cells, numbers.expand(2, 4, 6, 5) * common)[0]
+
+    check_rewritten(given_back, torch.rand(scales), torch.rand(shared))
+
+
+def check_rewritten(function: Callable[..., Tensor], *inputs: Tensor) -> None:
+    """Check that a function of tensors returns the same after its operations were rewritten."""
+    module = make_fx(function, tracing_mode="real")(*inputs)
+    averages.rewrite(module.graph)
+    module.recompile()
+    torch.testing.assert_close(module(*inputs), function(*inputs))

@@ -27,21 +27,30 @@ def rewrite(graph: Graph) -> None:
     """Rewrite means and parts of what convolutions give back, and what stretching gives back of one channel."""
     for node in list(graph.nodes):
         with graph.inserting_before(node):
-            if _is_mean_of_cells(node) and (_holds_convolution(node.args[0]) or _is_uniform(node.args[0])):
-                node.replace_all_uses_with(_mean(graph, node.args[0]))
-            elif _is_sum_of_cells(node) and _holds_convolution(node.args[0]):
-                mean = _mean(graph, node.args[0])
-                node.replace_all_uses_with(graph.call_function(aten.mul.Tensor, (mean, prod(node.args[1]))))
-            elif _is_part_of_convolution(node):
-                node.replace_all_uses_with(_part_of_convolution(graph, node))
-            elif node.target is aten.upsample_bilinear2d_backward.default:
-                _stretch_one_channel(graph, node)
+            cheaper = _cheaper(graph, node)
+            if cheaper is not None:
+                cheaper.meta["val"] = node.meta["val"]  # a later node may ask for its shape
+                node.replace_all_uses_with(cheaper)
     graph.eliminate_dead_code()
     graph.lint()
 
 
+def _cheaper(graph: Graph, node: Any) -> Node | None:
+    """Return a node that computes what another does at less cost; None if there is no way to."""
+    if _is_mean_of_cells(node) and (_holds_convolution(node.args[0]) or _is_uniform(node.args[0])):
+        return _mean(graph, node.args[0])
+    if _is_sum_of_cells(node) and _holds_convolution(node.args[0]):
+        _, cells_after, *_ = node.args
+        return graph.call_function(aten.mul.Tensor, (_mean(graph, node.args[0]), prod(cells_after)))
+    if _is_part_of_convolution(node):
+        return _part_of_convolution(graph, node)
+    if node.target is aten.upsample_bilinear2d_backward.default:
+        return _stretched_as_one_channel(graph, node)
+    return None
+
+
 def _is_mean_of_cells(node: Any) -> bool:
-    is_mean = node.target is aten.mean.dim and [axis % 4 for axis in _axes(node)] == [2, 3]
+    is_mean = node.target is aten.mean.dim and not node.kwargs and [axis % 4 for axis in _axes(node)] == [2, 3]
     return is_mean and len(_shape(node.args[0])) == 4 and bool(node.args[2:] and node.args[2])
 
 
@@ -78,9 +87,7 @@ def _part_of_convolution(graph: Graph, node: Any) -> Node:
     copy = graph.call_function(aten.clone.default, (of_kernel,), {"memory_format": torch.contiguous_format})
     copy.meta["val"] = of_kernel.meta["val"]
     back = graph.call_function(whole.args[0].target, (gradient, sliced(inputs), copy, *rest))
-    given = graph.call_function(operator.getitem, (back, 0))
-    given.meta["val"] = node.meta["val"]
-    return given
+    return graph.call_function(operator.getitem, (back, 0))
 
 
 def _axes(node: Any) -> Sequence[int]:
@@ -124,7 +131,8 @@ def _mean(graph: Graph, node: Any) -> Node:
     if node.target is operator.getitem and _is_plain_convolution(node.args[0]):
         return _mean_behind_convolution(graph, node.args[0])
     if _is_same_everywhere(node):
-        return node.args[0]
+        numbers, shape = node.args[0], (*_shape(node)[:2], 1, 1)
+        return numbers if _shape(numbers) == shape else graph.call_function(aten.expand.default, (numbers, shape))
     means = [_mean(graph, part) for part in _parts(node)]
     if not means:
         return graph.call_function(aten.mean.dim, (node, [2, 3], True))
@@ -174,19 +182,17 @@ def _reach(offset: int, stride: int, before: int, after: int) -> tuple[int, int]
     return first, max(min((before - 1 - offset) // stride + 1, after), first)
 
 
-def _stretch_one_channel(graph: Graph, node: Any) -> None:
-    """Stretch back what all channels of a gradient have in common, and scale the result for each channel."""
+def _stretched_as_one_channel(graph: Graph, node: Any) -> Node | None:
+    """Stretch back what all channels of a gradient have in common, if anything, and scale the result for each."""
     gradient, size, before, *rest = node.args
     factors = gradient.args if _is_node(gradient) and gradient.target is aten.mul.Tensor else ()
     scales = next((each for each in factors if _is_same_everywhere(each)), None)
     shared = next((each for each in factors if each is not scales and _is_node(each)), None)
-    if scales is None or shared is None or _shape(shared)[1] != 1 or len(_shape(shared)) != 4:
-        return
-    assert isinstance(before, Sequence)
+    assert isinstance(before, Sequence) and isinstance(size, Sequence)
+    if scales is None or shared is None or _shape(shared) != (before[0], 1, *size):
+        return None
     stretched = graph.call_function(node.target, (shared, size, [before[0], 1, *before[2:]], *rest))
-    scaled = graph.call_function(aten.mul.Tensor, (scales.args[0], stretched))
-    scaled.meta["val"] = node.meta["val"]
-    node.replace_all_uses_with(scaled)
+    return graph.call_function(aten.mul.Tensor, (_mean(graph, scales), stretched))
 
 
 def _is_node(each: object) -> bool:
