@@ -19,7 +19,7 @@ from livecam.system.machine import version
 
 _KEPT_BYTES = 4 << 30
 """The size of the cache, beyond which the least recently used entries are removed. A ResNet-50 takes 100 MB."""
-_FORMAT = "4"
+_FORMAT = "5"
 """The version of the cache; increase it when programs are built in another way."""
 
 
