@@ -148,6 +148,7 @@ class Normalisation:
     def __call__(self, images: Tensor) -> Tensor:
         images = images.flip(-1) if self._bgr else images
         # Scaled before it is turned: convolutions of OpenVINO take the channels last, so that turning costs nothing.
+        # Turned in memory as well: what a model does with another layout is traced with strides, which takes longer.
         scaled = images.float().mul_(self._scale).add_(self._shift)
         return scaled.permute(self._axes).contiguous().to(self._dtype)
 
