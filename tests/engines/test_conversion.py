@@ -16,10 +16,11 @@ from livecam import Explainer
 from livecam.explain.answer import Answer, agreement
 from livecam.explain.engines.cuda import check_capturable
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram, _group_norm_backward, openvino, to_openvino
+from livecam.explain.engines.openvino import _group_norm_backward, openvino, to_openvino
 from livecam.explain.methods import METHODS
 from livecam.explain.tap import held_in
 from livecam.names import LAYER_METHODS
+from tests.support.converted import in_openvino
 from tests.support.cuda_stand_in import WAITS
 from tests.support.tiny import pictures, program_of, tiny
 
@@ -69,14 +70,6 @@ def test_a_graph_keeps_the_weights_whatever_precision_the_model_is_held_in() -> 
     with held_in(model, torch.bfloat16):
         assert graph.digest() == before
         assert torch.equal(graph.in_precision(torch.float32)(pictures())[0], expected[0])
-
-
-def in_openvino(explainer: Explainer, images: Tensor, folder: Path) -> Answer:
-    """What the explainer's program gives for the pictures once it is converted for others of their shape."""
-    other = torch.flip(images, [1]).contiguous()
-    graph = trace(program_of(explainer), explainer.classifier.module, other)
-    openvino().save_model(to_openvino(graph.in_precision(torch.float32), other), folder / "model.xml", False)
-    return Answer(*OpenVINOProgram(folder / "model.xml", "fp32")(images))
 
 
 @pytest.mark.parametrize(

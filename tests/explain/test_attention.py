@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from benchmarks.witness import relative_error
 from livecam import Explainer, LivecamError
-from livecam.explain.answer import Answer, agreement
+from livecam.explain.answer import agreement
 from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
 from livecam.models import Preprocessing
 from livecam.names import LAYER_METHODS
+from tests.support.converted import in_openvino
 from tests.support.tiny import pictures, program_of
 from tests.support.transformers import ARCHITECTURES, CELLS, DEPTH, SIDE, TIMM, pooled_in_vain
 
@@ -83,10 +83,7 @@ def test_the_traced_graph_gives_what_the_program_gives(name: str, method: str) -
 @pytest.mark.parametrize("method", ["legrad", "rollout"])
 def test_compiled_it_agrees(method: str, tmp_path: Path) -> None:
     explainer, images = explained("torchvision", method, engine="eager"), pictures(1)
-    graph = trace(program_of(explainer), explainer.classifier.module, images)
-    openvino().save_model(to_openvino(graph.in_precision(torch.float32), images), tmp_path / "model.xml", False)
-    compiled = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images))
-    assert agreement([compiled], [explainer.answer(images)]).cosine >= 0.9999
+    assert agreement([in_openvino(explainer, images, tmp_path)], [explainer.answer(images)]).cosine >= 0.9999
 
 
 @pytest.mark.parametrize("method", ["legrad", "rollout"])

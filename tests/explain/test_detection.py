@@ -15,10 +15,8 @@ from torch.nn import functional
 
 from livecam import Explainer, Explanation
 from livecam.errors import LivecamError
-from livecam.explain.answer import Answer, agreement
+from livecam.explain.answer import agreement
 from livecam.explain.boxes import found_boxes
-from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
 from livecam.explain.heat import Steadiness
 from livecam.explain.motion import Motion, carried
 from livecam.explanation import Box
@@ -26,10 +24,10 @@ from livecam.live.stages import stages
 from livecam.picture.frame import Frame
 from livecam.render.views import _facts
 from livecam.run.sidecars import described
+from tests.support.converted import in_openvino
 from tests.support.detectors import KINDS, LABELS, SIZE, Tiny, example, picture, tiny
 from tests.support.doubles import NumberedSource
 from tests.support.explanations import explanation_of
-from tests.support.tiny import program_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -115,11 +113,7 @@ def test_detectors_of_one_stage_give_in_openvino_what_they_give_in_pytorch(kind:
     """Also the gradients of convolutions whose weights the network uses itself, and of group normalisation."""
     one = explainer(tiny(kind), target="dog")
     images = torch.from_numpy(numpy_picture())[None]
-    graph = trace(program_of(one), one.classifier.module, images)
-    model = to_openvino(graph.in_precision(torch.float32), images, *graph.inputs)
-    openvino().save_model(model, tmp_path / "model.xml", False)
-    given = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images, *graph.inputs))
-    expected = one.answer(images)
+    given, expected = in_openvino(one, images, tmp_path), one.answer(images)
     assert agreement([given], [expected]).cosine > 0.99999
     found = expected.where[expected.where[..., 4] > 0]
     torch.testing.assert_close(given.where[given.where[..., 4] > 0], found, rtol=1e-4, atol=1e-5)

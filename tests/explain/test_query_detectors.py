@@ -14,14 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from livecam import Explainer, LivecamError
-from livecam.explain.answer import Answer, agreement
-from livecam.explain.engines.graph import trace
-from livecam.explain.engines.openvino import OpenVINOProgram, openvino, to_openvino
+from livecam.explain.answer import agreement
 from livecam.explain.preprocess import Preprocessor
 from livecam.models import load_model
 from livecam.picture.frame import Frame
+from tests.support.converted import in_openvino
 from tests.support.query_detectors import KINDS, LABELS, QUERIES, SIDES, SQUARE, detector, example, processor
-from tests.support.tiny import program_of
 
 WIDE = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
 FOUND = 6
@@ -178,11 +176,7 @@ def test_a_detector_gives_in_openvino_what_it_gives_in_pytorch(kind: str, tmp_pa
     one = explainer(kind, target="box1", confidence=0.01)
     height, width = one.classifier.preprocessing.size
     images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, height, width, 3), np.uint8))
-    graph = trace(program_of(one), one.classifier.module, images)
-    model = to_openvino(graph.in_precision(torch.float32), images, *graph.inputs)
-    openvino().save_model(model, tmp_path / "model.xml", False)
-    given = Answer(*OpenVINOProgram(tmp_path / "model.xml", "fp32")(images, *graph.inputs))
-    expected = one.answer(images)
+    given, expected = in_openvino(one, images, tmp_path), one.answer(images)
     assert agreement([given], [expected]).cosine > 0.99999
     found = expected.where[expected.where[..., 4] > 0]
     assert len(found) > 1
