@@ -62,13 +62,20 @@ class LiveMetrics:
             labels=["output", "fate"],
         )
         up = GaugeMetricFamily("livecam_recording_up", "1 while it is written, or received", labels=["output"])
-        for recording in list(self._recorder.recordings):
-            name = recording.name
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        states: dict[str, bool] = {}
+        for recording in list(self._recorder.recordings):  # a stream is begun again when the size changes
+            counts[recording.name].update(
+                written=recording.written,
+                dropped=recording.dropped.total(),
+                left_out=recording.left_out,
+                lost=recording.lost,
+            )
+            states[recording.name] = recording.is_up
+        for name, fates in counts.items():
             # What waits to be sent counts as written, and may still be dropped: a counter must not fall.
-            self._written[name] = max(recording.written, self._written[name])
-            counts = {"written": self._written[name], "dropped": recording.dropped.total()}
-            counts |= {"left_out": recording.left_out, "lost": recording.lost}
-            for fate, count in counts.items():
+            fates["written"] = self._written[name] = max(fates["written"], self._written[name])
+            for fate, count in fates.items():
                 frames.add_metric([name, fate], count)
-            up.add_metric([name], recording.is_up)
+            up.add_metric([name], states[name])
         yield from (frames, up)

@@ -15,6 +15,7 @@ from livecam.cli.options import Address
 from livecam.errors import OutputError
 from livecam.ledger import BUCKETS_SECONDS, FILE, Ledger
 from livecam.live.metrics import LiveMetrics
+from livecam.live.recorder import Recording
 from livecam.run.metrics import Tally, frame_metrics, metrics_served
 from tests.live.harness import LiveRun
 from tests.support.doubles import NumberedSource, NumberReader
@@ -96,6 +97,19 @@ def test_a_taken_port_is_told_in_one_line(livecam: Livecam, tmp_path: Path) -> N
         result = livecam("live", source, "--no-window", "--predictions", predictions, "--metrics", f":{port}")
     assert result.exit_code == 1
     assert f"cannot serve metrics at 127.0.0.1:{port} (Address already in use)" in result.output
+
+
+def test_a_stream_that_was_begun_again_is_counted_as_one() -> None:
+    """Its pictures have another size from then on. Prometheus refuses two samples with the same labels."""
+    run = LiveRun(NumberedSource(1))
+    for left_out, lost in ((2, 0), (1, 5)):
+        recording = Recording("rtmp://127.0.0.1:9/app/live", (64, 48))
+        recording.left_out, recording.lost = left_out, lost
+        run.session.recorder.recordings.append(recording)
+    families = {family.name: family.samples for family in metrics_of(run).collect()}
+    counts = {each.labels["fate"]: each.value for each in families["livecam_recording_frames"]}
+    assert counts == {"written": 0, "dropped": 0, "left_out": 3, "lost": 5}
+    assert [len(families[f"livecam_recording_{name}"]) for name in ("frames", "up")] == [4, 1]
 
 
 def test_no_label_has_a_secret() -> None:
