@@ -86,6 +86,7 @@ bench: $(INSTALLED) $(PEERS) ## measure what the README claims (an hour), CLIP=F
 	$(call measure,soak,,$(PASSIVE))
 	$(call measure,classes,,$(PASSIVE))
 	$(call measure,pointing)
+	$(call measure,motion)
 	$(call measure,pasted)
 	$(call measure,faithfulness,,$(PASSIVE))
 	$(call measure,methods)
