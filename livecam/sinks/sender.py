@@ -25,7 +25,7 @@ DONE, FAILED = b".", b"!"
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 5.0
 """How long a receiver may take to accept a connection, or a picture."""
-TIME = struct.Struct("=q")
+TIME, COUNT = struct.Struct("=q"), struct.Struct("=I")
 _GENERIC = ("input/output error", "invalid argument", "operation not permitted", "unknown error", "generic error")
 """What FFmpeg returns where only its log says what is wrong."""
 _LOGGED = re.compile(r"^\[[^]]+ @ 0x[0-9a-f]+\] *(.+)$", re.MULTILINE)
@@ -72,6 +72,7 @@ class Sender:
         self._requests, self._answers = self._process.stdin, self._process.stdout
         self._order = order
         self._is_connected = False
+        self._unsent = 0  # pictures of a segment that is not complete
 
     def __enter__(self) -> Sender:
         return self
@@ -90,6 +91,7 @@ class Sender:
     def send(self, pts: int, picture: av.VideoFrame) -> None:
         """Send a picture in the pixel format of streams, with its time in the unit of the order."""
         self._ask(TIME.pack(pts), *(plane.tobytes() for plane in planes(picture)))
+        (self._unsent,) = COUNT.unpack(self._answers.read(COUNT.size))
 
     def finish(self) -> None:
         """End the stream."""
@@ -99,7 +101,7 @@ class Sender:
         if self._process.wait() != 0:
             raise self._failure(rest)
         if (problem := self._logged()) and self._destination.format == "hls":  # its muxer says it only there
-            raise NotSent(problem, int(rest))
+            raise NotSent(problem, self._unsent)
 
     def kill(self) -> None:
         """End the process at once, if it has not ended."""
@@ -118,11 +120,12 @@ class Sender:
         """Return why nothing more is sent, from the last words of the process."""
         if not answer.startswith(FAILED):
             seconds = STALL_SECONDS if self._is_connected else CONNECT_SECONDS
-            return NotSent(f"{'takes nothing' if self._is_connected else 'no answer'} for {seconds:g} s")
-        taken_back, _, reason = answer.removeprefix(FAILED).decode(errors="replace").partition(" ")
+            problem = f"{'takes nothing' if self._is_connected else 'no answer'} for {seconds:g} s"
+            return NotSent(problem, self._unsent)
+        reason = answer.removeprefix(FAILED).decode(errors="replace")
         if reason.startswith(_GENERIC):
             reason = self._logged() or reason
-        return NotSent(self._destination.without_secrets(reason), int(taken_back))
+        return NotSent(self._destination.without_secrets(reason), self._unsent)
 
     def _logged(self) -> str:
         """Return FFmpeg's last message of an error; empty if there is none."""

@@ -3,9 +3,9 @@
 PyAV connects, and says goodbye, without letting any other thread of Python run, and FFmpeg may wait for a receiver for
 ever. Here it holds up nothing, and the process ends if a receiver makes it wait for too long.
 
-It reads a pickled `Order` from standard input, then for each picture its time and its planes. It answers with one byte
-each, `DONE`, once it has connected and when a picture is sent. Or it ends with `FAILED`, how many of these pictures are
-not sent after all, and the reason. FFmpeg prints to standard error.
+It reads a pickled `Order` from standard input, then for each picture its time and its planes. It answers with `DONE`
+once it has connected, and for each picture with `DONE` and how many of the pictures so far are not sent yet: those of a
+segment that is not complete. Or it ends with `FAILED` and the reason. FFmpeg prints to standard error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from livecam.picture.media import Media
 from livecam.picture.planes import padded_size, planes
 from livecam.sinks.destination import Destination
 from livecam.sinks.encoder import add_encoder
-from livecam.sinks.sender import CONNECT_SECONDS, DONE, FAILED, PIXEL_FORMAT, STALL_SECONDS, TIME, Order
+from livecam.sinks.sender import CONNECT_SECONDS, COUNT, DONE, FAILED, PIXEL_FORMAT, STALL_SECONDS, TIME, Order
 
 KEY_SECONDS = 2
 """The time between pictures from which a receiver can begin."""
@@ -47,13 +47,7 @@ def _limited(seconds: float) -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-class _Unsent:
-    """Counts the pictures of the segment that is being made, which is sent as a whole."""
-
-    pictures = 0
-
-
-def _send(order: Order, requests: BinaryIO, answers: BinaryIO, unsent: _Unsent) -> None:
+def _send(order: Order, requests: BinaryIO, answers: BinaryIO) -> None:
     destination, media = order.destination, order.media
     is_in_segments = destination.format == "hls"
     with _limited(CONNECT_SECONDS):
@@ -62,7 +56,7 @@ def _send(order: Order, requests: BinaryIO, answers: BinaryIO, unsent: _Unsent) 
         stream = _raw(container, media) if destination.is_raw else _encoded(container, order)
         container.start_encoding()
         _answer(answers, DONE)
-    time_base, next_key = media.time_base, 0
+    time_base, next_key, unsent = media.time_base, 0, 0
     for picture in _pictures(requests, media):
         assert picture.pts is not None
         if picture.pts >= next_key:
@@ -70,13 +64,12 @@ def _send(order: Order, requests: BinaryIO, answers: BinaryIO, unsent: _Unsent) 
             next_key = picture.pts + int(KEY_SECONDS / time_base)
         with _limited(STALL_SECONDS):
             container.mux(stream.encode(picture))
-            _answer(answers, DONE)
-        if is_in_segments:
-            unsent.pictures = 1 if picture.pict_type == PictureType.I else unsent.pictures + 1
+            if is_in_segments:
+                unsent = 1 if picture.pict_type == PictureType.I else unsent + 1
+            _answer(answers, DONE + COUNT.pack(unsent))
     with _limited(STALL_SECONDS):
         container.mux(stream.encode(None))
         container.close()
-    _answer(answers, str(unsent.pictures).encode())
 
 
 def _check_server(destination: Destination) -> None:
@@ -124,11 +117,11 @@ def main() -> None:
     """Send what is asked for until standard input ends; the exit code is 0 if all was sent."""
     av.logging.restore_default_callback()  # FFmpeg's own: PyAV's takes the lock of Python, which its callers may hold
     av.logging.set_libav_level(av.logging.ERROR)
-    requests, answers, unsent = sys.stdin.buffer, sys.stdout.buffer, _Unsent()
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
     try:
-        _send(pickle.load(requests), requests, answers, unsent)
+        _send(pickle.load(requests), requests, answers)
     except (LivecamError, av.FFmpegError, OSError, ValueError) as exc:
-        _answer(answers, FAILED + f"{unsent.pictures} {_reason(exc)}".encode())
+        _answer(answers, FAILED + _reason(exc).encode())
         os._exit(1)  # without saying goodbye to a receiver that may not answer
 
 

@@ -175,6 +175,14 @@ def test_a_playlist_on_disk_holds_the_whole_video(livecam: Livecam, clip: Clip, 
     assert "exists; name another output" in livecam("annotate", clip(), "-o", playlist).output
 
 
+def test_pictures_of_a_segment_that_was_not_completed_are_not_counted_as_sent(tmp_path: Path) -> None:
+    with live_stream(str(tmp_path / "out.m3u8"), waits=True) as sink:
+        for number in range(60):
+            give(sink, number)
+        sink.abort()  # the process is killed, as it ends itself if a receiver stalls
+        assert (sink.report()["output"]["sent"], sink.dropped["send"]) == (50, 10)
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("quick_shapes")
 def test_a_receiver_that_leaves_makes_a_video_incomplete(livecam: Livecam, clip: Clip) -> None:
