@@ -50,7 +50,8 @@ def _ffmpeg() -> Check:
 
 def protocols() -> Iterator[Check]:
     """Check which protocols of streams this FFmpeg has. Nothing is connected to."""
-    from livecam.sources.protocols import PROTOCOLS, has_protocol
+    from livecam.sources.protocols import PROTOCOLS
+    from livecam.system.machine import has_protocol
 
     yield Check.ok("streams", ", ".join(filter(has_protocol, PROTOCOLS)))
     for name in PROTOCOLS:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import av
-
 from livecam.errors import OutputError
 from livecam.names import PICTURE_ENDINGS, VIDEO_ENDINGS
+from livecam.system.machine import has_protocol
 from livecam.text import redacted, with_urls_redacted
 
 try:
@@ -160,7 +159,7 @@ def check_device(output: str) -> None:
 def check_url(output: str) -> None:
     """Check what can be known of a URL before it is connected to. Raises OutputError."""
     scheme = scheme_of(output)
-    if not _has_protocol(scheme):
+    if not has_protocol(scheme):
         raise OutputError(
             f"this build of FFmpeg has no {scheme.upper()}, so {redacted(output)} cannot be sent to; "
             "livecam doctor lists the protocols that it has"
@@ -173,15 +172,6 @@ def check_url(output: str) -> None:
         raise OutputError(
             f"{redacted(output)} is no URL to send to; name one such as rtsp://host/path or tcp://host:9000"
         )
-
-
-def _has_protocol(name: str) -> bool:
-    """Return True if this build of FFmpeg can send by a protocol. Nothing is connected to."""
-    try:
-        av.open(f"{name}://127.0.0.1/", options={"protocol_whitelist": "none"})
-    except av.FFmpegError as exc:  # always: no protocol is allowed
-        return not isinstance(exc, av.error.ProtocolNotFoundError)
-    return True
 
 
 def _check_path(path: str) -> None:

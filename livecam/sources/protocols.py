@@ -1,4 +1,4 @@
-"""The protocols of URLs: which of them this build of FFmpeg has, and what its errors mean."""
+"""The protocols of URLs: which are common, and what the errors of FFmpeg mean."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ PROTOCOLS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "r
 """The protocols that streams commonly have."""
 CHECK_ADDRESS = "check the address and that it is being sent"
 """The advice where an address gives no video."""
-
-
-def has_protocol(name: str) -> bool:
-    """Return True if this build of FFmpeg has a protocol. Nothing is connected to."""
-    try:
-        av.open(f"{name}://127.0.0.1/", options={"protocol_whitelist": "none"})
-    except av.FFmpegError as exc:  # always: no protocol is allowed
-        return not isinstance(exc, av.error.ProtocolNotFoundError)
-    return True
 
 
 def problem_of(error: av.FFmpegError) -> str:

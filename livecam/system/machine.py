@@ -48,6 +48,17 @@ def version(package: str) -> str | None:
         return None
 
 
+def has_protocol(name: str) -> bool:
+    """Return True if this build of FFmpeg has a protocol of URLs. Nothing is connected to."""
+    import av
+
+    try:
+        av.open(f"{name}://127.0.0.1/", options={"protocol_whitelist": "none"})
+    except av.FFmpegError as exc:  # always: no protocol is allowed
+        return not isinstance(exc, av.error.ProtocolNotFoundError)
+    return True
+
+
 def gpu() -> dict[str, Any] | None:
     """Return the name, TF32 setting, driver version and clocks of the GPU that torch computes on, None without one.
 

@@ -6,7 +6,8 @@ import pytest
 
 from livecam.errors import InputError
 from livecam.sources import open_source
-from livecam.sources.protocols import PROTOCOLS, has_protocol
+from livecam.sources.protocols import PROTOCOLS
+from livecam.system.machine import has_protocol
 
 
 def test_a_protocol_is_there_or_not() -> None:
