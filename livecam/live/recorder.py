@@ -75,7 +75,8 @@ class Recording:
     @property
     def is_up(self) -> bool:
         """True while pictures are written, or received."""
-        return self._sink is not None and self._sink.problem is None
+        sink = self._sink  # once: the recorder's thread takes it away
+        return sink is not None and sink.problem is None
 
     @property
     def status(self) -> str:
@@ -84,7 +85,8 @@ class Recording:
             return f"not recorded: {self._loss}"
         if self.is_file:
             return f"recording {Path(self.path).name}"
-        problem = self._sink.problem if self._sink else None
+        sink = self._sink  # once: the recorder's thread takes it away
+        problem = sink.problem if sink else None
         return f"not sent to {self.name}: {problem}" if problem else f"sending to {self.name}"
 
     @property
