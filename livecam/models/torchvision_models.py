@@ -6,6 +6,8 @@ The package is imported when one is asked for: that takes more than a second.
 from __future__ import annotations
 
 import functools
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from livecam.models import torchvision_detectors
@@ -35,7 +37,8 @@ def load(name: str) -> Classifier:
     zoo = _zoo()
     weights = zoo.get_model_weights(name).DEFAULT
     try:
-        module = zoo.get_model(name, weights=weights)
+        with redirect_stdout(sys.stderr):  # where PyTorch says that it downloads; standard output is for results
+            module = zoo.get_model(name, weights=weights)
     except (OSError, RuntimeError) as exc:
         raise download_error(name, weights.url.split("/")[2], exc) from exc
     if torchvision_detectors.is_own(module):

@@ -183,7 +183,8 @@ def test_weights_that_cannot_be_downloaded(
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     result = livecam("annotate", "demo:?seconds=1", "-o", tmp_path / "out.mp4", "--model", "resnet18")
     assert result.exit_code == 1
-    (line,) = [text for text in result.output.splitlines() if not text.startswith("Downloading")]  # that is torch's
+    assert result.stdout == ""
+    (line,) = [text for text in result.stderr.splitlines() if not text.startswith("Downloading")]  # that is torch's
     assert "the weights of resnet18 cannot be downloaded from download.pytorch.org (no route to host)" in line
     assert "--weights FILE" in line
     assert "--model efficientnet_lite0" in line
