@@ -24,7 +24,9 @@ pytest.importorskip("ray")
 pytest.importorskip("grpc")
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds workers to cores")
 
-MODEL = ("--model", "tests.support.tiny:quick_shapes", "--engine", "eager", "--opacity", "0.3")
+MODEL = ("--model", "tests.support.tiny:quick_shapes", "--engine", "eager", "--opacity", "0.3", "--preset", "ultrafast")
+"""With a preset by which x264 writes the same bytes for the same pictures. Its usual ones weigh macroblocks by those
+that follow (mbtree), and do that a little differently each time, also in one thread."""
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +147,11 @@ def test_sixty_files_by_a_head_in_another_process(
     output = tmp_path / "out"
     options = ("--on", addresses[how], "--cores", 1, "--report", tmp_path / "run.json")
     process = livecam(environment, sixty, "-o", output, *options)
-    with Killer(environment, output, kills=5, pause_seconds=2) as killer:
+    with Killer(environment, output, kills=5) as killer:
         code, lines = ended(process)
     assert killer.killed == 5
     check(sixty, output, code, lines, broken=10)
-    for name, digest in written(sixty.parent / "alone").items():
-        if written(output)[name] != digest:  # a file that was begun again may differ in bytes, but in no time or number
-            ours, theirs = facts_of(output / name), facts_of(sixty.parent / "alone" / name)
-            assert ours.times == theirs.times
-            assert [*map(number_in, ours.pictures)] == [*map(number_in, theirs.pictures)]
+    assert written(output) == written(sixty.parent / "alone")
     code, lines = ended(livecam(environment, sixty, "-o", output, *options, "--resume"))
     assert lines[-1] == "livecam: 0 of 60 inputs done, 50 done before, 10 failed"
     assert json.loads((tmp_path / "run.json").read_text())["done_before"]["inputs"] == 50

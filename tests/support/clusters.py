@@ -90,22 +90,23 @@ def workers_of(environment: dict[str, str]) -> list[int]:
 
 
 class Killer:
-    """Kills workers while they are at work, until the end of the block.
+    """Kills workers while they are writing, until the end of the block, each file's at most once.
+
+    So no file uses up the times that it is begun again, after which it would fail.
 
     Args:
         environment: That of the cluster.
-        output: The folder of their outputs; a worker is killed when a new part is in it.
+        output: The folder of their outputs.
         kills: How many to kill.
-        pause_seconds: How long to wait after each.
 
     Attributes:
         killed: How many were killed.
     """
 
-    def __init__(self, environment: dict[str, str], output: Path, kills: int, pause_seconds: float = 0.0) -> None:
+    def __init__(self, environment: dict[str, str], output: Path, kills: int) -> None:
         self.killed = 0
         self._environment, self._output, self._kills = environment, output, kills
-        self._pause_seconds = pause_seconds
+        self._hit: set[Path] = set()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -115,11 +116,20 @@ class Killer:
                 self._kill_one()
 
     def _kill_one(self) -> None:
-        is_writing = self._output.exists() and any(part.stat().st_size for part in self._output.glob("*.part"))
-        if is_writing and (at_work := workers_of(self._environment)):
-            os.kill(at_work[self.killed % len(at_work)], signal.SIGKILL)
-            self.killed += 1
-            self._ending.wait(self._pause_seconds)
+        for part in self._output.glob("*.part"):
+            if part not in self._hit and part.stat().st_size and (writer := self._writer_of(part)):
+                os.kill(writer, signal.SIGKILL)
+                self._hit.add(part)
+                self.killed += 1
+                return
+
+    def _writer_of(self, part: Path) -> int | None:
+        """The worker that has a part open; None if it has just been finished."""
+        for worker in workers_of(self._environment):
+            with suppress(OSError):  # it has ended, or closed a file meanwhile
+                if any(file.exists() and file.samefile(part) for file in Path(f"/proc/{worker}/fd").iterdir()):
+                    return worker
+        return None
 
     def __enter__(self) -> Killer:
         self._thread.start()
