@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import cv2
 import numpy as np
 
+from livecam.web.server import WebServer
 from tests.support.chromium import Page
 
 IS_CONNECTED = "livecam.status().connection === 'connected'"
@@ -23,6 +25,26 @@ _RECORD = """
 window.drawn = [];
 addEventListener("livecam:drawn", ({detail}) => drawn.push({...detail, url: picture.toDataURL("image/png")}));
 """
+
+
+def press(page: Page, *keys: str) -> None:
+    """Press keys that no field of the page has the focus for."""
+    for key in keys:
+        page.evaluate(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))")
+
+
+def asked(server: WebServer, page: Page) -> list[dict[str, Any]]:
+    """What the page has asked for, in order, key frames apart: a step is asked for by its key, and waited for."""
+    press(page, ".")
+    deadline_seconds = time.monotonic() + 30
+    commands: list[dict[str, Any]] = []
+    while commands[-1:] != [{"command": "step"}]:
+        assert time.monotonic() < deadline_seconds, commands
+        for command in server.commands():
+            if command.pop("type") != "key":
+                commands.append(command)
+        time.sleep(0.01)
+    return commands[:-1]
 
 
 def wait_for_more(page: Page, frames: int = 5) -> None:

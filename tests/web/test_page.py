@@ -12,7 +12,7 @@ import pytest
 from livecam.web.server import WebOptions, WebServer
 from tests.support.chromium import Chromium, Page
 from tests.support.clips import number_in, numbered_picture
-from tests.web.looking import IS_CONNECTED, IS_ENDED, WITHOUT_H264, drawn, record
+from tests.web.looking import IS_CONNECTED, IS_ENDED, WITHOUT_H264, asked, drawn, press, record
 from tests.web.stand_in import SETTINGS
 
 SIZE = 160, 90
@@ -79,7 +79,7 @@ NAMES = ["crane", "crane", '<b>dog</b>, the "best"', "a" * 1500]
 
 
 @pytest.mark.parametrize(
-    ("labels", "shown", "asked"),
+    ("labels", "shown", "targets"),
     [
         (NAMES, NAMES, ["0", "1", NAMES[2], "3"]),
         ([], ["class 0", "class 1"], ["0", "1"]),
@@ -87,7 +87,7 @@ NAMES = ["crane", "crane", '<b>dog</b>, the "best"', "a" * 1500]
     ],
 )
 def test_a_click_on_a_class_asks_for_this_class(
-    chromium: Chromium, server: WebServer, labels: list[str], shown: list[str], asked: list[str]
+    chromium: Chromium, server: WebServer, labels: list[str], shown: list[str], targets: list[str]
 ) -> None:
     choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": []}
     server.set_state({**STATE, "settings": SETTINGS, "choices": choices, "labels": labels})
@@ -96,12 +96,7 @@ def test_a_click_on_a_class_asks_for_this_class(
     with chromium.open(server.url) as page:
         page.wait_for(f"document.querySelectorAll('#classes button').length === {len(shown)}")
         page.evaluate("document.querySelectorAll('#classes button').forEach((row) => row.click())")
-        deadline = time.monotonic() + 5
-        commands: list[dict[str, object]] = []
-        while len(commands) < len(asked) and time.monotonic() < deadline:
-            commands += server.commands()
-            time.sleep(0.01)
-    assert [command["target"] for command in commands] == asked
+        assert asked(server, page) == [{"target": target} for target in targets]
 
 
 def test_nothing_found_cannot_be_chosen(chromium: Chromium, server: WebServer) -> None:
@@ -112,9 +107,8 @@ def test_nothing_found_cannot_be_chosen(chromium: Chromium, server: WebServer) -
     with chromium.open(server.url) as page:
         page.wait_for("document.querySelectorAll('#classes button').length === 1")
         page.evaluate("document.querySelector('#classes button').click()")
-        page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'k', bubbles: true}))")
-        page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
-        assert [command for command in server.commands() if command["type"] != "key"] == []
+        press(page, "k")
+        assert asked(server, page) == []
         assert page.problems == []
 
 
@@ -148,13 +142,8 @@ def test_a_click_on_the_picture_asks_for_the_point_there_where_the_model_has_poi
         for selector in ("#picture", "#picture-1", "#picture-1"):
             click(page, selector, 0.25, 0.75)
         page.evaluate("document.getElementById('no-point').click()")
-        deadline = time.monotonic() + 5
-        points: list[dict[str, object]] = []
-        while points[-1:] != [{"type": "set", "at": None}]:
-            assert time.monotonic() < deadline, points
-            points += [command for command in server.commands() if command["type"] != "key"]
-            time.sleep(0.01)
-        points.pop()
+        *points, last = asked(server, page)
+        assert last == {"at": None}
         assert page.problems == []
     assert [point["source"] for point in points] == ([0, 1] if takes_points else [])
     for point in points:
