@@ -327,7 +327,9 @@ def main() -> None:
         heads = {pending: head_milliseconds(ray, pending) for pending in (1, 100, 3200)}
     plan = plan_milliseconds()
     print_machine()
-    print(f"{arguments.files} files of {arguments.frames} frames, start-up apart, medians of {arguments.rounds} rounds:\n")
+    print(
+        f"{arguments.files} files of {arguments.frames} frames, start-up apart, medians of {arguments.rounds} rounds:\n"
+    )
     print_table(
         ["WORKERS OF ONE CORE", "SECONDS", "FRAMES A SECOND", "TIMES AS FAST"],
         [

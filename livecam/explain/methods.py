@@ -230,6 +230,7 @@ class Method(ABC):
             layer whose channels are the class scores.
         averages_gradient: It weighs channels by the mean of their gradient, which is 0 before a normalisation.
         against_similar: It explains the lead of the target's logit over those of the most similar classes.
+        is_sensitive: The sign of its maps hangs on small differences, so half precision is only used if asked for.
         needs_gradient: The score is differentiated.
         needs_target: The map depends on the target.
         is_traceable: It is one function of tensors, which can be compiled.
@@ -242,6 +243,7 @@ class Method(ABC):
     features_only: bool = False
     averages_gradient: bool = False
     against_similar: bool = False
+    is_sensitive: bool = False
     needs_gradient: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_traceable: ClassVar[bool] = True
@@ -337,8 +339,8 @@ METHODS: dict[str, Method] = {
         Gradient("xgradcam", xgradcam, features_only=True),
         Gradient("elementwise", elementwise),
         Gradient("finercam", gradcam, averages_gradient=True, against_similar=True),
-        Activation("eigencam", eigencam, features_only=True),
-        Gradient("eigengradcam", eigengradcam),
+        Activation("eigencam", eigencam, features_only=True, is_sensitive=True),
+        Gradient("eigengradcam", eigengradcam, is_sensitive=True),
         Activation("fem", fem, features_only=True),
         Perturbation("scorecam", scorecam, features_only=True),
         Perturbation("ablationcam", ablationcam),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from livecam.explain.answer import Answer, Select, joined
+from livecam.explain.device import precision_of
 from livecam.explain.engines.engine import Engine
 from livecam.explain.forward import OnForwards, Relay
 from livecam.explain.methods import Method
@@ -162,6 +163,8 @@ class Runtime:
     ) -> Engine:
         # Refers to parts instead of this object, so that it can be collected and its compiler stopped.
         parts = self._classifier, self._device, self._task, selection, layers, method
+        if method is not None and method.is_sensitive and precision == "auto":
+            precision = precision_of(self._dtype)
         return Engine(
             self._classifier,
             partial(CamProgram, *parts, on_forwards=self.on_forwards, keep_gradients=self._keep_gradients),

@@ -305,6 +305,30 @@ def test_a_precision_that_fails_leaves_the_others_alone(
     assert len(list(known.glob("engines/*/model.xml"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "tried"), [("gradcam", ("bf16", "fp32")), ("eigencam", ("fp32",)), ("eigengradcam", ("fp32",))]
+)
+def test_half_precision_is_not_tried_where_the_sign_of_maps_hangs_on_it(
+    method: str, tried: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    class Idle:
+        def __init__(
+            self, _engine: Any, _graph: Any, _images: Any, precisions: tuple[str, ...], *_: Any, **__: Any
+        ) -> None:
+            found.append(precisions)
+
+        def start(self) -> None: ...
+
+        def end(self) -> None: ...
+
+    monkeypatch.setattr("livecam.explain.engines.engine.likely_fast", lambda device: ("bf16", "fp32"))
+    monkeypatch.setattr("livecam.explain.engines.engine.Compilation", Idle)
+    tiny(method=method).expect(math.inf)
+    assert found == [tried]
+
+
 def test_weights_that_change_while_they_are_handed_over_do_not_get_into_the_cache(
     cache_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
