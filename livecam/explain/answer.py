@@ -16,6 +16,8 @@ LEAST_COSINE = 0.995
 """The minimum cosine at which a map in half precision may replace one in fp32: no difference is visible."""
 _TIE = 0.01
 """The difference below which two best scores are a tie, relative to the best, since rounding may decide."""
+MOST_SCORE_ERROR = 0.05
+"""How far scores in half precision may be from those in fp32, relative to the best score of the picture."""
 
 
 class Answer(NamedTuple):
@@ -103,15 +105,27 @@ class Agreement(NamedTuple):
         cosine: The cosine similarity of the least similar pair of maps; 1 if nothing is explained, 0 if no target is in
             both answers.
         same_best: For every picture both answers rank the same target first, or one with an equal score.
+        score_error: The largest difference between two scores of an explained target, or of the best one, relative to
+            the best score of the picture.
     """
 
     cosine: float
     same_best: bool
+    score_error: float
 
     @property
     def suffices(self) -> bool:
         """True if one answer may replace the other."""
-        return self.cosine >= LEAST_COSINE and self.same_best
+        return not self.difference
+
+    @property
+    def difference(self) -> str:
+        """What differs too much, as text; empty if one answer may replace the other."""
+        if self.cosine < LEAST_COSINE:
+            return f"the maps differ (cosine {self.cosine:.4f})"
+        if not self.same_best:
+            return "the best class is another"
+        return f"scores differ by {self.score_error:.0%}" if self.score_error > MOST_SCORE_ERROR else ""
 
 
 def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreement:
@@ -130,13 +144,30 @@ def agreement(answers: Sequence[Answer], references: Sequence[Answer]) -> Agreem
         if one_class == other_class
     ]
     nothing_explained = not any(reference.maps.numel() for reference in references)
-    return Agreement(min(cosines, default=float(nothing_explained)), all(_same_best(*pair) for pair in pairs))
+    return Agreement(
+        min(cosines, default=float(nothing_explained)),
+        all(_same_best(*pair) for pair in pairs),
+        max((_score_error(*pair) for pair in pairs), default=0.0),
+    )
 
 
 def _same_best(one: PictureAnswer, other: PictureAnswer) -> bool:
     scores = dict(zip(other.best, other.best_scores, strict=True))
     best = other.best_scores[0]
     return scores.get(one.best[0], -math.inf) >= best - _TIE * abs(best)
+
+
+def _score_error(one: PictureAnswer, other: PictureAnswer) -> float:
+    """The largest difference between two scores of the same target, relative to the best of the second answer."""
+    scored, wanted = (
+        [*zip(each.targets, each.scores, strict=True), (each.best[0], each.best_scores[0])] for each in (one, other)
+    )
+    pairs = zip(scored, wanted, strict=True)
+    error = max((abs(mine[1] - its[1]) for mine, its in pairs if mine[0] == its[0]), default=0.0)
+    best = abs(other.best_scores[0])
+    if not error:
+        return 0.0
+    return error / best if best else math.inf
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

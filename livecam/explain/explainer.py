@@ -89,7 +89,7 @@ class Explainer:
         device: "auto", "cpu", "cuda", "cuda:1", "mps". With "auto" a module stays where it is.
         engine: "eager" runs PyTorch operation by operation; "compiled" first builds an OpenVINO model on a CPU, or
             TorchInductor code on a GPU; "auto" starts eagerly and switches to compiled when that pays off.
-        precision: "fp32", "bf16", "fp16", or "auto" for the fastest whose maps and best classes are the model's own.
+        precision: "fp32", "bf16", "fp16", or "auto" for the fastest whose maps and scores are the model's own.
         fit: How a picture is made to fit the input's shape: "stretch", "crop" or "pad"; None is "stretch", but for
             detectors as they were trained.
         on_forwards: Called as `on_forwards(done, total)` by methods that need many forward passes.
@@ -502,16 +502,20 @@ class Explainer:
         return self._runtime.predict(images)
 
     @torch.inference_mode(False)
-    def expect(self, pictures: float | None, *, batch: int = 1) -> None:
-        """Tell the engine how much work will follow: "auto" decides if compiling pays off, "compiled" compiles now.
+    def expect(self, pictures: float | None, *, batch: int = 1, separate: bool = False) -> None:
+        """Begin a run, such as a video, and tell how long it is: "auto" decides if compiling pays off.
 
-        Without this call, "auto" compiles once it has run for so long that compiling would have paid off.
+        Each run starts with the eager engine ("compiled" compiles now), and compares a faster one on its own pictures,
+        so that what is said of them does not depend on the runs before. Without this call all pictures are one run,
+        and "auto" compiles once it has run for so long that compiling would have paid off.
 
         Args:
             pictures: How many pictures will follow; None: unknown, inf: a live source.
             batch: How many will be explained at once.
+            separate: They are not frames of one video. Then "auto" takes no other precision than the model's own, since
+                agreement on some of the pictures says nothing of the others.
         """
-        self._runtime.expect(pictures, batch)
+        self._runtime.expect(pictures, batch, separate=separate)
 
     def settle(self) -> None:
         """Wait until the engine will not change any more. At least one picture must have been explained before."""

@@ -117,9 +117,9 @@ class Runtime:
             )
         return takes
 
-    def expect(self, pictures: float | None, batch: int) -> None:
-        """Tell the engine how much work will follow, as in `Explainer.expect`."""
-        self.engine.expect(pictures, batch if self.takes(batch) else 1)
+    def expect(self, pictures: float | None, batch: int, *, separate: bool) -> None:
+        """Begin a run, as in `Explainer.expect`."""
+        self.engine.expect(pictures, batch if self.takes(batch) else 1, separate=separate)
 
     def answer(self, images: Tensor, select: Select | None = None) -> Answer:
         """Explain pictures (B, h, w, channels) uint8; the answer is on the CPU.
@@ -140,7 +140,7 @@ class Runtime:
             precision = self.engine.precision if self.engine.precision in PRECISIONS else "auto"
             self._predictor = self._engine_for(self._selection, (), None, engine, precision)
             with self.engine.eager.suspended():
-                self._predictor.expect(None, len(images))
+                self._predictor.expect(None, len(images), separate=False)
         with self:
             if self._predictor.engine == "eager":
                 self._predictor.eager.open()

@@ -59,7 +59,7 @@ class Worker:
         with _notes_taken(self._order.level) as notes:
             try:
                 self._sweep(run)
-                ledger = self._order.carry_out(run, self._explainer, more_follow=True, on_progress=self._on_progress)
+                ledger = self._order.carry_out(run, self._explainer, on_progress=self._on_progress)
             except BaseException as exc:
                 return Result(self._progress and self._progress[0], _portable(exc), (*begun.notes, *notes))
         return Result(ledger, None, (*begun.notes, *notes))

@@ -148,9 +148,7 @@ def _manifest(folder: AnyPath, explainer: object) -> Manifest:
     return Manifest(folder, partial(identity, {"model": explainer}))
 
 
-def carry_out(
-    run: Run, make: Callable[[], Explainer], *, more_follow: bool = False, on_progress: OnProgress | None = None
-) -> Ledger:
+def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgress | None = None) -> Ledger:
     """Execute one run of a plan with the explainer that `make` returns; the rest is as in `annotate` and `Pipeline`."""
     options = run.options
     finder = MotionFinder()
@@ -189,8 +187,7 @@ def carry_out(
             carrier=carrier,
             window=window,
             steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
-            goes_on=run.is_still and run.input.many,
-            more_follow=more_follow,
+            separate=run.is_still and run.input.many,
             on_written=written,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )

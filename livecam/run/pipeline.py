@@ -51,9 +51,8 @@ class Pipeline:
         carrier: Chooses the frames to explain and moves their maps to the others; None: all are explained.
         window: Makes clips of the frames, for a model of clips; None for a model of stills.
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
-        goes_on: Leave out a picture that cannot be explained or written; else that ends the run.
-        more_follow: The explainer has more to do after this run, so that compiling may pay off although this one is
-            short.
+        separate: The frames are pictures that do not belong together: one that cannot be explained or written is left
+            out, else that ends the run, and `Explainer.expect` is told.
         on_written: Called by the writing thread with each frame that reached the sink.
         on_progress: Called about ten times a second by the thread that called `run`.
 
@@ -73,8 +72,7 @@ class Pipeline:
         carrier: Carrier | None = None,
         window: ClipWindow | None = None,
         steadiness: Steadiness | None = None,
-        goes_on: bool = False,
-        more_follow: bool = False,
+        separate: bool = False,
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
@@ -86,7 +84,7 @@ class Pipeline:
         self._steadiness = steadiness
         self._renderer = renderer
         self._sink = sink
-        self._goes_on, self._more_follow = goes_on, more_follow
+        self._separate = separate
         self._first_failure: Exception | None = None
         self._sink_dropped: Counter[str] = Counter()
         self._on_written = on_written or (lambda frame, explanation: None)
@@ -115,7 +113,7 @@ class Pipeline:
         """
         self.ledger.begin()
         with drawing_threads(), self._explainer:
-            self._expect(None if self._more_follow else self._source.media.expected_frames)
+            self._expect(self._source.media.expected_frames)
             try:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
@@ -133,7 +131,8 @@ class Pipeline:
             self._explainer.expect(frames and frames / self._clips.stride, batch=self._clips_at_once)
         else:
             every = self._carrier.every
-            self._explainer.expect(frames and frames / every, batch=max(self._captured.capacity // every, 1))
+            batch = max(self._captured.capacity // every, 1)
+            self._explainer.expect(frames and frames / every, batch=batch, separate=self._separate)
 
     def _tick(self) -> None:
         self._workers.wait(_TICK_SECONDS)
@@ -186,7 +185,7 @@ class Pipeline:
         try:
             return self._explain_together(frames)
         except Exception as exc:
-            if not self._goes_on:
+            if not self._separate:
                 raise
             if len(frames) == 1:
                 self._leave_out(frames[0], "explain", exc)
@@ -229,7 +228,7 @@ class Pipeline:
             try:
                 self._write(frame, explanation, there)
             except Exception as exc:
-                if not self._goes_on:
+                if not self._separate:
                     raise
                 self._leave_out(frame, "write", exc)
                 continue

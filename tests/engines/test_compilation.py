@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +172,8 @@ def test_what_was_not_used_for_longest_is_removed_from_the_cache(cache_folder: P
     assert sorted(path.name for path in (cache_folder / "engines").iterdir()) == ["middle", "newest"]
 
 
-def test_a_builder_at_work_ends_with_its_explainer() -> None:
+@pytest.mark.parametrize("other_runs", [(), (3, 1e6)])
+def test_a_builder_at_work_ends_with_its_explainer_and_not_before(other_runs: tuple[float, ...]) -> None:
     explainer = tiny()
     explainer.expect(math.inf)
     compilation = explainer._runtime.engine._compilation
@@ -183,9 +183,13 @@ def test_a_builder_at_work_ends_with_its_explainer() -> None:
     assert process is not None
     assert isinstance(process.args, list)
     folder = Path(process.args[-2])
+    for pictures_to_come in other_runs:
+        explainer.expect(pictures_to_come)
+        assert compilation._builder is process
     assert process.poll() is None
     assert folder.exists()
     thread = compilation._thread
+    assert thread is not None
     del explainer, compilation
     thread.join(timeout=20)
     assert process.poll() is not None
@@ -201,14 +205,14 @@ def test_an_explainer_collected_in_the_thread_of_another_does_not_wait_for_its_o
     was_free: list[bool] = []
 
     class Collecting(Compilation):
-        def _search(self, resources: ExitStack) -> None:
+        def _search(self) -> None:
             with lock:
                 is_held.set()
                 is_needed.wait()
                 forgotten.clear()
 
     class Collected(Compilation):
-        def _search(self, resources: ExitStack) -> None:
+        def _search(self) -> None:
             is_held.wait()
             is_needed.set()
             was_free.append(lock.acquire(timeout=5))
@@ -253,7 +257,9 @@ def test_what_was_handed_to_the_builder_is_gone_while_the_run_goes_on(
     assert not list(tmp_path.glob("livecam-*"))
 
 
-def test_an_operation_that_cannot_be_converted_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_operation_that_cannot_be_converted_is_named_once_and_not_tried_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Unusual(Tiny):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(torch.special.i1(x))
@@ -262,6 +268,26 @@ def test_an_operation_that_cannot_be_converted_is_named(caplog: pytest.LogCaptur
     explainer.answer(pictures())
     assert explainer.engine == "eager"
     assert "cannot be compiled (-- No conversion rule found for operations: aten.special_i1" in caplog.text
+    begun: list[Any] = []
+    monkeypatch.setattr("livecam.explain.engines.compilation.subprocess.Popen", lambda *a, **k: begun.append(a))
+    explainer.expect(10)
+    explainer.answer(pictures())
+    assert explainer.engine == "eager"
+    assert (begun, len(caplog.records)) == ([], 1)
+
+
+def test_a_short_run_is_explained_eagerly_whatever_came_before(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compilation, "_picture_seconds", lambda self, programs: dict.fromkeys(programs, 0.0))
+    for limit in ("_WORTH_TRYING_SECONDS", "_WORTH_BUILDING_SECONDS"):
+        monkeypatch.setattr(f"livecam.explain.engines.engine.{limit}", {"cpu": 100.0})
+    explainer, some = Explainer("shapes", precision="fp32"), scenes(8)
+    with explainer:
+        for pictures_to_come, engine in ((1e6, "compiled"), (8, "eager"), (1e6, "compiled")):
+            explainer.expect(pictures_to_come)
+            for scene in some:
+                explainer(scene)
+            explainer.settle()
+            assert explainer.engine == engine
 
 
 def test_what_is_no_faster_is_not_taken(

@@ -163,6 +163,96 @@ def test_a_short_file_is_captured_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert explainer.engine == "captured"
 
 
+def spoils(precision: str, spoilt: Callable[[Tensor], bool], made: list[str]) -> Callable[[Compilation, str], Any]:
+    """Instead of capturing: the captured program, but in one precision the maps of some pictures are wrong."""
+    captured = Compilation._captured
+
+    def spoiling(compilation: Compilation, name: str) -> Any:
+        made.append(name)
+        program = captured(compilation, name)
+
+        def compute(images: Tensor, *inputs: Tensor) -> Any:
+            maps, *rest = program(images, *inputs)
+            return (-maps if name == precision and spoilt(images) else maps, *rest)
+
+        return compute
+
+    return spoiling
+
+
+def explained_run(explainer: Explainer, images: list[Tensor], **options: Any) -> list[Tensor]:
+    """Explain a run, and return its maps from where no other engine is on its way."""
+    explainer.expect(1000, **options)
+    assert explainer.engine == "eager"
+    for image in images:
+        explainer.answer(image)
+    explainer.settle()
+    return [explainer.answer(image).maps for image in images]
+
+
+@pytest.mark.parametrize("is_dark_first", [True, False])
+def test_each_run_is_answered_as_it_would_be_alone_with_what_was_made_for_those_before(
+    is_dark_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A precision that has failed before is tried again, and one that was taken before is compared again."""
+    made: list[str] = []
+    monkeypatch.setattr(Compilation, "_picture_seconds", takes({"fp16": 1e-9, "bf16": 2e-9, "fp32": 3e-9}))
+    monkeypatch.setattr(Compilation, "_captured", spoils("fp16", lambda images: bool((images < 100).all()), made))
+    bright = [image // 2 + 100 for image in numbered(8)]
+    dark = [image // 4 for image in numbered(8)]
+    explainer, alone = explainer_on_gpu(), explainer_on_gpu()
+    first, second = (dark, bright) if is_dark_first else (bright, dark)
+    with explainer:
+        explained_run(explainer, first)
+        assert explainer.precision == ("bf16" if is_dark_first else "fp16")
+        assert sorted(made) == ["bf16", "fp16", "fp32"]
+        maps = explained_run(explainer, second)
+        assert sorted(made) == ["bf16", "fp16", "fp32"]
+    with alone:
+        assert all(map(torch.equal, maps, explained_run(alone, second)))
+    assert explainer.precision == alone.precision == ("fp16" if is_dark_first else "bf16")
+
+
+def test_pictures_that_do_not_belong_together_are_explained_in_the_precision_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was compared on some says nothing of the others. A video after them is not concerned."""
+    monkeypatch.setattr(Compilation, "_picture_seconds", takes({"fp16": 1e-9, "bf16": 2e-9, "fp32": 3e-9}))
+    explainer = explainer_on_gpu()
+    with explainer:
+        for separate, precision in ((True, "fp32"), (False, "fp16"), (True, "fp32")):
+            explained_run(explainer, numbered(8), separate=separate)
+            assert (explainer.engine, explainer.precision) == ("captured", precision)
+    half = explainer_on_gpu(precision="bf16")
+    with half:
+        explained_run(half, numbered(8), separate=True)
+        assert half.precision == "bf16"
+
+
+def test_maps_that_overflow_in_one_run_are_not_held_against_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compilation, "_picture_seconds", takes({"fp16": 1e-9, "bf16": 2e-9, "fp32": 3e-9}))
+    explainer = explainer_on_gpu()
+    with explainer:
+        explained_run(explainer, numbered(8))
+        let_overflow(explainer, numbered(1)[0])
+        explainer.answer(numbered(1)[0])
+        assert (explainer.precision, explainer.report()["not_finite"]) == ("fp32", 1)
+        explained_run(explainer, numbered(8))
+    assert (explainer.precision, explainer.report()["not_finite"]) == ("fp16", 0)
+
+
+def let_overflow(explainer: Explainer, image: Tensor) -> None:
+    """Let the maps of the engine in use be no numbers from now on."""
+    compilation = explainer._runtime.engine._compilation
+    assert compilation is not None
+    candidate = compilation.candidate
+    assert candidate is not None
+    overflown = [
+        torch.full_like(output, math.nan) if output.ndim == 4 else output for output in candidate.program(image)
+    ]
+    compilation.candidate = dataclasses.replace(candidate, program=lambda images: overflown)
+
+
 def test_nan_after_the_switch_is_told_counted_and_explained_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -173,14 +263,7 @@ def test_nan_after_the_switch_is_told_counted_and_explained_again(
     with explainer:
         explained_until_settled(explainer, numbered(5))
         assert explainer.precision == "fp16"
-        compilation = explainer._runtime.engine._compilation
-        assert compilation is not None
-        candidate = compilation.candidate
-        assert candidate is not None
-        overflown = [
-            torch.full_like(output, math.nan) if output.ndim == 4 else output for output in candidate.program(image)
-        ]
-        compilation.candidate = dataclasses.replace(candidate, program=lambda images: overflown)
+        let_overflow(explainer, image)
         answer = explainer.answer(image)
     assert torch.isfinite(answer.maps).all()
     assert explainer.precision == "fp32"

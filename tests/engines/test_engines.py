@@ -78,22 +78,29 @@ def test_weights_held_in_another_precision_come_back_bit_by_bit() -> None:
 
 def test_agreement_looks_at_maps_and_best_classes() -> None:
     reference = answer_of([0, 1], [[1.0, 0.0], [1.0, 1.0]])
-    assert agreement([reference], [reference]) == pytest.approx((1, True))
+    assert agreement([reference], [reference]) == pytest.approx((1, True, 0))
     turned = answer_of([0, 1], [[1.0, 0.0], [1.0, -1.0]])
-    assert agreement([turned], [reference]) == pytest.approx((0, True))
+    assert agreement([turned], [reference]) == pytest.approx((0, True, 0))
     scaled = answer_of([0, 1], [[1e-30, 0.0], [3.0, 3.0]])
     assert agreement([scaled], [reference]).cosine == pytest.approx(1)
 
 
 def test_another_best_class_disagrees_unless_it_is_a_tie() -> None:
     reference, other = answer_of([0], [[1.0, 0.0]]), answer_of([1], [[1.0, 0.0]])
-    assert agreement([other], [reference]) == (0.0, False)
+    assert agreement([other], [reference])[:2] == (0.0, False)
     tied = answer_of([0], [[1.0, 0.0]], [0.501])
-    assert agreement([answer_of([1], [[0.0, 1.0]])], [tied]) == (0.0, True), "the maps of two classes are no match"
-    assert agreement([answer_of([0, 1], [[1.0, 0.0]] * 2)], [answer_of([0, 0], [[1.0, 0.0]] * 2, [0.9, 0.501])]) == (
-        1.0,
-        True,
-    )
+    assert agreement([answer_of([1], [[0.0, 1.0]])], [tied])[:2] == (0.0, True), "the maps of two classes are no match"
+    two = answer_of([0, 1], [[1.0, 0.0]] * 2), answer_of([0, 0], [[1.0, 0.0]] * 2, [0.9, 0.501])
+    assert agreement(two[:1], two[1:])[:2] == (1.0, True)
+
+
+def test_scores_that_differ_by_more_than_a_twentieth_of_the_best_one_disagree() -> None:
+    reference, near, far = (answer_of([0], [[1.0, 0.0]], [score]) for score in (0.36, 0.35, 0.31))
+    assert agreement([near], [reference]).suffices
+    assert not agreement([far], [reference]).suffices
+    another = reference._replace(targets=torch.tensor([[3]]), scores=torch.tensor([[0.001]]))
+    assert agreement([another._replace(scores=torch.tensor([[0.002]]))], [another]).suffices, "small beside the best"
+    assert agreement([far], [reference]).difference == "scores differ by 14%"
 
 
 def test_of_numbers_below_zero_the_best_agrees_with_itself() -> None:

@@ -119,6 +119,24 @@ def test_a_folder_goes_on_past_what_cannot_be_read(livecam: Livecam, tmp_path: P
     assert account["failed_files"][str(photos / "empty.png")].endswith("empty.png is empty")
 
 
+def test_pictures_are_told_not_to_belong_together_and_frames_of_a_video_to_do(
+    livecam: Livecam, tmp_path: Path, photos: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[float | None, bool]] = []
+
+    def expect(explainer: Explainer, pictures: float | None, *, batch: int = 1, separate: bool = False) -> None:
+        told.append((pictures, separate))
+
+    monkeypatch.setattr("livecam.explain.explainer.Explainer.expect", expect)
+    for path in photos.iterdir():
+        if path not in good(photos):
+            path.unlink()
+    clip("photos/clip.mp4", frames=3)
+    result = livecam("annotate", photos, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert told == [(4, True), (3, False)]
+
+
 def test_everything_at_once(livecam: Livecam, tmp_path: Path, photos: Path, clip: Clip) -> None:
     clip("photos/clip.mp4", frames=3)
     clip("other.mkv", frames=4)

@@ -125,7 +125,7 @@ class NumberReader:
     def __exit__(self, *exc: object) -> None:
         self.entered -= 1
 
-    def expect(self, pictures: float | None, *, batch: int) -> None:
+    def expect(self, pictures: float | None, *, batch: int, separate: bool = False) -> None:
         self.expected.append((pictures, batch))
 
     def tell_limits(self) -> None:

@@ -73,7 +73,10 @@ class _DamagedError(RuntimeError):
 
 
 class Compilation:
-    """Compiles a traced graph into a `candidate`, and replaces it whenever a faster one is found.
+    """Compiles a traced graph into a `candidate` for a run, and replaces it whenever a faster one is found.
+
+    A candidate has agreed with the eager engine on pictures of the run. The next run compares anew, with the programs
+    that were made already.
 
     It ends by itself soon after its owner was collected. No finalizer does that: the garbage collector may call one in
     any thread, such as in one that holds a lock that this thread waits for.
@@ -82,47 +85,56 @@ class Compilation:
         owner: The object that needs the candidate.
         traced: The graph.
         images: Pictures of the shape to compile for, (B, h, w, channels) uint8.
-        precisions: The precisions to try; the fastest whose maps agree with the samples becomes the candidate.
         device: The device to compile for.
-        may_build: Build programs that are not in the cache. False: try only those in the cache and CUDA graphs.
         may_be_slow: Accept a candidate that is slower than the eager engine.
-        is_patient: Build at low priority.
 
     Attributes:
-        candidate: The form of the program to use from now on, None as long as there is none.
+        candidate: The form of the program to use from now on in this run, None as long as there is none.
         problem: Why there is no candidate.
-        settled: Set when candidate and problem will not change any more.
+        settled: Set when candidate and problem will not change any more in this run.
     """
 
     def __init__(
-        self,
-        owner: object,
-        traced: Graph,
-        images: Tensor,
-        precisions: tuple[str, ...],
-        device: torch.device,
-        *,
-        may_build: bool,
-        may_be_slow: bool,
-        is_patient: bool,
+        self, owner: object, traced: Graph, images: Tensor, device: torch.device, *, may_be_slow: bool
     ) -> None:
-        self.candidate: Candidate | None = None
-        self.problem: str | None = None
-        self.settled = threading.Event()
-        self.may_build = may_build
         self._owner = weakref.ref(owner)
-        self._traced, self._images, self._precisions, self._device = traced, images, precisions, device
-        self._may_be_slow, self._is_patient = may_be_slow, is_patient
-        self._samples: list[Sample] = []
-        self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
+        self._traced, self._images, self._device = traced, images, device
+        self._may_be_slow = may_be_slow
+        self._made: dict[tuple[str, str], Compute] = {}  # by engine and precision
+        self._entry: Entry | None = None
         self._builder: subprocess.Popen[bytes] | None = None
-        self._is_built_elsewhere = False
+        self._builder_needs = ExitStack()
+        self._built: set[str] = set()  # the precisions that a builder was asked for, also in vain
+        self._build_problem = ""
         self._messages: IO[bytes]  # of the builder, in a file without a name
-        self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._precisions: tuple[str, ...] = ()
+        self.may_build = self._is_live = False
+        self._forget()
 
-    def start(self) -> None:
-        """Start the thread that compiles."""
+    @property
+    def batch(self) -> int:
+        """How many pictures the programs take at once."""
+        return len(self._images)
+
+    def start(self, precisions: tuple[str, ...], *, may_build: bool, is_live: bool) -> None:
+        """Start the thread that compiles and compares, unless it is at that already.
+
+        Args:
+            precisions: The precisions to try; the fastest whose maps agree with the samples becomes the candidate.
+            may_build: Build programs that are not in the cache. False: try only those in the cache and CUDA graphs.
+            is_live: The run has no end, so that a build may take its time, and what is not taken is not kept.
+        """
+        settings = precisions, may_build, is_live
+        if self._thread is not None and settings == (self._precisions, self.may_build, self._is_live):
+            return
+        self._halt()
+        self._precisions, self.may_build, self._is_live = settings
+        self._start()
+
+    def _start(self) -> None:
         atexit.register(self.end)  # at the exit of the process a daemon thread would leave its files behind
+        self._thread = threading.Thread(target=self._run, name="livecam-compilation", daemon=True)
         self._thread.start()
 
     def wait_for_builder(self) -> None:
@@ -143,17 +155,55 @@ class Compilation:
         if self._may_be_slow or sum(len(each.images) for each in self._samples) >= _SAMPLE_PICTURES:
             self._sampled.set()
 
+    def pause(self) -> None:
+        """Forget the candidate and the samples. What was made is kept, and what is being built is built on."""
+        self._halt()
+        if self._is_building:
+            self._start()  # to follow the builder, and to end it if the owner is collected
+        else:
+            self._end_builder()
+
     def end(self) -> None:
         """Stop the builder and the thread, and delete their temporary files."""
+        self._stop_thread()
+        self._end_builder()
+
+    def _halt(self) -> None:
+        self._spares_builder = True
+        self._stop_thread()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.candidate: Candidate | None = None
+        self.problem: str | None = None
+        self.settled = threading.Event()
+        self._samples: list[Sample] = []
+        self._sampled, self._ending, self._launched = threading.Event(), threading.Event(), threading.Event()
+        self._spares_builder = self._is_built_elsewhere = False
+
+    def _stop_thread(self) -> None:
         self._ending.set()
         self._sampled.set()
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join()
+        self._thread = None
+
+    @property
+    def _is_building(self) -> bool:
+        return self._builder is not None and self._builder.poll() is None
+
+    def _end_builder(self) -> None:
+        if self._builder is not None and self._is_building:
+            _kill(self._builder)
+            self._builder = None
+        self._keep_build_problem()
+        self._builder_needs.close()
+        atexit.unregister(self.end)
 
     def _run(self) -> None:
         try:
-            with _current(self._device), ExitStack() as resources, tempfile.TemporaryFile() as self._messages:
-                self._search(resources)
+            with _current(self._device):
+                self._search()
         except _Ended:
             pass
         except LivecamError as exc:
@@ -164,58 +214,65 @@ class Compilation:
             log.debug("the compiled program cannot be used", exc_info=True)
             self.problem = f"the compiled program cannot be used ({first_line(exc)})"
         finally:
+            if not self._spares_builder:
+                self._end_builder()
             self._launched.set()
             self.settled.set()
-            atexit.unregister(self.end)
 
-    def _search(self, resources: ExitStack) -> None:
+    def _search(self) -> None:
         if self._device.type == "cuda":
             cuda.check_capturable(self._traced.module)
-        entry = Entry.of(self._traced.digest(), self._images.shape, self._device)
-        try:
-            self._launch(entry, resources)
-            while not self._sampled.wait(_POLL_SECONDS):
-                self._check_going_on()
+        self._launch(self._found_entry)
+        while not self._sampled.wait(_POLL_SECONDS):
             self._check_going_on()
-            if self._device.type == "cuda":
-                self._compete("captured", self._precisions, self._captured)
-            self._follow_builder(entry, resources)
-        finally:
-            if self._builder is not None and self._builder.poll() is None:
-                _kill(self._builder)
+        self._check_going_on()
+        if self._device.type == "cuda":
+            self._compete("captured", self._precisions, self._captured)
+        self._follow_builder(self._found_entry)
+        if self._is_live:
+            self._made.clear()
 
-    def _launch(self, entry: Entry, resources: ExitStack) -> None:
+    @property
+    def _found_entry(self) -> Entry:
+        if self._entry is None:
+            self._entry = Entry.of(self._traced.digest(), self._images.shape, self._device)
+        return self._entry
+
+    def _launch(self, entry: Entry) -> None:
         """Start the builder process if a program is not in the cache, and no other process is building it.
 
         The weights are passed in a file without a name, which a run that is killed does not leave behind. That takes
         half a second.
         """
-        if self.may_build and self._missing(entry):
+        if self.may_build and not self._is_building and self._missing(entry):
             entry.make()
             entry.check_is_ours()
             lock = entry.locked_for_building()
             self._is_built_elsewhere = lock is None
             if lock is not None:
-                resources.enter_context(lock)
+                self._builder_needs.enter_context(lock)
                 if missing := self._missing(entry):  # else another process has built it before the lock was free
-                    self._build(missing, entry, resources)
+                    self._build(missing, entry)
         self._launched.set()
 
     def _missing(self, entry: Entry) -> list[str]:
-        """Return the precisions whose programs are not in the cache."""
-        return [name for name in self._precisions if not entry.file(name, self._device).exists()]
+        """Return the precisions whose programs are not in the cache, unless they were to be built already."""
+        known = self._built | {precision for engine, precision in self._made if engine == "compiled"}
+        return [name for name in self._precisions if name not in known and not entry.file(name, self._device).exists()]
 
-    def _build(self, missing: Sequence[str], entry: Entry, resources: ExitStack) -> None:
+    def _build(self, missing: Sequence[str], entry: Entry) -> None:
+        self._built |= set(missing)
         if self._device.type == "cpu":
             missing = ["fp32"]  # one model serves every precision
         graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
         with tempfile.TemporaryFile() as job:
             inputs = self._images.to(self._device), *self._traced.inputs
-            torch.save((graphs, inputs, self._is_patient), job)
+            torch.save((graphs, inputs, self._is_live and not self._may_be_slow), job)
             job.seek(0)
             if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
                 raise LivecamError("the weights were changed while they were handed over")
-            folder = resources.enter_context(_temporary_folder())
+            folder = self._builder_needs.enter_context(_temporary_folder())
+            self._messages = self._builder_needs.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is
             self._builder = subprocess.Popen(
                 module_command("livecam.explain.engines.build", folder, entry.path),
                 stdin=job,
@@ -225,27 +282,34 @@ class Compilation:
                 start_new_session=True,  # Ctrl-C is handled by the run, which then ends this process
             )
 
-    def _follow_builder(self, entry: Entry, resources: ExitStack) -> None:
-        """Try each precision as soon as it is built, or at once if it is in the cache."""
+    def _follow_builder(self, entry: Entry) -> None:
+        """Try each precision as soon as it is built, or at once if it was made before or is in the cache."""
         untried, is_over = list(self._precisions), False
         while untried and not is_over:
             if self._is_built_elsewhere:
-                self._launch(entry, resources)  # if that process has ended without success
-            is_over = not self._is_built_elsewhere and (self._builder is None or self._builder.poll() is not None)
-            ready = [name for name in untried if entry.file(name, self._device).exists()]
+                self._launch(entry)  # if that process has ended without success
+            is_over = not self._is_built_elsewhere and not self._is_building
+            ready = [
+                name for name in untried if ("compiled", name) in self._made or entry.file(name, self._device).exists()
+            ]
             if ready:
-                entry.check_is_ours()
-                entry.touch()
                 if self._compete("compiled", ready, partial(self._loaded, entry)) == ready:  # all files are damaged
                     entry.file(ready[0], self._device).unlink(missing_ok=True)
                 untried = [name for name in untried if name not in ready]
             elif not is_over:
                 self._ending.wait(_POLL_SECONDS)
                 self._check_going_on()
-        if self._builder is not None and self._builder.wait():
-            self.problem = f"the model cannot be compiled ({_last_words(self._messages)})"
-            if self.candidate is not None:
-                log.warning("%s: continuing with it %s", self.problem, self.candidate.engine)
+        if self._builder is not None:
+            self._builder.wait()
+        is_known, self.problem = bool(self._build_problem), self._keep_build_problem() or self.problem
+        if self._build_problem and self.candidate is not None and not is_known:
+            log.warning("%s: continuing with it %s", self._build_problem, self.candidate.engine)
+
+    def _keep_build_problem(self) -> str:
+        """Return why the model cannot be built, which a builder that has failed has written; empty if none has."""
+        if self._builder is not None and self._builder.poll() and not self._build_problem:
+            self._build_problem = f"the model cannot be compiled ({_last_words(self._messages)})"
+        return self._build_problem
 
     def _captured(self, precision: str) -> Compute:
         graph = self._traced.in_precision(DTYPES[precision])
@@ -256,6 +320,8 @@ class Compilation:
         return cuda.CapturedProgram(program, images, self._device, self._traced.inputs)
 
     def _loaded(self, entry: Entry, precision: str) -> Compute:
+        entry.check_is_ours()
+        entry.touch()
         file = entry.file(precision, self._device)
         try:
             if self._device.type == "cpu":
@@ -277,7 +343,7 @@ class Compilation:
         for precision in precisions:
             self._check_going_on()
             try:
-                program = in_batches(make(precision), len(self._images))
+                program = self._program(engine, precision, make)
                 answers = [Answer(*program(sample.images, *sample.inputs)) for sample in self._samples]
             except (RuntimeError, LivecamError) as exc:
                 damaged += [precision] if isinstance(exc, _DamagedError) else []
@@ -287,7 +353,7 @@ class Compilation:
             if agreed.suffices:
                 programs[precision] = program, agreed
             else:
-                self._note(f"in {precision} the maps differ (cosine {agreed.cosine:.4f})")
+                self._note(f"in {precision} {agreed.difference}")
         if programs:
             seconds = self._picture_seconds({precision: program for precision, (program, _) in programs.items()})
             best = min(seconds, key=seconds.__getitem__)
@@ -297,6 +363,12 @@ class Compilation:
             else:
                 self._note(f"{engine} code is no faster here")
         return damaged
+
+    def _program(self, engine: str, precision: str, make: Callable[[str], Compute]) -> Compute:
+        """Return a form of the program, which is made once for all runs."""
+        if (engine, precision) not in self._made:
+            self._made[engine, precision] = in_batches(make(precision), self.batch)
+        return self._made[engine, precision]
 
     def _note(self, problem: str) -> None:
         """Store the reason why there is no candidate, unless one is stored already."""

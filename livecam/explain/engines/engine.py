@@ -1,4 +1,4 @@
-"""The engine: runs a program eagerly at first, then in a compiled form once that is ready and verified."""
+"""The engine: runs a program eagerly at first, then in a compiled form once that agrees on pictures of the run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _LONG_SECONDS = 4.0
 
 
 class Engine:
-    """Runs a program on pictures, in the fastest form that is ready.
+    """Runs a program on pictures, in the fastest form that is ready and agrees with the eager engine.
+
+    `expect` begins a run, such as a video. Each run starts eagerly and compares the faster forms on its own pictures,
+    so that its answers do not depend on the runs before it. What was compiled for these is used again.
 
     Args:
         classifier: The model, on the device.
@@ -70,19 +73,21 @@ class Engine:
         self._wanted = engine
         self._obstacle = obstacle
         if precision == "auto":
-            self._precisions = likely_fast(device) if self._own == "fp32" else (self._own,)
+            self._worthwhile = likely_fast(device) if self._own == "fp32" else (self._own,)
         else:
-            self._precisions = (precision,)
-        self.eager = self._eager_engine(self._own if precision == "auto" else precision)
-        self._batch = 1
-        self._pictures_to_come: float | None = None
-        self._spent_seconds, self._picture_seconds = 0.0, math.inf
-        self._is_warm = False
+            self._worthwhile = (precision,)
+        self._eager_precision = self._own if precision == "auto" else precision
+        self.eager = self._eager_engine(self._eager_precision)
         self._compilation: Compilation | None = None
         self._weights: Weights | None = None
-        self._told = False
+        self._is_untraceable = self._has_told = False
+        self._batch = 1
+        self._pictures_to_come: float | None = None
+        self._is_separate = self._overflows = False
+        self._earlier_seconds = self._spent_seconds = 0.0
         self.not_finite = 0
-        """How many pictures had to be explained again, because a map in half precision was not finite."""
+        """How many pictures of the run were explained again, because a map in half precision was not finite."""
+        self._start_over()
 
     @property
     def engine(self) -> str:
@@ -104,11 +109,17 @@ class Engine:
             }
         return choice
 
-    def expect(self, pictures: float | None, batch: int) -> None:
-        """Tell how many pictures will follow (None: unknown, inf: live), and how many are explained at once."""
-        if batch != self._batch:
-            self._drop_compilation()
-        self._batch, self._pictures_to_come = batch, pictures
+    def expect(self, pictures: float | None, batch: int, *, separate: bool) -> None:
+        """Begin a run, unless it is the live one that goes on.
+
+        Args:
+            pictures: How many will follow; None: unknown, inf: live.
+            batch: How many are explained at once.
+            separate: They are no frames of one video.
+        """
+        if not (pictures == self._pictures_to_come == math.inf and batch == self._batch):
+            self._begin_run()
+        self._batch, self._pictures_to_come, self._is_separate = batch, pictures, separate
         if self._wanted == "compiled" or pictures == math.inf:
             self._consider(math.inf)  # now, while no picture waits
 
@@ -118,7 +129,7 @@ class Engine:
             self._consider(math.inf)
         if self._candidate is None:
             answer = self._answer_eagerly(images)
-            if self._wanted != "compiled" or self._compilation is None:
+            if self._wanted != "compiled" or self._compilation is None or not self._is_comparing:
                 return self._finite(answer, images)
             self._compilation.wait()  # needed only to compare with this first answer
         candidate = self._candidate
@@ -131,6 +142,7 @@ class Engine:
         """Drop compiled code if weights have changed since it was traced, because it contains them."""
         if self._weights is not None and self._weights.have_changed():
             self._drop_compilation()
+            self._start_over()
 
     def end(self) -> None:
         """Restore the model and stop compiling."""
@@ -138,13 +150,44 @@ class Engine:
         self.eager.close()
 
     def settle(self) -> None:
-        """Wait until nothing is being compiled any more."""
-        if self._compilation is not None:
+        """Wait until the engine will not change any more in this run."""
+        if self._compilation is not None and self._is_comparing:
             self._compilation.settled.wait()
 
     @property
     def _candidate(self) -> Candidate | None:
         return self._compilation.candidate if self._compilation else None
+
+    @property
+    def _precisions(self) -> tuple[str, ...]:
+        """The precisions to try in this run.
+
+        Of separate pictures no precision but the model's own: those that it was compared on say nothing of the others.
+        """
+        if self._overflows or (self._is_separate and self._own in self._worthwhile):
+            return (self._own,)
+        return self._worthwhile
+
+    def _begin_run(self) -> None:
+        """Forget all of the run before that would decide about the answers of this one."""
+        self._earlier_seconds += self._spent_seconds
+        self._start_over()
+        self.not_finite = 0
+        self._overflows = False
+        self._compute_eagerly_in(self._eager_precision)
+
+    def _start_over(self) -> None:
+        """Go on eagerly, and measure and compare anew."""
+        if self._compilation is not None:
+            self._compilation.pause()
+        self._is_comparing = self._stays_eager = self._is_warm = False
+        self._spent_seconds, self._picture_seconds = 0.0, math.inf
+
+    def _compute_eagerly_in(self, precision: str) -> None:
+        """Let the eager engine compute in a precision; if it does not yet, it is closed."""
+        if self.eager.program.dtype != DTYPES[precision]:
+            self.eager.close()
+            self.eager = self._eager_engine(precision)
 
     def _eager_engine(self, precision: str) -> EagerEngine:
         return EagerEngine(self.make_program(DTYPES[precision]), self._device)
@@ -162,7 +205,7 @@ class Engine:
             # If the number of pictures to follow is unknown, expect as many as there have been.
             to_come = self._pictures_to_come
             self._consider(self._spent_seconds if to_come is None else to_come * self._picture_seconds)
-        if self._compilation is not None:
+        if self._compilation is not None and self._is_comparing:
             if self._is_warm or self._wanted == "compiled":
                 self._compilation.take(Sample(images, self.eager.program.inputs, answer, self._picture_seconds))
             self._tell_of_problem()
@@ -176,52 +219,54 @@ class Engine:
             return answer
         self.not_finite += len(images)
         log.warning("maps in %s are not finite: switching to %s", self.precision, self._own)
-        self._precisions = (self._own,)
-        self._drop_compilation()
-        if self.eager.program.dtype != DTYPES[self._own]:
-            self.eager.close()
-            self.eager = self._eager_engine(self._own)
-            self.eager.open()
+        self._overflows = True
+        self._start_over()
+        self._compute_eagerly_in(self._own)
+        self.eager.open()
         return self.eager.within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
-        """Start to compile if that saves more time than it costs."""
-        if self._wanted == "eager" or self._told:
+        """Compile, or look what is compiled already, if that saves this run more time than it costs.
+
+        If it saves less than building costs, it may still be built: for runs to come, if as many as before follow.
+        """
+        if self._wanted == "eager" or self._is_untraceable or self._stays_eager:
             return
-        gain_seconds, kind = _GAIN * eager_seconds_to_come, self._device.type
-        may_build = gain_seconds > _WORTH_BUILDING_SECONDS.get(kind, 0.0)
-        is_begun = self._compilation is not None and (self._compilation.may_build or not may_build)
+        kind, gain_seconds = self._device.type, _GAIN * eager_seconds_to_come
+        build_seconds = _WORTH_BUILDING_SECONDS.get(kind, 0.0)
         least_seconds = _LONG_SECONDS if self._pictures_to_come is None else _WORTH_TRYING_SECONDS.get(kind, 0.0)
-        if not is_begun and (may_build or gain_seconds > least_seconds):
-            if self._compilation is not None:
-                self._drop_compilation()
+        may_build = max(gain_seconds, _GAIN * self._earlier_seconds) > build_seconds
+        compilation = self._compilation if self._is_comparing else None
+        is_begun = compilation is not None and (compilation.may_build or not may_build)
+        if not is_begun and gain_seconds > min(build_seconds, least_seconds):
             self._compile(may_build=may_build)
 
     def _compile(self, *, may_build: bool) -> None:
-        """Trace the program and compile it in the background. If it cannot be traced, log the reason."""
+        """Trace the program unless it is traced, and compile and compare it in the background."""
+        if self._compilation is not None and self._compilation.batch != self._batch:
+            self._drop_compilation()
+        if self._compilation is None:
+            self._compilation = self._traced()
+        if self._compilation is None:
+            return
+        self._is_comparing = True
+        self._compilation.start(self._precisions, may_build=may_build, is_live=self._pictures_to_come == math.inf)
+        if self._wanted == "compiled":  # before anything is explained
+            self._compilation.wait_for_builder()
+
+    def _traced(self) -> Compilation | None:
+        """Trace the program, to be compiled. If it cannot be traced, log the reason and return None."""
         try:
             self._check_compilable()
             images = noise(self._classifier.preprocessing, self._batch)
             with self.eager.suspended():
                 graph = self._graph(images)
         except Exception as exc:  # a model that cannot be traced may raise anything
+            self._is_untraceable = True
             self._tell(str(exc) if isinstance(exc, ModelError) else f"the model cannot be traced ({first_line(exc)})")
-            return
+            return None
         self._weights = Weights(self._classifier.module)
-        is_wanted = self._wanted == "compiled"
-        compilation = self._compilation = Compilation(
-            self,
-            graph,
-            images,
-            self._precisions,
-            self._device,
-            may_build=may_build,
-            may_be_slow=is_wanted,
-            is_patient=self._pictures_to_come == math.inf and not is_wanted,
-        )
-        compilation.start()
-        if is_wanted:  # before anything is explained
-            compilation.wait_for_builder()
+        return Compilation(self, graph, images, self._device, may_be_slow=self._wanted == "compiled")
 
     def _check_compilable(self) -> None:
         if self._obstacle:
@@ -235,22 +280,21 @@ class Engine:
 
     def _graph(self, images: Tensor) -> Graph:
         """Trace the program: in fp32 for OpenVINO, else in the fastest precision, from which fp32 can be derived."""
-        first, *others = ("fp32",) if self._device.type == "cpu" else self._precisions
+        first, *others = ("fp32",) if self._device.type == "cpu" else self._worthwhile
         try:
             return trace(self.make_program(DTYPES[first]), self._classifier.module, images.to(self._device))
         except Exception:
             if not others:
                 raise
-            self._precisions = tuple(others)  # the model does not run in the fastest precision
+            self._worthwhile = tuple(others)  # the model does not run in the fastest precision
             return self._graph(images)
 
     def _drop_compilation(self) -> None:
-        """Drop the compiled program, which does not fit other batches or weights."""
+        """Drop what was compiled, which does not fit other batches or weights."""
         if self._compilation is not None:
             self._compilation.end()
         self._compilation = self._weights = None
-        self._told = self._is_warm = False
-        self._spent_seconds, self._picture_seconds = 0.0, math.inf
+        self._is_untraceable = self._has_told = False
 
     def _tell_of_problem(self) -> None:
         compilation = self._compilation
@@ -258,9 +302,10 @@ class Engine:
             self._tell(compilation.problem)
 
     def _tell(self, problem: str) -> None:
-        if not self._told:
-            log.warning("explained by the eager engine: %s", problem)
-        self._told = True
+        """Log once in a run why it stays with the eager engine: as a warning in the first."""
+        if not self._stays_eager:
+            log.log(logging.INFO if self._has_told else logging.WARNING, "explained by the eager engine: %s", problem)
+        self._stays_eager = self._has_told = True
 
 
 def _check_choice(what: str, name: str, names: tuple[str, ...]) -> None:
