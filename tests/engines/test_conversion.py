@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from livecam import Explainer
@@ -114,6 +115,32 @@ def test_architectures_give_in_openvino_what_they_give_in_pytorch(name: str, tmp
     agreed = agreement([in_openvino(explainer, images, tmp_path)], [explainer.answer(images)])
     assert agreed.cosine > 0.9999
     assert agreed.same_best
+
+
+MASK = torch.randn(1, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scale": 0.9}, {"attn_mask": MASK}, {"attn_mask": MASK[0, 0], "scale": 0.9}, {"attn_mask": MASK > 0}],
+    ids=["plain", "scale", "mask", "mask and scale", "mask of truths"],
+)
+def test_attention_is_the_same_in_openvino(options: dict[str, Any], with_gradient: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(1, 2, count, 8, generator=generator) for count in (5, 7, 7))
+
+    def attention(query: Tensor) -> tuple[Tensor, ...]:
+        query = (query * 1).detach().requires_grad_(with_gradient)
+        with torch.set_grad_enabled(with_gradient):
+            answer = functional.scaled_dot_product_attention(query, key, value, **options)
+        gradients = torch.autograd.grad(answer[:, :, 0].sum(), query) if with_gradient else ()
+        return (answer.detach().clone(), *gradients)
+
+    model = to_openvino(make_fx(attention)(query), query)
+    given = openvino().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([query.numpy()])
+    for one, other in zip(given.values(), attention(query), strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-5)
 
 
 class _OnTheDevice(TorchDispatchMode):

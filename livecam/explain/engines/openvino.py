@@ -188,7 +188,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
     """Return decompositions of the operations that OpenVINO does not support: PyTorch's, and our own for the rest."""
     from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
 
-    known_as_a_whole = set(ops_to_not_decompose())
+    known_as_a_whole = {*ops_to_not_decompose(), aten._scaled_dot_product_flash_attention_for_cpu.default}
     everything: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table = {name: rule for name, rule in everything.items() if name not in known_as_a_whole}
     return {**table, **_OWN}
