@@ -160,7 +160,8 @@ class Preprocessor:
 
     def _scaled_video(self, picture: av.VideoFrame, width: int, height: int) -> np.ndarray:
         color = Color.of(picture)
-        # The filters of swscale widen with the scale, as Pillow's do: that is what models were trained on.
+        # The filters of swscale widen with the scale, as Pillow's do: that is what models were trained on. Without full
+        # chroma it would map limited-range white to 253 and darken the rest in proportion.
         small = self._reformatter.reformat(
             picture,
             width,
@@ -168,7 +169,7 @@ class Preprocessor:
             "rgb24",
             src_colorspace=color.swscale_space,
             src_color_range=color.swscale_range,
-            interpolation=Interpolation[self._preprocessing.interpolation.upper()],
+            interpolation=Interpolation[self._preprocessing.interpolation.upper()] | Interpolation.FULL_CHR_H_INT,
             threads=cores.SCALER,
         )
         return small.to_ndarray()
@@ -234,9 +235,7 @@ def input_from_planes(
 ) -> Tensor:
     """Scale pictures of one size to inputs, (B, h, w, 3) uint8 RGB, on their device.
 
-    The result equals that of `Preprocessor` for upright frames with fit="stretch", but without the errors of swscale's
-    conversion to RGB: it maps limited-range white to 253, darkens everything else in proportion, and halves the width
-    of chroma.
+    The result equals that of `Preprocessor` for upright frames with fit="stretch", but for rounding.
 
     Args:
         pictures: The planes of B pictures.

@@ -13,6 +13,7 @@ from torch import nn
 from livecam.errors import ModelError, in_one_line
 from livecam.models.classifier import Classifier
 from livecam.models.modules import classifier_of
+from livecam.models.weights.untrained import seeded
 
 ADAPTS: tuple[str, ...] = ()
 
@@ -24,12 +25,9 @@ def recognises(name: str) -> bool:
 
 def load(name: str) -> Classifier:
     """Import the object of this name; if it is not a model, call it to get one. Raises ModelError."""
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = operator.attrgetter(attribute)(_imported(name, module_name))
-    except AttributeError as exc:
-        raise ModelError(f"cannot make {name}: the module {module_name} has no {attribute!r}") from exc
-    model = found if isinstance(found, nn.Module | Classifier) else _called(name, found)
+    # Weights that are left random would else be others in each process: a picture would have other scores in each.
+    with seeded():
+        model = _made(name)
     classifier = model if isinstance(model, Classifier) else classifier_of(name, model)
     if classifier is not None:
         return classifier
@@ -40,6 +38,15 @@ def load(name: str) -> Classifier:
 
 build = load
 """Equals `load`: a weights file is loaded into the user's own model."""
+
+
+def _made(name: str) -> object:
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = operator.attrgetter(attribute)(_imported(name, module_name))
+    except AttributeError as exc:
+        raise ModelError(f"cannot make {name}: the module {module_name} has no {attribute!r}") from exc
+    return found if isinstance(found, nn.Module | Classifier) else _called(name, found)
 
 
 def _imported(name: str, module_name: str) -> ModuleType:

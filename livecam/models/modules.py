@@ -17,6 +17,7 @@ from livecam.models.guessing import usual_preprocessing
 from livecam.models.problems import input_errors
 from livecam.models.programs import classifier_of_program, is_program, with_layers
 from livecam.models.trial import random_input
+from livecam.models.weights.untrained import seeded
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def ready(classifier: Classifier) -> Classifier:
     lazy = [name for name, each in itertools.chain(module.named_parameters(), module.named_buffers()) if is_lazy(each)]
     if lazy:
         log.warning("%s never ran, so the weights of its lazy layers are random: %s", classifier.name, lazy[0])
-        with input_errors(classifier), torch.no_grad():
+        with input_errors(classifier), torch.no_grad(), seeded():
             module(random_input(module, preprocessing.input_shape))
     if any(each.is_inference() for each in module.parameters()):
         raise ModelError(
