@@ -1,7 +1,7 @@
 """The exceptions that livecam raises on purpose.
 
-Each message is one line: "what is wrong; what to do". The command line prints it and exits with 1. In Python the
-exception carries its cause (`raise ... from exc`).
+Each message is one line: "what is wrong; what to do". The command line prints it and exits with 1, or with 2 if an
+option has a value that is never right. In Python the exception carries its cause (`raise ... from exc`).
 """
 
 from __future__ import annotations
@@ -39,3 +39,15 @@ class OutputError(LivecamError):
 
 class ModelError(LivecamError):
     """A model cannot be loaded or used as asked: its name, weights, labels, layer, target, method or device."""
+
+
+class OptionError(LivecamError):
+    """An option has a value that is wrong for every input: a name that does not exist, or a number out of range."""
+
+
+class ModelOptionError(ModelError, OptionError):
+    """There is no model or device of this name, or an option of a model is out of range."""
+
+
+class EncoderError(OutputError, OptionError):
+    """There is no encoder of this name, or it does not have an option, or not with this value."""

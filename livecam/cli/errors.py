@@ -19,10 +19,10 @@ import click
 
 from livecam.cli.settings import tell_settings
 from livecam.cli.terminal import ERROR, tell
-from livecam.errors import LivecamError, in_one_line, is_out_of_memory
+from livecam.errors import LivecamError, OptionError, in_one_line, is_out_of_memory
 from livecam.system.signals import TERMINATING_SIGNALS
 
-EXIT_ERROR = 1
+EXIT_ERROR, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -36,8 +36,9 @@ class Terminated(KeyboardInterrupt):
 def ends_well(command: Callable[..., int | None]) -> Callable[..., None]:
     """Decorate a command so that it ends with a message and an exit code, never with a traceback.
 
-    The command returns its exit code, None for 0. An error prints one line and exits with 1, Ctrl-C with 130, SIGTERM
-    with 143. The command gets the options --quiet, --verbose and --debug, which say what is told beside its result.
+    The command returns its exit code, None for 0. An error prints one line and exits with 1, wrong usage with 2, Ctrl-C
+    with 130, SIGTERM with 143, SIGHUP with 129. The command gets the options --quiet, --verbose and --debug, which say
+    what is told beside its result.
     """
 
     @click.option("-q", "--quiet", is_flag=True, help="Print only errors: no notes, no progress, no summary.")
@@ -67,7 +68,7 @@ def _exit_code(command: Callable[[], int | None]) -> int | None:
         if interrupt is not None:
             return EXIT_INTERRUPTED
         tell_error(exc)
-        return EXIT_ERROR
+        return EXIT_USAGE if isinstance(exc, OptionError) else EXIT_ERROR
 
 
 def interrupt_behind(exc: BaseException | None) -> KeyboardInterrupt | None:

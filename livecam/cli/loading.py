@@ -37,5 +37,7 @@ def load_explainer(**arguments: Any) -> Explainer:
         from livecam.explain.explainer import Explainer
 
         explainer = Explainer(**arguments)
+    if arguments["weights"] == "none":
+        log.warning("%s has random weights, so what it says and its heatmaps mean nothing", arguments["model"])
     log.debug("%s was loaded in %.1f s", arguments["model"], time.perf_counter() - begin_seconds)
     return explainer

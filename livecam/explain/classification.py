@@ -372,7 +372,10 @@ class Classification:
             self._has_told_unlikely = True
             listed = " and ".join(f"{one.label} ({explanation.described(one.score)})" for one in unlikely)
             log.warning(
-                "the model finds %s unlikely: the heat shows where it looks for that, not that it is there", listed
+                "in frame %d the model finds %s unlikely (told once): the heat there shows where it looks for that, "
+                "not that it is there",
+                explanation.frame_index,
+                listed,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 
 
 def find_device(name: str, model: object) -> torch.device:
@@ -16,12 +16,17 @@ def find_device(name: str, model: object) -> torch.device:
         return torch.device(_available_devices()[-1])
     try:
         device = torch.device(name)
+    except RuntimeError as exc:
+        raise ModelOptionError(_unusable(name)) from exc
+    try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as exc:
-        raise ModelError(
-            f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
-        ) from exc
+        raise ModelError(_unusable(name)) from exc
     return device
+
+
+def _unusable(name: str) -> str:
+    return f"the device {name!r} cannot be used here; there is {', '.join(_available_devices())}, or leave it to auto"
 
 
 def usual_batch(device: torch.device) -> int:

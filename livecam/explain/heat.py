@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from livecam.errors import LivecamError
+from livecam.errors import OptionError
 from livecam.explain.motion import Motion, MotionFinder
 from livecam.explanation import ClassMap, Explanation
 from livecam.names import LARGEST_BLUR_CELLS
@@ -42,11 +42,11 @@ class HeatOptions:
 
     def __post_init__(self) -> None:
         if self.threshold not in ("auto", "min") and not _lies_in(self.threshold, -1, 1):
-            raise LivecamError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
+            raise OptionError(f"threshold is auto, min, or a number from -1 to below 1, not {self.threshold!r}")
         if not 0 <= self.smooth <= LARGEST_BLUR_CELLS:
-            raise LivecamError(f"smooth is a number of cells from 0 to {LARGEST_BLUR_CELLS}, not {self.smooth!r}")
+            raise OptionError(f"smooth is a number of cells from 0 to {LARGEST_BLUR_CELLS}, not {self.smooth!r}")
         if self.scale != "auto" and not (_lies_in(self.scale, 0, math.inf) and self.scale):
-            raise LivecamError(f"scale is auto or a number above 0, not {self.scale!r}")
+            raise OptionError(f"scale is auto or a number above 0, not {self.scale!r}")
 
 
 class Heated(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from livecam.errors import ModelError, some_of
+from livecam.errors import ModelError, ModelOptionError, some_of
 from livecam.models.groups import SPAN, Group, group_of, numbers_in, parse_group
 from livecam.models.imagenet import groups_for
 from livecam.text import spans_of
@@ -58,7 +58,7 @@ def parse_target(
         raise ModelError("target and top exclude each other: name the classes, or say how many of the best")
     if top is not None:
         if not 1 <= top <= _MOST_CLASSES:
-            raise ModelError(f"top is a number of classes from 1 to {_MOST_CLASSES}, not {top}")
+            raise ModelOptionError(f"top is a number of classes from 1 to {_MOST_CLASSES}, not {top}")
         return tuple(f"top{rank}" for rank in range(1, top + 1))
     if target is None:
         return ("top1",)

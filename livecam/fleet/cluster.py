@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from livecam.errors import LivecamError, in_one_line
+from livecam.errors import LivecamError, OptionError, in_one_line
 
 log = logging.getLogger("livecam")
 
@@ -150,7 +150,7 @@ def knock(address: str) -> None:
         return
     host = address.removeprefix(CLIENT)
     if not host.rpartition(":")[0] or not host.rpartition(":")[2].isdecimal():
-        raise LivecamError(f"{address} is no address of a cluster; say ray, auto, HOST:6379 or ray://HOST:10001")
+        raise OptionError(f"{address} is no address of a cluster; say ray, auto, HOST:6379 or ray://HOST:10001")
     import grpc
 
     question = "RayletDriver/ClusterInfo" if address.startswith(CLIENT) else "NodeInfoGcsService/CheckAlive"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 from livecam.names import SCORES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -192,7 +192,7 @@ class Classifier:
         if self.scores not in SCORES:
             raise ModelError(f"scores is {', '.join(SCORES[:-1])} or {SCORES[-1]}, not {self.scores!r}")
         if self.confidence is not None and not 0 < self.confidence < 1:
-            raise ModelError(f"confidence is the least score of a box, between 0 and 1, not {self.confidence}")
+            raise ModelOptionError(f"confidence is the least score of a box, between 0 and 1, not {self.confidence}")
         if self.unit and self.scores not in ("auto", "raw"):
             raise ModelError(f"a unit is for raw scores, and {self.scores} makes probabilities; leave one of them out")
 

@@ -7,7 +7,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from livecam.errors import ModelError
+from livecam.errors import ModelOptionError
 from livecam.models.default import IMAGENET, MOTION, SHAPES
 from livecam.models.torchvision_facts import facts
 from livecam.system.paths import exists, is_folder
@@ -77,13 +77,13 @@ def architectures_of_clip() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in Path(spec.origin).parent.glob("model_configs/*.json")))
 
 
-def unknown_model(name: str, names: tuple[str, ...] | list[str]) -> ModelError:
+def unknown_model(name: str, names: tuple[str, ...] | list[str]) -> ModelOptionError:
     """Return the error for a name that none of the models has."""
     near = similar(name, names)
     return _no_model(name, f"did you mean {', '.join(near)}?" if near else "`livecam models` lists what can be named")
 
 
-def _unknown_plain_name(name: str, names: tuple[str, ...]) -> ModelError:
+def _unknown_plain_name(name: str, names: tuple[str, ...]) -> ModelOptionError:
     if is_folder(name) or is_repository(name):
         return _no_model(name, f"did you mean {HUGGING_FACE}{name}?")
     if exists(name + CODE):
@@ -93,8 +93,8 @@ def _unknown_plain_name(name: str, names: tuple[str, ...]) -> ModelError:
     return unknown_model(name, names)
 
 
-def _no_model(name: str, advice: str) -> ModelError:
-    return ModelError(f"there is no model {name!r}; {advice}")
+def _no_model(name: str, advice: str) -> ModelOptionError:
+    return ModelOptionError(f"there is no model {name!r}; {advice}")
 
 
 def _advice_on_code(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from livecam.errors import LivecamError
+from livecam.errors import OptionError
 from livecam.explanation import ClassMap, Explanation
 from livecam.names import BLENDS, COLORMAPS
 from livecam.render.boxes import draw_boxes
@@ -61,15 +61,15 @@ class Style:
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
-            raise LivecamError(f"view is one of {', '.join(VIEWS)}, not {self.view!r}")
+            raise OptionError(f"view is one of {', '.join(VIEWS)}, not {self.view!r}")
         if self.blend not in BLENDS:
-            raise LivecamError(f"blend is one of {', '.join(BLENDS)}, not {self.blend!r}")
+            raise OptionError(f"blend is one of {', '.join(BLENDS)}, not {self.blend!r}")
         if not 0 <= self.opacity <= 1:
-            raise LivecamError(f"opacity is from 0 to 1, not {self.opacity}")
+            raise OptionError(f"opacity is from 0 to 1, not {self.opacity}")
         if self.columns is not None and self.columns < 1:
-            raise LivecamError(f"columns is at least 1, not {self.columns}")
+            raise OptionError(f"columns is at least 1, not {self.columns}")
         if self.colormap not in COLORMAPS:
-            raise LivecamError(f"colormap is one of {', '.join(COLORMAPS)}, not {self.colormap!r}")
+            raise OptionError(f"colormap is one of {', '.join(COLORMAPS)}, not {self.colormap!r}")
 
     @property
     def shows_all_classes(self) -> bool:

@@ -12,7 +12,7 @@ import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 
-from livecam.errors import OutputError
+from livecam.errors import EncoderError, OutputError
 from livecam.picture.media import Media
 from livecam.picture.planes import padded_size, planar_format
 from livecam.picture.projection import project
@@ -33,6 +33,9 @@ _DEFAULTS = {
 }
 _COARSEST_CRF = {"libx264": 51.0, "libx264rgb": 51.0, "libx265": 51.0}
 """The largest CRF of the encoders that do not tell FFmpeg theirs, at 8 bits a channel."""
+_SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+_PRESETS = dict.fromkeys(("libx264", "libx264rgb", "libx265"), _SPEEDS)
+"""The presets of the encoders that do not tell FFmpeg theirs. They also take their numbers."""
 _SUBSAMPLING = {"yuv420p": "4:2:0", "yuv422p": "4:2:2", "yuv444p": "4:4:4"}
 _PLAYED_AS_420 = ("h264", "hevc")
 """The codecs whose 4:2:2 and 4:4:4 are of profiles that most players lack."""
@@ -61,16 +64,19 @@ class EncoderOptions:
 
 
 def check_encoder(options: EncoderOptions, default_codec: str) -> None:
-    """Check that an encoder exists, has the options and takes the CRF. Raises OutputError."""
+    """Check that an encoder exists, has the options and takes the CRF and the preset. Raises EncoderError."""
     codec = _find_codec(options.codec or default_codec).name
     known = {option.name: option for option in av.CodecContext.create(codec, "w").supported_options.private}
     for key, _ in _asked(options):
         if key not in known:
-            raise OutputError(f"{codec} has no --{key}; leave it out or choose another --codec")
+            raise EncoderError(f"{codec} has no --{key}; leave it out or choose another --codec")
+    preset, presets = options.preset, _PRESETS.get(codec)
+    if preset is not None and presets and preset not in presets and not preset.isdecimal():  # x264 prints it itself
+        raise EncoderError(f"{codec} has no --preset {preset}; it has {', '.join(presets)}")
     if options.crf is not None:
         finest, coarsest = max(known["crf"].min, 0), _COARSEST_CRF.get(codec, known["crf"].max)
         if not finest <= options.crf <= coarsest:  # NaN is not
-            raise OutputError(f"{codec} does not take --crf {options.crf:g}; it takes {finest:g} to {coarsest:g}")
+            raise EncoderError(f"{codec} does not take --crf {options.crf:g}; it takes {finest:g} to {coarsest:g}")
 
 
 def add_encoder(
@@ -209,11 +215,11 @@ def _find_codec(name: str) -> av.Codec:
     try:
         codec = av.Codec(name, "w")
     except ValueError as exc:  # PyAV's UnknownCodecError
-        raise OutputError(
+        raise EncoderError(
             f"the encoder {name!r} is not available here; libx264 and libx265 usually are, and libvpx-vp9 for .webm"
         ) from exc
     if codec.type != "video":
-        raise OutputError(f"{name} is not a video encoder; choose one such as libx264")
+        raise EncoderError(f"{name} is not a video encoder; choose one such as libx264")
     return codec
 
 

@@ -198,7 +198,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown codec": ("good.mp4 -o out.mp4 --codec libx999", "the encoder 'libx999' is not available here"),
     "audio codec": ("good.mp4 -o out.mp4 --codec aac", "aac is not a video encoder"),
     "codec that the file cannot hold": ("good.mp4 -o out.webm --codec libx264", "cannot hold libx264"),
-    "unknown preset": ("good.mp4 -o out.mp4 --preset warp", "does not take"),
+    "unknown preset": ("good.mp4 -o out.mp4 --preset warp", "libx264 has no --preset warp; it has ultrafast, "),
     "CRF beyond x264's": ("good.mp4 -o out.mp4 --crf 999", "libx264 does not take --crf 999; it takes 0 to 51"),
     "CRF below 0": ("good.mp4 -o out.mp4 --crf -1", "libx264 does not take --crf -1; it takes 0 to 51"),
     "CRF that is no number": ("good.mp4 -o out.mp4 --crf nan", "does not take --crf nan"),
@@ -287,6 +287,15 @@ BAD: dict[str, tuple[str, str]] = {
 }
 
 
+WRONG_VALUES = {
+    *("unknown model", "model of pictures", "unknown timm model", "timm model without its prefix"),
+    *("unknown device", "opacity that is no number", "unknown codec", "audio codec", "unknown preset"),
+    *("CRF beyond x264's", "CRF below 0", "CRF that is no number", "CRF beyond VP9's", "CRF beyond that of the codec"),
+    *("CRF of an encoder without", "preset of another codec"),
+}
+"""Those that are wrong for every input, and so exit as wrong usage does."""
+
+
 @pytest.mark.parametrize("what", BAD)
 def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.chdir(folder)
@@ -295,7 +304,7 @@ def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest
     arguments, expected = BAD[what]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     result = livecam("annotate", *shlex.split(arguments))
-    assert result.exit_code == 1
+    assert result.exit_code == (2 if what in WRONG_VALUES else 1)
     lines = [line for line in result.output.splitlines() if not line.startswith("livecam: note:")]
     assert len(lines) == 1, result.output
     assert lines[0].startswith("livecam: ")
@@ -316,6 +325,12 @@ WRONG_USAGE = [
     "a.mp4 --duration inf",
     "a.mp4 --every 0",
     "a.mp4 --every 1.5",
+    "demo: -o null: --model gradcan",
+    "demo: -o null: --threshold 7",
+    "demo: -o null: --scale -1",
+    "demo: -o null: --confidence 7",
+    "demo: -o null: --top 0",
+    "demo: -o null: --device abacus",
     "a.mp4 --no",
 ]
 
@@ -364,7 +379,7 @@ def test_through_the_api_too_an_input_has_a_name_and_a_part_begins(folder: Path)
 def test_what_an_earlier_run_left_is_not_taken_away(livecam: Livecam, folder: Path) -> None:
     rescued = folder / "out.mp4.part"
     rescued.write_bytes(b"all that is left")
-    assert livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--model", "resnet51").exit_code == 1
+    assert livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--model", "resnet51").exit_code == 2
     assert rescued.read_bytes() == b"all that is left"
 
 

@@ -130,7 +130,7 @@ def test_the_others_are_done_if_one_picture_cannot_be_explained(
 
 def test_a_model_that_cannot_be_made_ends_all_in_one_line(livecam: Livecam, folder: Path) -> None:
     result = livecam("annotate", "in", "-o", "out", "--model", "resnet51")
-    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
     assert not Path("out").exists()
 
 

@@ -96,6 +96,14 @@ def test_shapes_is_told_to_be_limited_wherever_a_picture_is_no_scene(
     assert [message[: len(LIMITS)] for message in caplog.messages] == [LIMITS]
 
 
+@pytest.mark.parametrize("weights", ["none", "default"])
+def test_random_weights_are_told_also_of_a_scene(weights: str, livecam: Callable[..., Result]) -> None:
+    result = livecam("annotate", "demo:?seconds=0.1", "-o", "null:", "--weights", weights)
+    assert result.exit_code == 0, result.output
+    note = f"{SHAPES} has random weights, so what it says and its heatmaps mean nothing"
+    assert (note in result.stderr) == (weights == "none")
+
+
 def test_an_unknown_target_lists_all_of_a_few_names() -> None:
     with pytest.raises(LivecamError, match="it has circle [(]0[)], triangle [(]1[)], .*, moon [(]6[)], arrow [(]7[)]$"):
         Explainer(SHAPES, target="dog")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,12 +80,14 @@ class Sure(Tiny):
 
 def test_a_class_that_is_unlikely_is_told_once_and_in_its_caption(caplog: pytest.LogCaptureFixture) -> None:
     explainer = tiny(Sure, engine="eager", target=[0, 3])
-    explanations = [explainer(PHOTO) for _ in range(2)]
+    explanations = explainer.explain([replace(Frame.from_rgb(PHOTO), index=index) for index in (7, 8)])
     likely, unlikely = explanations[0].classes
     assert [explanations[0].is_unlikely(one) for one in (likely, unlikely)] == [False, True]
     assert explanations[0].described(unlikely.score) == "<1%"
-    note = "the model finds class 3 (<1%) unlikely: the heat shows where it looks for that, not that it is there"
-    assert caplog.messages == [note]
+    assert caplog.messages == [
+        "in frame 7 the model finds class 3 (<1%) unlikely (told once): the heat there shows where it looks for that, "
+        "not that it is there"
+    ]
 
 
 def test_a_group_is_unlikely_below_a_larger_limit() -> None:

@@ -158,4 +158,4 @@ def test_without_timm_it_is_told_how_to_get_it(
         (line,) = result.output.splitlines()
         assert "pip install 'livecam[timm]'" in line
     assert "pip install 'livecam[timm]'" in livecam("models").stderr
-    assert livecam("annotate", "demo:?seconds=1", "-o", tmp_path / "out.mp4", "--model", "no_such").exit_code == 1
+    assert livecam("annotate", "demo:?seconds=1", "-o", tmp_path / "out.mp4", "--model", "no_such").exit_code == 2
