@@ -6,7 +6,9 @@ option has a value that is never right. In Python the exception carries its caus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Self
 
 
 def some_of(names: Sequence[object], shown: int = 4) -> str:
@@ -30,7 +32,20 @@ class LivecamError(Exception):
 
 
 class InputError(LivecamError):
-    """A source cannot be opened or read."""
+    """A source cannot be opened or read.
+
+    Attributes:
+        failed_files: Why, by the name of each file, if none of several can be read.
+    """
+
+    failed_files: Mapping[str, str] = MappingProxyType({})
+
+    @classmethod
+    def of_all(cls, message: str, failed_files: Mapping[str, str]) -> Self:
+        """Return the error of several files of which none can be read."""
+        error = cls(message)
+        error.failed_files = failed_files
+        return error
 
 
 class OutputError(LivecamError):

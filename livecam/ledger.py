@@ -174,7 +174,8 @@ class Ledger:
         self.latency.add(time.perf_counter() - since_seconds)
 
     def add(self, other: Ledger) -> None:
-        """Add the counts and durations of another run. The clock of this one stays as it is."""
+        """Add the counts and durations of another run, and take their names. The clock of this one stays as it is."""
+        self._kind = other._kind
         for name in ("read", "explained", "clips", "clips_left_out", "delivered", "carried", "unreadable", "damaged"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.dropped.update(other.dropped)
@@ -259,7 +260,7 @@ class Ledger:
     def _pace(self) -> str:
         """Return the pace as text: the latency of a live run, the speed of a run over a file."""
         latency = self.latency.percentiles_ms()
-        if self._kind is FILE:
+        if self._kind != LIVE:
             return f" ({self.fps:.1f} fps)"
         return f", latency p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms" if latency else ""
 
@@ -283,7 +284,7 @@ class Ledger:
         """
         return {
             "source": self.source,
-            "frames": {**self.counts(), **({} if self._kind is FILE else {"dropped": dict(self.dropped)})},
+            "frames": {**self.counts(), **({"dropped": dict(self.dropped)} if self._kind == LIVE else {})},
             **({"clips": {"explained": self.clips, "left_out": self.clips_left_out}} if self.clips else {}),
             "failed_files": {redacted(name): reason for name, reason in self.failed_files.items()},
             "gaps": [dataclasses.asdict(gap) for gap in self.gaps],

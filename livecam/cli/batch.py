@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DONE, DONE_BEFORE = ("done", ""), ("done before", "")
 NOT_BEGUN, STOPPED = ("not begun", ""), ("stopped", "")
 FAILED, INCOMPLETE = "failed", "incomplete"
+_MOST_NOT_BEGUN = 20
+"""More inputs that were not begun are counted, and not named: those that have failed would be lost among them."""
 
 State = tuple[str, str]
 """What became of an input: a word, and if it is not done, the reason."""
@@ -56,6 +58,7 @@ class Outcome:
     def states(self) -> dict[str, State]:
         """What became of each input that was to be done."""
         failed = {name: str(error) for name, error in self.run.refused.items()}
+        failed |= getattr(self.error, "failed_files", {})
         if self.ledger is not None:
             failed |= self.ledger.failed_files
         others = [name for name in self.run.names if name not in failed]
@@ -128,10 +131,14 @@ class Batch:
 
     def run(self, runs: Sequence[Run]) -> bool:
         """Do all runs of a command. Return True if every input is done completely. Raises what ends all runs."""
+        is_interrupt = False
         try:
             self.do(runs, goes_on=len(runs) > 1 or self._sums_up)
+        except BaseException as exc:
+            is_interrupt = interrupt_behind(exc) is not None  # after which no error says what became of them
+            raise
         finally:
-            self.tell()
+            self.tell(always=is_interrupt and (self._sums_up or len(self._states) > 1))
         return not self._not_done
 
     def refuse(self, names: Sequence[str], error: LivecamError) -> None:
@@ -179,7 +186,9 @@ class Batch:
         others = "".join(f", {counts[word]} {word}" for word in sorted(counts, key=_is_not_done))
         closing_line = f"livecam: {done} of {total} inputs done{others}"
         if not_done and (always or (total > 1 and not is_all_alike)):
-            tell_table([(word, redacted(name), reason) for name, (word, reason) in not_done.items()])
+            are_named = counts[NOT_BEGUN[0]] <= _MOST_NOT_BEGUN
+            named = {name: state for name, state in not_done.items() if are_named or state != NOT_BEGUN}
+            tell_table([(word, redacted(name), reason) for name, (word, reason) in named.items()])
             tell(closing_line, **ERROR)
         elif always or DONE_BEFORE[0] in counts:
             inform(closing_line)

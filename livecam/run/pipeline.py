@@ -76,7 +76,7 @@ class Pipeline:
         on_written: Callable[[Frame, Explanation], None] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
-        self.ledger = Ledger(FILE, source.name)
+        self.ledger = Ledger(FILE._replace(delivered=sink.delivered), source.name)
         self.finished = False
         self._source = source
         self._explainer = explainer

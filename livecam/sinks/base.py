@@ -28,6 +28,8 @@ class Sink(ABC):
 
     pixel_format: str
     """The pixel format that `write` expects, one of `livecam.picture.planes.PLANAR`."""
+    delivered: str = "written"
+    """What the ledger says of the pictures that `write` got."""
     dropped: Counter[str] = Counter()
     """How many of the pictures that `write` got did not arrive, by the step that they were waiting for: of streams."""
     problem: str | None = None
@@ -113,6 +115,7 @@ class NullSink(Sink):
     """A sink that discards everything."""
 
     pixel_format = "yuv420p"
+    delivered = "drawn"
 
     def write(self, picture: av.VideoFrame, frame: Frame) -> None:
         pass

@@ -112,7 +112,9 @@ def _entries(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as exc:
-        raise InputError(f"the folder {folder} may not be read; check its permissions") from exc
+        if isinstance(exc, PermissionError):
+            raise InputError(f"the folder {folder} may not be read; check its permissions") from exc
+        raise InputError(f"the folder {folder} cannot be read ({exc.strerror}); check if it is still there") from exc
 
 
 def _folders_inside(name: str, endings: Collection[str]) -> list[str]:

@@ -57,7 +57,7 @@ class PictureSource(Source):
             if len(paths) == 1:
                 raise InputError(self.failed_files[str(paths[0])])
             self._tell()
-            raise InputError(f"none of the {len(paths)} pictures can be read")
+            raise InputError.of_all(f"none of the {len(paths)} pictures can be read", self.failed_files)
         self.media = Media(
             width=self._first.picture.width,
             height=self._first.picture.height,

@@ -158,6 +158,39 @@ def test_after_an_interrupt_what_was_not_begun_is_listed(
     assert last == "livecam: 1 of 3 inputs done, 1 stopped, 1 not begun"
 
 
+@pytest.mark.parametrize("count", [3, 30])
+def test_after_an_interrupt_before_the_first_they_are_counted(
+    livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Each is named as well, unless they are many: then those that have failed would be lost among them."""
+
+    def interrupt(**arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("livecam.cli.annotate.load_explainer", interrupt)
+    for number in range(count):
+        Image.new("L", (8, 8)).save(f"in/{number}.tif")
+    result = livecam("annotate", "in/*.tif", "-o", "out")
+    assert result.exit_code == 130
+    *named, last = result.stderr.splitlines()
+    expected = [f"  not begun  in/{number}.tif" for number in range(count)]
+    assert named == (expected if count < 20 else [])
+    assert last == f"livecam: 0 of {count} inputs done, {count} not begun"
+
+
+def test_where_no_picture_can_be_read_the_table_has_the_reason_of_each(livecam: Livecam, folder: Path) -> None:
+    Path("in/a.png").write_bytes(b"no picture")
+    Path("in/b.png").write_bytes(b"")
+    Path("in/c.png").unlink()
+    result = livecam("annotate", "in", "-o", "out", "--report", "run.json")
+    assert result.exit_code == 1
+    *_, a, b, last = result.stderr.splitlines()
+    assert a.startswith("  failed  in/a.png  in/a.png is not a picture that can be read")
+    assert b == "  failed  in/b.png  in/b.png is empty"
+    assert last == "livecam: 3 of 5 inputs done, 2 failed"
+    assert json.loads(Path("run.json").read_text())["failed_files"]["in/b.png"] == "in/b.png is empty"
+
+
 @pytest.mark.parametrize("end", [SystemExit(3), GeneratorExit(), MemoryError()])
 def test_the_others_are_done_whatever_the_model_raises(
     livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException

@@ -112,7 +112,8 @@ def test_the_others_arrive_although_a_folder_is_away(livecam: Livecam, steps: Ca
     Path("more").mkdir()
     steps(lambda: Path("more").rename("away"), lambda: put("a.png"), lambda: Path("away").rename("more"))
     result = livecam("annotate", "in", "more", "-o", "out", "--watch")
-    assert result.stderr.count("the folder more may not be read; check its permissions; it is tried again") == 1
+    problem = "the folder more cannot be read (No such file or directory); check if it is still there"
+    assert result.stderr.count(f"livecam: {problem}; it is tried again") == 1
     assert result.stderr.count("all folders can be read again") == 1
     assert closing(result) == "livecam: 1 of 1 inputs done"
 

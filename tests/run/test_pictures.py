@@ -158,7 +158,7 @@ def test_a_pattern_may_search_folders_and_null_writes_nothing(livecam: Livecam, 
     before = sorted(tmp_path.rglob("*"))
     result = livecam("annotate", tmp_path / "**" / "*p.png", "-o", "null:")
     assert result.exit_code == 0
-    assert "null: 1 read, 1 explained, 0 dropped, 1 written" in result.output
+    assert "null: 1 read, 1 explained, 0 dropped, 1 drawn" in result.output
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -100,7 +100,9 @@ def test_a_folder_that_is_away_for_a_while_is_told_and_looked_into_later(watched
     watched.put("b.png", folder=1)
     second.rename(second.with_name("away"))
     assert watched.look() == []
-    assert watched.arrivals.problem == f"the folder {second} may not be read; check its permissions"
+    assert watched.arrivals.problem == (
+        f"the folder {second} cannot be read (No such file or directory); check if it is still there"
+    )
     assert watched.look(QUIET_SECONDS) == ["a.png"]
     shutil.move(second.with_name("away"), second)
     assert watched.look() == []
