@@ -79,7 +79,7 @@ def test_a_captured_program_has_the_current_ones_and_is_compared_by_those_of_its
     explainer, images = tiny(target=weighted, precision="fp32", device="cuda"), pictures(1)
     weights = [torch.randn(5) for _ in range(7)]
     wanted = [expected(each, 3, images) for each in weights]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with explainer:
         explainer.expect(math.inf)
         turn = 0

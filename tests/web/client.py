@@ -73,7 +73,7 @@ class Client:
 
     async def _receive(self) -> Any:
         """The next message; pings are answered, as browsers do."""
-        while (message := await self.socket.receive(timeout=10)).type is aiohttp.WSMsgType.PING:
+        while (message := await self.socket.receive(timeout=30)).type is aiohttp.WSMsgType.PING:
             with suppress(ConnectionError):
                 await self.socket.pong(message.data)
         return message

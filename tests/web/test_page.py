@@ -211,7 +211,7 @@ def test_a_recording_goes_on_in_another_file_when_the_size_changes(
         page.wait_for(shows(39))
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 300))")
         page.evaluate("document.querySelector('#record').click()")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while len(paths := [path for path in tmp_path.iterdir() if path.suffix != ".crdownload"]) < 2:
             assert time.monotonic() < deadline, paths
             time.sleep(0.02)
