@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import print_machine, print_table, weights_of
 from livecam import Explainer
 from livecam.bench.timing import write_json
-from livecam.explanation import Explanation
-from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline
 from livecam.sinks import NullSink
@@ -45,13 +44,15 @@ def soak(model: str, frames: int) -> list[dict[str, Any]]:
     samples: list[dict[str, Any]] = []
     explainer = Explainer(model, weights=weights_of(model), engine="eager")
 
-    def on_written(frame: Frame, explanation: Explanation) -> None:
-        if (frame.index + 1) % (frames // SAMPLES) == 0:
-            samples.append(sample(explainer, frame.index + 1))
+    def take_sample(number: int) -> None:
+        if number % (frames // SAMPLES) == 0:
+            samples.append(sample(explainer, number))
 
     with open_source(f"demo:?size=320x180&fps=30&seconds={frames / 30}") as source:
         sink = NullSink()
-        Pipeline(source, explainer, Renderer(sink.pixel_format, Style()), sink, on_written=on_written).run()
+        renderer = Renderer(sink.pixel_format, Style())
+        entry = lambda frame, _: partial(take_sample, frame.index + 1)  # noqa: E731
+        Pipeline(source, explainer, renderer, sink, entry=entry).run()
     return samples
 
 

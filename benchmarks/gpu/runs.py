@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,8 +12,6 @@ import torch
 
 from benchmarks.gpu.common import Results, Settings, engine_of, make_explainer, settled
 from livecam.bench import end_to_end, make_clip, open_loop
-from livecam.explanation import Explanation
-from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline
 from livecam.sinks import NullSink
@@ -62,13 +61,15 @@ def memory(settings: Settings) -> Results:
     samples: list[dict[str, Any]] = []
     wanted = (settings.soak_frames // 4, settings.soak_frames)
 
-    def on_written(frame: Frame, explanation: Explanation) -> None:
-        if frame.index + 1 in wanted:
-            samples.append({"frame": frame.index + 1, **_memory_mb(explainer.device), **engine_of(explainer)})
+    def take_sample(number: int) -> None:
+        if number in wanted:
+            samples.append({"frame": number, **_memory_mb(explainer.device), **engine_of(explainer)})
 
     with open_source(f"demo:?size=320x180&fps=30&seconds={settings.soak_frames / 30}") as source:
         sink = NullSink()
-        Pipeline(source, explainer, Renderer(sink.pixel_format, Style()), sink, on_written=on_written).run()
+        renderer = Renderer(sink.pixel_format, Style())
+        entry = lambda frame, _: partial(take_sample, frame.index + 1)  # noqa: E731
+        Pipeline(source, explainer, renderer, sink, entry=entry).run()
     yield "samples", samples
     first, last = samples
     changes = {name: last[name] - first[name] for name in ("allocated_mb", "reserved_mb", "rss_mb")}

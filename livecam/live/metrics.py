@@ -28,7 +28,6 @@ class LiveMetrics:
         self._feeds = feeds
         self._recorder = recorder
         self._report = report
-        self._written: Counter[str] = Counter()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -73,8 +72,6 @@ class LiveMetrics:
             )
             states[recording.name] = recording.is_up
         for name, fates in counts.items():
-            # What waits to be sent counts as written, and may still be dropped: a counter must not fall.
-            fates["written"] = self._written[name] = max(fates["written"], self._written[name])
             for fate, count in fates.items():
                 frames.add_metric([name, fate], count)
             up.add_metric([name], states[name])

@@ -52,6 +52,7 @@ class Recording:
         self.lost = 0
         self.failure: OutputError | None = None
         self._sink: Sink | None = None  # only while it is open, since it holds an encoder
+        self._arrived: int | None = None  # of the sink, once it is gone
         self._first_pts: int | None = None
         self._given = 0
 
@@ -62,8 +63,10 @@ class Recording:
 
     @property
     def written(self) -> int:
-        """How many pictures are in the file, or were sent."""
-        return self._given - self.dropped.total()
+        """How many pictures are in the file, or have arrived where they were sent."""
+        sink = self._sink  # once: the recorder's thread takes it away
+        arrived = self._arrived if sink is None else sink.arrived
+        return self._given if arrived is None else arrived
 
     def set_time(self, picture: av.VideoFrame) -> None:
         """Move a picture's time from its source's clock to that of the file."""
@@ -124,7 +127,7 @@ class Recording:
             return
         with self._failure_kept():
             self._sink.finish()
-        self._sink = None
+        self._let_go(self._sink)
         counts = f"{self.written} frame{'s' * (self.written > 1)}"
         dropped = ", ".join(f"{count} at {step}" for step, count in sorted(self.dropped.items()) if count)
         missing = [
@@ -146,7 +149,11 @@ class Recording:
         """Give up, unless the file is complete."""
         if self._sink is not None:
             self._sink.abort()
-            self._sink = None
+            self._let_go(self._sink)
+
+    def _let_go(self, sink: Sink) -> None:
+        self._arrived = sink.arrived
+        self._sink = None
 
 
 class Recorder:

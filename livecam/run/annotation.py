@@ -160,10 +160,15 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
         Sidecars(options.predictions, options.save_map, one_picture=one_picture) as sidecars,
     ):
 
-        def written(frame: Frame, explanation: Explanation) -> None:
-            sidecars.add(frame, explanation)
-            if run.is_still:
-                run.record([str(frame.path)], pipeline.ledger)
+        def entry(frame: Frame, explanation: Explanation) -> Callable[[], None]:
+            add_to_sidecars, path = sidecars.entry(frame, explanation), frame.path
+
+            def add() -> None:
+                add_to_sidecars()
+                if run.is_still:
+                    run.record([str(path)], pipeline.ledger)
+
+            return add
 
         made = make()
         if run.input.kind is not DEMO:
@@ -188,7 +193,7 @@ def carry_out(run: Run, make: Callable[[], Explainer], *, on_progress: OnProgres
             window=window,
             steadiness=Steadiness(made.heat_options, finder) if options.steady and not run.is_still else None,
             separate=run.is_still and run.input.many,
-            on_written=written,
+            entry=entry,
             on_progress=on_progress and (lambda ledger: on_progress(ledger, source.media.expected_frames)),
         )
         pipeline.ledger.failed_files.update({name: str(exc) for name, exc in run.refused.items()})

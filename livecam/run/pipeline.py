@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
@@ -53,7 +53,8 @@ class Pipeline:
         steadiness: Makes the heatmaps steady from frame to frame; None: each frame is shown by itself.
         separate: The frames are pictures that do not belong together: one that cannot be explained or written is left
             out, else that ends the run, and `Explainer.expect` is told.
-        on_written: Called by the writing thread with each frame that reached the sink.
+        entry: Called by the writing thread with each frame that the sink took. Returns what is called if the frame has
+            arrived, which in a stream may turn out some seconds later; it should not keep the picture until then.
         on_progress: Called about ten times a second by the thread that called `run`.
 
     Attributes:
@@ -73,7 +74,7 @@ class Pipeline:
         window: ClipWindow | None = None,
         steadiness: Steadiness | None = None,
         separate: bool = False,
-        on_written: Callable[[Frame, Explanation], None] | None = None,
+        entry: Callable[[Frame, Explanation], Callable[[], None]] | None = None,
         on_progress: Callable[[Ledger], None] | None = None,
     ) -> None:
         self.ledger = Ledger(FILE._replace(delivered=sink.delivered), source.name)
@@ -87,7 +88,9 @@ class Pipeline:
         self._separate = separate
         self._first_failure: Exception | None = None
         self._sink_dropped: Counter[str] = Counter()
-        self._on_written = on_written or (lambda frame, explanation: None)
+        self._entry = entry or (lambda frame, explanation: lambda: None)
+        self._in_doubt: deque[tuple[float, int, Callable[[], None]]] = deque()  # frames that may still be dropped
+        self._arrived = 0
         self._on_progress = on_progress or (lambda ledger: None)
         self._clips_at_once = batch or max(explainer.usual_batch // (window.frames if window else 1), 1)
         self._clips = ClipExplanations(window, self._explain_clips, self._clips_at_once) if window else None
@@ -232,26 +235,28 @@ class Pipeline:
                     raise
                 self._leave_out(frame, "write", exc)
                 continue
-            if dropped := self._newly_dropped():
-                self.ledger.dropped += dropped
-                self.ledger.delivered -= dropped.total() - 1  # frames before, which were thought to be sent
-                continue
-            self.ledger.deliver(frame.captured_seconds, explanation.age_frames)
-            self._on_written(frame, explanation)
-        if self.ledger.delivered or self._sink.dropped.total():  # an interrupt before the first frame leaves no output
+            self._in_doubt.append((frame.captured_seconds, explanation.age_frames, self._entry(frame, explanation)))
+            self._settle()
+        if self._in_doubt or self._arrived or self._sink_dropped:  # an interrupt before the first frame leaves no file
             self.ledger.verified = self._sink.finish()
-            dropped = self._newly_dropped()
-            self.ledger.dropped += dropped
-            self.ledger.delivered -= dropped.total()
+            self._settle()
             self.finished = True
         elif self._first_failure is not None:
             raise self._first_failure
 
-    def _newly_dropped(self) -> Counter[str]:
-        """Return what the sink has dropped since the last call, by the step."""
+    def _settle(self) -> None:
+        """Count the frames of which it is known by now whether they have arrived: the first ones did, the last not."""
         dropped = self._sink.dropped - self._sink_dropped
         self._sink_dropped += dropped
-        return dropped
+        self.ledger.dropped += dropped
+        for _ in range(dropped.total()):
+            self._in_doubt.pop()
+        arrived = len(self._in_doubt) if self._sink.arrived is None else self._sink.arrived - self._arrived
+        self._arrived += arrived
+        for _ in range(arrived):
+            captured_seconds, age_frames, add_entry = self._in_doubt.popleft()
+            self.ledger.deliver(captured_seconds, age_frames)
+            add_entry()
 
     def _write(self, frame: Frame, explanation: Explanation, there: DevicePlanes | None) -> None:
         with self.ledger.stages["render"].measure():

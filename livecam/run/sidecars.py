@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +98,11 @@ def _in_pixels(peak: tuple[float, float] | None, frame: Frame) -> dict[str, floa
 class Predictions(AtomicFile):
     """A file with one JSON object per line, one line per frame."""
 
-    def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
-        """Add the line of a frame: the result of `described`, and `more` plain data."""
+    def entry(self, frame: Frame, explanation: Explanation, **more: Any) -> Callable[[], None]:
+        """Return what adds the line of a frame: the result of `described`, and `more` plain data."""
         line = json.dumps({**described(frame, explanation), **more}, ensure_ascii=False)
         # A byte of a file's name that is no UTF-8 becomes an escape of JSON.
-        self.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        return partial(self.write, line.encode("utf-8", "backslashreplace") + b"\n")
 
     def rescue(self) -> None:
         """Close the unfinished file, and leave its part for the user if there is a line in it. Does not raise."""
@@ -121,9 +123,11 @@ class Maps(AtomicFile):
         self._shape: tuple[int, ...] = ()
         self.write(bytes(_NPY_HEADER_BYTES))
 
-    def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
-        """Add the maps of a frame."""
-        maps = np.stack([one.cam for one in explanation.classes])
+    def entry(self, frame: Frame, explanation: Explanation, **more: Any) -> Callable[[], None]:
+        """Return what adds the maps of a frame."""
+        return partial(self._add, np.stack([one.cam for one in explanation.classes]))
+
+    def _add(self, maps: np.ndarray) -> None:
         self._shape = maps.shape if len(maps) > 1 else maps.shape[1:]
         self._frames += 1
         self.write(maps.astype("<f4").tobytes())
@@ -175,8 +179,17 @@ class Sidecars:
 
     def add(self, frame: Frame, explanation: Explanation, **more: Any) -> None:
         """Add the entries of a frame; `more` is plain data for its line of the predictions."""
-        for file in self._files:
-            file.add(frame, explanation, **more)
+        self.entry(frame, explanation, **more)()
+
+    def entry(self, frame: Frame, explanation: Explanation, **more: Any) -> Callable[[], None]:
+        """Return what adds the entries of a frame; it does not keep the picture."""
+        entries = [file.entry(frame, explanation, **more) for file in self._files]
+
+        def add() -> None:
+            for each in entries:
+                each()
+
+        return add
 
     def __enter__(self) -> Sidecars:
         return self

@@ -32,6 +32,8 @@ class Sink(ABC):
     """What the ledger says of the pictures that `write` got."""
     dropped: Counter[str] = Counter()
     """How many of the pictures that `write` got did not arrive, by the step that they were waiting for: of streams."""
+    arrived: int | None = None
+    """How many of them have arrived for certain; None if all that are not dropped have. It only grows."""
     problem: str | None = None
     """Why pictures do not arrive at the moment."""
 

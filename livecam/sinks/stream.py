@@ -22,7 +22,7 @@ from livecam.picture.upright import upright_picture
 from livecam.sinks.base import Sink, SinkKind, check_place
 from livecam.sinks.destination import DEVICE, check_device, check_url, destination_of, is_stream, numbered, scheme_of
 from livecam.sinks.encoder import EncoderOptions, check_encoder
-from livecam.sinks.sender import PIXEL_FORMAT, NotSent, Order, Sender
+from livecam.sinks.stream_connection import PIXEL_FORMAT, Connection, NotSent, Order
 from livecam.system.background import in_background
 
 log = logging.getLogger("livecam")
@@ -56,17 +56,19 @@ class StreamSink(Sink):
 
     def __init__(self, output: str, media: Media, encoder: EncoderOptions, *, is_live: bool, waits: bool) -> None:
         self.dropped = Counter(connect=0, send=0)  # all keys from the beginning: other threads iterate over it
+        self.arrived: int = 0
         self.problem: str | None = _CONNECTING
         self._is_live, self._waits = is_live, waits
         self._destination = destination_of(output, keeps_all=not is_live)
         self._media, self._orientation = _upright(media)
-        self._given = self._sent = 0
+        self._given = 0
         self._first_pts: int | None = None
         self._first_seconds = 0.0
         self._waiting: deque[tuple[int, av.VideoFrame]] = deque()  # the first one is on its way
+        self._in_doubt = 0  # pictures of a segment that is not complete
         self._changed = threading.Condition()
         self._is_ending = self._is_over = False
-        self._sender: Sender | None = None
+        self._connection: Connection | None = None
         self._lost_seconds: float | None = None
         self._dropped_before = 0
         self._sending = in_background(partial(self._run, Order(self._destination, self._media, encoder)), "stream")
@@ -115,7 +117,7 @@ class StreamSink(Sink):
         wait([self._sending], None if self._waits else _LIVE_END_SECONDS)
         reason = {_CONNECTING: "no answer yet", None: "it takes nothing"}.get(self.problem, self.problem)
         self.abort()
-        if not self._sent:
+        if not self.arrived:
             raise OutputError(f"nothing was sent to {self._destination.name}: {reason}")
         return None
 
@@ -123,8 +125,8 @@ class StreamSink(Sink):
         with self._changed:
             self._is_ending = self._is_over = True
             self._changed.notify_all()
-            if self._sender is not None:
-                self._sender.kill()
+            if self._connection is not None:
+                self._connection.kill()
         wait([self._sending])
 
     def report(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ class StreamSink(Sink):
             "output": {
                 "path": self._destination.name,
                 "picture_size": [self._media.width, self._media.height],
-                "sent": self._sent,
+                "sent": self.arrived,
                 "dropped": dict(self.dropped),
             }
         }
@@ -141,27 +143,28 @@ class StreamSink(Sink):
         """Send until the end, by one connection after the other."""
         wait_seconds = _FIRST_WAIT_SECONDS
         while not self._is_ending:
-            sent_before = self._sent
+            arrived_before = self.arrived
             try:
-                with Sender(order) as sender:
-                    self._connect(sender)
-                    self._send_waiting(sender)
-                    sender.finish()
+                with Connection(order) as connection:
+                    self._connect(connection)
+                    self._send_waiting(connection)
+                    connection.finish()
+                    self._settle(in_doubt=0)
             except NotSent as exc:
                 self._lose(exc)
             except OSError as exc:  # there can be no further process
                 self._lose(NotSent(f"cannot start a process ({exc.strerror})"))
-            wait_seconds = _FIRST_WAIT_SECONDS if self._sent > sent_before else wait_seconds
+            wait_seconds = _FIRST_WAIT_SECONDS if self.arrived > arrived_before else wait_seconds
             with self._changed:
                 self._changed.wait_for(lambda: self._is_ending, wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
-    def _connect(self, sender: Sender) -> None:
+    def _connect(self, connection: Connection) -> None:
         with self._changed:
-            self._sender = sender
+            self._connection = connection
             if self._is_over:
-                sender.kill()
-        sender.connect()
+                connection.kill()
+        connection.connect()
         with self._changed:
             self.problem = None
             self._changed.notify_all()
@@ -170,7 +173,7 @@ class StreamSink(Sink):
             log.info("%s receives after %.0f s; %d frames were dropped", self._destination.name, seconds, dropped)
             self._lost_seconds = None
 
-    def _send_waiting(self, sender: Sender) -> None:
+    def _send_waiting(self, connection: Connection) -> None:
         """Send pictures until the end."""
         while True:
             with self._changed:
@@ -178,20 +181,26 @@ class StreamSink(Sink):
                 if not self._waiting:
                     return
                 pts, picture = self._waiting[0]
-            sender.send(pts, picture)
+            in_doubt = connection.send(pts, picture)
             with self._changed:
                 self._waiting.popleft()
-                self._sent += 1
+                self._in_doubt += 1
+                self._settle(in_doubt)
                 self._changed.notify_all()
+
+    def _settle(self, in_doubt: int) -> None:
+        """Count the pictures that have arrived: all that were sent but for the last ones, which are in doubt."""
+        self.arrived += self._in_doubt - in_doubt
+        self._in_doubt = in_doubt
 
     def _lose(self, error: NotSent) -> None:
         """Count what is lost with a connection, and tell that it is, once."""
         with self._changed:
             place = "send" if self._is_over else "connect"
-            self.dropped[place] += len(self._waiting) + error.taken_back
-            self._sent -= error.taken_back
+            self.dropped[place] += len(self._waiting) + self._in_doubt
+            self._in_doubt = 0
             self._waiting.clear()
-            self._sender, self.problem = None, str(error)
+            self._connection, self.problem = None, str(error)
             self._changed.notify_all()
         if self._lost_seconds is None and not self._is_ending:
             self._lost_seconds, self._dropped_before = time.monotonic(), self.dropped.total()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def run(count: int, reader: ClipReader, sink: Collector | None = None, **options
         Renderer("yuv420p", Style(caption=False)),
         sink or Collector(),
         window=window,
-        on_written=lambda frame, explanation: shown.append((frame, explanation)),
+        entry=lambda frame, explanation: partial(shown.append, (frame, explanation)),
         **options,
     )
     pipeline.run()

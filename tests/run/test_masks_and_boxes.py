@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_each_frame_of_a_file_has_its_own(kind: str, batch: int) -> None:
             Renderer("yuv420p", Style(caption=False)),
             Collector(),
             batch=batch,
-            on_written=lambda frame, explanation: shown.append((frame, explanation)),
+            entry=lambda frame, explanation: partial(shown.append, (frame, explanation)),
         ).run()
     assert [frame.index for frame, _ in shown] == list(range(COUNT))
     for frame, explanation in shown:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import av
 import numpy as np
 import pytest
 
 from livecam import Explanation
+from livecam.explain.motion import Carrier
 from livecam.picture.frame import Frame
 from livecam.render import Renderer, Style
 from livecam.run.pipeline import Pipeline
@@ -46,6 +49,30 @@ class Collector(Sink):
         self.ended.append("aborted")
 
 
+class Segments(Collector):
+    """Sends pictures by fours, and loses those of the third segment when it has three of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropped, self.arrived, self._in_doubt = Counter(), 0, 0
+
+    def write(self, picture: av.VideoFrame, frame: Frame) -> None:
+        super().write(picture, frame)
+        if len(self.pictures) % 4 == 1:
+            self._settle()
+        self._in_doubt += 1
+        if len(self.pictures) == 11:
+            self.dropped["send"], self._in_doubt = self._in_doubt, 0
+
+    def finish(self) -> bool | None:
+        self._settle()
+        return super().finish()
+
+    def _settle(self) -> None:
+        self.arrived += self._in_doubt
+        self._in_doubt = 0
+
+
 def run(source: Source, explainer: NumberReader, sink: Sink, **options: object) -> Pipeline:
     renderer = Renderer("yuv420p", Style(caption=False))
     pipeline = Pipeline(source, explainer, renderer, sink, **options)  # type: ignore[arg-type]
@@ -57,7 +84,10 @@ def test_each_frame_has_its_own_heatmap() -> None:
     seen: list[tuple[int, int]] = []
     sink = Collector()
     pipeline = run(
-        NumberedSource(40), NumberReader(), sink, on_written=lambda frame, e: seen.append((frame.index, int(e.label)))
+        NumberedSource(40),
+        NumberReader(),
+        sink,
+        entry=lambda frame, e: partial(seen.append, (frame.index, int(e.label))),
     )
     assert seen == [(index, index) for index in range(40)]
     assert [number_in(picture) for picture in sink.pictures] == list(range(40))
@@ -88,6 +118,22 @@ def fail_at(moment: int) -> Callable[[int], None]:
             raise PlantedError(f"at {moment}")
 
     return fail
+
+
+def test_pictures_that_are_lost_with_their_segment_count_nowhere_as_written() -> None:
+    ages: dict[int, int] = {}
+    pipeline = run(
+        NumberedSource(40),
+        NumberReader(),
+        Segments(),
+        carrier=Carrier(3),
+        entry=lambda frame, e: partial(ages.__setitem__, frame.index, e.age_frames),
+    )
+    ledger = pipeline.ledger
+    assert list(ages) == [index for index in range(40) if index not in (8, 9, 10)]
+    assert (ledger.delivered, ledger.dropped, ledger.latency.count) == (37, {"send": 3}, 37)
+    assert 0 < sum(age > 0 for age in ages.values()) == ledger.carried < ledger.delivered
+    assert ledger.is_balanced
 
 
 @pytest.mark.parametrize("moment", [0, 5])

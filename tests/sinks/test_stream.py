@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from livecam.errors import OutputError
 from livecam.picture.frame import Frame
 from livecam.picture.media import Media
 from livecam.render import Style
-from livecam.sinks import EncoderOptions, kind_of, stream
+from livecam.sinks import EncoderOptions, kind_of, stream, stream_connection
 from livecam.sinks.destination import destination_of, numbered
 from livecam.sinks.stream import STREAM, StreamSink
+from livecam.sinks.stream_connection import Connection, NotSent, Order
 from tests.live.harness import LiveRun, wait_until
 from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.doubles import RATE, NumberedSource
@@ -105,14 +107,13 @@ def test_a_receiver_that_comes_back_gets_what_is_new(caplog: pytest.LogCaptureFi
 
     first, second = Receiver(url).start(), Receiver(url)
     with live_stream(url) as sink:
-        give_until(lambda: sink.problem is None)
-        give_until(lambda: number % 10 == 0)
+        give_until(lambda: sink.arrived >= 10)
         before = first.end(kill=True)
         give_until(lambda: sink.problem is not None)
         lost_at = number
+        arrived_before = sink.arrived
         second.start()
-        give_until(lambda: sink.problem is None)
-        give_until(lambda: number % 10 == 0)
+        give_until(lambda: sink.arrived >= arrived_before + 10)
         sink.finish()
         after = second.end()
         report = sink.report()["output"]
@@ -177,10 +178,25 @@ def test_a_playlist_on_disk_holds_the_whole_video(livecam: Livecam, clip: Clip, 
 
 def test_pictures_of_a_segment_that_was_not_completed_are_not_counted_as_sent(tmp_path: Path) -> None:
     with live_stream(str(tmp_path / "out.m3u8"), waits=True) as sink:
+        arrived = []
         for number in range(60):
             give(sink, number)
+            arrived.append(sink.arrived)
+        assert (arrived[49], arrived[-1]) == (0, 50)  # a segment counts when it is complete
         sink.abort()  # the process is killed, as it ends itself if a receiver stalls
         assert (sink.report()["output"]["sent"], sink.dropped["send"]) == (50, 10)
+
+
+def test_of_what_ffmpeg_says_only_the_last_lines_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    says = (
+        "import sys; [print(f'[flv @ 0x1] line {n}', file=sys.stderr) for n in range(9999)]; print('!invalid argument')"
+    )
+    monkeypatch.setattr(stream_connection, "module_command", lambda module: [sys.executable, "-c", says])
+    order = Order(destination_of("rtmp://host/app/key", keeps_all=False), MEDIA, EncoderOptions())
+    with Connection(order) as connection:
+        with pytest.raises(NotSent, match="line 9998"):
+            connection.connect()
+        assert len(connection._last_lines.result()) < 100
 
 
 @pytest.mark.long

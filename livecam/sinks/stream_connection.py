@@ -1,4 +1,4 @@
-"""A connection to the receiver of a stream, by a process of its own (`livecam.sinks.sending`)."""
+"""A connection to the receiver of a stream, from here: it talks to the process that sends, `stream_process.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import pickle
 import re
 import struct
 import subprocess
-import tempfile
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from functools import partial
 
 import av
 
@@ -17,6 +18,7 @@ from livecam.picture.media import Media
 from livecam.picture.planes import planes
 from livecam.sinks.destination import Destination
 from livecam.sinks.encoder import EncoderOptions
+from livecam.system.background import in_background
 from livecam.system.cores import module_command, module_environment
 
 PIXEL_FORMAT = "yuv420p"
@@ -28,6 +30,8 @@ STALL_SECONDS = 5.0
 TIME, COUNT = struct.Struct("=q"), struct.Struct("=I")
 _GENERIC = ("input/output error", "invalid argument", "operation not permitted", "unknown error", "generic error")
 """What FFmpeg returns where only its log says what is wrong."""
+_MOST_LINES = 32
+"""How many of FFmpeg's last messages are kept."""
 _LOGGED = re.compile(r"^\[[^]]+ @ 0x[0-9a-f]+\] *(.+)$", re.MULTILINE)
 
 
@@ -41,17 +45,10 @@ class Order:
 
 
 class NotSent(Exception):  # noqa: N818 - not an error of livecam
-    """A stream is not received; holds the reason, without credentials.
-
-    `taken_back` counts the pictures that seemed to be sent and are not: a segment is sent when it is complete.
-    """
-
-    def __init__(self, problem: str, taken_back: int = 0) -> None:
-        super().__init__(problem)
-        self.taken_back = taken_back
+    """A stream is not received; holds the reason, without credentials."""
 
 
-class Sender:
+class Connection:
     """One connection; a context manager. `connect`, `send` and `finish` wait for the receiver, and raise NotSent.
 
     They wait for some seconds at most, and `kill`, which any thread may call, ends that.
@@ -59,27 +56,29 @@ class Sender:
 
     def __init__(self, order: Order) -> None:
         self._destination = order.destination
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
         self._process = subprocess.Popen(
-            module_command("livecam.sinks.sending"),
+            module_command("livecam.sinks.stream_process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=subprocess.PIPE,
             env=module_environment(),
             start_new_session=True,  # Ctrl-C is for the run, which ends it
         )
-        assert self._process.stdin and self._process.stdout
-        self._requests, self._answers = self._process.stdin, self._process.stdout
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._requests, self._answers, self._said = self._process.stdin, self._process.stdout, self._process.stderr
+        # Read as it comes, and only the last lines are kept: over days FFmpeg may have a lot to say.
+        read: Callable[[], deque[bytes]] = partial(deque, self._said, _MOST_LINES)
+        self._last_lines = in_background(read, "stream-log")
         self._order = order
         self._is_connected = False
-        self._unsent = 0  # pictures of a segment that is not complete
 
-    def __enter__(self) -> Sender:
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.kill()
-        for file in (self._requests, self._answers, self._log):
+        self._last_lines.result()
+        for file in (self._requests, self._answers, self._said):
             with suppress(OSError):  # what it did not read
                 file.close()
 
@@ -88,10 +87,14 @@ class Sender:
         self._ask(pickle.dumps(self._order))
         self._is_connected = True
 
-    def send(self, pts: int, picture: av.VideoFrame) -> None:
-        """Send a picture in the pixel format of streams, with its time in the unit of the order."""
+    def send(self, pts: int, picture: av.VideoFrame) -> int:
+        """Send a picture in the pixel format of streams, with its time in the unit of the order.
+
+        Returns how many of the last pictures may still be lost: those of a segment, which is sent when it is complete.
+        """
         self._ask(TIME.pack(pts), *(plane.tobytes() for plane in planes(picture)))
-        (self._unsent,) = COUNT.unpack(self._answers.read(COUNT.size))
+        (in_doubt,) = COUNT.unpack(self._answers.read(COUNT.size))
+        return in_doubt
 
     def finish(self) -> None:
         """End the stream."""
@@ -101,7 +104,7 @@ class Sender:
         if self._process.wait() != 0:
             raise self._failure(rest)
         if (problem := self._logged()) and self._destination.format == "hls":  # its muxer says it only there
-            raise NotSent(problem, self._unsent)
+            raise NotSent(problem)
 
     def kill(self) -> None:
         """End the process at once, if it has not ended."""
@@ -121,14 +124,13 @@ class Sender:
         if not answer.startswith(FAILED):
             seconds = STALL_SECONDS if self._is_connected else CONNECT_SECONDS
             problem = f"{'takes nothing' if self._is_connected else 'no answer'} for {seconds:g} s"
-            return NotSent(problem, self._unsent)
+            return NotSent(problem)
         reason = answer.removeprefix(FAILED).decode(errors="replace")
         if reason.startswith(_GENERIC):
             reason = self._logged() or reason
-        return NotSent(self._destination.without_secrets(reason), self._unsent)
+        return NotSent(self._destination.without_secrets(reason))
 
     def _logged(self) -> str:
-        """Return FFmpeg's last message of an error; empty if there is none."""
-        self._log.seek(0)
-        messages = _LOGGED.findall(self._log.read().decode(errors="replace"))
+        """Return FFmpeg's last message of an error, once the process has ended; empty if there is none."""
+        messages = _LOGGED.findall(b"".join(self._last_lines.result()).decode(errors="replace"))
         return self._destination.without_secrets(messages[-1].strip().rstrip(".")) if messages else ""

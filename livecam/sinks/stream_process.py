@@ -1,16 +1,19 @@
-"""The process that encodes and sends a stream: `python -m livecam.sinks.sending`, started by `livecam.sinks.sender`.
+"""The process that encodes and sends a stream by FFmpeg's muxers: `python -m livecam.sinks.stream_process`.
+
+`stream_connection.py` starts it and talks to it.
 
 PyAV connects, and says goodbye, without letting any other thread of Python run, and FFmpeg may wait for a receiver for
 ever. Here it holds up nothing, and the process ends if a receiver makes it wait for too long.
 
 It reads a pickled `Order` from standard input, then for each picture its time and its planes. It answers with `DONE`
-once it has connected, and for each picture with `DONE` and how many of the pictures so far are not sent yet: those of a
+once it has connected, and for each picture with `DONE` and how many of the last pictures are in doubt: those of a
 segment that is not complete. Or it ends with `FAILED` and the reason. FFmpeg prints to standard error.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import pickle
 import socket
@@ -32,7 +35,16 @@ from livecam.picture.media import Media
 from livecam.picture.planes import padded_size, planes
 from livecam.sinks.destination import Destination
 from livecam.sinks.encoder import add_encoder
-from livecam.sinks.sender import CONNECT_SECONDS, COUNT, DONE, FAILED, PIXEL_FORMAT, STALL_SECONDS, TIME, Order
+from livecam.sinks.stream_connection import (
+    CONNECT_SECONDS,
+    COUNT,
+    DONE,
+    FAILED,
+    PIXEL_FORMAT,
+    STALL_SECONDS,
+    TIME,
+    Order,
+)
 
 KEY_SECONDS = 2
 """The time between pictures from which a receiver can begin."""
@@ -56,17 +68,17 @@ def _send(order: Order, requests: BinaryIO, answers: BinaryIO) -> None:
         stream = _raw(container, media) if destination.is_raw else _encoded(container, order)
         container.start_encoding()
         _answer(answers, DONE)
-    time_base, next_key, unsent = media.time_base, 0, 0
+    time_base, next_key, in_doubt = media.time_base, 0, 0
     for picture in _pictures(requests, media):
         assert picture.pts is not None
         if picture.pts >= next_key:
             picture.pict_type = PictureType.I
-            next_key = picture.pts + int(KEY_SECONDS / time_base)
+            next_key = picture.pts + math.ceil(KEY_SECONDS / time_base)  # not before a segment is to end
         with _limited(STALL_SECONDS):
             container.mux(stream.encode(picture))
             if is_in_segments:
-                unsent = 1 if picture.pict_type == PictureType.I else unsent + 1
-            _answer(answers, DONE + COUNT.pack(unsent))
+                in_doubt = 1 if picture.pict_type == PictureType.I else in_doubt + 1
+            _answer(answers, DONE + COUNT.pack(in_doubt))
     with _limited(STALL_SECONDS):
         container.mux(stream.encode(None))
         container.close()
