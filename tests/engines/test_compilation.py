@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -276,7 +277,10 @@ def test_an_operation_that_cannot_be_converted_is_named_once_and_not_tried_again
     assert (begun, len(caplog.records)) == ([], 1)
 
 
-def test_a_short_run_is_explained_eagerly_whatever_came_before(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_run_is_explained_eagerly_whatever_came_before(
+    known: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(Compilation, "_picture_seconds", lambda self, programs: dict.fromkeys(programs, 0.0))
     for limit in ("_WORTH_TRYING_SECONDS", "_WORTH_BUILDING_SECONDS"):
         monkeypatch.setattr(f"livecam.explain.engines.engine.{limit}", {"cpu": 100.0})
@@ -288,6 +292,7 @@ def test_a_short_run_is_explained_eagerly_whatever_came_before(known: Path, monk
                 explainer(scene)
             explainer.settle()
             assert explainer.engine == engine
+    assert len(caplog.records) == 1, "a form that was told of is not told of again"
 
 
 def test_what_is_no_faster_is_not_taken(
@@ -338,19 +343,8 @@ def test_half_precision_is_not_tried_where_the_sign_of_maps_hangs_on_it(
     method: str, tried: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
-
-    class Idle:
-        def __init__(
-            self, _engine: Any, _graph: Any, _images: Any, precisions: tuple[str, ...], *_: Any, **__: Any
-        ) -> None:
-            found.append(precisions)
-
-        def start(self) -> None: ...
-
-        def end(self) -> None: ...
-
+    monkeypatch.setattr(Compilation, "start", lambda self, precisions, **options: found.append(precisions))
     monkeypatch.setattr("livecam.explain.engines.engine.likely_fast", lambda device: ("bf16", "fp32"))
-    monkeypatch.setattr("livecam.explain.engines.engine.Compilation", Idle)
     tiny(method=method).expect(math.inf)
     assert found == [tried]
 

@@ -225,3 +225,21 @@ def test_who_says_nothing_gets_it_compiled_once_it_would_have_paid(monkeypatch: 
     while not started and time.monotonic() < deadline:
         explainer.answer(pictures())
     assert started
+
+
+def test_for_runs_that_are_too_short_for_it_it_is_compiled_once_that_would_have_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_BUILDING_SECONDS", {"cpu": 0.1})
+    monkeypatch.setattr("livecam.explain.engines.engine._WORTH_TRYING_SECONDS", {"cpu": 0.0})
+    may_build: list[bool] = []
+    monkeypatch.setattr(
+        "livecam.explain.engines.compilation.Compilation.start", lambda *a, **k: may_build.append(k["may_build"])
+    )
+    explainer = tiny()
+    deadline = time.monotonic() + 30
+    while True not in may_build and time.monotonic() < deadline:
+        explainer.expect(12)
+        for _ in range(4):
+            explainer.answer(pictures())
+    assert True in may_build

@@ -101,6 +101,7 @@ class Compilation:
         self._traced, self._images, self._device = traced, images, device
         self._may_be_slow = may_be_slow
         self._made: dict[tuple[str, str], Compute] = {}  # by engine and precision
+        self._told: set[tuple[str, str]] = set()
         self._entry: Entry | None = None
         self._builder: subprocess.Popen[bytes] | None = None
         self._builder_needs = ExitStack()
@@ -359,7 +360,9 @@ class Compilation:
             best = min(seconds, key=seconds.__getitem__)
             if seconds[best] < self._seconds_to_beat():
                 self.candidate = Candidate(programs[best][0], engine, best, programs[best][1], seconds[best])
-                log.info("%s in %s: %.1f ms a picture", engine, best, 1000 * seconds[best])
+                level = logging.DEBUG if (engine, best) in self._told else logging.INFO  # once for all runs
+                log.log(level, "%s in %s: %.1f ms a picture", engine, best, 1000 * seconds[best])
+                self._told.add((engine, best))
             else:
                 self._note(f"{engine} code is no faster here")
         return damaged

@@ -302,9 +302,9 @@ class Engine:
             self._tell(compilation.problem)
 
     def _tell(self, problem: str) -> None:
-        """Log once in a run why it stays with the eager engine: as a warning in the first."""
+        """Log once in a run why it stays with the eager engine: as a detail if a run before has told it."""
         if not self._stays_eager:
-            log.log(logging.INFO if self._has_told else logging.WARNING, "explained by the eager engine: %s", problem)
+            log.log(logging.DEBUG if self._has_told else logging.WARNING, "explained by the eager engine: %s", problem)
         self._stays_eager = self._has_told = True
 
 
