@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from livecam.errors import OutputError
 from livecam.names import PICTURE_ENDINGS, VIDEO_ENDINGS
+from livecam.sinks.certificate import check_can_certify
 from livecam.system.machine import has_protocol
 from livecam.text import redacted, with_urls_redacted
 
@@ -172,6 +173,8 @@ def check_url(output: str) -> None:
         raise OutputError(
             f"{redacted(output)} is no URL to send to; name one such as rtsp://host/path or tcp://host:9000"
         )
+    if destination_of(output, keeps_all=True).format == "whip":
+        check_can_certify()
 
 
 def _check_path(path: str) -> None:

@@ -8,14 +8,17 @@ import struct
 import subprocess
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 
 from livecam.picture.media import Media
 from livecam.picture.planes import planes
+from livecam.sinks.certificate import certificate_in
 from livecam.sinks.destination import Destination
 from livecam.sinks.encoder import EncoderOptions
 from livecam.system.background import in_background
@@ -43,6 +46,10 @@ class Order:
     media: Media
     encoder: EncoderOptions
 
+    def with_options(self, options: dict[str, str]) -> Order:
+        """Return the same order with more options of the muxer."""
+        return replace(self, destination=replace(self.destination, options=self.destination.options | options))
+
 
 class NotSent(Exception):  # noqa: N818 - not an error of livecam
     """A stream is not received; holds the reason, without credentials."""
@@ -56,6 +63,10 @@ class Connection:
 
     def __init__(self, order: Order) -> None:
         self._destination = order.destination
+        self._files = ExitStack()
+        if self._destination.format == "whip":
+            folder = Path(self._files.enter_context(TemporaryDirectory(prefix="livecam-")))
+            order = order.with_options(certificate_in(folder))
         self._process = subprocess.Popen(
             module_command("livecam.sinks.stream_process"),
             stdin=subprocess.PIPE,
@@ -78,6 +89,7 @@ class Connection:
     def __exit__(self, *exc: object) -> None:
         self.kill()
         self._last_lines.result()
+        self._files.close()
         for file in (self._requests, self._answers, self._said):
             with suppress(OSError):  # what it did not read
                 file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import socket
 import sys
@@ -282,8 +283,34 @@ def test_several_sources_get_a_stream_each() -> None:
             numbered(output, 1)
 
 
+def test_a_connection_by_whip_has_a_certificate_of_its_own_that_every_server_takes() -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    order = Order(destination_of("http://127.0.0.1:9/whip", keeps_all=False), MEDIA, EncoderOptions())
+    keys = []
+    for _ in range(2):
+        with Connection(order) as connection:
+            options = connection._order.destination.options
+            certificate = x509.load_pem_x509_certificate(Path(options["cert_file"]).read_bytes())
+            keys.append(certificate.public_key())
+            with pytest.raises(NotSent, match="connection refused"):
+                connection.connect()
+        assert not Path(options["key_file"]).exists()
+    assert all(isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) for key in keys)
+    assert keys[0] != keys[1]
+
+
+def test_what_whip_needs_is_told_before_anything_is_loaded(livecam: Livecam, clip: Clip) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None)
+        result = livecam("annotate", clip(frames=3), "-o", "https://host/whip")
+    assert result.exit_code == 1
+    assert "livecam: WHIP needs cryptography; install it with: pip install 'livecam[whip]'" in result.output
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "udp"])
+@pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "udp", "http"])
 @pytest.mark.usefixtures("quick_shapes")
 def test_a_video_arrives_by_other_protocols(scheme: str, livecam: Livecam, clip: Clip) -> None:
     url = f"{scheme}://127.0.0.1:{free_port()}" + ("/app/live" if scheme != "udp" else "")

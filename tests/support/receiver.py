@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 
@@ -84,6 +85,11 @@ def _received(url: str) -> Iterator[av.VideoFrame]:
             connection, _ = server.accept()
         with connection, connection.makefile("rb") as file, av.open(file, format="mpegts") as container:
             yield from container.decode(video=0)
+        return
+    if scheme == "http" and not rest.endswith(".m3u8"):
+        from tests.support import whip
+
+        yield from whip.received(urlsplit(url).port)
         return
     print("ready", flush=True)
     with av.open(url, options=_LISTEN.get(scheme, {}), timeout=(20, 20)) as container:
