@@ -7,6 +7,7 @@ on one output the newest counts.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -161,6 +162,7 @@ class _Lines:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
+        self._is_torn = False
 
     def earlier(self) -> Iterator[bytes]:
         """Yield the content of each file that can be read."""
@@ -173,7 +175,11 @@ class _Lines:
         if self._file is None:
             self._folder.mkdir(exist_ok=True)
             self._file = (self._folder / _own_name()).open("xb", buffering=0)
-        self._file.write(line)
+        content = b"\n" + line if self._is_torn else line  # so that what is torn takes no other line with it
+        self._is_torn = True
+        if self._file.write(content) < len(content):  # a disk that is nearly full takes a part, and says nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._is_torn = False
         if is_urgent:
             with suppress(OSError):  # a file system that cannot
                 os.fsync(self._file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import filecmp
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -148,10 +149,10 @@ class Run:
         if not self.is_still or len(self.names) <= pictures:
             return [self]
         groups = [self.names[begin : begin + pictures] for begin in range(0, len(self.names), pictures)]
-        return [self._of(groups[0], self.refused), *map(self._of, groups[1:])]
+        return [self.of(groups[0], self.refused), *map(self.of, groups[1:])]
 
-    def _of(self, names: tuple[str, ...], refused: Mapping[str, OutputError] = MappingProxyType({})) -> Run:
-        """Return the run of some of the pictures, and of those that are refused."""
+    def of(self, names: Sequence[str], refused: Mapping[str, OutputError] = MappingProxyType({})) -> Run:
+        """Return the run of some of the inputs, and of those that are refused."""
         taken = replace(self.input, names=(*refused, *names))
         files = {name: self.files[name] for name in names if name in self.files}
         versions = {name: self.versions[name] for name in names if name in self.versions}
@@ -169,6 +170,8 @@ class Run:
         frames = _ONE_PICTURE if self.is_still else ledger.counts()
         for name in names:
             file = self.files[name]
+            if isinstance(file, StoredPath):
+                file.has_changed()  # perhaps on another machine
             if written := version_of(file):  # else somebody has taken it away
                 size = int(written["bytes"])
                 entry = Entry(file.name, size, _origin(name), self.versions[name], self.fingerprint, frames)
@@ -333,11 +336,8 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
     assert run.manifest is not None
     file, version = run.files[name], run.versions[name]
     entry = run.manifest.entry(file.name)
-    if entry is None or not is_taken(file):
+    if entry is None or not is_taken(file) or not _is_of(run, name):
         return None
-    was_moved = bool(version) and entry.version == version
-    if entry.input != _origin(name) and not was_moved:
-        return None  # of another input: it is refused
     if entry.version != version:
         reasons["the input has changed"] += 1
     elif entry.fingerprint != run.fingerprint:
@@ -347,6 +347,22 @@ def _entry(run: Run, name: str, reasons: Counter[str]) -> Entry | None:
     else:
         return entry
     return None
+
+
+def _is_of(run: Run, name: str) -> bool:
+    """Return True if livecam has made the output of this name from this input, which may have been moved since."""
+    assert run.manifest is not None
+    output = run.files[name].name
+    entry = run.manifest.entry(output)
+    return run.manifest.origin(output) == _origin(name) or (entry is not None and _was_moved(entry, run, name))
+
+
+def _was_moved(entry: Entry, run: Run, name: str) -> bool:
+    """Return True if an input is the one of an entry in another place: size and time may be equal by chance."""
+    version = run.versions[name]
+    if not version or entry.version != version:
+        return False
+    return not exists(entry.input) or filecmp.cmp(entry.input, name, shallow=False)
 
 
 def _origin(name: str) -> str:
@@ -387,7 +403,7 @@ def _check_output(run: Run, name: str) -> None:
     origin = run.manifest.origin(file.name) if run.manifest and is_taken(file) and not options.overwrite else None
     if origin and not options.resume:
         raise OutputError(f"{file} exists; --resume does what is not done yet, --overwrite does all again")
-    if origin and origin != _origin(name):
+    if origin and not _is_of(run, name):
         raise OutputError(f"{file} exists, made from {origin}; name another output, or replace it with --overwrite")
     run.sink.check(file, options.overwrite or origin is not None)
 

@@ -6,10 +6,8 @@ import math
 import os
 import pickle
 import re
-import resource
 import shlex
 import shutil
-import signal
 import struct
 import sys
 import warnings
@@ -29,6 +27,7 @@ from safetensors.torch import save_file
 from livecam import Explainer, annotate
 from livecam.errors import InputError
 from tests.support.clips import make_clip, tone_packets
+from tests.support.disks import largest_file
 
 pytestmark = pytest.mark.usefixtures("quick_shapes")
 
@@ -472,16 +471,3 @@ def test_a_full_disk_is_named_and_what_was_written_plays(
         for _ in container.decode(video=0):
             frames += 1
     assert frames > 5
-
-
-@contextmanager
-def largest_file(size_bytes: int) -> Iterator[None]:
-    """No file grows beyond this inside the block."""
-    signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, signals)

@@ -124,6 +124,33 @@ def test_what_has_changed_is_done_again(
     assert reason in result.output
 
 
+def test_what_was_moved_is_done_again_with_other_options(
+    livecam: Livecam, annotated: Callable[..., Result], folder: Path
+) -> None:
+    annotated()
+    before = times()
+    Path("in").rename("moved")
+    result = livecam("annotate", "moved", "-o", "out", "--resume", "--colormap", "turbo")
+    assert result.exit_code == 0, result.output
+    assert redone(before) == ALL
+
+
+@pytest.mark.parametrize(("grey", "is_other"), [(7, True), (ord("a"), False)])
+def test_a_copy_is_told_from_another_picture_of_equal_size_and_time(
+    livecam: Livecam, annotated: Callable[..., Result], folder: Path, grey: int, is_other: bool
+) -> None:
+    """As files from an archive that gives all of them the same time."""
+    Path("other").mkdir()
+    picture("in/c.bmp", ord("a"))
+    picture("other/c.bmp", grey)
+    for name in ("in/c.bmp", "other/c.bmp"):
+        os.utime(name, (1, 1))
+    annotated()
+    result = livecam("annotate", "other", "-o", "out", "--resume")
+    assert ("1 done before" in result.stderr) != is_other
+    assert (f"out/c.bmp exists, made from {folder}/in/c.bmp" in result.stderr) == is_other
+
+
 def test_a_file_that_livecam_has_not_written_is_kept(annotated: Callable[..., Result]) -> None:
     Path("out").mkdir()
     Path("out/a.png").write_bytes(b"precious")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from livecam.run.manifest import Entry, Manifest
+from tests.support.disks import largest_file
 
 
 def manifest(folder: Path) -> Manifest:
@@ -83,6 +84,18 @@ def test_a_manifest_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: 
         assert writer.entry("a.png") == entry()
     (message,) = caplog.messages
     assert "--resume will not know these outputs" in message
+
+
+def test_a_line_that_a_full_disk_tears_takes_no_other_with_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with manifest(tmp_path) as writer:
+        writer.record(entry("a.png"))
+        with largest_file(files(tmp_path)[0].stat().st_size + 20):
+            writer.record(entry("b.png"))  # of which twenty bytes fit
+            writer.record(entry("c.png"))
+        writer.record(entry("d.png"))
+    known = manifest(tmp_path)
+    assert [name for name in ("a.png", "b.png", "c.png", "d.png") if known.entry(name)] == ["a.png", "d.png"]
+    assert ["--resume will not know these outputs" in message for message in caplog.messages] == [True]
 
 
 def test_a_line_is_plain_data(tmp_path: Path) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from livecam.ledger import Ledger
 from livecam.render import Style
 from livecam.scene import Scene
 from tests.support.clips import facts_of
+from tests.support.disks import largest_file
 from tests.support.folders import shown_in
 from tests.support.reading import frames_of
 from tests.support.stills import pixels, scene
@@ -322,22 +320,9 @@ def test_an_interrupted_command_tells_what_is_done(
     assert summary.startswith(f"livecam: {len(written)} of 8 inputs done, ")
 
 
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """A limit on file sizes stands in for a disk that is full: writing fails in the same place."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_disk_that_is_full_leaves_whole_files_only(tmp_path: Path, photos: Path, explainer: Explainer) -> None:
     Image.effect_noise((400, 400), 50).save(photos / "img10.png")  # 160 kB and more
-    with full_disk():
+    with largest_file(100_000):
         ledger = annotate(good(photos), tmp_path / "out", explainer)
     assert shown_in(tmp_path / "out") == ["img1.png", "img2.png", "photo.JPG"]
     assert ledger.failed_files == {
@@ -353,7 +338,7 @@ def test_a_disk_that_is_full_from_the_beginning_ends_the_run(
 ) -> None:
     for path in good(photos):
         Image.effect_noise((400, 400), 50).save(path, quality=100)
-    with full_disk(), pytest.raises(OutputError, match="cannot write .*img1.png: File too large"):
+    with largest_file(100_000), pytest.raises(OutputError, match="cannot write .*img1.png: File too large"):
         annotate(good(photos)[:3], tmp_path / "out", explainer)
     assert not (tmp_path / "out").exists()
 
