@@ -46,7 +46,7 @@ def joined(address: str) -> Iterator[Any]:
         LivecamError: Ray is not installed, there is no such cluster, or it does not let this command in.
     """
     check_installed()
-    address = os.environ.get("RAY_ADDRESS", OWN) if address == OWN else address
+    address = os.environ.get("RAY_ADDRESS") or OWN if address == OWN else address
     if token() is not None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray shows it to a named address only if told so
     if address == OWN:

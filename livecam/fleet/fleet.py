@@ -122,8 +122,9 @@ class Fleet:
     def results(self, runs: Sequence[Run]) -> Iterator[tuple[Run, Result]]:
         """Do the runs, and yield each with its result as soon as it is known; many pictures become several runs.
 
-        After the first KeyboardInterrupt what is under way is abandoned: nothing is left of its file, and no result of
-        it is yielded. A second one kills the workers that have not done so. Then the interrupt is raised.
+        After the first KeyboardInterrupt what is under way is abandoned: nothing is left of a file that is half done,
+        and only pictures that are written have a result. A second one kills the workers that have not done so. Then the
+        interrupt is raised.
         """
         workers = self._place().count
         parts = [part for run in runs for part in run.in_parts(_pictures_at_once(run, workers))]
@@ -135,11 +136,7 @@ class Fleet:
             with ending_signals_held() as handle_next_signal:
                 while (self._waiting or self._busy) and time.monotonic() < deadline_seconds:
                     try:
-                        for job, result in self._step():
-                            if isinstance(result.error, Abandoned):
-                                self._lost.append(job)
-                            else:
-                                yield job.run, result
+                        yield from self._step()
                         handle_next_signal()
                         if interrupt is not None:
                             self._stop()  # again: Ray may have begun a worker anew, which was not told
@@ -156,8 +153,8 @@ class Fleet:
     def _busy(self) -> list[_Job]:
         return [member.job for member in self._members.values() if member.job is not None]
 
-    def _step(self) -> Iterator[tuple[_Job, Result]]:
-        """Wait for an answer, at most for a second, and yield the jobs that have ended."""
+    def _step(self) -> Iterator[tuple[Run, Result]]:
+        """Wait for an answer, at most for a second, and yield the runs that have ended."""
         self._hire()
         ready, _ = self._ray.wait(list(self._members), timeout=_TICK_SECONDS)
         for call in ready:
@@ -183,7 +180,7 @@ class Fleet:
             ).remote(dataclasses.replace(self._order, cores=place.cores))
             self._members[actor.begin.remote()] = _Member(actor)
 
-    def _take(self, call: Any) -> Iterator[tuple[_Job, Result]]:
+    def _take(self, call: Any) -> Iterator[tuple[Run, Result]]:
         """Take the answer of a worker, and give it the next job."""
         member = self._members.pop(call)
         job = member.job
@@ -201,18 +198,26 @@ class Fleet:
             self._unable += 1
             self._waiting.extendleft([job] if job else [])
             if self._members or not self._waiting:
-                log.warning("goes on without a worker on %s: %s", result.machine, result.error)
+                self._tell([(logging.WARNING, f"goes on without a worker on {result.machine}: {result.error}")])
                 return
             job = self._waiting.popleft()  # whose result is that of all
             self._waiting.clear()
         if job is not None:
+            yield from self._ended_with(job, result)
+
+    def _ended_with(self, job: _Job, result: Result) -> Iterator[tuple[Run, Result]]:
+        """Note what was written, and yield the run with its result; of one that was abandoned what was written."""
+        written = _written(job.run, result)
+        if result.ledger is not None:
+            job.run.record(written, result.ledger)
+            job.frames = result.ledger.delivered
+        if not isinstance(result.error, Abandoned):
             self._ended.append(job)
-            if result.ledger is not None and result.error is None:
-                job.run.record(
-                    [name for name in job.run.names if name not in result.ledger.failed_files], result.ledger
-                )
-                job.frames = result.ledger.delivered
-            yield job, result
+            yield job.run, result
+            return
+        self._lost.append(job)
+        if written:
+            yield job.run.of(written), dataclasses.replace(result, error=None)
 
     def _go_on(self, member: _Member, result: Result) -> None:
         if result.is_unable or not self._waiting:
@@ -277,6 +282,16 @@ class Fleet:
         while set(parts_of(files)) - self._order.kept and time.monotonic() < deadline_seconds:
             sweep_parts(files, kept=self._order.kept)
             time.sleep(0.1)  # a process that was killed holds its locks for a moment
+
+
+def _written(run: Run, result: Result) -> list[str]:
+    """Return the inputs whose outputs a worker has written, also if it failed or was stopped later."""
+    if result.ledger is None:
+        return []
+    names = [name for name in run.names if name not in result.ledger.failed_files]
+    if result.error is None:
+        return names
+    return names[: result.ledger.delivered] if run.is_still else []
 
 
 def _pictures_at_once(run: Run, workers: int) -> int:

@@ -61,7 +61,9 @@ class Worker:
                 self._sweep(run)
                 ledger = self._order.carry_out(run, self._explainer, on_progress=self._on_progress)
             except BaseException as exc:
-                return Result(self._progress and self._progress[0], _portable(exc), (*begun.notes, *notes))
+                so_far = self._progress and self._progress[0]
+                is_done = isinstance(exc, Abandoned) and so_far is not None and so_far.verified  # it came too late
+                return Result(so_far, None if is_done else _portable(exc), (*begun.notes, *notes))
         return Result(ledger, None, (*begun.notes, *notes))
 
     def progress(self) -> tuple[int, int | None]:

@@ -157,9 +157,13 @@ class StoredPath:
         with _errors_named(self, InputError):
             _filesystem(self.scheme).get_file(str(self), str(file))
 
+    def has_changed(self) -> None:
+        """Do not believe the listing that has this object any more: this or another process has written it."""
+        _listings.pop(self.parent, None)
+
     def put(self, file: Path) -> None:
         """Copy a local file into the object, which appears whole or not at all. Raises OutputError."""
-        _listings.pop(self.parent, None)
+        self.has_changed()
         with _errors_named(self, OutputError):
             _filesystem(self.scheme).put_file(str(file), str(self))
 

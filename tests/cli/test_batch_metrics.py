@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +13,12 @@ import pytest
 import yaml
 from click.testing import Result
 
+from livecam.cli.batch import Outcome
 from livecam.cli.batch_metrics import BatchMetrics
 from livecam.ledger import FILE, Ledger
+from livecam.run.plan import Options, planned
 from livecam.sinks import NullSink
+from livecam.sources import find_inputs
 from tests.support.metrics import Samples, collected, fallen, total
 
 Clip = Callable[..., Path]
@@ -62,6 +67,30 @@ def test_the_input_under_way_is_named_and_counted() -> None:
     samples = collected(BatchMetrics(lambda: ledger, dict).collect)
     assert samples["livecam_input_in_progress", (("input", "http://host/clip.mp4?***"),)] == 1
     assert samples["livecam_frames_total", (("fate", "read"),)] == 5
+
+
+def test_the_ledgers_of_other_processes_count(tmp_path: Path) -> None:
+    """As those of the workers of a cluster, of which this process knows nothing else."""
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.touch()
+    with planned(find_inputs(paths), "null:", Options()) as (run,):
+        ledger = Ledger(FILE, "3 pictures")
+        ledger.read = 3
+        ledger.failed_files = {str(paths[2]): "it is damaged"}
+        ledger.dropped["explain"] = 1
+        for _ in range(2):
+            ledger.deliver(time.perf_counter(), 0)
+        metrics = BatchMetrics(lambda: None, dict)
+        outcome = Outcome(run, pickle.loads(pickle.dumps(ledger)))
+        assert list(metrics.counting(lambda runs: (yield outcome))([run])) == [outcome]
+    samples = collected(metrics.collect)
+    assert total(samples, "livecam_frames_total", fate="delivered") == 2
+    assert total(samples, "livecam_frames_dropped_total", step="explain") == 1
+    assert total(samples, "livecam_latency_seconds_count") == 2
+    assert total(samples, "livecam_inputs_total", outcome="done") == 2
+    assert total(samples, "livecam_inputs_total", outcome="failed") == 1
+    assert total(samples, "livecam_inputs_waiting") == 0
 
 
 def test_the_configuration_of_the_documentation_is_one() -> None:

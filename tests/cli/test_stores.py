@@ -14,7 +14,11 @@ from click.testing import Result
 from PIL import Image
 
 from livecam.errors import LivecamError
+from livecam.ledger import FILE, Ledger
+from livecam.run.manifest import Manifest
+from livecam.run.plan import Options, planned
 from livecam.sources import find_inputs
+from livecam.system.stores import StoredPath
 from tests.support.clips import facts_of
 from tests.support.s3 import KEY, S3, SECRET, forget, reached, serving
 from tests.support.stills import scene
@@ -253,6 +257,21 @@ def test_a_run_into_a_store_is_resumed(s3: S3, clip: Clip, livecam: Livecam) -> 
     assert uploads(s3) == ["c.png"]
     assert livecam(*command, "--resume", "--view", "side-by-side").exit_code == 0
     assert len(uploads(s3)) == 7
+
+
+def test_what_another_machine_has_uploaded_is_noted(s3: S3) -> None:
+    """The machine that notes it has just listed the folder, before it was there, or while it was another one."""
+    source = s3.put("in/a.png", picture())
+    for size_bytes in (3, 5):
+        manifest = Manifest(StoredPath.of("s3://bucket/out"), dict)
+        options = Options(resume=True)
+        with manifest, planned(find_inputs([source]), "s3://bucket/out/", options, manifest) as (run,):
+            run.begin()
+            s3.put("out/a.png", b"x" * size_bytes)
+            run.record(run.names, Ledger(FILE, source))
+        found = Manifest(StoredPath.of("s3://bucket/out"), dict).entry("a.png")
+        assert found is not None and found.output_bytes == size_bytes
+        s3.put("in/a.png", picture(size_bytes))
 
 
 def uploads(s3: S3) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from livecam.fleet.orders import Abandoned, Order, Result
 from livecam.fleet.worker import Worker
 from livecam.ledger import FILE, Ledger
 from livecam.run.annotation import carry_out
+from livecam.run.manifest import Manifest
 from livecam.run.plan import Options, Run, planned
 from livecam.sources import find_inputs
 
@@ -175,6 +176,50 @@ def test_after_an_interrupt_nothing_is_begun_and_what_is_done_is_told(
     assert "stop" in cluster.asked
     assert all(result.error is None for _, result in results)
     assert not cluster.ray.workers
+
+
+def test_pictures_that_were_written_before_an_interrupt_are_done(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that their worker has not come to, nothing is told."""
+    pictures = next(run for run in runs if run.is_still)
+    manifest = Manifest(tmp_path / "out", dict)
+    with manifest, planned([pictures.input], str(tmp_path / "out"), Options(), manifest) as (run,):
+        group = next(iter(run.in_parts(2)))
+        first, _ = group.names
+        ledger = Ledger(FILE, "pictures")
+        ledger.read, ledger.delivered, ledger.dropped["end"] = 2, 1, 1
+        group.files[first].touch()
+        cluster = Cluster(**{f"of_{Path(group.names[1]).stem}": Result(ledger, Abandoned())})
+        fleet = Fleet(cluster.ray, Worker, Order("", carry_out, {}, 0), lambda: Place(1, 0, 2))
+        done = {name: result for part, result in fleet.results([run]) for name in part.names}
+        assert done[first] == Result(ledger)
+        assert len(done) == 9
+        assert manifest.entry(group.files[first].name) is not None
+        assert manifest.entry(group.files[group.names[1]].name) is None
+
+
+def test_a_worker_that_was_stopped_too_late_has_done_its_run(videos: list[Run]) -> None:
+    """The output is there by then."""
+
+    def carried_out(run: Run, make: object, *, on_progress: Callable[[Ledger, int], None]) -> Ledger:
+        ledger = ledger_of(run)
+        ledger.verified = is_verified
+        on_progress(ledger, 1)
+        return ledger
+
+    worker = Worker(Order("", carried_out, {}, 0))
+    worker.begin = Result  # type: ignore[method-assign]
+    worker._sweep = lambda run: None  # type: ignore[method-assign]
+    worker.stop()
+    for is_verified in (True, None):
+        assert (worker.annotate(videos[0]).error is None) == bool(is_verified)
+
+
+def test_one_machine_that_cannot_work_is_told_once(videos: list[Run], caplog: pytest.LogCaptureFixture) -> None:
+    unable = Result(error=LivecamError("there is no folder /data"), is_unable=True, machine="host7")
+    Cluster(begin=[unable, unable]).results(videos, count=3)
+    assert caplog.text.count("goes on without a worker on host7") == 1
 
 
 def test_a_run_travels_with_the_kinds_of_its_source_and_sink(runs: list[Run]) -> None:
