@@ -20,6 +20,7 @@ import click
 from livecam.cli.settings import tell_settings
 from livecam.cli.terminal import ERROR, tell
 from livecam.errors import LivecamError, OptionError, in_one_line, is_out_of_memory
+from livecam.system.memory import memory_limited
 from livecam.system.signals import TERMINATING_SIGNALS
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -49,7 +50,7 @@ def ends_well(command: Callable[..., int | None]) -> Callable[..., None]:
         if quiet and verbose:
             raise click.UsageError("--quiet and --verbose exclude each other; leave out one")
         level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
-        with _notes_on_stderr(level), _ending_signals_raised():
+        with _notes_on_stderr(level), _ending_signals_raised(), memory_limited():
             tell_settings(click.get_current_context())
             sys.exit(_exit_code(partial(command, **options)))
 
@@ -91,7 +92,7 @@ def one_line(exc: BaseException) -> str:
     if isinstance(exc, LivecamError):
         return f"livecam: {exc}"
     if is_out_of_memory(exc):
-        return "livecam: the memory is not enough; close other programs, or take a smaller model, input or --batch"
+        return "livecam: the memory is not enough; close other programs, or take a smaller model, input size or --batch"
     if isinstance(exc, SystemExit):
         return f"livecam: the model, or other code beside livecam, called sys.exit({exc.code}) (--debug shows where)"
     text = in_one_line(exc)
