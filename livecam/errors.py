@@ -24,7 +24,9 @@ def in_one_line(value: object) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True for the error of Python or of a library that could not get the memory that it needs."""
-    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "Insufficient memory" in str(error)
+    told = str(error)
+    is_of_onednn = told == "could not create a primitive"  # what it cannot compute has no "primitive descriptor"
+    return isinstance(error, MemoryError) or is_of_onednn or "allocate memory" in told or "Insufficient memory" in told
 
 
 class LivecamError(Exception):

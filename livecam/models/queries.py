@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from livecam.errors import ModelError
 from livecam.models.detectors import Detections, Pyramid, single
 
 
@@ -113,6 +114,7 @@ class RtDetr(QueryDetector):
 
     def hooked(self, images: Tensor) -> Sequence[RemovableHandle]:
         model = self.whole.model
+        _check_anchors(model.config.anchor_image_size, images)
 
         def encoded(module: nn.Module, inputs: object, output: Any) -> Any:
             output.last_hidden_state = [self.pyramid(level) for level in output.last_hidden_state]
@@ -130,6 +132,23 @@ class RtDetrV2(RtDetr):
     def hooked(self, images: Tensor) -> Sequence[RemovableHandle]:
         decoder = self.whole.model.decoder
         return [*super().hooked(images), decoder.register_forward_pre_hook(_with_known_sizes, with_kwargs=True)]
+
+
+def _check_anchors(size: Sequence[int] | None, images: Tensor) -> None:
+    """Raise ModelError if a detector has anchors for inputs of another size; None is for anchors of any.
+
+    With as many cells, such as on its side, the detector would run and misplace the boxes.
+
+    Args:
+        size: The (height, width) that the anchors are for.
+        images: The inputs, (B, 3, height, width).
+    """
+    if size and tuple(images.shape[2:]) != tuple(size):
+        (height, width), given = size, f"{images.shape[3]}x{images.shape[2]}"
+        raise ModelError(
+            f"the detector has anchors for inputs of {width}x{height} alone, not of {given}; "
+            f"say --input-size {width}x{height}, or in Python preprocessing={{'size': ({height}, {width})}}"
+        )
 
 
 def _unmasked(module: nn.Module, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -171,6 +171,19 @@ def test_a_detector_of_another_kind_is_refused(tmp_path: Path) -> None:
             Explainer(given)
 
 
+@pytest.mark.parametrize("kind", ["rt_detr", "rt_detr_v2"])
+def test_inputs_that_the_anchors_are_not_for_are_refused(kind: str) -> None:
+    """Also a size on its side, whose cells are as many, so that the model would run and misplace the boxes."""
+    config = detector(kind).config
+    config.anchor_image_size = [96, 160]
+    fixed = type(detector(kind))(config)
+    assert Explainer(fixed, preprocessing={"size": (96, 160)}).layer == "pyramid"
+    for size in ((160, 96), (96, 96)):
+        told = f"has anchors for inputs of 160x96 alone, not of {size[1]}x{size[0]}; say --input-size 160x96"
+        with pytest.raises(LivecamError, match=told):
+            Explainer(fixed, preprocessing={"size": size})
+
+
 @pytest.mark.parametrize("kind", ["detr", "yolos"])
 def test_a_detector_gives_in_openvino_what_it_gives_in_pytorch(kind: str, tmp_path: Path) -> None:
     one = explainer(kind, target="box1", confidence=0.01)

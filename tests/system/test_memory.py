@@ -45,7 +45,7 @@ def test_what_is_free_may_be_used() -> None:
 def test_what_is_too_large_is_told_in_one_line(
     options: tuple[str, int], tmp_path: Path, livecam: Callable[..., Result]
 ) -> None:
-    source, output = "demo:?size=1280x720&seconds=10", tmp_path / "out.mp4"
+    source, output = "demo:?size=1280x720&seconds=60", tmp_path / "out.mp4"
     result = livecam("annotate", source, "-o", output, *options, "--quiet")
     assert (result.exit_code, result.output) == (
         1,
