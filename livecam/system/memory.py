@@ -8,7 +8,8 @@ from pathlib import Path
 
 _UNTOUCHED_BYTES = 1 << 29
 """What libraries reserve and do not use: after a run with OpenVINO on two cores, 0.55 of 1.9 GB."""
-_CUDA = Path("/dev/nvidiactl")
+_GPUS = Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd")
+"""Devices of the drivers of NVIDIA, of Windows below WSL, and of AMD."""
 _CONTAINERS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -17,10 +18,10 @@ def memory_limited() -> Iterator[None]:
     """Let the process get only as much memory inside the block as is free when it begins.
 
     What asks for more gets an error. Without a limit Linux grants it, and kills the process without a word once it is
-    used. Elsewhere, and where there is CUDA, which may reserve far more than it uses, there is no limit. Processes that
-    are started inside have the same one.
+    used. Elsewhere, and where there is a GPU, whose driver may reserve far more than it uses, there is no limit.
+    Processes that are started inside have the same one.
     """
-    free = None if _CUDA.exists() else free_bytes()
+    free = None if has_gpu() else free_bytes()
     if free is None:
         yield
         return
@@ -34,6 +35,11 @@ def memory_limited() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def has_gpu() -> bool:
+    """Return True if the system has the driver of a GPU that PyTorch may use."""
+    return any(driver.exists() for driver in _GPUS)
 
 
 def free_bytes() -> int | None:

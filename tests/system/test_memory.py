@@ -14,7 +14,7 @@ from livecam.system import memory
 from livecam.system.memory import free_bytes, memory_limited
 
 pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or memory._CUDA.exists(), reason="there is no limit on this system"
+    not sys.platform.startswith("linux") or memory.has_gpu(), reason="there is no limit on this system"
 )
 MIB = 1 << 20
 
