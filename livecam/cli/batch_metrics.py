@@ -31,6 +31,7 @@ class BatchMetrics:
         self._begun, self._report = begun, report
         self._lock = threading.Lock()
         self._ended = Tally()
+        self._frames: Counter[str] = Counter()
         self._counted: Ledger | None = None
         self._outcomes: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
@@ -71,6 +72,8 @@ class BatchMetrics:
             for outcome in ("done", "failed", *sorted(self._outcomes.keys() - {"done", "failed"})):
                 inputs.add_metric([outcome], self._outcomes[outcome])
             waiting.add_metric([], self._waiting.total())
+            self._frames |= tally.frames  # when a file fails, its last frames are lost: a counter must not fall
+            tally.frames = self._frames
         yield from frame_metrics({"": tally}, by_source=False)
         yield from (inputs, waiting, under_way)
         if report := self._report():

@@ -28,6 +28,7 @@ class LiveMetrics:
         self._feeds = feeds
         self._recorder = recorder
         self._report = report
+        self._written: Counter[str] = Counter()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -72,6 +73,8 @@ class LiveMetrics:
             )
             states[recording.name] = recording.is_up
         for name, fates in counts.items():
+            # When a file fails, the last pictures written to it are lost: a counter must not fall.
+            fates["written"] = self._written[name] = max(fates["written"], self._written[name])
             for fate, count in fates.items():
                 frames.add_metric([name, fate], count)
             up.add_metric([name], states[name])

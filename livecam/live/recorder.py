@@ -39,7 +39,7 @@ class Recording:
         size: The size of its pictures.
         dropped: How many pictures a stream has dropped, by the step that they were waiting for.
         left_out: How many more came faster than they could be encoded.
-        lost: How many more came when it had failed, or made it fail.
+        lost: How many more came when it had failed, made it fail, or are not in what is left of it.
         failure: Why it could not be written; the run goes on.
     """
 
@@ -150,6 +150,7 @@ class Recording:
         if self._sink is not None:
             self._sink.abort()
             self._let_go(self._sink)
+            self.lost += self._given - self.written - self.dropped.total()
 
     def _let_go(self, sink: Sink) -> None:
         self._arrived = sink.arrived

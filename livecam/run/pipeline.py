@@ -91,6 +91,7 @@ class Pipeline:
         self._entry = entry or (lambda frame, explanation: lambda: None)
         self._in_doubt: deque[tuple[float, int, Callable[[], None]]] = deque()  # frames that may still be dropped
         self._arrived = 0
+        self._are_carried = bytearray()  # of the frames that were delivered
         self._on_progress = on_progress or (lambda ledger: None)
         self._clips_at_once = batch or max(explainer.usual_batch // (window.frames if window else 1), 1)
         self._clips = ClipExplanations(window, self._explain_clips, self._clips_at_once) if window else None
@@ -121,9 +122,10 @@ class Pipeline:
                 self._workers.run(self._tick, stop=self._stop, give_up=self._give_up)
             finally:
                 self._tally()
-                self.ledger.end(on_their_way=0 if self.finished else self.ledger.in_progress)
                 if not self.finished:
                     self._sink.abort()
+                    self._count_what_is_left()
+                self.ledger.end(on_their_way=0 if self.finished else self.ledger.in_progress)
         if not self.finished:
             raise RuntimeError("the run ended without finishing its output")
         return self.ledger
@@ -256,7 +258,14 @@ class Pipeline:
         for _ in range(arrived):
             captured_seconds, age_frames, add_entry = self._in_doubt.popleft()
             self.ledger.deliver(captured_seconds, age_frames)
+            self._are_carried.append(age_frames > 0)
             add_entry()
+
+    def _count_what_is_left(self) -> None:
+        """Of an output that was not completed, count the frames in what is left of it."""
+        left = self._sink.arrived
+        if left is not None and left < self.ledger.delivered:
+            self.ledger.delivered, self.ledger.carried = left, sum(self._are_carried[:left])
 
     def _write(self, frame: Frame, explanation: Explanation, there: DevicePlanes | None) -> None:
         with self.ledger.stages["render"].measure():

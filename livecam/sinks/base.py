@@ -33,7 +33,10 @@ class Sink(ABC):
     dropped: Counter[str] = Counter()
     """How many of the pictures that `write` got did not arrive, by the step that they were waiting for: of streams."""
     arrived: int | None = None
-    """How many of them have arrived for certain; None if all that are not dropped have. It only grows."""
+    """How many of them have arrived for certain, which only grows; None if all that are not dropped have.
+
+    Once a file was aborted, how many are in what is left of it.
+    """
     problem: str | None = None
     """Why pictures do not arrive at the moment."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def flaw_of(path: Path, tracks: Sequence[Track]) -> str:
                 track.add(packet)
         duration_seconds = (container.duration or 0) / av.time_base
     return _difference(tracks, found.values()) or _wrong_duration(found.values(), duration_seconds)
+
+
+def pictures_in(path: Path) -> int:
+    """Return how many whole pictures are in a video file that was not completed."""
+    count = 0
+    with suppress(av.FFmpegError), av.open(str(path.absolute())) as container:
+        for packet in container.demux(video=0):
+            count += bool(packet.size) and not packet.is_corrupt
+    return count
 
 
 def _difference(tracks: Iterable[Track], found: Iterable[Track]) -> str:

@@ -23,7 +23,7 @@ from livecam.sinks.base import Sink, SinkKind, check_no_url, check_place
 from livecam.sinks.copies import add_copies
 from livecam.sinks.encoder import EncoderOptions, add_encoder, check_encoder, notes_on
 from livecam.sinks.remux import MP4_FORMATS, describe_stream, kept_metadata, mp4_options, remux, sync_to_disk
-from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of
+from livecam.sinks.verification import LONGEST_GAP, Track, flaw_of, pictures_in
 from livecam.system.files import AtomicFile
 from livecam.system.stores import AnyPath, path_of
 
@@ -127,8 +127,10 @@ class VideoSink(Sink):
     def abort(self) -> None:
         with suppress(av.FFmpegError, OSError, ValueError):
             self._container.close()
+        self.arrived = 0
         if self._pictures.times and self._file.leave():
-            log.warning("%s plays up to there", self._part)
+            self.arrived = pictures_in(self._part)
+            log.warning("%s holds %d frames, and plays up to there", self._part, self.arrived)
         else:
             self._file.discard()
 

@@ -19,7 +19,8 @@ from livecam.picture.media import Media
 from livecam.render import Style
 from livecam.sinks import NullSink
 from tests.live.harness import LiveRun
-from tests.support.clips import facts_of, number_in
+from tests.support.clips import facts_of, number_in, playable
+from tests.support.disks import largest_file
 from tests.support.doubles import HEIGHT, QUARTER_TURN, RATE, WIDTH, NumberedSource, hot_row
 
 PLAIN = Style(caption=False)
@@ -168,6 +169,20 @@ class FullDisk(NullSink):
     def _fail_if(self, it_is_so: bool) -> None:
         if it_is_so:
             raise OutputError("cannot write out.mp4: the disk is full")
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_of_a_recording_that_fills_the_disk_only_what_is_left_of_it_counts_as_written(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"out.{ending}"
+    run = LiveRun(NumberedSource(200), recordings=[path], style=PLAIN)
+    with largest_file(30_000), pytest.raises(OutputError, match="File too large"):
+        run()
+    (recording,) = run.session.report()["recordings"]
+    left = playable(path.with_name(f"{path.name}.part"))
+    assert 0 < left == recording["written"]
+    assert recording["lost"] == run.ledger.delivered - left > 1
 
 
 @pytest.fixture(params=["open", "write", "finish"])

@@ -84,8 +84,11 @@ def test_what_was_given_up_plays(clip: Clip, tmp_path: Path, ending: str) -> Non
 
 
 def test_what_was_given_up_is_told(clip: Clip, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    filled(clip(frames=60), tmp_path / "out.mkv").abort()
-    assert caplog.messages == [f"{tmp_path / 'out.mkv.part'} plays up to there"]
+    sink = filled(clip(frames=60), tmp_path / "out.mkv")
+    sink.abort()
+    with av.open(str(tmp_path / "out.mkv.part")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == sink.arrived
+    assert caplog.messages == [f"{tmp_path / 'out.mkv.part'} holds {sink.arrived} frames, and plays up to there"]
 
 
 def test_of_what_was_given_up_too_early_nothing_is_left(

@@ -188,6 +188,13 @@ class Facts:
     copied: list[tuple[str, list[tuple[Fraction, bytes]]]] = field(default_factory=list)
 
 
+def playable(path: Path) -> int:
+    """Decode a video whose end may be missing, and return how many pictures it has."""
+    with av.open(str(path)) as container:
+        whole = (packet for packet in container.demux(video=0) if not packet.is_corrupt)
+        return sum(len(packet.decode()) for packet in whole)
+
+
 def facts_of(path: Path) -> Facts:
     """Read everything that annotating must keep."""
     facts = Facts()
