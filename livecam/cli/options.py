@@ -462,7 +462,7 @@ SPEED = Section(
             ["--precision"],
             type=click.Choice(PRECISIONS),
             default="auto",
-            help="The number format to compute in. auto takes the fastest that keeps maps and best classes the same.",
+            help="The number format to compute in. auto takes the fastest that keeps maps and scores the same.",
         ),
     ),
 )

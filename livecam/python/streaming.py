@@ -18,6 +18,7 @@ from livecam.picture.frame import Frame
 from livecam.sources import LiveOptions, Source, kind_of, open_live, open_source
 from livecam.sources.camera import CAMERA
 from livecam.sources.network import STREAM
+from livecam.sources.pictures import PictureSource
 from livecam.system.background import in_background, interruptible
 from livecam.text import redacted
 
@@ -34,11 +35,11 @@ def streamed(
     start_seconds: float,
     duration_seconds: float | None,
     options: LiveOptions,
-    expect: Callable[[float | None], None],
+    expect: Callable[..., None],
 ) -> Generator[Frame, None, None]:
     """Open a source and yield its frames, as in `Explainer.stream`; closing the iterator closes the source.
 
-    `expect` is called with the number of frames to come: None if nobody knows, infinity for a live source.
+    `expect` is called as `Explainer.expect`, with the number of frames to come, and if they are separate pictures.
     """
     source = interruptible(partial(_opened, name, start_seconds, duration_seconds, options))
     if source.is_live:
@@ -47,7 +48,7 @@ def streamed(
             yield from _first(duration_seconds, frames)
         return
     with source:
-        expect(source.media.expected_frames)
+        expect(source.media.expected_frames, separate=isinstance(source, PictureSource))
         yield from source.frames(lambda packet: None)
     if source.unreadable:
         log.warning("%s: %d frames could not be read and are missing", source.name, source.unreadable)

@@ -170,10 +170,16 @@ def test_what_cannot_be_streamed_is_told(explainer: Explainer, source: Any, opti
     assert livecam_threads() == []
 
 
-def test_the_engine_is_told_how_many_frames_are_to_come() -> None:
-    told: list[float | None] = []
-    frames = list(streaming.streamed("demo:?size=64x48&seconds=0.1", 0.0, None, LiveOptions(), told.append))
-    assert told == [len(frames)]
+def test_the_engine_is_told_how_many_frames_are_to_come_and_if_they_belong_together(tmp_path: Path) -> None:
+    told: list[tuple[float | None, bool]] = []
+
+    def expect(frames: float | None, *, separate: bool = False) -> None:
+        told.append((frames, separate))
+
+    scene().save(tmp_path / "1.png")
+    for source in ("demo:?size=64x48&seconds=0.1", tmp_path):
+        frames = list(streaming.streamed(source, 0.0, None, LiveOptions(), expect))
+        assert told.pop() == (len(frames), source == tmp_path)
 
 
 def test_a_model_of_clips_gives_each_frame_the_map_of_its_own_time(clip: Clip) -> None:

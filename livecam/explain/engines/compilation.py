@@ -29,7 +29,7 @@ from livecam.explain.device import DTYPES
 from livecam.explain.engines import cuda
 from livecam.explain.engines.cache import Entry
 from livecam.explain.engines.graph import Graph
-from livecam.explain.engines.openvino import OpenVINOProgram
+from livecam.explain.engines.openvino import HINTS, OpenVINOProgram
 from livecam.system.cores import module_command, module_environment
 
 log = logging.getLogger("livecam")
@@ -262,9 +262,9 @@ class Compilation:
         return [name for name in self._precisions if name not in known and not entry.file(name, self._device).exists()]
 
     def _build(self, missing: Sequence[str], entry: Entry) -> None:
-        self._built |= set(missing)
         if self._device.type == "cpu":
             missing = ["fp32"]  # one model serves every precision
+        self._built |= set(HINTS if self._device.type == "cpu" else missing)
         graphs = {name: self._traced.in_precision(DTYPES[name]) for name in missing}
         with tempfile.TemporaryFile() as job:
             inputs = self._images.to(self._device), *self._traced.inputs
@@ -273,7 +273,7 @@ class Compilation:
             if Entry.of(self._traced.digest(), self._images.shape, self._device).path != entry.path:
                 raise LivecamError("the weights were changed while they were handed over")
             folder = self._builder_needs.enter_context(_temporary_folder())
-            self._messages = self._builder_needs.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is
+            self._messages = self._builder_needs.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with them
             self._builder = subprocess.Popen(
                 module_command("livecam.explain.engines.build", folder, entry.path),
                 stdin=job,
