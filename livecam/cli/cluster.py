@@ -84,12 +84,13 @@ def on_cluster(on: str, cores: int | None, per_gpu: int | None, explainer: dict[
         from livecam.fleet.fleet import Fleet
         from livecam.fleet.orders import Order
         from livecam.fleet.worker import Worker
+        from livecam.models.identity import identity
         from livecam.run.annotation import carry_out
         from livecam.system.files import parts_of
 
         files = [file for run in runs for file in run.files.values()]
         kept, level = frozenset(parts_of(files)), logging.getLogger("livecam").level
-        order = Order(str(Path.cwd()), carry_out, explainer, level, kept=kept)
+        order = Order(str(Path.cwd()), carry_out, explainer, level, identity=identity(explainer), kept=kept)
         with ExitStack() as stack:
             with waiting(f"joining {on} …"):
                 ray = stack.enter_context(joined(on))

@@ -30,6 +30,7 @@ class Order:
         level: The lowest level of `logging` that is told.
         cores: How many cores a worker has to itself.
         version: The version of livecam that gives the order.
+        identity: What identifies the explainer on the machine of the command, see `livecam.models.identity`.
         kept: Parts that earlier runs have left, which stay.
     """
 
@@ -39,6 +40,7 @@ class Order:
     level: int
     cores: int = 1
     version: str = __version__
+    identity: Mapping[str, Any] = field(default_factory=dict)
     kept: frozenset[Path] = frozenset()
 
 

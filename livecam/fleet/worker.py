@@ -17,6 +17,7 @@ from livecam._version import __version__
 from livecam.errors import LivecamError
 from livecam.fleet.orders import Abandoned, Note, Order, Result
 from livecam.ledger import Ledger
+from livecam.models.identity import identity
 from livecam.run.plan import Run
 from livecam.system import cores
 from livecam.system.binding import claim_cores
@@ -95,6 +96,12 @@ class Worker:
             raise LivecamError(
                 f"{platform.node()} has no folder {order.folder} ({exc.strerror}); all machines need the same files"
             ) from exc
+        ours = identity(order.explainer) if order.identity else {}
+        if differing := [name for name, value in order.identity.items() if ours.get(name) != value]:
+            raise LivecamError(
+                f"{platform.node()} has another {' and another '.join(differing)} than the machine of the command; all "
+                "need the same versions and files"
+            )
         cores.before_torch_loads()
         cores.spare_collector()
         cores.keep_freed_memory()

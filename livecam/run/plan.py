@@ -360,7 +360,7 @@ def _is_of(run: Run, name: str) -> bool:
 def _was_moved(entry: Entry, run: Run, name: str) -> bool:
     """Return True if an input is the one of an entry in another place: size and time may be equal by chance."""
     version = run.versions[name]
-    if not version or entry.version != version:
+    if "bytes" not in version or entry.version != version:
         return False
     return not exists(entry.input) or filecmp.cmp(entry.input, name, shallow=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from abc import abstractmethod
@@ -253,10 +254,10 @@ def _sequence_output(pattern: str) -> str:
 
 
 def _sequence_version(pattern: str) -> Version:
-    """Return the version of numbered files: their number, all their bytes, and the newest time."""
-    versions = [version_of(path) for path in numbered_files(pattern).values()]
-    newest = max((version.get("mtime_ns", 0) for version in versions), default=0)
-    return {"files": len(versions), "bytes": sum(int(each.get("bytes", 0)) for each in versions), "mtime_ns": newest}
+    """Return the version of numbered files: their bytes, and a hash of the number, the size and the time of each."""
+    versions = {number: version_of(path) for number, path in sorted(numbered_files(pattern).items())}
+    size_bytes = sum(int(each.get("bytes", 0)) for each in versions.values())
+    return {"bytes": size_bytes, "files": hashlib.sha256(repr(versions).encode()).hexdigest()}
 
 
 def _open_live(pattern: str, options: LiveOptions) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from livecam.sources.reconnecting import ReconnectingSource
 from livecam.sources.segmented import Segments, is_segmented
 from livecam.sources.snapshots import USUAL_RATE, Snapshots
 from livecam.sources.video import VideoSource, open_file
-from livecam.system.files import check_file
+from livecam.system.files import Version, check_file
 from livecam.text import redacted
 
 _PROBE_SECONDS = 0.5
@@ -116,10 +117,16 @@ def _is_file(connection: Connection, url: str) -> bool:
     return connection.has_an_end or ((connection.container.size or 0) > 0 and not is_segmented(connection))
 
 
+def _version(url: str) -> Version:
+    """Return a mark of the whole URL, which does not tell it: what is noted beside has no credentials, and no query."""
+    return {"mark": hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:4]}
+
+
 STREAM = SourceKind(
     recognises=is_stream,
     open=VideoSource,
     open_live=open_stream,
     options=("stream", "max_megapixels"),
     output_name=_output_name,
+    version=_version,
 )

@@ -171,8 +171,11 @@ class AtomicFile:
                 self.path.put(self.part)
                 self.discard()
                 return
-            self._file.close()  # before the name changes: Windows renames no open file
-            self.part.replace(self.path)
+            self._file.flush()
+            if fcntl is None:
+                self._file.close()  # Windows renames no open file
+            self.part.replace(self.path)  # while it is locked, else another run may take it for one that was left
+            self._file.close()
 
     @property
     def is_stored(self) -> bool:

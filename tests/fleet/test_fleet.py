@@ -19,6 +19,7 @@ from livecam.fleet.fleet import Fleet, Standing
 from livecam.fleet.orders import Abandoned, Order, Result
 from livecam.fleet.worker import Worker
 from livecam.ledger import FILE, Ledger
+from livecam.models.identity import identity
 from livecam.run.annotation import carry_out
 from livecam.run.manifest import Manifest
 from livecam.run.plan import Options, Run, planned
@@ -214,6 +215,17 @@ def test_a_worker_that_was_stopped_too_late_has_done_its_run(videos: list[Run]) 
     worker.stop()
     for is_verified in (True, None):
         assert (worker.annotate(videos[0]).error is None) == bool(is_verified)
+
+
+def test_a_worker_with_another_file_of_the_model_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    explainer = {"model": "resnet18", "weights": "weights.pt"}
+    Path("weights.pt").write_text("ours")
+    order = Order(str(tmp_path), carry_out, explainer, 0, identity=identity(explainer))
+    Path("weights.pt").write_text("of the other machine")
+    begun = Worker(order).begin()
+    assert begun.is_unable
+    assert " has another weights than the machine of the command; all need the same " in str(begun.error)
 
 
 def test_one_machine_that_cannot_work_is_told_once(videos: list[Run], caplog: pytest.LogCaptureFixture) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from livecam.errors import LivecamError, OutputError
+from livecam.ledger import FILE, Ledger
+from livecam.run.manifest import Manifest
 from livecam.run.plan import Options, Run, default_output, planned
 from livecam.sinks import EncoderOptions
 from livecam.sources import find_inputs
@@ -52,6 +55,37 @@ def test_a_folder_is_no_file(folder: Path, output: str) -> None:
         plan("in/clip.mp4", output)
     with pytest.raises(OutputError, match="is a folder; name a file"):
         plan("in/clip.mp4", "out.mp4", report=output)
+
+
+def test_a_url_with_another_query_has_not_been_done(folder: Path) -> None:
+    """What is noted of it is the same, so that no credentials are noted."""
+
+    def is_done_before(url: str) -> bool:
+        manifest = Manifest(Path("out"), dict)
+        inputs = find_inputs([url, "in/clip.mp4"])
+        with manifest, planned(inputs, "out", Options(resume=True), manifest) as (run, _):
+            if run.done:
+                return True
+            run.begin()
+            run.files[url].write_bytes(b"video")
+            run.record(run.names, Ledger(FILE, url))
+            return False
+
+    one, two = (f"http://user:swordfish@127.0.0.1/video?id={number}" for number in (1, 2))
+    assert list(map(is_done_before, (one, one, two, two, one))) == [False, True, False, True, False]
+    assert not any("swordfish" in file.read_text() for file in Path("out/.livecam").iterdir())
+
+
+def test_numbered_pictures_in_another_order_are_another_version(folder: Path) -> None:
+    for number, name in enumerate(("in/a.png", "in/b.gif")):
+        shutil.copy2(name, f"img{number}.png")
+    (numbered,) = find_inputs("img%d.png")
+    before = numbered.kind.version("img%d.png")
+    assert numbered.kind.version("img%d.png") == before
+    Path("img0.png").rename("img2.png")
+    Path("img1.png").rename("img0.png")
+    Path("img2.png").rename("img1.png")
+    assert numbered.kind.version("img%d.png") != before
 
 
 def test_null_is_no_folder_and_no_file(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from livecam.errors import OutputError
-from livecam.system.files import AtomicFile, check_distinct, check_writable, write_whole
+from livecam.system.files import AtomicFile, check_distinct, check_writable, sweep_parts, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -138,6 +138,19 @@ def test_a_part_may_be_left_for_the_user(tmp_path: Path) -> None:
 def test_a_part_without_content_is_not_left(tmp_path: Path) -> None:
     assert AtomicFile(tmp_path / "file").leave() is False
     assert names(tmp_path) == []
+
+
+def test_a_part_is_locked_until_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on sweeps the parts that nobody has locked."""
+    replace, swept = Path.replace, []
+
+    def sweep_first(part: Path, path: Path) -> Path:
+        swept.extend(sweep_parts([path]))
+        return replace(part, path)
+
+    monkeypatch.setattr(Path, "replace", sweep_first)
+    write_whole(tmp_path / "file", b"whole")
+    assert (names(tmp_path), swept) == (["file"], [])
 
 
 def test_a_file_that_another_run_is_writing_is_refused(tmp_path: Path) -> None:
