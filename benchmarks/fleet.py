@@ -34,7 +34,8 @@ from livecam.fleet.orders import Order, Result
 from livecam.fleet.worker import Worker
 from livecam.ledger import FILE, Ledger
 from livecam.run.annotation import carry_out
-from livecam.run.plan import Options, Run, planned
+from livecam.run.plan import planned
+from livecam.run.runs import Options, Run
 from livecam.sources import find_inputs, open_source
 from livecam.system.machine import machine
 

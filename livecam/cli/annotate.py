@@ -50,7 +50,7 @@ from livecam.system.stores import path_of
 if TYPE_CHECKING:
     from livecam.explain.explainer import Explainer
     from livecam.ledger import Ledger
-    from livecam.run.plan import Run
+    from livecam.run.runs import Run
     from livecam.sources import Input
 
 log = logging.getLogger("livecam")
@@ -202,7 +202,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
         from livecam.run.annotation import carry_out
         from livecam.run.manifest import Manifest
         from livecam.run.metrics import metrics_served
-        from livecam.run.plan import Options, as_shown, default_output, planned
+        from livecam.run.plan import as_shown, default_output, planned
+        from livecam.run.runs import Options
         from livecam.sinks import EncoderOptions
         from livecam.sources import VIDEO, Input, find_inputs
 

@@ -15,7 +15,7 @@ from livecam.text import redacted
 if TYPE_CHECKING:
     from livecam.errors import LivecamError
     from livecam.ledger import Ledger
-    from livecam.run.plan import Run
+    from livecam.run.runs import Run
 
 DONE, DONE_BEFORE = ("done", ""), ("done before", "")
 NOT_BEGUN, STOPPED = ("not begun", ""), ("stopped", "")

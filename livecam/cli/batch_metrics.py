@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from livecam.ledger import Ledger
-    from livecam.run.plan import Run
+    from livecam.run.runs import Run
 
 
 class BatchMetrics:

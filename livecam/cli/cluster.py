@@ -20,7 +20,7 @@ from livecam.cli.terminal import is_quiet, waiting
 
 if TYPE_CHECKING:
     from livecam.fleet.fleet import Standing
-    from livecam.run.plan import Run
+    from livecam.run.runs import Run
 
 CLUSTER = Section(
     "On a cluster",

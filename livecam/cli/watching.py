@@ -17,7 +17,7 @@ from livecam.system.stores import path_of
 
 if TYPE_CHECKING:
     from livecam.run.manifest import Manifest
-    from livecam.run.plan import Options, Run
+    from livecam.run.runs import Options, Run
 
 _LEAST_SECONDS = 1.0
 """The pause between two looks into the folders, unless these take long."""
@@ -95,12 +95,12 @@ def _planned(
     names: Sequence[str], output: str, options: Options, manifest: Manifest, stack: ExitStack
 ) -> Sequence[Run]:
     """Plan the runs of files that have arrived, until the stack is closed. Raises LivecamError."""
-    from livecam.run.plan import planned
+    from livecam.run.plan import inputs_of, planned
     from livecam.sources import find_inputs
 
     inputs = find_inputs(names)
     if options.shard is not None:
-        inputs = options.shard.of(inputs)
+        inputs = inputs_of(options.shard, inputs)
     if all(each.kind.is_still for each in inputs):  # those of videos are for others, which may come
         options = options.without_those_of_videos()
     return stack.enter_context(planned(inputs, output, replace(options, shard=None, resume=True), manifest))

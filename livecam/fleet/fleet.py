@@ -17,7 +17,7 @@ from livecam._version import __version__
 from livecam.errors import LivecamError, in_one_line
 from livecam.fleet.cluster import Place
 from livecam.fleet.orders import Abandoned, Note, Order, Result
-from livecam.run.plan import Run
+from livecam.run.runs import Run
 from livecam.system.files import parts_of, sweep_parts
 from livecam.system.signals import ending_signals_held
 

@@ -18,7 +18,7 @@ from livecam.errors import LivecamError
 from livecam.fleet.orders import Abandoned, Note, Order, Result
 from livecam.ledger import Ledger
 from livecam.models.identity import identity
-from livecam.run.plan import Run
+from livecam.run.runs import Run
 from livecam.system import cores
 from livecam.system.binding import claim_cores
 from livecam.system.files import sweep_parts

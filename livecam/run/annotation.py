@@ -22,7 +22,8 @@ from livecam.picture.frame import Frame
 from livecam.picture.media import Media, Orientation
 from livecam.render import LARGEST_VIDEO_SIDE, Renderer, Style, drawn_size
 from livecam.run.manifest import Manifest
-from livecam.run.plan import Options, Run, as_shown, planned
+from livecam.run.plan import as_shown, planned
+from livecam.run.runs import Options, Run
 from livecam.run.sidecars import Sidecars, write_report
 from livecam.sinks import EncoderOptions
 from livecam.sources import one_input

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from livecam.errors import LivecamError
-
-if TYPE_CHECKING:  # it imports OpenCV and PyAV, and the command line parses shards before that
-    from livecam.sources import Input
 
 log = logging.getLogger("livecam")
 
@@ -46,15 +42,6 @@ class Shard:
         """Return True if an input of this name, without its folder, belongs to the shard."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
         return int.from_bytes(digest[:8]) % self.count == self.number - 1
-
-    def of(self, inputs: Sequence[Input]) -> list[Input]:
-        """Return those of the inputs that belong to the shard."""
-        # Outputs have the names of inputs without their folders: two that would become the same file meet in a shard.
-        kept = [
-            replace(each, names=tuple(name for name in each.names if self.holds(each.kind.output_name(name))))
-            for each in inputs
-        ]
-        return [each for each in kept if each.names]
 
 
 def tell_array(environment: Mapping[str, str]) -> None:

@@ -16,7 +16,8 @@ from click.testing import Result
 from livecam.cli.batch import Outcome
 from livecam.cli.batch_metrics import BatchMetrics
 from livecam.ledger import FILE, Ledger
-from livecam.run.plan import Options, planned
+from livecam.run.plan import planned
+from livecam.run.runs import Options
 from livecam.sinks import NullSink
 from livecam.sources import find_inputs
 from tests.support.metrics import Samples, collected, fallen, total

@@ -16,7 +16,7 @@ from PIL import Image
 from livecam.cli.terminal import Progress
 from livecam.ledger import Ledger
 from livecam.picture.media import Media
-from livecam.run.plan import Run
+from livecam.run.runs import Run
 from livecam.sinks import Sink
 from livecam.system.files import AtomicFile
 from tests.support.folders import shown_in

@@ -16,7 +16,8 @@ from PIL import Image
 from livecam.errors import LivecamError
 from livecam.ledger import FILE, Ledger
 from livecam.run.manifest import Manifest
-from livecam.run.plan import Options, planned
+from livecam.run.plan import planned
+from livecam.run.runs import Options
 from livecam.sources import find_inputs
 from livecam.system.stores import StoredPath
 from tests.support.clips import facts_of

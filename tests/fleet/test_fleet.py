@@ -22,7 +22,8 @@ from livecam.ledger import FILE, Ledger
 from livecam.models.identity import identity
 from livecam.run.annotation import carry_out
 from livecam.run.manifest import Manifest
-from livecam.run.plan import Options, Run, planned
+from livecam.run.plan import planned
+from livecam.run.runs import Options, Run
 from livecam.sources import find_inputs
 
 SIZES = (30, 500, 20, 400, 100)

@@ -11,7 +11,8 @@ import pytest
 from livecam.errors import LivecamError, OutputError
 from livecam.ledger import FILE, Ledger
 from livecam.run.manifest import Manifest
-from livecam.run.plan import Options, Run, default_output, planned
+from livecam.run.plan import default_output, planned
+from livecam.run.runs import Options, Run
 from livecam.sinks import EncoderOptions
 from livecam.sources import find_inputs
 from tests.support.stills import scene

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from livecam.errors import LivecamError
+from livecam.run.plan import inputs_of
 from livecam.run.shards import Shard, shard_of_slurm
 from livecam.sources import find_inputs
 
@@ -33,7 +34,7 @@ def test_a_name_stays_in_its_shard_whatever_is_added_and_wherever_it_is(tmp_path
         folder.mkdir(parents=True)
         for number in range(count):
             (folder / f"{number}.{'mp4' if number % 3 else 'png'}").touch()
-        taken.append({Path(name).name for each in Shard(2, 5).of(find_inputs(folder)) for name in each.names})
+        taken.append({Path(name).name for each in inputs_of(Shard(2, 5), find_inputs(folder)) for name in each.names})
     first, second = taken
     assert first == {name for name in second if int(name.partition(".")[0]) < 30}
     assert 0 < len(first) < len(second) < 60
