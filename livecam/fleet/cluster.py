@@ -71,11 +71,11 @@ def joined(address: str) -> Iterator[Any]:
         raise LivecamError(f"cannot join the cluster {address}: {_reason(exc)}") from exc
     finally:
         signal.signal(signal.SIGTERM, terminate)  # Ray replaces it by its own
-    try:
-        with redirect_stdout(_Details()):
+    with redirect_stdout(_Details()):
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()  # until then Ray may print
 
 
 def _reason(exc: Exception) -> str:

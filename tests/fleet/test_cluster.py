@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +95,34 @@ def test_a_token_may_be_named(head: str, home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     with pytest.raises(LivecamError, match="nowhere, which has no token"):
         token()
+
+
+def test_what_ray_prints_until_its_end_is_no_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a worker that is ended while it begins, Ray says so when all is done."""
+    caplog.set_level(logging.DEBUG)
+    line = "\x1b[33m(raylet)\x1b[0m Task Worker.begin failed."
+    double = SimpleNamespace(init=lambda *options, **facts: None, shutdown=lambda: print(line))
+    monkeypatch.setattr("livecam.fleet.cluster.check_installed", lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", double)
+    with joined("ray"):
+        pass
+    assert capsys.readouterr().out == ""
+    assert "Ray: (raylet) Task Worker.begin failed." in caplog.messages
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_an_empty_address_names_no_cluster(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv("RAY_ADDRESS", value)
+    asked: list[str] = []
+    double = SimpleNamespace(init=lambda address, **facts: asked.append(address), shutdown=lambda: None)
+    monkeypatch.setattr("livecam.fleet.cluster.check_installed", lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", double)
+    with joined("ray"):
+        pass
+    assert asked == ["local"]
 
 
 def test_doctor_says_if_the_cluster_of_this_machine_lets_it_in(head: str, home: Path) -> None:
