@@ -515,7 +515,8 @@ class Explainer:
             separate: They are not frames of one video. Then "auto" takes no other precision than the model's own, since
                 agreement on some of the pictures says nothing of the others.
         """
-        self._runtime.expect(pictures, batch, separate=separate)
+        with self._turn:
+            self._runtime.expect(pictures, batch, separate=separate)
 
     def settle(self) -> None:
         """Wait until the engine will not change any more. At least one picture must have been explained before."""
