@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import av
@@ -120,6 +120,12 @@ class Recording:
             raise
         self._given += 1
 
+    def hurry(self) -> None:
+        """Let a stream wait for its receiver no more, since `finish` follows soon. Thread-safe."""
+        sink = self._sink  # once: the recorder's thread takes it away
+        if sink is not None:
+            sink.hurry()
+
     def finish(self) -> None:
         """Complete the file or stream; without a picture there is none. Raises OutputError."""
         if self._sink is None or not self._given:
@@ -179,7 +185,7 @@ class Recorder:
         self._overwrite, self._goes_on = overwrite, goes_on
         self._tell = tell
         self._current: dict[int, Recording] = {}  # by the number of the source
-        self._jobs: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._is_closed = False
         self._is_over = False
 
@@ -187,6 +193,11 @@ class Recorder:
         """Return how the source with this number is being recorded, None if it is not to be."""
         recording = self._current.get(source)
         return None if recording is None else recording.status
+
+    @property
+    def is_full(self) -> bool:
+        """True while so many pictures wait to be encoded that another one would be left out."""
+        return self.is_on and not self._is_over and self._jobs.qsize() >= _MOST_WAITING
 
     def start(self) -> None:
         """Record from the next picture on."""
@@ -208,7 +219,8 @@ class Recorder:
             picture: The drawn frame, upright; its time is changed to the time in the file.
             frame: The frame.
             media: The facts of the picture, for a new file.
-            can_wait: If the queue of the encoder is full, wait instead of leaving this picture out.
+            can_wait: The caller waits while `is_full`, and a stream for its receiver. Else a picture that comes while
+                it is full is left out.
 
         Raises:
             OutputError: A new file cannot be opened.
@@ -219,16 +231,16 @@ class Recorder:
             recording = None
         recording = recording or self._begin(source, media, waits=can_wait)
         recording.set_time(picture)
-        if self._jobs.full() and not can_wait:
+        if self.is_full and not can_wait:
             recording.left_out += 1
         else:
-            self._put(partial(recording.write, picture, frame))
+            self._jobs.put(partial(recording.write, picture, frame))
 
     def close(self) -> None:
         """Stop recording, and let the thread end once all files are complete."""
         if not self._is_closed:
             self.stop()
-            self._put(None)
+            self._jobs.put(None)
             self._is_closed = True
 
     def give_up(self) -> None:
@@ -292,7 +304,8 @@ class Recorder:
 
     def _end(self, source: int) -> None:
         recording = self._current[source]
-        self._put(partial(self._finish, recording))
+        recording.hurry()
+        self._jobs.put(partial(self._finish, recording))
         del self._current[source]
 
     def _finish(self, recording: Recording) -> None:
@@ -300,13 +313,6 @@ class Recorder:
         if recording.is_file and recording.written and recording.failure is None:
             path = Path(recording.path)
             self._tell(f"saved {path.name} in {path.parent.absolute()}")
-
-    def _put(self, job: Callable[[], None] | None) -> None:
-        """Queue a job for the thread, unless the thread has ended."""
-        while not self._is_over:
-            with suppress(Full):
-                self._jobs.put(job, timeout=_POLL_SECONDS)
-                break
 
 
 def write_snapshot(source: int, bgr: np.ndarray, facts: dict[str, Any]) -> Path:

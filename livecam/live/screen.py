@@ -158,13 +158,17 @@ class Screen:
 
     def _draw_next(self, number: int, pane: Pane) -> Drawn | None:
         """Draw and record the next frame of a feed, if one waits."""
-        shown = pane.feed.take_to_show()
+        shown = None if self.holds_back(pane.feed) else pane.feed.take_to_show()
         if shown is None:
             return None
         drawn = pane.draw(shown, self.style)
         self._record(number, pane, drawn)
         self._display.take(number, drawn)
         return drawn
+
+    def holds_back(self, feed: Feed) -> bool:
+        """Return True if the next frame of a file has to wait until the recorder has room; a camera never waits."""
+        return self._recorder.is_full and not feed.source.is_live
 
     def _record(self, number: int, pane: Pane, drawn: Drawn) -> None:
         if not self._recorder.is_on:

@@ -247,7 +247,9 @@ class Session:
             feed.rest(is_resting)
 
     def _has_news(self) -> bool:
-        return any(feed.is_revised or feed.waits_for_screen for feed in self._feeds)
+        return any(
+            feed.is_revised or (feed.waits_for_screen and not self._screen.holds_back(feed)) for feed in self._feeds
+        )
 
     def _is_over(self) -> bool:
         is_all_shown = all(feed.is_done and not feed.is_paused for feed in self._feeds)

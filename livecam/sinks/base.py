@@ -47,6 +47,9 @@ class Sink(ABC):
     def copy(self, packet: av.Packet) -> None:  # noqa: B027 - most sinks cannot keep packets
         """Write a packet of one of the media's `copied_streams` unchanged."""
 
+    def hurry(self) -> None:  # noqa: B027 - most sinks wait for nobody
+        """Wait for no receiver any more, since `finish` follows soon. Any thread may call it, also more than once."""
+
     def finish(self) -> bool | None:
         """Complete the output. Return True if it was checked to contain all pictures, None if it was not checked."""
         return None

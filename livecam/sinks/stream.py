@@ -67,7 +67,8 @@ class StreamSink(Sink):
         self._waiting: deque[tuple[int, av.VideoFrame]] = deque()  # the first one is on its way
         self._in_doubt = 0  # pictures of a segment that is not complete
         self._changed = threading.Condition()
-        self._is_ending = self._is_over = False
+        self._is_hurrying = self._is_ending = self._is_over = False
+        self._end_seconds: float | None = None  # until when the end waits for the receiver
         self._connection: Connection | None = None
         self._lost_seconds: float | None = None
         self._dropped_before = 0
@@ -92,29 +93,38 @@ class StreamSink(Sink):
         assert picture.pts is not None  # every frame of a video has one
         with self._changed:
             if self._waits:
-                self._changed.wait_for(lambda: self.problem != _CONNECTING)
+                self._changed.wait_for(lambda: self.problem != _CONNECTING or self._is_hurrying)
             if self._first_pts is None:
                 self._first_pts, self._first_seconds = picture.pts, time.monotonic()
             pts = picture.pts - self._first_pts
             if self._waits and not self._destination.is_on_disk:
-                due_seconds = self._first_seconds + float(pts * self._media.time_base)
-                self._changed.wait_for(lambda: self._is_over, max(due_seconds - time.monotonic(), 0))
+                early_seconds = self._first_seconds + float(pts * self._media.time_base) - time.monotonic()
+                self._changed.wait_for(lambda: self._is_over or self._is_hurrying, max(early_seconds, 0))
             self._given += 1
-            if self.problem is not None or self._is_over:
+            may_arrive = self.problem is None or (self.problem == _CONNECTING and self._is_hurrying)
+            if self._is_over or not may_arrive:
                 self.dropped["connect"] += 1
-            elif len(self._waiting) >= _MOST_WAITING:
+            elif len(self._waiting) >= _MOST_WAITING and not self._is_hurrying:
                 self.dropped["send"] += 1
             else:
                 self._waiting.append((pts, picture))
                 self._changed.notify_all()
             if self._waits:
-                self._changed.wait_for(lambda: not self._waiting)
+                self._changed.wait_for(lambda: not self._waiting or self._is_hurrying)
+
+    def hurry(self) -> None:
+        with self._changed:
+            if not self._is_hurrying:
+                self._is_hurrying, self._end_seconds = True, time.monotonic() + _LIVE_END_SECONDS
+                self._changed.notify_all()
 
     def finish(self) -> bool | None:
+        if self._is_live:
+            self.hurry()
         with self._changed:
             self._is_ending = True
             self._changed.notify_all()
-        wait([self._sending], None if self._waits else _LIVE_END_SECONDS)
+        wait([self._sending], self._end_seconds and max(self._end_seconds - time.monotonic(), 0))
         reason = {_CONNECTING: "no answer yet", None: "it takes nothing"}.get(self.problem, self.problem)
         self.abort()
         if not self.arrived:

@@ -34,10 +34,10 @@ class SlowSink(NullSink):
         self.patience_seconds = 0.5
         self.written: list[int] = []
         self.is_let_go = threading.Event()
-        self.is_aborted = False
+        self.is_aborted = self.was_let_go = False
 
     def write(self, picture: av.VideoFrame, frame: Any) -> None:
-        self.is_let_go.wait(self.patience_seconds)
+        self.was_let_go = self.is_let_go.wait(self.patience_seconds)
         self.is_let_go.set()
         self.written.append(frame.index)
 
@@ -68,6 +68,21 @@ def test_no_frame_of_a_file_is_left_out_of_its_recording(slow_sink: SlowSink, tm
     run = LiveRun(NumberedSource(40), recordings=[tmp_path / "out.mp4"])()
     assert slow_sink.written == list(range(40))
     assert run.session.recorder.recordings[0].left_out == 0
+
+
+def test_keys_are_heard_while_a_file_waits_for_its_recording(slow_sink: SlowSink, tmp_path: Path) -> None:
+    slow_sink.patience_seconds = 60
+
+    def press() -> str:
+        if run.session.recorder.is_full:
+            slow_sink.is_let_go.set()
+        return ""
+
+    run = LiveRun(NumberedSource(40), recordings=[tmp_path / "out.mp4"], duration_seconds=120.0)
+    run.display.press = press
+    run()
+    assert slow_sink.was_let_go
+    assert slow_sink.written == list(range(40))
 
 
 def test_what_a_camera_gives_too_fast_for_the_encoder_is_left_out_and_counted(

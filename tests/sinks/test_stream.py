@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,6 +176,43 @@ def test_a_playlist_on_disk_holds_the_whole_video(livecam: Livecam, clip: Clip, 
     assert [round(float(time - facts.times[0]) * FPS) for time in facts.times] == list(range(60))
     assert len(list(tmp_path.glob("out*.ts"))) == 2  # a segment each two seconds
     assert "exists; name another output" in livecam("annotate", clip(), "-o", playlist).output
+
+
+class Stalled(Connection):
+    """Is there, and takes nothing."""
+
+    def __init__(self, order: Order) -> None:
+        self._is_killed = threading.Event()
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+    def connect(self) -> None:
+        pass
+
+    def send(self, pts: int, picture: av.VideoFrame) -> int:
+        self._is_killed.wait()
+        raise NotSent("takes nothing")
+
+    def kill(self) -> None:
+        self._is_killed.set()
+
+
+def test_the_end_of_a_live_run_does_not_wait_for_a_receiver_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "Connection", Stalled)
+    monkeypatch.setattr(stream, "_LIVE_END_SECONDS", 0.1)
+    with live_stream("tcp://127.0.0.1:9", waits=True) as sink:
+        wait_until(lambda: sink.problem is None)
+        writing = threading.Thread(target=give, args=(sink, 0))
+        writing.start()
+        sink.hurry()
+        writing.join(30)
+        assert not writing.is_alive()
+        for number in range(1, 6):
+            give(sink, number)
+        with pytest.raises(OutputError, match="nothing was sent to tcp://127.0.0.1:9: it takes nothing"):
+            sink.finish()
+        assert sink.dropped == {"connect": 0, "send": 6}
 
 
 def test_pictures_of_a_segment_that_was_not_completed_are_not_counted_as_sent(tmp_path: Path) -> None:
