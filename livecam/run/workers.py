@@ -66,7 +66,8 @@ class Workers:
                 except BaseException as exc:
                     self._fail(exc)
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # else it was never started
+                thread.join()
         if error := self.failure or interrupt:
             raise error
 
@@ -82,10 +83,15 @@ class Workers:
         return [name for name, ended in self._ended.items() if not ended.is_set()]
 
     def _start(self) -> None:
-        """Start the threads that have not been started; the loop above may have been interrupted between two."""
-        for thread in self._threads:
-            if thread.ident is None:
+        """Start the threads that have not been started; the loop above may have been interrupted between two.
+
+        Once the run has failed they have ended: the system may have no room for another thread.
+        """
+        for thread, ended in zip(self._threads, self._ended.values(), strict=True):
+            if thread.ident is None and self.failure is None:
                 thread.start()
+            elif thread.ident is None:
+                ended.set()
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import cast
 
 import av
@@ -63,6 +64,7 @@ class EncoderOptions:
     crf: float | None = None
 
 
+@cache  # of thousands of videos all ask the same
 def check_encoder(options: EncoderOptions, default_codec: str) -> None:
     """Check that an encoder exists, has the options and takes the CRF and the preset. Raises EncoderError."""
     codec = _find_codec(options.codec or default_codec).name

@@ -280,6 +280,8 @@ def _problem(exc: Exception, path: StoredPath) -> str:
         return f"no credentials are found for {path.bucket}; {credentials}"
     if isinstance(exc, PermissionError) or status in (401, 403):
         return f"{path}: access is refused ({status or 403}: {words}); check what you may do there, or {credentials}"
+    if status is not None and status >= 500:
+        return f"{path}: the store has failed ({status}: {words}); try again later"
     if kinds & _NO_ANSWER:
         return f"{path}: no answer from the store; check the network, and the address of the store if you have set one"
     return f"{path}: {type(exc).__name__}: {words}"

@@ -234,6 +234,13 @@ def test_a_store_that_does_not_answer_is_told(s3: S3, livecam: Livecam, monkeypa
     assert line.startswith("livecam: s3://bucket/clip.mp4: no answer from the store; check the network")
 
 
+def test_a_store_that_fails_may_be_tried_again(s3: S3, livecam: Livecam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    s3.refused, s3.refusal = "/bucket", "503 SlowDown"
+    line = told(livecam("annotate", "s3://bucket/in/", "-o", "x"))
+    assert line.startswith("livecam: s3://bucket/in: the store has failed (503: told to fail); try again later")
+
+
 def test_a_run_into_a_store_is_resumed(s3: S3, clip: Clip, livecam: Livecam) -> None:
     command = ("annotate", "s3://bucket/in/", "-o", "s3://bucket/out/")
     for name in ("a", "b", "c"):

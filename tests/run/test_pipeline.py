@@ -370,3 +370,20 @@ def test_an_interrupt_that_comes_last_is_raised_in_the_end() -> None:
     with pytest.raises(KeyboardInterrupt):
         workers.run(tick, stop=over.set, give_up=over.set)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_ends_where_the_system_has_no_room_for_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, tried = threading.Thread.start, []
+
+    def start_first(thread: threading.Thread) -> None:
+        tried.append(thread.name)
+        if 1 < len(tried) < 100:  # from then on there is room, so that this test ends
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_first)
+    over = threading.Event()
+    workers = Workers({"one": over.wait, "two": over.wait, "three": over.wait}, on_failure=over.set)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        workers.run(lambda: None, stop=over.set, give_up=over.set)
+    assert tried == ["livecam-one", "livecam-two"]

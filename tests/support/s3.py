@@ -16,19 +16,19 @@ from moto.server import ThreadedMotoServer
 from livecam.system import stores
 
 KEY, SECRET = "AKIAOFNOBODYATALL", "a/secret+that=nobody.may.see"
-_REFUSAL = b"<Error><Code>AccessDenied</Code><Message>told to fail</Message></Error>"
+_REFUSAL = "<Error><Code>{}</Code><Message>told to fail</Message></Error>"
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
 class S3:
-    """The server and its bucket `bucket`. Requests that match the pattern `refused` get a 403.
+    """The server and its bucket `bucket`. Requests that match the pattern `refused` get a 403, or another `refusal`.
 
     `requests` has those that were not refused, such as "PUT /bucket/out/a.mp4".
     """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
-        self.refused = ""
+        self.refused, self.refusal = "", "403 AccessDenied"
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it would print each request among livecam's messages
         self._server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
         self._server.start()
@@ -68,7 +68,7 @@ class S3:
 
     def empty(self) -> None:
         """Begin anew, with an empty bucket."""
-        self.refused = ""
+        self.refused, self.refusal = "", "403 AccessDenied"
         self.client.create_bucket(Bucket="bucket")
         for name in self.names():
             self.client.delete_object(Bucket="bucket", Key=name)
@@ -83,8 +83,9 @@ class S3:
             request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query}"
             if self.refused and re.search(self.refused, request):
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                start_response("403 Forbidden", [("Content-Type", "application/xml")])
-                return [] if environ["REQUEST_METHOD"] == "HEAD" else [_REFUSAL]
+                start_response(self.refusal, [("Content-Type", "application/xml")])
+                told = _REFUSAL.format(self.refusal.split()[1]).encode()
+                return [] if environ["REQUEST_METHOD"] == "HEAD" else [told]
             self.requests.append(request)
             return application(environ, start_response)
 
