@@ -234,7 +234,8 @@ def annotate_command(sources: tuple[str, ...], output: str | None, **options: An
     else:
         execute = on_cluster(**cluster, explainer={**model, "runner_up": runner_up})
     metrics = BatchMetrics(lambda: progress.ledger, explainer.report)
-    batch = Batch(metrics.counting(execute), sums_up=cluster["on"] is not None)
+    is_shared = cluster["on"] is not None
+    batch = Batch(metrics.counting(execute), sums_up=is_shared, on_refused=metrics.count_refused)
     output = output or default_output(sources, inputs)
     with Manifest(path_of(output), partial(identity, model)) as manifest, metrics_served(address, metrics.collect):
         if is_watch:

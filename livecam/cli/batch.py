@@ -116,15 +116,22 @@ class Batch:
     Args:
         execute: Does the runs.
         sums_up: Print one account of all runs at the end, in place of one for each.
+        on_refused: Called with the names of inputs that cannot even be planned.
 
     Attributes:
         total: The sum of the ledgers of all runs, of those that failed only the pictures that are written.
     """
 
-    def __init__(self, execute: Execute, *, sums_up: bool = False) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        *,
+        sums_up: bool = False,
+        on_refused: Callable[[Sequence[str]], None] = lambda names: None,
+    ) -> None:
         from livecam.ledger import FILE, Ledger  # with NumPy, which the help of a command does not wait for
 
-        self._execute, self._sums_up = execute, sums_up
+        self._execute, self._sums_up, self._on_refused = execute, sums_up, on_refused
         self._states: dict[str, State] = {}
         self._before: Counter[str] = Counter()
         self.total = Ledger(FILE, "all inputs")
@@ -145,6 +152,7 @@ class Batch:
         """Print why inputs cannot even be planned, and keep it."""
         tell_error(error)
         self._states.update(dict.fromkeys(names, (FAILED, str(error))))
+        self._on_refused(names)
 
     def do(self, runs: Sequence[Run], *, goes_on: bool = True) -> None:
         """Do some runs.
@@ -160,7 +168,8 @@ class Batch:
         for run in runs:
             self._before.update(run.counts_before)
             self._states.update({name: _state_before(entry.frames) for name, entry in run.done.items()})
-            self._states.update(dict.fromkeys((*run.refused, *run.names), NOT_BEGUN))
+            self._states.update({name: (FAILED, str(error)) for name, error in run.refused.items()})
+            self._states.update(dict.fromkeys(run.names, NOT_BEGUN))
         with closing(self._execute([run for run in runs if run.refused or run.names])) as outcomes:
             for outcome in outcomes:
                 self._states.update(outcome.states)

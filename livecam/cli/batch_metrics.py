@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from livecam.cli.batch import Execute, Outcome
+from livecam.cli.batch import FAILED, Execute, Outcome
 from livecam.run.metrics import Tally, engine_metrics, frame_metrics
 from livecam.text import redacted
 
@@ -49,6 +49,11 @@ class BatchMetrics:
 
         return counted
 
+    def count_refused(self, names: Sequence[str]) -> None:
+        """Count inputs that cannot even be planned, and so have no outcome."""
+        with self._lock:
+            self._outcomes[FAILED] += len(names)
+
     def _take(self, outcome: Outcome) -> None:
         with self._lock:
             self._waiting -= Counter(outcome.run.names)
@@ -69,7 +74,7 @@ class BatchMetrics:
             if ledger is not None and ledger is not self._counted:
                 tally.add(ledger)
                 under_way.add_metric([redacted(ledger.source)], 1)
-            for outcome in ("done", "failed", *sorted(self._outcomes.keys() - {"done", "failed"})):
+            for outcome in ("done", FAILED, *sorted(self._outcomes.keys() - {"done", FAILED})):
                 inputs.add_metric([outcome], self._outcomes[outcome])
             waiting.add_metric([], self._waiting.total())
             self._frames |= tally.frames  # when a file fails, its last frames are lost: a counter must not fall

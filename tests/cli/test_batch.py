@@ -158,6 +158,21 @@ def test_after_an_interrupt_what_was_not_begun_is_listed(
     assert last == "livecam: 1 of 3 inputs done, 1 stopped, 1 not begun"
 
 
+def test_after_an_interrupt_what_was_refused_has_failed(
+    livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(**arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("livecam.cli.annotate.load_explainer", interrupt)
+    spoil("b.mp4", "output exists", monkeypatch)
+    result = livecam("annotate", "in/a.mp4", "in/b.mp4", "-o", "out")
+    a, b, last = result.stderr.splitlines()
+    assert a == "  not begun  in/a.mp4"
+    assert b.startswith("  failed     in/b.mp4  out/b.mp4 exists")
+    assert last == "livecam: 0 of 2 inputs done, 1 not begun, 1 failed"
+
+
 @pytest.mark.parametrize("count", [3, 30])
 def test_after_an_interrupt_before_the_first_they_are_counted(
     livecam: Livecam, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
 from livecam.cli.errors import Terminated
 from tests.support.folders import shown_in
+from tests.support.metrics import collected, total
 from tests.support.stills import scene
 
 pytestmark = pytest.mark.usefixtures("quick_shapes")
@@ -116,6 +119,30 @@ def test_the_others_arrive_although_a_folder_is_away(livecam: Livecam, steps: Ca
     assert result.stderr.count(f"livecam: {problem}; it is tried again") == 1
     assert result.stderr.count("all folders can be read again") == 1
     assert closing(result) == "livecam: 1 of 1 inputs done"
+
+
+def test_what_cannot_be_planned_counts_as_failed_in_the_metrics(
+    livecam: Livecam, steps: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Callable[[], Any]] = []
+
+    @contextmanager
+    def serving(address: object, collect: Callable[[], Any]) -> Iterator[None]:
+        served.append(collect)
+        yield
+
+    monkeypatch.setattr("livecam.run.metrics.metrics_served", serving)
+    Path("out").mkdir()
+    Path("out/a.png").write_bytes(b"precious")
+    put("a.png", "b.png")
+    steps(lambda: put("c.png"))
+    assert livecam("annotate", "in", "-o", "out", "--watch", "--metrics", ":9191").exit_code == 130
+    steps(lambda: None)
+    put("a.png")
+    result = livecam("annotate", "in", "-o", "out", "--watch", "--metrics", ":9191")
+    assert closing(result) == "livecam: 0 of 3 inputs done, 2 done before, 1 failed"
+    for collect in served:
+        assert total(collected(collect), "livecam_inputs_total", outcome="failed") == 1
 
 
 def test_outputs_inside_of_the_watched_folder_do_not_become_inputs(
