@@ -74,6 +74,11 @@ class Destination:
         return "start the receiver first, and check the address" if "://" in self.url else "name another output"
 
     @property
+    def is_uploaded(self) -> bool:
+        """True for a playlist and its segments that a web server gets as files."""
+        return self.format == "hls" and "://" in self.url
+
+    @property
     def is_on_disk(self) -> bool:
         """True for a playlist and its segments on this machine, which need not be written at the speed of the video."""
         return self.format == "hls" and "://" not in self.url
@@ -108,7 +113,7 @@ def destination_of(output: str, *, keeps_all: bool) -> Destination:
     scheme, name = scheme_of(output), redacted(output)
     path = urlsplit(output).path if scheme else output
     if path.lower().endswith(PLAYLIST):
-        put = {"method": "PUT", "http_persistent": "1"} if scheme else {}
+        put = {"method": "PUT"} if scheme else {}
         return Destination(output if scheme else str(Path(output).absolute()), name, "hls", _hls(keeps_all) | put)
     match scheme:
         case "rtsp" | "rtsps":

@@ -178,10 +178,6 @@ class StreamSink(Sink):
         with self._changed:
             self.problem = None
             self._changed.notify_all()
-        if self._lost_seconds is not None:
-            seconds, dropped = time.monotonic() - self._lost_seconds, self.dropped.total() - self._dropped_before
-            log.info("%s receives after %.0f s; %d frames were dropped", self._destination.name, seconds, dropped)
-            self._lost_seconds = None
 
     def _send_waiting(self, connection: Connection) -> None:
         """Send pictures until the end."""
@@ -200,8 +196,12 @@ class StreamSink(Sink):
 
     def _settle(self, in_doubt: int) -> None:
         """Count the pictures that have arrived: all that were sent but for the last ones, which are in doubt."""
-        self.arrived += self._in_doubt - in_doubt
-        self._in_doubt = in_doubt
+        arrived, self._in_doubt = self._in_doubt - in_doubt, in_doubt
+        self.arrived += arrived
+        if arrived and self._lost_seconds is not None:
+            seconds, dropped = time.monotonic() - self._lost_seconds, self.dropped.total() - self._dropped_before
+            log.info("%s receives after %.0f s; %d frames were dropped", self._destination.name, seconds, dropped)
+            self._lost_seconds = None
 
     def _lose(self, error: NotSent) -> None:
         """Count what is lost with a connection, and tell that it is, once."""

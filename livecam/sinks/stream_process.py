@@ -45,6 +45,7 @@ from livecam.sinks.stream_connection import (
     TIME,
     Order,
 )
+from livecam.sinks.uploads import Upload
 
 KEY_SECONDS = 2
 """The time between pictures from which a receiver can begin."""
@@ -64,7 +65,13 @@ def _send(order: Order, requests: BinaryIO, answers: BinaryIO) -> None:
     is_in_segments = destination.format == "hls"
     with _limited(CONNECT_SECONDS):
         _check_server(destination)
-        container = av.open(destination.url, "w", format=destination.format, container_options=destination.options)
+        container = av.open(
+            destination.url,
+            "w",
+            format=destination.format,
+            container_options=destination.options,
+            io_open=Upload if destination.is_uploaded else None,
+        )
         stream = _raw(container, media) if destination.is_raw else _encoded(container, order)
         container.start_encoding()
         _answer(answers, DONE)
@@ -85,9 +92,9 @@ def _send(order: Order, requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _check_server(destination: Destination) -> None:
-    """Check that a web server is there: FFmpeg asks it only when a segment is complete. Raises OSError."""
+    """Check that a web server is there, which gets nothing before a segment is complete. Raises OSError."""
     url = urlsplit(destination.url)
-    if destination.format == "hls" and url.hostname and url.scheme not in getproxies():
+    if destination.is_uploaded and url.scheme not in getproxies():
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         socket.create_connection((url.hostname, port), timeout=CONNECT_SECONDS).close()
 
@@ -121,7 +128,7 @@ def _answer(answers: BinaryIO, answer: bytes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    words = str(error) if isinstance(error, LivecamError) else str(getattr(error, "strerror", error))
+    words = str(error) if isinstance(error, LivecamError) else str(getattr(error, "strerror", None) or error)
     return words[:1].lower() + words[1:]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import socket
 import sys
@@ -30,6 +31,7 @@ from tests.live.harness import LiveRun, wait_until
 from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.doubles import RATE, NumberedSource
 from tests.support.receiver import Receiver
+from tests.support.store import store
 from tests.support.streams import free_port
 from tests.support.tcp import TcpServer
 
@@ -176,6 +178,33 @@ def test_a_playlist_on_disk_holds_the_whole_video(livecam: Livecam, clip: Clip, 
     assert [round(float(time - facts.times[0]) * FPS) for time in facts.times] == list(range(60))
     assert len(list(tmp_path.glob("out*.ts"))) == 2  # a segment each two seconds
     assert "exists; name another output" in livecam("annotate", clip(), "-o", playlist).output
+
+
+@pytest.mark.usefixtures("impatient")
+def test_of_a_playlist_for_a_web_server_what_counts_as_sent_is_on_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    with store(refused={2}) as server:
+        url = f"http://user:{SECRET}@127.0.0.1:{server.server_port}/live.m3u8"
+        number = 0
+        with live_stream(url) as sink:
+            while sink.arrived < 100:
+                wait_until(lambda: sink.problem is None and not sink._waiting)
+                give(sink, number)
+                number += 1
+            sink.finish()
+            report = sink.report()["output"]
+        segments = [content for path, content in server.files.items() if path.endswith(".ts")]
+        playlist = server.files["/live.m3u8"].decode()
+    assert sum(map(pictures_in_ts, segments)) == report["sent"] == number - sink.dropped.total()
+    assert sink.dropped.total() >= 50  # a segment
+    assert server.users == {f"user:{SECRET}"}
+    assert playlist.endswith("#EXT-X-ENDLIST\n")
+    assert "the server answers 403 Forbidden; frames are dropped until it receives" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def pictures_in_ts(content: bytes) -> int:
+    with av.open(io.BytesIO(content), format="mpegts") as container:
+        return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
 class Stalled(Connection):
