@@ -156,6 +156,8 @@ class Fleet:
     def _step(self) -> Iterator[tuple[Run, Result]]:
         """Wait for an answer, at most for a second, and yield the runs that have ended."""
         self._hire()
+        if not self._members:  # the machines that can work have left: others may join
+            time.sleep(_TICK_SECONDS)
         ready, _ = self._ray.wait(list(self._members), timeout=_TICK_SECONDS)
         for call in ready:
             yield from self._take(call)

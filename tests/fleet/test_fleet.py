@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,17 @@ def test_a_worker_with_another_file_of_the_model_does_nothing(tmp_path: Path, mo
     begun = Worker(order).begin()
     assert begun.is_unable
     assert " has another weights than the machine of the command; all need the same " in str(begun.error)
+
+
+def test_where_there_is_no_machine_for_a_while_it_rests(videos: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, slept = Cluster(), []
+    monkeypatch.setattr("livecam.fleet.fleet.time.sleep", slept.append)
+    monkeypatch.setattr("livecam.fleet.fleet._LOOK_SECONDS", 0.0)
+    counts = chain([2, 0, 0], repeat(2))  # the first of which is asked for to share the pictures
+    place = lambda: Place(1, 0, next(counts))  # noqa: E731
+    fleet = Fleet(cluster.ray, Worker, Order("", carry_out, {}, 0), place)
+    assert len(list(fleet.results(videos))) == len(videos)
+    assert slept == [1.0, 1.0]
 
 
 def test_one_machine_that_cannot_work_is_told_once(videos: list[Run], caplog: pytest.LogCaptureFixture) -> None:
