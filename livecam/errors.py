@@ -63,7 +63,7 @@ class OptionError(LivecamError):
 
 
 class ModelOptionError(ModelError, OptionError):
-    """There is no model or device of this name, or an option of a model is out of range."""
+    """There is no model, device, layer or class of this name, or an option is out of range, or not for this model."""
 
 
 class EncoderError(OutputError, OptionError):

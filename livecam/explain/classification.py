@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 from livecam.explain.answer import PictureAnswer
 from livecam.explain.device import at_least_single
 from livecam.explain.forward import Objective
@@ -209,7 +209,7 @@ class Classification:
             ranks, wanted = [*ranks, shown + 1], [*wanted, f"top{shown + 1}"]
         deepest = max(ranks, default=0)
         if deepest > self.classes:
-            raise ModelError(f"there is no top{deepest}: the model has {self.classes} {self._named.nouns}")
+            raise ModelOptionError(f"there is no top{deepest}: the model has {self.classes} {self._named.nouns}")
         indices = [None if rank else self._find(name) for rank, name in zip(ranks, wanted, strict=True)]
         if method.against_similar and any(map(self.members, filter(None, indices))):
             raise ModelError(
@@ -233,7 +233,7 @@ class Classification:
             if self._classes_in(index) == self._classes_in(self._against):
                 name, other = self.label(index), self.label(self._against)
                 what = "itself" if name == other else f"{other}, which is the same"
-                raise ModelError(f"{name} cannot be contrasted with {what}; name another class")
+                raise ModelOptionError(f"{name} cannot be contrasted with {what}; name another class")
 
     def _classes_in(self, index: int) -> set[int]:
         return set(self.members(index)) or {index}

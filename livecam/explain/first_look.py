@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 from livecam.explain.classification import Classification
 from livecam.explain.detection import Detection
 from livecam.explain.functions import Functions
@@ -132,4 +132,4 @@ def _kind_of(classifier: Classifier, output: object) -> str:
 
 def _check_confidence(classifier: Classifier, task: Classification) -> None:
     if classifier.confidence is not None and not isinstance(task, Detection):
-        raise ModelError(f"confidence is for boxes, and {classifier.name} detects none; leave it out")
+        raise ModelOptionError(f"confidence is for boxes, and {classifier.name} detects none; leave it out")

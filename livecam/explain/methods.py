@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 from livecam.explain.device import at_least_single
 from livecam.explain.forward import ForwardPass, LayerProbe
 from livecam.text import similar
@@ -364,6 +364,6 @@ def check_askable(method: Method, wanted: Sequence[object], *, contrast: bool) -
     if method.needs_target:
         return
     if contrast:
-        raise ModelError(f"{method.name} does not explain a class; leave out against and negative")
+        raise ModelOptionError(f"{method.name} does not explain a class; leave out against and negative")
     if any(name != "top1" for name in wanted):
-        raise ModelError(f"{method.name} does not explain a class; leave out target and top")
+        raise ModelOptionError(f"{method.name} does not explain a class; leave out target and top")

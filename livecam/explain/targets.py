@@ -64,7 +64,7 @@ def parse_target(
         return ("top1",)
     wanted = tuple(name for each in _as_list(target) for name in _parts(each, labels or ()))
     if not wanted or "" in wanted:
-        raise ModelError("the target is empty or has an empty part; give a number, a name, or top1")
+        raise ModelOptionError("the target is empty or has an empty part; give a number, a name, or top1")
     return wanted
 
 
@@ -141,7 +141,7 @@ class Classes:
     def _numbered(self, number: int) -> int:
         if 0 <= number < self._count:
             return number
-        raise ModelError(f"{self._model} has the {self.nouns} 0 to {self._count - 1}, not {number}")
+        raise ModelOptionError(f"{self._model} has the {self.nouns} 0 to {self._count - 1}, not {number}")
 
     def _number_of(self, group: Group) -> int:
         for member in group.members:
@@ -215,15 +215,15 @@ class Classes:
         ]
         if len(with_word) > 1 and not is_shared:
             remedy += f", or take all as a group: {Group(text, tuple(with_word))}"
-        raise ModelError(f"{text!r} could be {self._listed(found)}; {remedy}")
+        raise ModelOptionError(f"{text!r} could be {self._listed(found)}; {remedy}")
 
     def _unknown(self, text: str) -> NoReturn:
         if re.fullmatch(SPAN, text):
-            raise ModelError(f"{text!r} is a range without a name; to explain it as one, name it: name={text}")
+            raise ModelOptionError(f"{text!r} is a range without a name; to explain it as one, name it: name={text}")
         if re.fullmatch("box[0-9]+", text):
-            raise ModelError(f"{self._model} detects no boxes, so there is no {text}; name a class")
+            raise ModelOptionError(f"{self._model} detects no boxes, so there is no {text}; name a class")
         if not self._labels:
-            raise ModelError(
+            raise ModelOptionError(
                 f"{self._model} has no names of classes, so no class {text!r}; "
                 f"give a number from 0 to {self._count - 1}, or labels"
             )
@@ -235,7 +235,7 @@ class Classes:
         hint = f"did you mean {some_of([*groups, *self._entries(alike)], _SUGGESTIONS)}?"
         if not alike and not groups:
             hint = f"it has {self._listed(range(self._count), _FEW if self._count <= _FEW else _SUGGESTIONS)}"
-        raise ModelError(f"{self._model} has no {self._noun} {text!r}; {hint}")
+        raise ModelOptionError(f"{self._model} has no {self._noun} {text!r}; {hint}")
 
     def _described(self, group: Group) -> str:
         first, count = some_of([self.label(member) for member in group.members], 2), len(group.members)

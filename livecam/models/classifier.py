@@ -63,11 +63,11 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
-            raise ModelError("a preprocessing has mean and std of red, green and blue, or one of each for grey")
+            raise ModelOptionError("a preprocessing has mean and std of red, green and blue, or one of each for grey")
         if not all(deviation > 0 for deviation in self.std):
-            raise ModelError(f"a preprocessing divides by its std, which has to be above 0, not {self.std}")
+            raise ModelOptionError(f"a preprocessing divides by its std, which has to be above 0, not {self.std}")
         if beyond := [number for number in (*self.mean, *self.std) if abs(number) > 1]:
-            raise ModelError(
+            raise ModelOptionError(
                 f"mean and std are those of colours from 0 to 1, not {beyond[0]:g}; divide all of them by 255"
             )
         if self.interpolation not in INTERPOLATIONS:

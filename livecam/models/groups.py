@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from livecam.errors import ModelError
+from livecam.errors import ModelOptionError
 from livecam.text import spans_of
 
 SPAN = "[0-9]{1,5}(-[0-9]{1,5})?"
@@ -29,7 +29,7 @@ def group_of(name: str, members: Iterable[int]) -> Group:
     """Return a group, whose members may come in any order. Raises ModelError if its name or its members are empty."""
     group = Group(name.strip(), tuple(sorted(set(members))))
     if not (group.name and group.members):
-        raise ModelError(f"the group {name!r} needs a name and members, such as dog=151-268")
+        raise ModelOptionError(f"the group {name!r} needs a name and members, such as dog=151-268")
     return group
 
 
@@ -44,9 +44,9 @@ def numbers_in(spans: str) -> list[int]:
     numbers: list[int] = []
     for span in re.split(r"\s*,\s*", spans.strip()):
         if not re.fullmatch(SPAN, span):
-            raise ModelError(f"a group has numbers of classes, such as dog=151,153,200-210, not {span!r}")
+            raise ModelOptionError(f"a group has numbers of classes, such as dog=151,153,200-210, not {span!r}")
         first, _, last = span.partition("-")
         numbers += range(int(first), int(last or first) + 1)
         if last and int(last) < int(first):
-            raise ModelError(f"the range {span} ends before it begins; write {last}-{first}")
+            raise ModelOptionError(f"the range {span} ends before it begins; write {last}-{first}")
     return numbers

@@ -143,7 +143,6 @@ BAD: dict[str, tuple[str, str]] = {
     "truncated JPEG": ("cut.jpg -o out.png", "cut.jpg is not a picture that can be read"),
     "corrupt picture": ("corrupt.png -o out.png", "corrupt.png is not a picture that can be read"),
     "picture that is a bomb": ("bomb.png -o out.png", "bomb.png has too many pixels"),
-    "no good picture": ("text.jpg cut.png -o out", "none of the 2 pictures can be read"),
     "picture to a video": ("good.png -o out.mp4", "the ending of a picture has to be one of .jpg"),
     "video to a picture": ("good.mp4 -o out.png", "the ending of a video has to be one of .mp4"),
     "picture with an unknown ending": ("good.png -o out.xyz", "has to be one of .jpg"),
@@ -290,7 +289,8 @@ WRONG_VALUES = {
     *("unknown model", "model of pictures", "unknown timm model", "timm model without its prefix"),
     *("unknown device", "opacity that is no number", "unknown codec", "audio codec", "unknown preset"),
     *("CRF beyond x264's", "CRF below 0", "CRF that is no number", "CRF beyond VP9's", "CRF beyond that of the codec"),
-    *("CRF of an encoder without", "preset of another codec"),
+    *("CRF of an encoder without", "preset of another codec", "target with two signs"),
+    *("unknown target", "target out of range", "unknown layer", "layer without extent"),
 }
 """Those that are wrong for every input, and so exit as wrong usage does."""
 
@@ -313,6 +313,16 @@ def test_is_told_in_one_line(livecam: Livecam, folder: Path, monkeypatch: pytest
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_pictures_of_which_none_can_be_read_are_listed_with_their_reasons(livecam: Livecam, folder: Path) -> None:
+    result = livecam("annotate", folder / "text.jpg", folder / "cut.png", "-o", folder / "out")
+    assert result.exit_code == 1
+    *table, count, last = (line for line in result.output.splitlines() if not line.startswith("livecam: note:"))
+    assert [line.split()[:2] for line in table] == [["failed", str(folder / name)] for name in ("text.jpg", "cut.png")]
+    assert count == "livecam: 0 of 2 inputs done, 2 failed"
+    assert last == "livecam: none of the 2 pictures can be read"
+    assert not (folder / "out").exists()
+
+
 WRONG_USAGE = [
     "",
     "a.mp4 --method gradcan",
@@ -330,6 +340,21 @@ WRONG_USAGE = [
     "demo: -o null: --confidence 7",
     "demo: -o null: --top 0",
     "demo: -o null: --device abacus",
+    "demo: -o null: --target unicorn",
+    "demo: -o null: --target 8",
+    "demo: -o null: --target pair=1-8",
+    "demo: -o null: --target pair=two",
+    "demo: -o null: --target 1 --against 1",
+    "demo: -o null: --against unicorn",
+    "demo: -o null: --top 9",
+    "demo: -o null: --box 1",
+    "demo: -o null: --prompt circle",
+    "demo: -o null: --layer nowhere",
+    "demo: -o null: --layer 999",
+    "demo: -o null: --method eigencam --target 1",
+    "demo: -o null: --confidence 0.3",
+    "demo: -o null: --std 0",
+    "demo: -o null: --mean 128",
     "a.mp4 --no",
 ]
 
@@ -402,7 +427,7 @@ def test_a_colon_in_a_name_is_no_protocol(livecam: Livecam, folder: Path, monkey
 def test_records_of_a_failed_run_are_not_kept(livecam: Livecam, folder: Path) -> None:
     records = ("--predictions", folder / "p.jsonl", "--report", folder / "r.json")
     result = livecam("annotate", folder / "good.mp4", "-o", folder / "out.mp4", "--layer", "nowhere", *records)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert not list(folder.glob("*.json*"))
 
 

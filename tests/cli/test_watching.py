@@ -177,7 +177,7 @@ def test_what_cannot_be_watched_is_told_before(
     put("a.png")
     steps()
     result = livecam("annotate", *arguments, "--watch")
-    assert (result.exit_code, result.output.count("\n")) == (1, 1), result.output
+    assert (result.exit_code, result.output.count("\n")) == (2 if "--layer" in arguments else 1, 1), result.output
     assert problem in result.output
 
 

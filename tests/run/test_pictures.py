@@ -270,7 +270,7 @@ def test_existing_outputs_are_safe_until_overwritten(livecam: Livecam, tmp_path:
 
 def test_nothing_is_left_where_the_model_is_wrong(livecam: Livecam, tmp_path: Path, photos: Path) -> None:
     result = livecam("annotate", photos, "-o", tmp_path / "out", "--layer", "nowhere")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.output.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from torch import nn
 
-from livecam.errors import ModelError
+from livecam.errors import ModelError, ModelOptionError
 from livecam.models.survey.attention import Attention, TargetAttention
 from livecam.models.survey.grid import Grid
 from livecam.models.survey.locality import CHECKS, Check
@@ -347,17 +347,17 @@ class Survey:
             return wanted
         if re.fullmatch("-?[0-9]+", wanted):
             return self._by_number(int(wanted)).name
-        raise ModelError(_unknown_layer(model, wanted))
+        raise ModelOptionError(_unknown_layer(model, wanted))
 
     def _find_one(self, model: nn.Module, wanted: str) -> Layer:
         name = self.name_of(model, wanted)
         found = next((layer for layer in self.layers if layer.name == name), None)
         if found is None:
-            raise ModelError(
+            raise ModelOptionError(
                 f"layer {name} returns no tensor when the model runs; `livecam layers` lists those that do"
             )
         if found.grid is None:
-            raise ModelError(
+            raise ModelOptionError(
                 f"layer {name} cannot be explained: {found.obstacle} ({found.size}); {self._nearest_to(found)}"
             )
         return found
@@ -365,7 +365,9 @@ class Survey:
     def _by_number(self, number: int) -> Layer:
         count = len(self.usable)
         if not -count <= number < count:
-            raise ModelError(f"the model has {count} layers that can be explained, 0 to {count - 1}, not {number}")
+            raise ModelOptionError(
+                f"the model has {count} layers that can be explained, 0 to {count - 1}, not {number}"
+            )
         return self.usable[number]
 
     @property
@@ -398,7 +400,7 @@ def names_in(wanted: str | int | Sequence[str | int]) -> list[str]:
     if not all(isinstance(name, str | int) for name in names):
         raise ModelError("a layer is a name or a number, or several of these")
     if not names:
-        raise ModelError("the layer is empty; leave it out for the automatic choice")
+        raise ModelOptionError("the layer is empty; leave it out for the automatic choice")
     return [str(name).strip() for name in names]
 
 
