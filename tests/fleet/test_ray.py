@@ -149,7 +149,7 @@ def test_sixty_files_by_a_head_in_another_process(
     process = livecam(environment, sixty, "-o", output, *options)
     with Killer(environment, output, kills=5) as killer:
         code, lines = ended(process)
-    assert killer.killed == 5
+    assert killer.killed == 5, lines
     check(sixty, output, code, lines, broken=10)
     assert written(output) == written(sixty.parent / "alone")
     code, lines = ended(livecam(environment, sixty, "-o", output, *options, "--resume"))

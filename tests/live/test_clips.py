@@ -45,8 +45,10 @@ def test_every_frame_of_a_file_is_shown_with_the_cell_of_its_own_time(count: int
     assert run.ledger.clips == len(reader.clips)
 
 
-def test_a_live_source_keeps_all_its_frames_if_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = live_run(40, ClipReader(), before=lambda number: time.sleep(0.005), stride=4)
+def test_a_live_source_keeps_all_its_frames_if_there_is_time() -> None:
+    permits = threading.Semaphore(ClipReader.clip_frames)
+    reader = ClipReader(before=lambda last: permits.release(4))
+    run = live_run(40, reader, before=lambda number: permits.acquire(timeout=30), stride=4)
     check(run)
     assert run.indices == list(range(40))
     assert not run.ledger.dropped

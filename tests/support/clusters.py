@@ -43,7 +43,8 @@ def head(environment: dict[str, str], cores: int) -> Iterator[tuple[str, str]]:
     options = [f"--port={port}", f"--ray-client-server-port={client_port}", f"--num-cpus={cores}"]
     with subprocess.Popen(
         [*command, *options, "--include-dashboard=false", "--object-store-memory=80000000"],
-        env={**environment, "RAY_AUTH_MODE": "token"},
+        # A busy machine may take longer than the usual half a minute to let a client in.
+        env={**environment, "RAY_AUTH_MODE": "token", "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
