@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_UNTOUCHED_BYTES = 1 << 29
-"""What libraries reserve and do not use: after a run with OpenVINO on two cores, 0.55 of 1.9 GB."""
 _GPUS = Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd")
 """Devices of the drivers of NVIDIA, of Windows below WSL, and of AMD."""
 _CONTAINERS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -28,7 +27,7 @@ def memory_limited() -> Iterator[None]:
     import resource  # exists only on Unix
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = _listed("/proc/self/status", "VmData") + free + _UNTOUCHED_BYTES
+    wanted = _listed("/proc/self/status", "VmData") + free + _untouched_bytes()
     given = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *given]), hard))
     try:
@@ -54,6 +53,15 @@ def free_bytes() -> int | None:
         used = _rows(container / "memory.stat")["anon"][0]
         return min(of_system, int((container / "memory.max").read_text()) - int(used))
     return of_system
+
+
+def _untouched_bytes() -> int:
+    """Return how much memory libraries may reserve and not use, for which none has to be free.
+
+    In runs with OpenVINO on two cores it was 1.0 of 2.5 GB at most. It grows with the cores: PyTorch, OpenVINO, decoder
+    and encoder start up to six threads for each, whose stacks are of 8 MB.
+    """
+    return (3 << 29) + (os.cpu_count() or 1) * (48 << 20)
 
 
 def _listed(file: str, name: str) -> int:

@@ -22,7 +22,7 @@ MIB = 1 << 20
 @pytest.fixture
 def scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory of which only 256 MiB are free."""
-    monkeypatch.setattr(memory, "_UNTOUCHED_BYTES", 0)
+    monkeypatch.setattr(memory, "_untouched_bytes", lambda: 0)
     monkeypatch.setattr(memory, "free_bytes", lambda: 256 * MIB)
 
 
@@ -38,6 +38,16 @@ def test_more_than_is_free_is_refused_inside_alone() -> None:
 def test_what_is_free_may_be_used() -> None:
     with memory_limited():
         np.empty(512 * MIB, np.uint8)
+
+
+@pytest.mark.parametrize(("cores", "reserved_mib"), [(1, 1200), (64, 4096)])
+def test_what_libraries_reserve_and_do_not_use_need_not_be_free(
+    cores: int, reserved_mib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 0)
+    monkeypatch.setattr(memory.os, "cpu_count", lambda: cores)
+    with memory_limited():
+        np.empty(reserved_mib * MIB, np.uint8)
 
 
 @pytest.mark.usefixtures("scarce", "quick_shapes")
