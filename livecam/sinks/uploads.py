@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Mapping
+from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -13,7 +14,7 @@ from livecam.errors import OutputError
 
 
 class Upload:
-    """A file for FFmpeg's muxer, which the server gets when it is closed; then it raises OutputError or OSError.
+    """A file for FFmpeg's muxer, sent to the server when it is closed, which may raise OutputError or OSError.
 
     FFmpeg can do that by itself, but reads no answer: what a server refuses would count as sent.
 
@@ -38,7 +39,7 @@ class Upload:
         return len(content)
 
     def close(self) -> None:
-        """Send the file."""
+        """Send the file. Raises OutputError if the server refuses it, and OSError if there is no connection."""
         if self._request.get_method() == "PUT":
             self._request.data = bytes(self._content)
         unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -50,3 +51,5 @@ class Upload:
                 raise OutputError(f"the server answers {exc.code} {exc.reason}") from exc
         except URLError as exc:
             raise exc.reason if isinstance(exc.reason, OSError) else OutputError(str(exc.reason)) from exc
+        except HTTPException as exc:
+            raise OutputError("the server's answer is not HTTP; check the port in the address") from exc

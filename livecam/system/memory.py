@@ -14,7 +14,7 @@ _CONTAINERS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 @contextmanager
 def memory_limited() -> Iterator[None]:
-    """Let the process get only as much memory inside the block as is free when it begins.
+    """Let the process get hardly more memory inside the block than is free when it begins.
 
     What asks for more gets an error. Without a limit Linux grants it, and kills the process without a word once it is
     used. Elsewhere, and where there is a GPU, whose driver may reserve far more than it uses, there is no limit.

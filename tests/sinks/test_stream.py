@@ -27,6 +27,7 @@ from livecam.sinks import EncoderOptions, kind_of, stream, stream_connection
 from livecam.sinks.destination import destination_of, numbered
 from livecam.sinks.stream import STREAM, StreamSink
 from livecam.sinks.stream_connection import Connection, NotSent, Order
+from livecam.sinks.uploads import Upload
 from tests.live.harness import LiveRun, wait_until
 from tests.support.clips import facts_of, number_in, numbered_picture
 from tests.support.doubles import RATE, NumberedSource
@@ -200,6 +201,21 @@ def test_of_a_playlist_for_a_web_server_what_counts_as_sent_is_on_the_server(cap
     assert playlist.endswith("#EXT-X-ENDLIST\n")
     assert "the server answers 403 Forbidden; frames are dropped until it receives" in caplog.text
     assert SECRET not in caplog.text
+
+
+class SpeaksSsh(TcpServer):
+    """Another server at the port of the address."""
+
+    def serve(self, client: socket.socket) -> None:
+        if client.recv(65536):  # else somebody has only looked if it is there
+            client.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+
+def test_a_server_that_does_not_speak_http_is_told() -> None:
+    with SpeaksSsh() as server:
+        file = Upload(f"http://127.0.0.1:{server.port}/live.m3u8", 0, {})
+        with pytest.raises(OutputError, match="the server's answer is not HTTP; check the port"):
+            file.close()
 
 
 def pictures_in_ts(content: bytes) -> int:
