@@ -519,7 +519,11 @@ class Explainer:
             self._runtime.expect(pictures, batch, separate=separate)
 
     def settle(self) -> None:
-        """Wait until the engine will not change any more. At least one picture must have been explained before."""
+        """Wait until the engine will not change any more in this run.
+
+        A faster one is compared on the first pictures of the run. Until five have been explained ("compiled": one),
+        this may wait for ever.
+        """
         self._runtime.engine.settle()
 
     def report(self) -> dict[str, Any]:

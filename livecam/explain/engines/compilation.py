@@ -142,8 +142,9 @@ class Compilation:
     def wait_for_builder(self) -> None:
         """Wait until the builder process has ended."""
         self._launched.wait()
-        if self._builder is not None:
-            self._builder.wait()
+        builder = self._builder  # once: the thread takes it away if the search fails
+        if builder is not None:
+            builder.wait()
 
     def wait(self) -> None:
         """Wait until there is a candidate, or it is clear that there will be none."""

@@ -226,7 +226,7 @@ class Engine:
         return self.eager.within_memory(images)
 
     def _consider(self, eager_seconds_to_come: float) -> None:
-        """Compile, or look what is compiled already, if that saves this run more time than it costs.
+        """Compile, or look up what is compiled already, if that saves this run more time than it costs.
 
         If it saves less than building costs, it may still be built: for runs to come, if as many as before follow.
         """
