@@ -35,6 +35,8 @@ _GENERIC = ("input/output error", "invalid argument", "operation not permitted",
 """What FFmpeg returns where only its log says what is wrong."""
 _MOST_LINES = 32
 """How many of FFmpeg's last messages are kept."""
+_HARMLESS = "failed to delete old segment"
+"""How FFmpeg's message begins if somebody else has removed a segment that was to be removed."""
 _LOGGED = re.compile(r"^\[[^]]+ @ 0x[0-9a-f]+\] *(.+)$", re.MULTILINE)
 
 
@@ -144,5 +146,6 @@ class Connection:
 
     def _logged(self) -> str:
         """Return FFmpeg's last message of an error, once the process has ended; empty if there is none."""
-        messages = _LOGGED.findall(b"".join(self._last_lines.result()).decode(errors="replace"))
+        logged = _LOGGED.findall(b"".join(self._last_lines.result()).decode(errors="replace"))
+        messages = [message for message in logged if not message.startswith(_HARMLESS)]
         return self._destination.without_secrets(messages[-1].strip().rstrip(".")) if messages else ""

@@ -181,6 +181,18 @@ def test_a_playlist_on_disk_holds_the_whole_video(livecam: Livecam, clip: Clip, 
     assert "exists; name another output" in livecam("annotate", clip(), "-o", playlist).output
 
 
+def test_an_old_segment_that_somebody_else_removed_drops_no_pictures(tmp_path: Path) -> None:
+    frames = 800
+    with live_stream(str(tmp_path / "out.m3u8"), waits=True) as sink:
+        for number in range(frames):
+            give(sink, number)
+            if number == 120:
+                min(tmp_path.glob("*.ts")).unlink()
+        sink.finish()
+    assert len(list(tmp_path.glob("*.ts"))) < frames / FPS / 2  # others were removed by the muxer
+    assert (sink.arrived, sink.dropped.total()) == (frames, 0)
+
+
 @pytest.mark.usefixtures("impatient")
 def test_of_a_playlist_for_a_web_server_what_counts_as_sent_is_on_the_server(caplog: pytest.LogCaptureFixture) -> None:
     with store(refused={2}) as server:
