@@ -75,7 +75,7 @@ def test_the_command_line_changes_it(livecam: Livecam, tmp_path: Path) -> None:
         (("--input-size", "64x"), 2, "'64x' is not WIDTHxHEIGHT"),
         (("--mean", "0.5,0.5"), 2, "'0.5,0.5' is neither a number nor three of them"),
         (("--std", "nan"), 2, "'nan' is neither a number nor three of them"),
-        (("--mean", "127.5"), 1, "mean and std are those of colours from 0 to 1, not 127.5; divide all of them by 255"),
+        (("--mean", "127.5"), 2, "mean and std are those of colours from 0 to 1, not 127.5; divide all of them by 255"),
     ],
 )
 def test_the_command_line_refuses_what_cannot_be(
