@@ -198,7 +198,7 @@ def test_the_cache_of_compiled_programs_tells_functions_apart_by_what_they_read(
 @pytest.mark.usefixtures("built_here")
 def test_the_compiled_engine_explains_a_function() -> None:
     eager = explaining(Pooled(), target=similarity)(PICTURES[0])
-    explainer = explaining(Pooled(), target=similarity, engine="compiled")
+    explainer = explaining(Pooled(), target=similarity, engine="compiled", precision="fp32")
     told = explainer(PICTURES[0])
     assert explainer.engine == "compiled"
     np.testing.assert_allclose(told.cam, eager.cam, rtol=1e-3, atol=1e-6)

@@ -120,7 +120,7 @@ def test_other_scores_can_be_asked_for() -> None:
 @pytest.mark.usefixtures("built_here")
 def test_prompts_and_targets_change_without_compiling_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVECAM_CACHE", str(tmp_path))
-    explainer = explainer_of(engine="compiled", runner_up=True)
+    explainer = explainer_of(engine="compiled", precision="fp32", runner_up=True)
     image = picture(explainer)
     explainer(image)
     compilation = explainer._runtime.engine._compilation

@@ -14,6 +14,7 @@ from tests.web.looking import IS_CONNECTED, IS_ENDED, drawn, record, rest, wait_
 from tests.web.numbered_scene import LABEL, WIDTH, mask
 from tests.web.program import Program
 
+TAKES_SETTINGS = "!settings.disabled"
 CHOOSE_SIDE_BY_SIDE = "(view.value = 'side-by-side', view.dispatchEvent(new Event('change')))"
 IS_SIDE_BY_SIDE = f"drawn.filter(({{width}}) => width === {2 * WIDTH}).length > 5"
 RECORD_ANSWERS = """
@@ -60,6 +61,7 @@ def test_the_page_shows_class_and_heat_of_each_frame_that_its_camera_films(
     with chromium.open(program.url) as page:
         wait_for_more(page)
         record(page)
+        page.wait_for(TAKES_SETTINGS)
         page.evaluate(CHOOSE_SIDE_BY_SIDE)
         page.wait_for(IS_SIDE_BY_SIDE)
         for facts, pixels in drawn(page):
@@ -74,6 +76,7 @@ def test_livecam_takes_all_that_the_panel_offers(chromium: Chromium, program: Pr
     with chromium.open(program.url) as page:
         wait_for_more(page)
         page.evaluate(RECORD_ANSWERS)
+        page.wait_for(TAKES_SETTINGS)
         page.evaluate(CHOOSE_ALL)
         wait_for_more(page)
         assert page.evaluate("answers") == []

@@ -99,6 +99,16 @@ def test_a_click_on_a_class_asks_for_this_class(
         assert asked(server, page) == [{"target": target} for target in targets]
 
 
+def test_a_click_on_a_class_before_the_settings_are_known_breaks_nothing(chromium: Chromium, server: WebServer) -> None:
+    best = [{"label": "cat", "score": 0.5, "index": 0, "text": "50%"}]
+    server.publish(0, av.VideoFrame(*SIZE, "yuv420p"), {"classes": best, "best": best})
+    with chromium.open(server.url) as page:
+        page.wait_for("document.querySelectorAll('#classes button').length === 1")
+        page.evaluate("document.querySelector('#classes button').click()")
+        assert page.evaluate("document.getElementById('settings').disabled")
+        assert page.problems == []
+
+
 def test_nothing_found_cannot_be_chosen(chromium: Chromium, server: WebServer) -> None:
     choices = {"methods": [], "layers": [], "groups": [], "views": [], "colormaps": []}
     server.set_state({**STATE, "settings": SETTINGS, "choices": choices, "labels": ["cat"]})

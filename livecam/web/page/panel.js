@@ -67,7 +67,7 @@ export class Settings {
       this.#wanted.set(name, value);
       setTimeout(() => this.#wanted.get(name) === value && this.#wanted.delete(name), ANSWERS_WITHIN_MS);
     }
-    this.#showValues();
+    if (this.#told) this.#showValues();
   }
 
   /** Take and show the settings as livecam tells them. */
