@@ -519,10 +519,10 @@ class Explainer:
             self._runtime.expect(pictures, batch, separate=separate)
 
     def settle(self) -> None:
-        """Wait until the engine will not change any more in this run.
+        """Wait until the engine will not change before more pictures come.
 
-        A faster one is compared on the first pictures of the run. Until five have been explained ("compiled": one),
-        this may wait for ever.
+        A faster one is compared on the first pictures of the run: with "auto" it takes over only after five of them,
+        with "compiled" after one.
         """
         self._runtime.engine.settle()
 

@@ -295,6 +295,18 @@ def test_a_short_run_is_explained_eagerly_whatever_came_before(
     assert len(caplog.records) == 1, "a form that was told of is not told of again"
 
 
+@pytest.mark.usefixtures("known")
+def test_what_has_too_few_pictures_to_compare_on_settles_as_it_is() -> None:
+    explainer = Explainer("shapes", precision="fp32")
+    explainer.expect(math.inf)
+    explainer(scenes(1)[0])
+    settling = threading.Thread(target=explainer.settle, daemon=True)
+    settling.start()
+    settling.join(60)
+    assert not settling.is_alive()
+    assert explainer.engine == "eager"
+
+
 def test_what_is_no_faster_is_not_taken(
     known: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

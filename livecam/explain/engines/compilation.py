@@ -146,6 +146,12 @@ class Compilation:
         if builder is not None:
             builder.wait()
 
+    def settle(self) -> None:
+        """Wait until the candidate will not change before more samples come."""
+        self.wait_for_builder()
+        if self._sampled.is_set():
+            self.settled.wait()
+
     def wait(self) -> None:
         """Wait until there is a candidate, or it is clear that there will be none."""
         while not (self.candidate or self.settled.is_set()):

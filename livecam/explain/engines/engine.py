@@ -150,9 +150,9 @@ class Engine:
         self.eager.close()
 
     def settle(self) -> None:
-        """Wait until the engine will not change any more in this run."""
+        """Wait until the engine will not change before more pictures come."""
         if self._compilation is not None and self._is_comparing:
-            self._compilation.settled.wait()
+            self._compilation.settle()
 
     @property
     def _candidate(self) -> Candidate | None:
